@@ -1,0 +1,104 @@
+//! The names of things: run, data file and reparse ids, and the key of a run's log.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Names one run: one attempt at parsing one data file. A UUID v7, so runs sort by creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(transparent)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
+/// Names one submitted file (`data_file.id`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(transparent)]
+#[serde(transparent)]
+pub struct DataFileId(pub i64);
+
+/// Names a batch of runs (`parse_meta.id`); for a reparse it is the reparse id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(transparent)]
+#[serde(transparent)]
+pub struct BatchId(pub i64);
+
+impl RunId {
+    /// A new id, later than every id this process made before.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for RunId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl fmt::Display for DataFileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The key of a run's archived log, beside the submitted file; the only place that builds one.
+///
+/// `<folder of the data file>/parsing_logs/parse-datafile-<id>-<started>[-reparse-<id>]-<run>.log.gz`
+///
+/// Nothing of it is user text beyond the data file's own folder, and the run id makes it unique,
+/// so no log ever overwrites another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogKey(String);
+
+impl LogKey {
+    /// Builds the key of the log of `run`.
+    pub fn new(
+        data_file_key: &str,
+        data_file: DataFileId,
+        started: DateTime<Utc>,
+        reparse: Option<BatchId>,
+        run: RunId,
+    ) -> Self {
+        let folder = data_file_key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let slash = if folder.is_empty() { "" } else { "/" };
+        let started = started.format("%Y%m%dT%H%M%SZ");
+        let reparse = reparse.map(|id| format!("-reparse-{id}")).unwrap_or_default();
+        Self(format!(
+            "{folder}{slash}parsing_logs/parse-datafile-{data_file}-{started}{reparse}-{run}.log.gz"
+        ))
+    }
+
+    /// The key as S3 takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LogKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,12 @@
+//! parselog gives every data-file parse run its own log.
+//!
+//! The rooms, lowest first; imports go downward only (`tests/it/architecture.rs` checks it):
+//!
+//! ```text
+//! main cli telemetry > worker > archive reader > scope queue
+//!   > spool objects store cluster parser > ids record redact gzip carry config
+//! ```
+
+pub mod carry;
+pub mod ids;
+pub mod parser;

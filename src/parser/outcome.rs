@@ -1,0 +1,85 @@
+//! What a parse comes to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Category;
+
+/// What a parse comes to: the facts that go on the run's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The verdict.
+    pub summary: SummaryStatus,
+    /// Records found in the file (lines between header and trailer, or rows).
+    pub records_in_file: u64,
+    /// Records accepted, all types.
+    pub records_created: u64,
+    /// Records accepted by type, for instance `{"T1": 2, "T2": 3}`.
+    #[serde(default)]
+    pub created_by_type: BTreeMap<String, u64>,
+    /// Problems by category.
+    #[serde(default)]
+    pub errors: BTreeMap<Category, u64>,
+    /// Problems by reporting month (`YYYYMM`) and category, where a problem has a month.
+    #[serde(default)]
+    pub errors_by_month: BTreeMap<String, BTreeMap<Category, u64>>,
+    /// The first problem in record order.
+    #[serde(default)]
+    pub first_error: Option<FirstError>,
+}
+
+impl Outcome {
+    /// Problems of all categories.
+    pub fn error_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
+/// The first problem of a parse; holds no value from the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstError {
+    /// Line or row number in the submitted file, from 1; `None` when it is about the whole file.
+    pub record: Option<u64>,
+    /// What is wrong, for a data analyst.
+    pub message: String,
+}
+
+/// The verdict on a submission, in the words of the real system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SummaryStatus {
+    /// No problem found.
+    #[serde(rename = "Accepted")]
+    Accepted,
+    /// Every record stored, problems found.
+    #[serde(rename = "Accepted with Errors")]
+    AcceptedWithErrors,
+    /// Some records dropped.
+    #[serde(rename = "Partially Accepted with Errors")]
+    PartiallyAccepted,
+    /// Nothing stored.
+    #[serde(rename = "Rejected")]
+    Rejected,
+}
+
+impl SummaryStatus {
+    /// All verdicts, best first.
+    pub const ALL: [Self; 4] =
+        [Self::Accepted, Self::AcceptedWithErrors, Self::PartiallyAccepted, Self::Rejected];
+
+    /// The verdict as people read it, and as the row holds it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::AcceptedWithErrors => "Accepted with Errors",
+            Self::PartiallyAccepted => "Partially Accepted with Errors",
+            Self::Rejected => "Rejected",
+        }
+    }
+}
+
+impl std::fmt::Display for SummaryStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

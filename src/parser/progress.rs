@@ -1,0 +1,72 @@
+//! How a running parse is watched and stopped.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// How far a parse is; read by the progress bar while the parse runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the submitted file that were read.
+    pub bytes: AtomicU64,
+    /// Size of the submitted file in bytes.
+    pub total_bytes: AtomicU64,
+    /// Records seen.
+    pub records: AtomicU64,
+    /// Problems found.
+    pub problems: AtomicU64,
+}
+
+/// A request to stop; the first reason given stands.
+#[derive(Debug, Default)]
+pub struct Cancel(AtomicU8);
+
+/// Why a parse is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CancelReason {
+    /// A person asked for it.
+    Requested = 1,
+    /// The worker is shutting down; the job is handed back.
+    Shutdown = 2,
+    /// The run passed its deadline.
+    TimedOut = 3,
+    /// The run belongs to another attempt by now; nothing it says counts.
+    Fenced = 4,
+}
+
+impl Cancel {
+    /// Asks the parse to stop. Only the first call has an effect.
+    pub fn set(&self, reason: CancelReason) {
+        let _ = self.0.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The reason to stop, if there is one.
+    pub fn reason(&self) -> Option<CancelReason> {
+        match self.0.load(Ordering::Relaxed) {
+            1 => Some(CancelReason::Requested),
+            2 => Some(CancelReason::Shutdown),
+            3 => Some(CancelReason::TimedOut),
+            4 => Some(CancelReason::Fenced),
+            _ => None,
+        }
+    }
+
+    /// Returns the error to leave with when the parse is to stop.
+    ///
+    /// # Errors
+    /// [`super::ParseError::Cancelled`] once a reason is set.
+    pub fn check(&self) -> Result<(), super::ParseError> {
+        self.reason().map_or(Ok(()), |reason| Err(super::ParseError::Cancelled(reason)))
+    }
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requested => "cancel was requested",
+            Self::Shutdown => "the worker is shutting down",
+            Self::TimedOut => "the run passed its deadline",
+            Self::Fenced => "the run was taken over by another attempt",
+        })
+    }
+}
