@@ -10,3 +10,8 @@
 pub mod carry;
 pub mod ids;
 pub mod parser;
+pub mod record;
+pub mod redact;
+pub mod scope;
+pub mod spool;
+pub mod telemetry;

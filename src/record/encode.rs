@@ -1,0 +1,255 @@
+//! Encoding: from values to the bytes of one line, with everything that could fool a reader escaped.
+
+use std::cell::Cell;
+use std::fmt::{self, Write as _};
+
+use chrono::DateTime;
+
+use super::{Level, MAX_VALUE_BYTES};
+
+/// Version of the record format, in every head.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Builds the part of a line that follows the prefix: everything that is known before the event
+/// has its number. Reused from event to event, so that encoding allocates nothing.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    line: Vec<u8>,
+    fields: Vec<u8>,
+    record: Option<u64>,
+    has_message: bool,
+}
+
+impl Encoder {
+    /// Starts a record.
+    pub fn start(&mut self, level: Level, target: &str) {
+        self.line.clear();
+        self.fields.clear();
+        self.record = None;
+        self.has_message = false;
+        self.line.extend_from_slice(b",\"level\":\"");
+        self.line.extend_from_slice(level.as_str().as_bytes());
+        self.line.extend_from_slice(b"\",\"target\":\"");
+        push_escaped(&mut self.line, target);
+        self.line.push(b'"');
+    }
+
+    /// Adds the message.
+    pub fn message(&mut self, message: fmt::Arguments<'_>) {
+        self.line.extend_from_slice(b",\"message\":\"");
+        push_cut(&mut self.line, message);
+        self.line.push(b'"');
+        self.has_message = true;
+    }
+
+    /// Says which record of the submitted file the event is about.
+    pub fn record(&mut self, record: u64) {
+        self.record = Some(record);
+    }
+
+    /// Adds a text field.
+    pub fn text(&mut self, key: &str, value: fmt::Arguments<'_>) {
+        self.key(key);
+        self.fields.push(b'"');
+        push_cut(&mut self.fields, value);
+        self.fields.push(b'"');
+    }
+
+    /// Adds a field whose text is JSON already: a number or a bool.
+    pub fn literal(&mut self, key: &str, value: impl fmt::Display) {
+        self.key(key);
+        let _ = write!(Raw(&mut self.fields), "{value}");
+    }
+
+    /// Adds a floating-point field; what JSON has no number for becomes text.
+    pub fn float(&mut self, key: &str, value: f64) {
+        if value.is_finite() {
+            self.literal(key, value);
+        } else {
+            self.text(key, format_args!("{value}"));
+        }
+    }
+
+    /// Ends the record and returns what follows the prefix, newline included. `source` is file and
+    /// line; `span` is an already escaped span path.
+    pub fn finish(&mut self, source: Option<(&str, u32)>, span: &[u8]) -> &[u8] {
+        if !self.has_message {
+            self.line.extend_from_slice(b",\"message\":\"\"");
+        }
+        if let Some(record) = self.record {
+            self.line.extend_from_slice(b",\"record\":");
+            push_number(&mut self.line, record);
+        }
+        if let Some((file, line)) = source {
+            self.line.extend_from_slice(b",\"source\":\"");
+            push_escaped(&mut self.line, file);
+            self.line.push(b':');
+            push_number(&mut self.line, u64::from(line));
+            self.line.push(b'"');
+        }
+        if !span.is_empty() {
+            self.line.extend_from_slice(b",\"span\":\"");
+            self.line.extend_from_slice(span);
+            self.line.push(b'"');
+        }
+        if !self.fields.is_empty() {
+            self.line.extend_from_slice(b",\"fields\":{");
+            self.line.extend_from_slice(&self.fields);
+            self.line.push(b'}');
+        }
+        self.line.extend_from_slice(b"}\n");
+        &self.line
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.fields.is_empty() {
+            self.fields.push(b',');
+        }
+        self.fields.push(b'"');
+        push_escaped(&mut self.fields, key);
+        self.fields.extend_from_slice(b"\":");
+    }
+}
+
+/// Opens a line: its time (microseconds since 1970, UTC) and the event's number in its run.
+pub fn push_prefix(line: &mut Vec<u8>, micros: i64, seq: u64) {
+    push_timestamp(line, micros);
+    line.extend_from_slice(b",\"seq\":");
+    push_number(line, seq);
+}
+
+/// Opens a line with its time alone.
+pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
+    thread_local! {
+        static LAST: Cell<(i64, [u8; 19])> = const { Cell::new((i64::MIN, [b'0'; 19])) };
+    }
+    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (cached, mut text) = LAST.get();
+    if cached != seconds {
+        text = date_time(seconds);
+        LAST.set((seconds, text));
+    }
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    line.extend_from_slice(&text);
+    let mut digits = *b".000000Z\"";
+    let mut rest = fraction;
+    for digit in digits[1..7].iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    line.extend_from_slice(&digits);
+}
+
+/// Appends `text` as the inside of a JSON string. Beyond what JSON demands it escapes every
+/// control character and every character that reorders or breaks lines on a terminal.
+pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    escape(out, text, |byte| byte == b'"' || byte == b'\\');
+}
+
+/// Appends JSON text as it is, with what a terminal must not see escaped; such characters can only
+/// stand inside its strings.
+pub(super) fn push_json_escaped(out: &mut Vec<u8>, json: &str) {
+    escape(out, json, |_| false);
+}
+
+fn escape(out: &mut Vec<u8>, text: &str, quoted: impl Fn(u8) -> bool) {
+    let bytes = text.as_bytes();
+    let mut clean_from = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        if byte >= 0x20 && byte < 0x7f && !quoted(byte) {
+            at += 1;
+            continue;
+        }
+        let character = text[at..].chars().next().expect("`at` stays on character boundaries");
+        let next = at + character.len_utf8();
+        if quoted(byte) || is_unsafe(character) {
+            out.extend_from_slice(&bytes[clean_from..at]);
+            push_escape(out, character);
+            clean_from = next;
+        }
+        at = next;
+    }
+    out.extend_from_slice(&bytes[clean_from..]);
+}
+
+/// Whether a character could forge a line, move a cursor or reorder text on a terminal.
+pub(crate) fn is_unsafe(character: char) -> bool {
+    matches!(character,
+        '\0'..='\x1f' | '\x7f'..='\u{9f}'
+        | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}'
+        | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn push_escape(out: &mut Vec<u8>, character: char) {
+    match character {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\n' => out.extend_from_slice(b"\\n"),
+        '\r' => out.extend_from_slice(b"\\r"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        other => {
+            let _ = write!(Raw(out), "\\u{:04x}", u32::from(other));
+        }
+    }
+}
+
+fn push_cut(out: &mut Vec<u8>, value: fmt::Arguments<'_>) {
+    let mut writer = Escaping { out, room: MAX_VALUE_BYTES, cut: 0 };
+    let _ = writer.write_fmt(value);
+    let cut = writer.cut;
+    if cut > 0 {
+        let _ = write!(Raw(out), "… [{cut} more bytes]");
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut from = digits.len();
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[from..]);
+}
+
+fn date_time(seconds: i64) -> [u8; 19] {
+    let mut text = *b"1970-01-01T00:00:00";
+    if let Some(time) = DateTime::from_timestamp(seconds, 0) {
+        let formatted = time.format("%Y-%m-%dT%H:%M:%S").to_string();
+        if let Ok(exact) = <[u8; 19]>::try_from(formatted.as_bytes()) {
+            text = exact;
+        }
+    }
+    text
+}
+
+struct Raw<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Raw<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+struct Escaping<'a> {
+    out: &'a mut Vec<u8>,
+    room: usize,
+    cut: usize,
+}
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let kept = if self.cut > 0 { 0 } else { text.floor_char_boundary(self.room) };
+        push_escaped(self.out, &text[..kept]);
+        self.room -= kept;
+        self.cut += text.len() - kept;
+        Ok(())
+    }
+}

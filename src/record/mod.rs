@@ -1,0 +1,28 @@
+//! The log record: one JSON object per line, the format of every run's log.
+//!
+//! ```json
+//! {"timestamp":"2026-11-21T06:30:23.123456Z","seq":7,"level":"WARN","target":"parselog::problem",
+//!  "message":"…","record":12,"source":"src/parser/problem.rs:80","span":"run:parse","fields":{"category":2}}
+//! ```
+//!
+//! `seq` numbers the events of one run from 1 without a gap as they are emitted, so a reader sees
+//! what was dropped. Head, cut and tail are records too, with `seq` 0 and an object of their own.
+//! Pure: no file, no clock, no tracing subscriber.
+
+mod decode;
+mod encode;
+mod frame;
+mod level;
+mod text;
+
+pub use decode::{Record, level_of, seq_of, timestamp_of};
+pub use encode::{Encoder, SCHEMA_VERSION, push_escaped, push_prefix, push_timestamp};
+pub use frame::{Cut, Ending, Head, Tail};
+pub use level::{Level, LevelCounts};
+pub use text::{Text, write_safe};
+
+/// A string value longer than this (bytes) is cut, and the record says by how much.
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;
+
+/// A whole line longer than this (bytes) is not read as a record.
+pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;

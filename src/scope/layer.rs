@@ -1,0 +1,160 @@
+//! The `tracing` layer that sorts events: inside a scope to its log, outside to the given function.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tracing::span::{Attributes, Id, Record as SpanRecord};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_log::NormalizeEvent as _;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::Sink;
+use super::encode::{EventVisitor, SpanVisitor};
+use crate::ids::RunId;
+use crate::record::{Encoder, Level};
+
+/// Sends every event inside a run's span to that run's log, and every other event outside.
+///
+/// One layer does both, so that an event can neither be in two places nor in none.
+pub struct ScopeLayer<O, F> {
+    outside: O,
+    in_scope: F,
+}
+
+/// What does not end in a run's log.
+#[derive(Debug)]
+pub enum Outside<'a> {
+    /// An event outside of every scope.
+    Event(&'a Event<'a>),
+    /// An event of a run that its log could not take: the disk is full, or the scope is closed.
+    Overflow {
+        /// The run.
+        run: RunId,
+        /// The event's level.
+        level: Level,
+        /// The event without time and number: what follows those on its line.
+        body: &'a [u8],
+    },
+}
+
+/// The mark on the run's span and on every span below it.
+#[derive(Debug, Clone)]
+pub(super) struct InScope(Arc<Place>);
+
+/// Where in a scope a span stands.
+#[derive(Debug)]
+struct Place {
+    sink: Arc<Sink>,
+    /// Path of the spans above, escaped.
+    above: Vec<u8>,
+    /// This span's own part of the path, escaped.
+    own: Vec<u8>,
+    /// Both joined.
+    path: Vec<u8>,
+}
+
+thread_local! {
+    static ENCODER: RefCell<Encoder> = RefCell::default();
+}
+
+impl<O, F> ScopeLayer<O, F>
+where
+    O: Fn(Outside<'_>),
+    F: Fn(&Metadata<'_>) -> bool,
+{
+    /// A layer that asks `in_scope` which events (by level and target) a run's log keeps, and gives
+    /// everything else to `outside`.
+    pub fn new(in_scope: F, outside: O) -> Self {
+        Self { outside, in_scope }
+    }
+}
+
+impl InScope {
+    pub(super) fn root(sink: Arc<Sink>) -> Self {
+        Self(Arc::new(Place { sink, above: Vec::new(), own: b"run".to_vec(), path: b"run".to_vec() }))
+    }
+
+    fn below(&self, own: Vec<u8>) -> Self {
+        Self::at(Arc::clone(&self.0.sink), self.0.path.clone(), own)
+    }
+
+    fn renamed(&self, own: Vec<u8>) -> Self {
+        Self::at(Arc::clone(&self.0.sink), self.0.above.clone(), own)
+    }
+
+    fn at(sink: Arc<Sink>, above: Vec<u8>, own: Vec<u8>) -> Self {
+        let path = [above.as_slice(), b":", &own].concat();
+        Self(Arc::new(Place { sink, above, own, path }))
+    }
+}
+
+impl<S, O, F> Layer<S> for ScopeLayer<O, F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    O: Fn(Outside<'_>) + 'static,
+    F: Fn(&Metadata<'_>) -> bool + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let Some(scope) = span.parent().and_then(|parent| scope_of(&parent)) else { return };
+        let mut own = SpanVisitor::start(attributes.metadata().name());
+        attributes.record(&mut own);
+        span.extensions_mut().insert(scope.below(own.finish()));
+    }
+
+    fn on_record(&self, id: &Id, values: &SpanRecord<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let Some(scope) = span.extensions().get::<InScope>().cloned() else { return };
+        let mut own = SpanVisitor::resume(scope.0.own.clone());
+        values.record(&mut own);
+        span.extensions_mut().replace(scope.renamed(own.finish()));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(scope) = context.event_span(event).and_then(|span| scope_of(&span)) else {
+            return (self.outside)(Outside::Event(event));
+        };
+        let of_log_crate = event.normalized_metadata();
+        let metadata = of_log_crate.as_ref().unwrap_or_else(|| event.metadata());
+        if (self.in_scope)(metadata) {
+            self.store(&scope.0, event, metadata);
+        }
+    }
+}
+
+impl<O, F> ScopeLayer<O, F>
+where
+    O: Fn(Outside<'_>),
+{
+    fn store(&self, place: &Place, event: &Event<'_>, metadata: &Metadata<'_>) {
+        let level = Level::from(*metadata.level());
+        let encode = |encoder: &mut Encoder| {
+            encoder.start(level, metadata.target());
+            event.record(&mut EventVisitor(encoder));
+            let source = metadata.file().zip(metadata.line());
+            let body = encoder.finish(source, &place.path);
+            if !place.sink.store(level, body) {
+                (self.outside)(Outside::Overflow { run: place.sink.run, level, body });
+            }
+        };
+        // A value's Debug code may itself log: that event finds the encoder in use and takes a new one.
+        ENCODER.with(|shared| match shared.try_borrow_mut() {
+            Ok(mut encoder) => encode(&mut encoder),
+            Err(_) => encode(&mut Encoder::default()),
+        });
+    }
+}
+
+/// The scope of a span. A span below a scope carries its mark; the walk upwards is for spans that a
+/// filter hid when they were made.
+fn scope_of<'a, S>(span: &SpanRef<'a, S>) -> Option<InScope>
+where
+    S: LookupSpan<'a>,
+{
+    if let Some(scope) = span.extensions().get::<InScope>() {
+        return Some(scope.clone());
+    }
+    span.scope().skip(1).find_map(|span| span.extensions().get::<InScope>().cloned())
+}

@@ -1,0 +1,99 @@
+//! The log scope: everything logged inside a run's span goes to that run's log and nowhere else.
+//!
+//! The scope hangs on the run's span, not on a thread: it holds over `await`, tasks, threads and
+//! pools wherever the span is carried (see [`crate::carry`]). This room touches neither network nor
+//! database, and never fails a run: what the spool can't take is counted and leaves for the global log.
+
+mod encode;
+mod layer;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::Span;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
+
+pub(crate) use encode::EventVisitor;
+pub use layer::{Outside, ScopeLayer};
+
+use crate::ids::RunId;
+use crate::record::{Ending, Head, Level};
+use crate::spool::{Journal, SealedLog, Spool, Stored, Syncer};
+
+/// Target of the span that carries a scope; no filter may hide it.
+pub const RUN_TARGET: &str = "parselog::run";
+
+/// The log of one run while it runs. Dropping it unsealed leaves the log to the sweep, which closes
+/// it as a crash.
+#[derive(Debug)]
+pub struct LogScope {
+    sink: Arc<Sink>,
+    span: Span,
+}
+
+/// Where the events of one scope go.
+#[derive(Debug)]
+struct Sink {
+    run: RunId,
+    journal: Arc<Mutex<Option<Journal>>>,
+}
+
+impl LogScope {
+    /// Opens the scope of a run, before anything else of the run can fail.
+    ///
+    /// Never fails: when the log can't be created the scope is open all the same, its events go to
+    /// the global log, and the error says why.
+    pub fn open(spool: &Spool, syncer: &Syncer, head: &Head) -> (Self, Option<io::Error>) {
+        let (journal, error) = match spool.create(head) {
+            Ok(journal) => (Some(journal), None),
+            Err(error) => (None, Some(error)),
+        };
+        let journal = Arc::new(Mutex::new(journal));
+        syncer.watch(&journal);
+        let sink = Arc::new(Sink { run: head.run, journal });
+        let span = tracing::error_span!(target: RUN_TARGET, parent: None, "run");
+        attach(&span, &sink);
+        (Self { sink, span }, error)
+    }
+
+    /// The span to run inside.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Closes the scope and completes its log. Events that come later leave for the global log.
+    /// `None` when there never was a file.
+    ///
+    /// # Errors
+    /// When the disk refuses; the log stays in the spool and the sweep completes it later.
+    pub fn seal(self, ending: Ending, reason: Option<String>) -> io::Result<Option<SealedLog>> {
+        let journal = self.sink.lock().take();
+        journal.map(|journal| journal.seal(ending, reason)).transpose()
+    }
+
+    /// Events that the log could not take so far.
+    pub fn dropped(&self) -> u64 {
+        self.sink.lock().as_ref().map_or(0, Journal::dropped)
+    }
+}
+
+impl Sink {
+    /// Stores one event; `false` when the log could not take it.
+    fn store(&self, level: Level, body: &[u8]) -> bool {
+        self.lock().as_mut().is_some_and(|journal| journal.append(level, body) == Stored::Yes)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Journal>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hangs the sink on the span, in the registry's own extensions.
+fn attach(span: &Span, sink: &Arc<Sink>) {
+    span.with_subscriber(|(id, dispatch)| {
+        if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
+            span.extensions_mut().replace(layer::InScope::root(Arc::clone(sink)));
+        }
+    });
+}

@@ -1,0 +1,239 @@
+//! The writer of one log: numbers its events, keeps it under its cap, seals it.
+//!
+//! Up to the cap every record goes to the main file. Beyond it records go to two segments in turn;
+//! before the older one is reused its errors move to the main file, within a budget. So the log
+//! always holds its head, its errors and its tail, in order, and all of it is on disk at any time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chrono::Utc;
+
+use super::window::Window;
+use super::{SealedLog, Tally, sync_dir};
+use crate::ids::RunId;
+use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
+
+/// Shares of the cap, in eighths: what errors may take beyond the head, and each tail segment.
+const ERROR_EIGHTHS: u64 = 1;
+const SEGMENT_EIGHTHS: u64 = 1;
+const HEAD_EIGHTHS: u64 = 8 - ERROR_EIGHTHS - 2 * SEGMENT_EIGHTHS;
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is in the log's file.
+    Yes,
+    /// The disk could not take it; it is counted as dropped.
+    Dropped,
+}
+
+/// The open log of one run. Exactly one exists per run; it holds the file's lock.
+#[derive(Debug)]
+pub struct Journal {
+    head: Head,
+    dir: PathBuf,
+    cap: u64,
+    main: Window,
+    tail: Option<TailSegments>,
+    tally: Tally,
+    lines: u64,
+    last_micros: i64,
+    prefix: Vec<u8>,
+    dirty: bool,
+}
+
+#[derive(Debug)]
+struct TailSegments {
+    current: Segment,
+    older: Option<Segment>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    window: Window,
+    path: PathBuf,
+    stored: LevelCounts,
+}
+
+impl Journal {
+    /// Writes the head and makes it durable.
+    pub(super) fn start(file: File, dir: &Path, head: &Head, cap: u64) -> io::Result<Self> {
+        let mut main = Window::new(file, 0);
+        main.append(&head.to_line(), b"")?;
+        main.file().sync_all()?;
+        Ok(Self {
+            head: head.clone(),
+            dir: dir.to_owned(),
+            cap,
+            main,
+            tail: None,
+            tally: Tally::default(),
+            lines: 1,
+            last_micros: head.started.timestamp_micros(),
+            prefix: Vec::with_capacity(64),
+            dirty: false,
+        })
+    }
+
+    /// The run it is of.
+    pub fn run(&self) -> RunId {
+        self.head.run
+    }
+
+    /// Appends one event. `body` is what follows time and number on the line, newline included.
+    /// When this returns [`Stored::Yes`] the event survives the death of the process.
+    pub fn append(&mut self, level: Level, body: &[u8]) -> Stored {
+        self.tally.emitted += 1;
+        // Threads race to the lock after reading no clock; the time is taken here, so that lines
+        // stand in the order of their times, and a clock set back does not break it.
+        self.last_micros = Utc::now().timestamp_micros().max(self.last_micros);
+        self.prefix.clear();
+        push_prefix(&mut self.prefix, self.last_micros, self.tally.emitted);
+        let prefix = std::mem::take(&mut self.prefix);
+        let stored = self.store(level, &prefix, body);
+        self.prefix = prefix;
+        match stored {
+            Ok(()) => {
+                self.tally.stored.add(level);
+                self.dirty = true;
+                Stored::Yes
+            }
+            Err(_) => Stored::Dropped,
+        }
+    }
+
+    /// Events emitted and not stored so far.
+    pub fn dropped(&self) -> u64 {
+        self.tally.dropped()
+    }
+
+    /// Handles to sync, when anything was appended since the last call.
+    pub(super) fn take_dirty(&mut self) -> Vec<File> {
+        if !std::mem::take(&mut self.dirty) {
+            return Vec::new();
+        }
+        let segments = self.tail.iter().flat_map(|tail| [Some(&tail.current), tail.older.as_ref()]).flatten();
+        let windows = std::iter::once(&self.main).chain(segments.map(|segment| &segment.window));
+        windows.filter_map(|window| window.file().try_clone().ok()).collect()
+    }
+
+    /// Completes the log: tail record, fsync, rename, directory fsync.
+    ///
+    /// # Errors
+    /// When the disk refuses; the log stays open on disk and the sweep completes it later.
+    pub fn seal(mut self, ending: Ending, reason: Option<String>) -> io::Result<SealedLog> {
+        if let Some(tail) = self.tail.take() {
+            // Dropped counts once both segments are in: what is missing now is missing for good.
+            let cut = Cut { dropped: self.tally.dropped() };
+            self.main.append_closing(&cut.to_line(Utc::now()))?;
+            self.lines += 1;
+            let segments = [tail.older, Some(tail.current)];
+            for segment in segments.into_iter().flatten() {
+                self.lines += segment.stored.total();
+                copy_lines(&segment.path, segment.window.len(), |line| self.main.append(line, b""))?;
+            }
+        }
+        let tail = Tail { ending, reason, events: self.tally.stored, dropped: self.tally.dropped() };
+        self.main.append_closing(&tail.to_line(Utc::now()))?;
+        self.lines += 1;
+        self.main.close()?;
+        let path = finish_name(&self.dir, self.head.run)?;
+        let file = self.main.file().try_clone()?;
+        Ok(SealedLog { head: self.head, tail, lines: self.lines, path, _file: file })
+    }
+
+    fn store(&mut self, level: Level, prefix: &[u8], body: &[u8]) -> io::Result<()> {
+        let size = (prefix.len() + body.len()) as u64;
+        if self.tail.is_none() && self.main.len() + size > self.cap / 8 * HEAD_EIGHTHS {
+            let current = Segment::create(&self.dir, self.head.run, 0)?;
+            self.tail = Some(TailSegments { current, older: None });
+        }
+        let Some(tail) = &mut self.tail else {
+            self.main.append(prefix, body)?;
+            self.lines += 1;
+            return Ok(());
+        };
+        let limit = self.cap / 8 * SEGMENT_EIGHTHS;
+        if tail.current.window.len() > 0 && tail.current.window.len() + size > limit {
+            self.rotate()?;
+        }
+        let tail = self.tail.as_mut().expect("set above");
+        tail.current.window.append(prefix, body)?;
+        tail.current.stored.add(level);
+        Ok(())
+    }
+
+    /// Makes the older segment the current one, after its errors moved to the main file.
+    fn rotate(&mut self) -> io::Result<()> {
+        let tail = self.tail.as_mut().expect("only a log past its cap rotates");
+        let mut next = match tail.older.take() {
+            None => Segment::create(&self.dir, self.head.run, 1)?,
+            Some(segment) => segment,
+        };
+        if next.window.len() > 0 {
+            let room = self.cap / 8 * (HEAD_EIGHTHS + ERROR_EIGHTHS);
+            let mut lost = next.stored;
+            if lost.error > 0 {
+                let (main, lines) = (&mut self.main, &mut self.lines);
+                copy_lines(&next.path, next.window.len(), |line| {
+                    if level_of(line) == Some(Level::Error) && main.len() + line.len() as u64 <= room {
+                        main.append(line, b"")?;
+                        *lines += 1;
+                        lost.error -= 1;
+                    }
+                    Ok(())
+                })?;
+            }
+            self.tally.stored.remove_all(lost);
+            next.stored = LevelCounts::default();
+            next.window.clear()?;
+        }
+        tail.older = Some(std::mem::replace(&mut tail.current, next));
+        Ok(())
+    }
+}
+
+impl Segment {
+    fn create(dir: &Path, run: RunId, number: usize) -> io::Result<Self> {
+        let path = segment_path(dir, run, number);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
+        Ok(Self { window: Window::new(file, 0), path, stored: LevelCounts::default() })
+    }
+}
+
+/// The tail segments of a log: number 0 or 1.
+pub(super) fn segment_path(dir: &Path, run: RunId, number: usize) -> PathBuf {
+    dir.join(format!("{run}.tail-{number}"))
+}
+
+/// Gives a complete log its sealed name, durably, and removes what it no longer needs.
+pub(super) fn finish_name(dir: &Path, run: RunId) -> io::Result<PathBuf> {
+    let path = dir.join(format!("{run}.log"));
+    fs::rename(dir.join(format!("{run}.open")), &path)?;
+    sync_dir(dir)?;
+    for number in 0..2 {
+        super::remove_if_there(&segment_path(dir, run, number))?;
+    }
+    Ok(path)
+}
+
+/// Calls `each` with every complete line in the first `len` bytes of a file, newline included.
+pub(super) fn copy_lines(
+    path: &Path,
+    len: u64,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    use std::io::{BufRead, BufReader, Read};
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(path)?.take(len));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if line.ends_with(b"\n") {
+            each(&line)?;
+        }
+        line.clear();
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The spool: the local folder with one log per unfinished run.
+//!
+//! ```text
+//! <run>.new        being created: locked, its head is not complete yet
+//! <run>.open       a log that is written to; its writer holds the file lock
+//! <run>.tail-0/-1  the last records of a log that reached its cap, in turn
+//! <run>.log        sealed: complete, fsynced, waits to be archived
+//! <run>.log.gz     the archive on its way to S3; made anew from the sealed log when left over
+//! ```
+//!
+//! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state
+//! is in the files, so recovery works with the database down. This room knows no network.
+
+mod journal;
+mod recover;
+mod sync;
+mod window;
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+pub use journal::{Journal, Stored};
+pub use sync::{SYNC_INTERVAL, Syncer};
+
+use crate::ids::RunId;
+use crate::record::{Head, LevelCounts, Record, Tail};
+
+/// A `.new` file older than this belongs to a process that died while creating it.
+const NEW_FILE_GRACE: Duration = Duration::from_secs(60);
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    dir: PathBuf,
+    cap: u64,
+}
+
+/// A complete log on disk, locked by this process until it is dropped.
+#[derive(Debug)]
+pub struct SealedLog {
+    /// Its first record.
+    pub head: Head,
+    /// Its last record.
+    pub tail: Tail,
+    /// Lines in it, frame records included.
+    pub lines: u64,
+    path: PathBuf,
+    /// Held for its lock.
+    _file: File,
+}
+
+/// One log found in the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The run it is of.
+    pub run: RunId,
+    /// Whether it is complete.
+    pub sealed: bool,
+    /// Its path.
+    pub path: PathBuf,
+}
+
+impl Spool {
+    /// Opens the folder, made when missing with mode 0750. `cap` is the most bytes one log may take.
+    ///
+    /// # Errors
+    /// When the folder can't be made or written to.
+    pub fn open(dir: &Path, cap: u64) -> Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(dir)
+            .with_context(|| format!("failed to make the spool folder {}", dir.display()))?;
+        let probe = dir.join(format!(".probe-{}", RunId::new()));
+        File::create_new(&probe)
+            .and_then(|_| fs::remove_file(&probe))
+            .with_context(|| format!("failed to write to the spool folder {}", dir.display()))?;
+        Ok(Self { dir: dir.to_owned(), cap })
+    }
+
+    /// The folder's path.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Creates the log of a run with its head record; it has its name only once both are on disk.
+    ///
+    /// # Errors
+    /// When the folder can't take the file, or the run has a log already.
+    pub fn create(&self, head: &Head) -> io::Result<Journal> {
+        let new = self.path(head.run, "new");
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
+        let created = file.try_lock().map_err(io::Error::from).and_then(|()| {
+            let open = self.path(head.run, "open");
+            if open.exists() || self.path(head.run, "log").exists() {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has a log already"));
+            }
+            let journal = Journal::start(file, &self.dir, head, self.cap)?;
+            fs::rename(&new, &open)?;
+            sync_dir(&self.dir)?;
+            Ok(journal)
+        });
+        if created.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        created
+    }
+
+    /// All logs in the folder, oldest run first.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn list(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for found in fs::read_dir(&self.dir).context("failed to list the spool folder")? {
+            let path = found.context("failed to list the spool folder")?.path();
+            let Some((run, suffix)) = split_name(&path) else { continue };
+            match suffix.as_str() {
+                "open" | "log" => entries.push(Entry { run, sealed: suffix == "log", path }),
+                "new" => remove_if_stale(&path),
+                _ => {}
+            }
+        }
+        entries.sort_by_key(|entry| entry.run);
+        Ok(entries)
+    }
+
+    /// The log of one run, if it is here.
+    pub fn find(&self, run: RunId) -> Option<Entry> {
+        ["log", "open"].into_iter().find_map(|suffix| {
+            let path = self.path(run, suffix);
+            path.exists().then(|| Entry { run, sealed: suffix == "log", path })
+        })
+    }
+
+    /// Takes over a log whose process is gone; closes it with a `crash` tail where it has none.
+    /// `None` when a living process holds it, or it is gone by now.
+    ///
+    /// # Errors
+    /// When the file can't be read or closed; it stays as it is.
+    pub fn take_abandoned(&self, entry: &Entry) -> Result<Option<SealedLog>> {
+        let file = match OpenOptions::new().read(true).write(true).open(&entry.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context("failed to open a spool file"),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error).context("failed to lock a spool file"),
+        }
+        // Between open and lock its owner may have sealed or removed it: only the name counts.
+        if !entry.path.exists() {
+            return Ok(None);
+        }
+        if entry.sealed {
+            return read_sealed(file, &entry.path).map(Some);
+        }
+        let path = recover::close_abandoned(file, &self.dir, entry.run)?;
+        let file = File::open(&path).context("failed to reopen a recovered log")?;
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        read_sealed(file, &path).map(Some)
+    }
+
+    fn path(&self, run: RunId, suffix: &str) -> PathBuf {
+        self.dir.join(format!("{run}.{suffix}"))
+    }
+}
+
+impl SealedLog {
+    /// Where the complete log lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where its archive is made.
+    pub fn archive_path(&self) -> PathBuf {
+        self.path.with_extension("log.gz")
+    }
+
+    /// Removes the log and its archive from the folder: called once S3 has confirmed the bytes and
+    /// the row says where they are.
+    ///
+    /// # Errors
+    /// When the files can't be removed.
+    pub fn remove(self) -> io::Result<()> {
+        remove_if_there(&self.archive_path())?;
+        fs::remove_file(&self.path)
+    }
+}
+
+/// Makes a rename or removal in `dir` durable.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn remove_if_stale(path: &Path) {
+    let age = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+    if age.is_some_and(|age| age > NEW_FILE_GRACE)
+        && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    {
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn split_name(path: &Path) -> Option<(RunId, String)> {
+    let (run, suffix) = path.file_name()?.to_str()?.split_once('.')?;
+    Some((run.parse().ok()?, suffix.to_owned()))
+}
+
+fn read_sealed(file: File, path: &Path) -> Result<SealedLog> {
+    let mut lines = 0;
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let mut reader = BufReader::with_capacity(1 << 20, &file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).context("failed to read a sealed log")? > 0 {
+        lines += 1;
+        if lines == 1 {
+            first.clone_from(&line);
+        }
+        std::mem::swap(&mut last, &mut line);
+        line.clear();
+    }
+    let head = Record::decode(&first).and_then(|record| record.head);
+    let tail = Record::decode(&last).and_then(|record| record.tail);
+    let (Some(head), Some(tail)) = (head, tail) else {
+        bail!("{} has no head or no tail record", path.display());
+    };
+    Ok(SealedLog { head: *head, tail, lines, path: path.to_owned(), _file: file })
+}
+
+/// What a log holds so far, for its tail and its row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    stored: LevelCounts,
+    emitted: u64,
+}
+
+impl Tally {
+    fn dropped(self) -> u64 {
+        self.emitted.saturating_sub(self.stored.total())
+    }
+}

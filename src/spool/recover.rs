@@ -1,0 +1,121 @@
+//! Closing a log whose process is gone: whatever state its files are in, every event whose log call
+//! had returned comes through once, in order.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use chrono::Utc;
+
+use super::Tally;
+use super::journal::{copy_lines, finish_name, segment_path};
+use super::window::Window;
+use crate::ids::RunId;
+use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
+
+/// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
+/// Returns its sealed path. Safe to repeat: a crash in the middle of it is recovered by it.
+pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<PathBuf> {
+    let main = scan(&mut file).context("failed to read an abandoned log")?;
+    if !main.has_head {
+        bail!("the abandoned log of run {run} has no head record");
+    }
+    let mut log = Window::new(file, main.len);
+    let mut tally = main.tally;
+    if !main.has_tail {
+        let lines = read_segments(dir, run, &main, &mut tally)?;
+        if !lines.is_empty() {
+            close_gap(&mut log, &main, lines, &tally)?;
+        }
+        let tail = Tail {
+            ending: Ending::Crash,
+            reason: Some("the process of the run died; its log was recovered".to_owned()),
+            events: tally.stored,
+            dropped: tally.dropped(),
+        };
+        log.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
+    }
+    log.close().context("failed to close an abandoned log")?;
+    finish_name(dir, run).context("failed to rename a recovered log")
+}
+
+#[derive(Debug, Default)]
+struct Scan {
+    /// Bytes up to the end of the last complete record.
+    len: u64,
+    tally: Tally,
+    has_head: bool,
+    has_cut: bool,
+    has_tail: bool,
+}
+
+/// Reads the main file up to its last complete record: a torn line, or the zeros of reserved space,
+/// end it.
+fn scan(file: &mut File) -> io::Result<Scan> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut found = Scan::default();
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if !line.ends_with(b"\n") || line.contains(&0) {
+            break;
+        }
+        match seq_of(&line) {
+            Some(0) | None => {
+                let record = Record::decode(&line);
+                found.has_head |= record.as_ref().is_some_and(|record| record.head.is_some());
+                found.has_cut |= record.as_ref().is_some_and(|record| record.cut.is_some());
+                found.has_tail |= record.as_ref().is_some_and(|record| record.tail.is_some());
+            }
+            Some(seq) => count(&mut found.tally, seq, &line),
+        }
+        found.len += line.len() as u64;
+        line.clear();
+    }
+    Ok(found)
+}
+
+/// Where the events are that the main file lacks, in order: path and bytes of each segment.
+fn read_segments(dir: &Path, run: RunId, main: &Scan, tally: &mut Tally) -> Result<Vec<(PathBuf, u64)>> {
+    let mut segments = Vec::new();
+    for number in 0..2 {
+        let path = segment_path(dir, run, number);
+        let Ok(mut file) = File::open(&path) else { continue };
+        let found = scan(&mut file).context("failed to read the tail of an abandoned log")?;
+        if found.tally.emitted > main.tally.emitted {
+            segments.push((found.tally.emitted, path, found.len));
+        }
+    }
+    segments.sort();
+    for (_, path, len) in &segments {
+        copy_lines(path, *len, |line| {
+            if let Some(seq) = seq_of(line).filter(|seq| *seq > main.tally.emitted) {
+                count(tally, seq, line);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(segments.into_iter().map(|(_, path, len)| (path, len)).collect())
+}
+
+fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally: &Tally) -> Result<()> {
+    if !main.has_cut {
+        let cut = Cut { dropped: tally.dropped() };
+        log.append(&cut.to_line(Utc::now()), b"").context("failed to mark a cut")?;
+    }
+    for (path, len) in segments {
+        // A line that is in the main file already was copied there before the crash.
+        copy_lines(&path, len, |line| match seq_of(line) {
+            Some(seq) if seq > main.tally.emitted => log.append(line, b""),
+            _ => Ok(()),
+        })
+        .context("failed to restore the tail of an abandoned log")?;
+    }
+    Ok(())
+}
+
+fn count(tally: &mut Tally, seq: u64, line: &[u8]) {
+    tally.emitted = tally.emitted.max(seq);
+    tally.stored.add(level_of(line).unwrap_or(Level::Info));
+}

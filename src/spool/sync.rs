@@ -1,0 +1,73 @@
+//! Makes open logs durable against power loss, at most a second late.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use super::Journal;
+use crate::carry;
+
+/// How old an event may grow before it is on stable storage.
+pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A journal that threads share; `None` once it is sealed.
+pub type Shared = Mutex<Option<Journal>>;
+
+/// One thread that syncs every open log of the process each second; stops when dropped.
+#[derive(Debug)]
+pub struct Syncer {
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    journals: Mutex<(Vec<Weak<Shared>>, bool)>,
+    wake: Condvar,
+}
+
+impl Syncer {
+    /// Starts the thread.
+    pub fn start() -> Self {
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        carry::thread(move || run(&shared));
+        Self { state }
+    }
+
+    /// Watches one more log, for as long as it is open.
+    pub fn watch(&self, journal: &Arc<Shared>) {
+        let mut guard = self.state.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.0.push(Arc::downgrade(journal));
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.state.journals.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.state.wake.notify_all();
+    }
+}
+
+fn run(state: &State) {
+    loop {
+        let guard = state.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut guard, _) = state
+            .wake
+            .wait_timeout_while(guard, SYNC_INTERVAL, |(_, stopped)| !*stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if guard.1 {
+            return;
+        }
+        guard.0.retain(|journal| journal.strong_count() > 0);
+        let journals: Vec<_> = guard.0.iter().filter_map(Weak::upgrade).collect();
+        drop(guard);
+        for journal in journals {
+            // The sync itself runs outside the lock: no log call ever waits for the disk.
+            let files =
+                journal.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(Journal::take_dirty);
+            for file in files.into_iter().flatten() {
+                // A failed sync is seen again at seal, which refuses to go on without one.
+                let _ = file.sync_data();
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! An append-only file whose bytes are stored through a memory mapping.
+//!
+//! A log call must leave its event where `kill -9` can't reach it: in the kernel's page cache. A
+//! `write` does that for about a microsecond; a store into a shared mapping does it for the cost of
+//! the copy, since the pages belong to the file, not to the process. The kernel writes them back
+//! whatever happens to us, and `fdatasync` flushes them as it does written ones.
+//!
+//! Space is reserved before it is mapped, so a full disk is an error here and never a SIGBUS. On a
+//! filesystem that can't reserve, each append is one positioned write. The file is longer than its
+//! content until [`Window::close`]; the rest is zeros, which no record contains.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use memmap2::{MmapMut, MmapOptions};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+/// Windows start here and double up to [`MAX_WINDOW`], so that short logs reserve little.
+const MIN_WINDOW: u64 = 64 * 1024;
+const MAX_WINDOW: u64 = 1024 * 1024;
+/// Room kept behind every event, so that a log can be closed on a disk that became full.
+const CLOSING_ROOM: u64 = 4 * 1024;
+/// Mappings start on multiples of this, a multiple of every page size in use.
+const ALIGNMENT: u64 = 64 * 1024;
+
+/// The writer of one file.
+#[derive(Debug)]
+pub(super) struct Window {
+    file: File,
+    len: u64,
+    next_size: u64,
+    mapping: Mapping,
+}
+
+#[derive(Debug)]
+enum Mapping {
+    None,
+    Mapped {
+        start: u64,
+        map: MmapMut,
+    },
+    /// The filesystem can't reserve space: plain writes.
+    Unsupported,
+}
+
+impl Window {
+    /// Appends to `file` after its first `len` bytes.
+    pub(super) fn new(file: File, len: u64) -> Self {
+        Self { file, len, next_size: MIN_WINDOW, mapping: Mapping::None }
+    }
+
+    /// Bytes of content.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The file itself, for a sync or a lock.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Appends `head` and `body` as one event. On an error nothing was appended.
+    pub(super) fn append(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        self.reserve((head.len() + body.len()) as u64 + CLOSING_ROOM)?;
+        self.store(head, body)
+    }
+
+    /// Appends a last record, for which there is room even on a full disk.
+    pub(super) fn append_closing(&mut self, line: &[u8]) -> io::Result<()> {
+        self.reserve(line.len() as u64)?;
+        self.store(line, b"")
+    }
+
+    fn store(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let size = (head.len() + body.len()) as u64;
+        match &mut self.mapping {
+            Mapping::Mapped { start, map } => {
+                let from = (self.len - *start) as usize;
+                let middle = from + head.len();
+                map[from..middle].copy_from_slice(head);
+                map[middle..middle + body.len()].copy_from_slice(body);
+            }
+            Mapping::Unsupported | Mapping::None => {
+                let mut record = Vec::with_capacity(size as usize);
+                record.extend_from_slice(head);
+                record.extend_from_slice(body);
+                self.file.write_all_at(&record, self.len)?;
+            }
+        }
+        self.len += size;
+        Ok(())
+    }
+
+    /// Forgets all content and starts anew at the beginning of the file.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.mapping = Mapping::None;
+        self.file.set_len(0)?;
+        self.len = 0;
+        Ok(())
+    }
+
+    /// Cuts the file to its content and makes it durable.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        if !matches!(self.mapping, Mapping::Unsupported) {
+            self.mapping = Mapping::None;
+        }
+        self.file.set_len(self.len)?;
+        self.file.sync_all()
+    }
+
+    fn reserve(&mut self, size: u64) -> io::Result<()> {
+        match &self.mapping {
+            Mapping::Unsupported => return Ok(()),
+            Mapping::Mapped { start, map } if self.len + size <= start + map.len() as u64 => return Ok(()),
+            _ => {}
+        }
+        let start = self.len / ALIGNMENT * ALIGNMENT;
+        let wanted = (self.len - start + size).max(self.next_size).next_multiple_of(ALIGNMENT);
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), start, wanted) {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                self.mapping = Mapping::Unsupported;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.next_size = (self.next_size * 2).min(MAX_WINDOW);
+        let map = map_window(&self.file, start, wanted as usize)?;
+        self.mapping = Mapping::Mapped { start, map };
+        Ok(())
+    }
+}
+
+#[expect(unsafe_code, reason = "a shared file mapping is the one unsafe thing parselog does")]
+fn map_window(file: &File, start: u64, size: usize) -> io::Result<MmapMut> {
+    // SAFETY: the range is reserved in a file of the private spool folder. Only the holder of its
+    // lock writes to it or cuts it, and this struct is that holder; readers use plain reads. The
+    // mapping is dropped before the file is cut, so no access falls behind its end.
+    unsafe { MmapOptions::new().offset(start).len(size).map_mut(file) }
+}
