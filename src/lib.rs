@@ -10,3 +10,5 @@
 pub mod carry;
 pub mod ids;
 pub mod parser;
+pub mod queue;
+pub mod store;
