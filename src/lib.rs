@@ -10,8 +10,10 @@
 pub mod carry;
 pub mod ids;
 pub mod parser;
+pub mod queue;
 pub mod record;
 pub mod redact;
 pub mod scope;
 pub mod spool;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,86 @@
+//! Claiming: a queued run becomes this worker's, for as long as its lease lasts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use crate::ids::RunId;
+use crate::store::Run;
+use crate::store::run::run_columns;
+
+/// Who claims, and on what terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// The worker's name, for people.
+    pub worker: String,
+    /// How long the run stays the worker's without a heartbeat.
+    pub lease: Duration,
+    /// How long the run may take; its deadline.
+    pub timeout: Duration,
+}
+
+/// A run that is ours.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct ClaimedRun {
+    #[sqlx(flatten)]
+    pub run: Run,
+    /// Proves the claim to [`super::heartbeat`] and [`super::finish`].
+    pub lease_token: Uuid,
+}
+
+/// Claims the run that is next: due, of the lowest priority number, and of a file that no other run
+/// is parsing. `None` when there is none now.
+///
+/// # Errors
+/// The database fails. Should only its answer be lost, the run is nobody's until its lease is over.
+pub async fn claim(pool: &PgPool, claimant: &Claimant) -> Result<Option<ClaimedRun>> {
+    claim_one(pool, claimant, None).await
+}
+
+/// Claims this run and no other. `None` when it is not to be had now.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn claim_run(pool: &PgPool, claimant: &Claimant, run: RunId) -> Result<Option<ClaimedRun>> {
+    claim_one(pool, claimant, Some(run)).await
+}
+
+async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> Result<Option<ClaimedRun>> {
+    loop {
+        let claimed = sqlx::query_as(concat!(
+            "with next as (
+                 select q.id from parse_file_meta q
+                 where q.status = 'queued' and q.run_after <= now() and ($4::uuid is null or q.id = $4)
+                   and not exists (select 1 from parse_file_meta busy
+                                   where busy.data_file_id = q.data_file_id and busy.status = 'running')
+                 order by q.priority, q.run_after, q.id
+                 for update of q skip locked
+                 limit 1
+             ), r as (
+                 update parse_file_meta q
+                 set status = 'running', worker = $1, lease_token = gen_random_uuid(),
+                     lease_until = now() + $2, deadline = now() + $3, started_at = now(),
+                     heartbeat_at = now()
+                 from next where q.id = next.id
+                 returning q.*
+             )
+             select ",
+            run_columns!(),
+            " from r join data_file f on f.id = r.data_file_id join parse_meta b on b.id = r.batch_id"
+        ))
+        .bind(&claimant.worker)
+        .bind(claimant.lease)
+        .bind(claimant.timeout)
+        .bind(only)
+        .fetch_optional(pool)
+        .await;
+        match claimed {
+            // Another worker began another run of the same file in this moment, and the index let
+            // only one of the two through. The next look sees that file as busy.
+            Err(sqlx::Error::Database(error)) if error.constraint() == Some("one_running_per_file") => {}
+            claimed => return claimed.context("failed to claim a run"),
+        }
+    }
+}

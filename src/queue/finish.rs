@@ -1,0 +1,171 @@
+//! Ending a run: the outcome on its row, and where it deserves one, the next attempt in the queue.
+
+use anyhow::{Context, Result};
+use sqlx::PgPool;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::ids::RunId;
+use crate::parser::Outcome;
+use crate::store::{RunStatus, entry};
+
+/// How a run ends. Reasons are for people and hold nothing private.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It was parsed, whatever the verdict.
+    Success(Box<Outcome>),
+    /// It did not work; `retry` asks for another attempt, after a while.
+    Fail { reason: String, retry: bool },
+    /// It was stopped for good: cancelled, or past its deadline.
+    Terminate { reason: String },
+    /// It was stopped because its worker shuts down; another attempt is queued for at once, and this
+    /// one does not count.
+    HandBack,
+    /// Its worker died; another attempt is queued, after a while.
+    Crash { reason: String },
+    /// There was nothing to do.
+    Inaction { reason: String },
+}
+
+impl Ending {
+    /// The status that the run ends with.
+    pub fn status(&self) -> RunStatus {
+        match self {
+            Self::Success(_) => RunStatus::Success,
+            Self::Fail { .. } => RunStatus::Fail,
+            Self::Terminate { .. } | Self::HandBack => RunStatus::Terminate,
+            Self::Crash { .. } => RunStatus::Crash,
+            Self::Inaction { .. } => RunStatus::Inaction,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Success(_) => None,
+            Self::HandBack => Some("handed back: the worker shut down"),
+            Self::Fail { reason, .. }
+            | Self::Terminate { reason }
+            | Self::Crash { reason }
+            | Self::Inaction { reason } => Some(reason),
+        }
+    }
+
+    fn wants_retry(&self) -> bool {
+        matches!(self, Self::Fail { retry: true, .. } | Self::HandBack | Self::Crash { .. })
+    }
+}
+
+/// Whether the ending counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It is on the row.
+    Yes,
+    /// The run is not the caller's any more; nothing was changed, and an audit entry says so.
+    Fenced,
+}
+
+/// What must hold for an ending to count, beside the run running under the given token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    None,
+    LeaseIsOver,
+}
+
+/// Ends a claimed run. Repeating it after a lost answer is safe and says the same again.
+///
+/// # Errors
+/// The database fails; then nothing was changed, or all of it was.
+pub async fn finish(pool: &PgPool, run: RunId, token: Uuid, ending: &Ending) -> Result<Finished> {
+    if end(pool, run, Some(token), ending, Guard::None).await? == Finished::Yes {
+        return Ok(Finished::Yes);
+    }
+    let stands: Option<RunStatus> =
+        sqlx::query_scalar("select status from parse_file_meta where id = $1 and lease_token = $2")
+            .bind(run)
+            .bind(token)
+            .fetch_optional(pool)
+            .await
+            .with_context(|| format!("failed to look how run {run} ended"))?;
+    if stands == Some(ending.status()) {
+        return Ok(Finished::Yes);
+    }
+    let detail = match stands {
+        Some(stands) => format!("a late '{}' was refused: the run had ended as '{stands}'", ending.status()),
+        None => format!("a '{}' without a lease was refused", ending.status()),
+    };
+    entry::about_run(pool, run, None, "fenced", Some(&detail)).await?;
+    Ok(Finished::Fenced)
+}
+
+/// Ends a run whose worker is known to be dead, since nobody holds the lock of its log, without
+/// waiting for the lease. `Fenced` when the run was not running any more.
+///
+/// # Errors
+/// As [`finish`].
+pub async fn crashed(pool: &PgPool, run: RunId) -> Result<Finished> {
+    let reason = "the worker died: nobody holds the lock of the run's log".to_owned();
+    end(pool, run, None, &Ending::Crash { reason }, Guard::None).await
+}
+
+/// Ends the run if it is running, under `token` if there is one, and queues the next attempt: all in
+/// one statement. The database writes the action by itself.
+pub(super) async fn end(
+    pool: &PgPool,
+    run: RunId,
+    token: Option<Uuid>,
+    ending: &Ending,
+    guard: Guard,
+) -> Result<Finished> {
+    let outcome = match ending {
+        Ending::Success(outcome) => Some(outcome.as_ref()),
+        _ => None,
+    };
+    let first_error = outcome.and_then(|outcome| outcome.first_error.as_ref());
+    let row = sqlx::query(
+        "with ended as (
+             update parse_file_meta
+             set status = $4, failure = $5, finished_at = now(), lease_until = null,
+                 summary_status = $8, records_in_file = $9, records_created = $10, created_by_type = $11,
+                 error_counts = $12, errors_by_month = $13, error_count = $14,
+                 first_error_record = $15, first_error = $16
+             where id = $1 and status = 'running' and ($2::uuid is null or lease_token = $2)
+               and (not $3 or lease_until < now())
+             returning *
+         ), next as (
+             insert into parse_file_meta
+                 (data_file_id, batch_id, kind, attempt, max_attempts, priority, run_after)
+             select data_file_id, batch_id, kind, attempt + 1,
+                    max_attempts + case when $7 then 1 else 0 end, priority,
+                    now() + case when $7 then interval '0' else parselog_retry_delay(attempt) end
+             from ended
+             where $6 and cancel_requested_at is null and ($7 or attempt < max_attempts)
+             returning id, data_file_id, batch_id, run_after
+         ), entry as (
+             insert into log_entry (entry, data_file_id, batch_id, run_id, detail)
+             select case when $7 then 'handed-back' else 'retry-queued' end, data_file_id, batch_id, $1,
+                    format('the next attempt is run %s', id)
+             from next
+         )
+         select (select pg_notify('parselog_queue', '') from next where $7) from ended",
+    )
+    .bind(run)
+    .bind(token)
+    .bind(guard == Guard::LeaseIsOver)
+    .bind(ending.status())
+    .bind(ending.reason())
+    .bind(ending.wants_retry())
+    .bind(*ending == Ending::HandBack)
+    .bind(outcome.map(|outcome| outcome.summary))
+    .bind(outcome.map(|outcome| outcome.records_in_file.cast_signed()))
+    .bind(outcome.map(|outcome| outcome.records_created.cast_signed()))
+    .bind(outcome.map(|outcome| Json(&outcome.created_by_type)))
+    .bind(outcome.map(|outcome| Json(&outcome.errors)))
+    .bind(outcome.map(|outcome| Json(&outcome.errors_by_month)))
+    .bind(outcome.map(|outcome| outcome.error_count().cast_signed()))
+    .bind(first_error.and_then(|error| error.record).map(u64::cast_signed))
+    .bind(first_error.map(|error| &error.message))
+    .fetch_optional(pool)
+    .await
+    .with_context(|| format!("failed to end run {run}"))?;
+    Ok(if row.is_some() { Finished::Yes } else { Finished::Fenced })
+}

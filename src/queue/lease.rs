@@ -1,0 +1,73 @@
+//! Leases: keeping them by heartbeats, and ending the runs whose worker let them go.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use super::finish::{Ending, Finished, Guard, end};
+use crate::ids::RunId;
+use crate::store::batch;
+
+/// What a heartbeat tells about one run that is still ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Beat {
+    #[sqlx(rename = "id")]
+    pub run: RunId,
+    /// Somebody asked for the run to stop.
+    pub cancel_requested: bool,
+}
+
+/// Prolongs the leases of all runs that a worker has, from now. A run that is missing in the answer
+/// is not the worker's any more, and nothing that the worker says of it counts.
+///
+/// # Errors
+/// The database fails; the leases run on.
+pub async fn heartbeat(pool: &PgPool, runs: &[(RunId, Uuid)], lease: Duration) -> Result<Vec<Beat>> {
+    let (ids, tokens): (Vec<Uuid>, Vec<Uuid>) = runs.iter().map(|(run, token)| (run.0, *token)).unzip();
+    sqlx::query_as(
+        "update parse_file_meta r set heartbeat_at = now(), lease_until = now() + $3
+         from unnest($1::uuid[], $2::uuid[]) as mine (id, token)
+         where r.id = mine.id and r.lease_token = mine.token and r.status = 'running'
+         returning r.id, r.cancel_requested_at is not null as cancel_requested",
+    )
+    .bind(ids)
+    .bind(tokens)
+    .bind(lease)
+    .fetch_all(pool)
+    .await
+    .context("failed to prolong leases")
+}
+
+/// Ends the runs whose lease is over as crashed, queues their next attempts, and marks the batches
+/// that are done; returns the crashed runs.
+///
+/// It ends nothing over a connection younger than `grace`, which is one lease. After the database, or
+/// the way to it, was gone for longer than a lease, all leases are over although their workers live:
+/// they get that long for a heartbeat.
+///
+/// # Errors
+/// The database fails; what was reaped before stays so.
+pub async fn reap(pool: &PgPool, grace: Duration) -> Result<Vec<RunId>> {
+    let expired: Vec<(RunId, Uuid)> = sqlx::query_as(
+        "select id, lease_token from parse_file_meta
+         where status = 'running' and lease_until < now()
+           and (select backend_start from pg_stat_activity where pid = pg_backend_pid()) <= now() - $1",
+    )
+    .bind(grace)
+    .fetch_all(pool)
+    .await
+    .context("failed to look for runs whose lease is over")?;
+
+    let mut reaped = Vec::new();
+    for (run, token) in expired {
+        let ending = Ending::Crash { reason: "the lease is over: the worker stopped answering".to_owned() };
+        // The worker may have come back in between, so the lease is looked at once more.
+        if end(pool, run, Some(token), &ending, Guard::LeaseIsOver).await? == Finished::Yes {
+            reaped.push(run);
+        }
+    }
+    batch::close_finished(pool).await?;
+    Ok(reaped)
+}

@@ -1,0 +1,114 @@
+//! `run_action`: what happened to runs and other tasks, append-only.
+//!
+//! The actions of a parse are written by the database itself, with the change of status; only other
+//! tasks, such as an archive, record theirs here.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{FromRow, PgExecutor, Postgres, QueryBuilder};
+
+use super::Action;
+use crate::ids::RunId;
+
+/// A row of `run_action`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct RunAction {
+    pub id: i64,
+    pub run_id: Option<RunId>,
+    /// `parse`, `reparse`, or another task's code.
+    pub task: String,
+    pub action: Action,
+    pub at: DateTime<Utc>,
+    pub worker: Option<String>,
+    pub detail: Option<String>,
+}
+
+/// How often a task came to an action, and when last.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct ActionCount {
+    pub task: String,
+    pub action: Action,
+    pub count: i64,
+    pub latest_at: DateTime<Utc>,
+}
+
+/// Which actions are asked for; `None` is any.
+#[derive(Debug, Clone, Default)]
+pub struct ActionFilter {
+    pub run: Option<RunId>,
+    pub task: Option<String>,
+    pub action: Option<Action>,
+    /// At this moment or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub until: Option<DateTime<Utc>>,
+    /// At most so many.
+    pub limit: Option<i64>,
+}
+
+/// Records an action of another task than a parse.
+///
+/// # Errors
+/// The database fails, or `task` is no code.
+pub async fn record(
+    db: impl PgExecutor<'_>,
+    run: Option<RunId>,
+    task: &str,
+    action: Action,
+    worker: Option<&str>,
+    detail: Option<&str>,
+) -> Result<()> {
+    sqlx::query("insert into run_action (run_id, task, action, worker, detail) values ($1, $2, $3, $4, $5)")
+        .bind(run)
+        .bind(task)
+        .bind(action)
+        .bind(worker)
+        .bind(detail)
+        .execute(db)
+        .await
+        .with_context(|| format!("failed to record the action '{action}' of '{task}'"))?;
+    Ok(())
+}
+
+/// The actions that `filter` lets through, the latest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(db: impl PgExecutor<'_>, filter: &ActionFilter) -> Result<Vec<RunAction>> {
+    let mut query = QueryBuilder::new("select * from run_action where true");
+    restrict(&mut query, filter);
+    query.push(" order by id desc limit ").push_bind(filter.limit);
+    query.build_query_as().fetch_all(db).await.context("failed to list actions")
+}
+
+/// How often each task came to each action, among the actions that `filter` lets through.
+///
+/// # Errors
+/// The database fails.
+pub async fn counts(db: impl PgExecutor<'_>, filter: &ActionFilter) -> Result<Vec<ActionCount>> {
+    let mut query = QueryBuilder::new(
+        "select task, action, count(*) as count, max(at) as latest_at from run_action where true",
+    );
+    restrict(&mut query, filter);
+    query.push(" group by task, action order by task, action limit ").push_bind(filter.limit);
+    query.build_query_as().fetch_all(db).await.context("failed to count actions")
+}
+
+fn restrict(query: &mut QueryBuilder<Postgres>, filter: &ActionFilter) {
+    if let Some(run) = filter.run {
+        query.push(" and run_id = ").push_bind(run);
+    }
+    if let Some(task) = &filter.task {
+        query.push(" and task = ").push_bind(task.clone());
+    }
+    if let Some(action) = filter.action {
+        query.push(" and action = ").push_bind(action);
+    }
+    if let Some(since) = filter.since {
+        query.push(" and at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.until {
+        query.push(" and at < ").push_bind(until);
+    }
+}

@@ -1,0 +1,60 @@
+//! `parse_meta`: what asked for runs, a submission or a reparse.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgExecutor};
+
+use super::BatchKind;
+use crate::ids::BatchId;
+
+/// A row of `parse_meta`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct Batch {
+    /// For a reparse, the reparse id.
+    pub id: BatchId,
+    pub kind: BatchKind,
+    pub requested_by: String,
+    pub reason: Option<String>,
+    /// How a reparse chose its files.
+    pub selection: Option<Json<serde_json::Value>>,
+    pub created_at: DateTime<Utc>,
+    pub deadline: Option<DateTime<Utc>>,
+    /// When the last run of it ended; the queue's reaper fills it in.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The batch with this id.
+///
+/// # Errors
+/// The database fails.
+pub async fn get(db: impl PgExecutor<'_>, id: BatchId) -> Result<Option<Batch>> {
+    sqlx::query_as("select * from parse_meta where id = $1")
+        .bind(id)
+        .fetch_optional(db)
+        .await
+        .with_context(|| format!("failed to read batch {id}"))
+}
+
+/// Marks the batches of which no run is queued or running any more as finished; says how many.
+///
+/// Nothing is lost by doing this late: an ended batch stays ended, since a retry is queued in the
+/// transaction that ends the attempt before it.
+///
+/// # Errors
+/// The database fails.
+pub async fn close_finished(db: impl PgExecutor<'_>) -> Result<u64> {
+    let closed = sqlx::query(
+        "update parse_meta b
+         set finished_at = coalesce(
+             (select max(r.finished_at) from parse_file_meta r where r.batch_id = b.id), now())
+         where b.finished_at is null
+           and not exists (select 1 from parse_file_meta r
+                           where r.batch_id = b.id and r.status in ('queued', 'running'))",
+    )
+    .execute(db)
+    .await
+    .context("failed to close finished batches")?;
+    Ok(closed.rows_affected())
+}

@@ -1,0 +1,154 @@
+//! `data_file`: the submitted files, and the one way in which they are submitted.
+
+use anyhow::{Context, Result, anyhow};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgExecutor};
+
+use crate::ids::{DataFileId, RunId};
+
+/// A row of `data_file`: exactly one version of one object.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct DataFile {
+    pub id: DataFileId,
+    pub bucket: String,
+    pub key: String,
+    /// Empty where the bucket keeps no versions.
+    pub version_id: String,
+    /// The name that the submitter gave it.
+    pub name: String,
+    pub program: String,
+    pub section: String,
+    pub fiscal_year: i32,
+    pub fiscal_quarter: i16,
+    /// Code of the state, tribe or territory.
+    pub state: Option<String>,
+    pub size_bytes: Option<i64>,
+    pub submitted_by: String,
+    pub submitter_emails: Vec<String>,
+    /// Its logs are never pruned.
+    pub legal_hold: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A file to submit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct NewFile {
+    pub bucket: String,
+    pub key: String,
+    /// Empty where the bucket keeps no versions.
+    pub version_id: String,
+    /// The name that the submitter gave it.
+    pub name: String,
+    /// Lower-case code, such as `tanf`.
+    pub program: String,
+    /// Lower-case code, such as `active`.
+    pub section: String,
+    pub fiscal_year: i32,
+    /// 1 to 4.
+    pub fiscal_quarter: i16,
+    pub state: Option<String>,
+    pub size_bytes: Option<i64>,
+    pub submitter_emails: Vec<String>,
+}
+
+/// How the runs of a submission are queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Who submits.
+    pub submitted_by: String,
+    pub reason: Option<String>,
+    /// Lower goes first.
+    pub priority: i32,
+    /// How many runs a file gets before its failure stands.
+    pub max_attempts: i32,
+    /// Not before this moment; `None` for at once.
+    pub run_after: Option<DateTime<Utc>>,
+    /// When the batch should be done.
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+impl Request {
+    /// A request of ordinary urgency.
+    pub fn by(submitted_by: impl Into<String>) -> Self {
+        Self {
+            submitted_by: submitted_by.into(),
+            reason: None,
+            priority: 100,
+            max_attempts: 3,
+            run_after: None,
+            deadline: None,
+        }
+    }
+}
+
+/// A run that was queued, and its file.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct Queued {
+    pub run_id: RunId,
+    pub data_file_id: DataFileId,
+    pub bucket: String,
+    pub key: String,
+    pub version_id: String,
+}
+
+/// Queues one run for each file, all in one batch and one statement; returns them in that order.
+///
+/// # Errors
+/// Nothing is registered when a file is named twice, is known as something else already, or breaks a
+/// rule of the table; the text says which.
+pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Request) -> Result<Vec<Queued>> {
+    sqlx::query_as(
+        "select * from enqueue_parse_many($1, submitted_by => $2, reason => $3, priority => $4,
+             max_attempts => $5, run_after => coalesce($6, now()), deadline => $7)",
+    )
+    .bind(Json(files))
+    .bind(&request.submitted_by)
+    .bind(&request.reason)
+    .bind(request.priority)
+    .bind(request.max_attempts)
+    .bind(request.run_after)
+    .bind(request.deadline)
+    .fetch_all(db)
+    .await
+    .map_err(|error| match error {
+        // The function's own complaints are made for people; the rest of the error is its stack.
+        sqlx::Error::Database(complaint) => anyhow!("failed to submit: {}", complaint.message()),
+        error => anyhow!(error).context("failed to submit"),
+    })
+}
+
+/// The file with this id.
+///
+/// # Errors
+/// The database fails.
+pub async fn get(db: impl PgExecutor<'_>, id: DataFileId) -> Result<Option<DataFile>> {
+    sqlx::query_as("select * from data_file where id = $1")
+        .bind(id)
+        .fetch_optional(db)
+        .await
+        .with_context(|| format!("failed to read data file {id}"))
+}
+
+/// The files that a person may mean by `text`: an id, a name, a key, or `bucket/key`, with or without
+/// `s3://` in front. The newest first, at most 20.
+///
+/// # Errors
+/// The database fails.
+pub async fn matching(db: impl PgExecutor<'_>, text: &str) -> Result<Vec<DataFile>> {
+    let object = text.strip_prefix("s3://").unwrap_or(text);
+    let (bucket, key) = object.split_once('/').unwrap_or(("", ""));
+    sqlx::query_as(
+        "select * from data_file
+         where id = $1 or name = $2 or key = $2 or (bucket = $3 and key = $4)
+         order by id desc limit 20",
+    )
+    .bind(text.parse::<i64>().ok())
+    .bind(text)
+    .bind(bucket)
+    .bind(key)
+    .fetch_all(db)
+    .await
+    .context("failed to look for data files")
+}

@@ -1,0 +1,63 @@
+//! `log_entry`: the audit log, append-only. Who did what to which file, batch or run.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{FromRow, PgExecutor};
+
+use crate::ids::{BatchId, DataFileId, RunId};
+
+/// A row of `log_entry`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct LogEntry {
+    pub id: i64,
+    pub at: DateTime<Utc>,
+    pub actor: String,
+    /// A short code, such as `submitted` or `fell-back`.
+    pub entry: String,
+    pub data_file_id: Option<DataFileId>,
+    pub batch_id: Option<BatchId>,
+    pub run_id: Option<RunId>,
+    pub detail: Option<String>,
+}
+
+/// Adds an entry about a run, its file and its batch. A run that is not in the database gets none.
+///
+/// Without an `actor` the entry names the connection's application.
+///
+/// # Errors
+/// The database fails, or `entry` is no code.
+pub async fn about_run(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+    actor: Option<&str>,
+    entry: &str,
+    detail: Option<&str>,
+) -> Result<()> {
+    sqlx::query(
+        "insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
+         select coalesce($2, nullif(current_setting('application_name', true), ''), current_user),
+                $3, data_file_id, batch_id, id, $4
+         from parse_file_meta where id = $1",
+    )
+    .bind(run)
+    .bind(actor)
+    .bind(entry)
+    .bind(detail)
+    .execute(db)
+    .await
+    .with_context(|| format!("failed to write the audit entry '{entry}' of run {run}"))?;
+    Ok(())
+}
+
+/// Entries about a run, oldest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<LogEntry>> {
+    sqlx::query_as("select * from log_entry where run_id = $1 order by id")
+        .bind(run)
+        .fetch_all(db)
+        .await
+        .with_context(|| format!("failed to read the audit log of run {run}"))
+}

@@ -1,0 +1,26 @@
+//! Postgres: the tables and what is asked of them, one file per table.
+//!
+//! Everything is a free function over an executor, so a caller may put several into one transaction.
+//! Only this room, the queue above it and the id types know sqlx. It never learns what a log
+//! contains, and it decides nothing: when a run is claimed, ended or tried again is the queue's.
+
+pub mod action;
+pub mod batch;
+mod codes;
+mod connect;
+pub mod data_file;
+pub mod entry;
+mod find;
+pub mod log;
+pub mod run;
+
+pub use action::RunAction;
+pub use batch::Batch;
+pub use codes::{Action, BatchKind, LogState, RunStatus};
+pub use connect::{MIGRATOR, connect, migrate, pending, require_migrated};
+pub use data_file::{DataFile, NewFile, Queued, Request, submit};
+pub use entry::LogEntry;
+pub use find::{RunFilter, find, latest, matching};
+pub use log::{ArchivedLog, SealedLog};
+pub use run::Run;
+pub use sqlx::PgPool;

@@ -1,0 +1,132 @@
+//! `parse_file_meta`: one run, with what it is about: its file and its batch.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgExecutor};
+
+use super::{BatchKind, LogState, RunStatus};
+use crate::ids::{BatchId, DataFileId, RunId};
+use crate::parser::{Category, SummaryStatus};
+
+/// Counts of problems by category.
+pub type Errors = BTreeMap<Category, u64>;
+
+/// A row of `parse_file_meta`, joined with the file's and the batch's columns that say what it is
+/// about. In JSON the keys are the columns' names and hashes are hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct Run {
+    pub id: RunId,
+    pub data_file_id: DataFileId,
+    pub batch_id: BatchId,
+    pub kind: BatchKind,
+    /// The batch, where it is a reparse.
+    pub reparse_id: Option<BatchId>,
+    /// From 1.
+    pub attempt: i32,
+    pub max_attempts: i32,
+
+    // The file.
+    pub bucket: String,
+    pub key: String,
+    pub version_id: String,
+    pub name: String,
+    pub program: String,
+    pub section: String,
+    pub fiscal_year: i32,
+    pub fiscal_quarter: i16,
+    pub state: Option<String>,
+    pub size_bytes: Option<i64>,
+
+    // The batch.
+    pub requested_by: String,
+    pub reason: Option<String>,
+
+    // The job.
+    pub status: RunStatus,
+    /// Lower goes first.
+    pub priority: i16,
+    pub run_after: DateTime<Utc>,
+    pub queued_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub deadline: Option<DateTime<Utc>>,
+    pub worker: Option<String>,
+    pub lease_until: Option<DateTime<Utc>>,
+    pub heartbeat_at: Option<DateTime<Utc>>,
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    pub cancel_requested_by: Option<String>,
+    /// Why the run did not succeed.
+    pub failure: Option<String>,
+
+    // The outcome, of a success only.
+    pub summary_status: Option<SummaryStatus>,
+    pub records_in_file: Option<i64>,
+    pub records_created: Option<i64>,
+    pub created_by_type: Option<Json<BTreeMap<String, u64>>>,
+    pub error_counts: Option<Json<Errors>>,
+    pub errors_by_month: Option<Json<BTreeMap<String, Errors>>>,
+    pub error_count: Option<i64>,
+    pub first_error_record: Option<i64>,
+    pub first_error: Option<String>,
+
+    // The log.
+    pub log_state: LogState,
+    /// Set if and only if the log is archived.
+    pub logs_uri: Option<String>,
+    pub log_raw_bytes: Option<i64>,
+    pub log_gzip_bytes: Option<i64>,
+    pub log_lines: Option<i64>,
+    /// Stored events by level.
+    pub log_events: Option<Json<BTreeMap<String, u64>>>,
+    /// Events that could not be stored.
+    pub log_dropped: Option<i64>,
+    #[serde(serialize_with = "hexadecimal")]
+    pub log_raw_sha256: Option<[u8; 32]>,
+    #[serde(serialize_with = "hexadecimal")]
+    pub log_gzip_sha256: Option<[u8; 32]>,
+    pub log_archived_at: Option<DateTime<Utc>>,
+    /// Why the log is not archived, as of the last try.
+    pub archive_error: Option<String>,
+    pub archive_attempts: i32,
+}
+
+/// The columns of a [`Run`]; `r`, `f` and `b` are the run, its file and its batch.
+macro_rules! run_columns {
+    () => {
+        "r.*, f.bucket, f.key, f.version_id, f.name, f.program, f.section, f.fiscal_year, \
+         f.fiscal_quarter, f.state, f.size_bytes, b.requested_by, b.reason"
+    };
+}
+/// Reads [`Run`]s; a condition may follow.
+macro_rules! select_runs {
+    () => {
+        concat!(
+            "select ",
+            $crate::store::run::run_columns!(),
+            " from parse_file_meta r join data_file f on f.id = r.data_file_id \
+               join parse_meta b on b.id = r.batch_id "
+        )
+    };
+}
+pub(crate) use {run_columns, select_runs};
+
+/// The run with this id.
+///
+/// # Errors
+/// The database fails.
+pub async fn get(db: impl PgExecutor<'_>, id: RunId) -> Result<Option<Run>> {
+    sqlx::query_as(concat!(select_runs!(), "where r.id = $1"))
+        .bind(id)
+        .fetch_optional(db)
+        .await
+        .with_context(|| format!("failed to read run {id}"))
+}
+
+fn hexadecimal<S: Serializer>(hash: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    text.serialize(serializer)
+}

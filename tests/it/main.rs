@@ -1,0 +1,7 @@
+//! The integration tests, one binary.
+
+mod support;
+
+mod migrations;
+mod queue;
+mod store;
