@@ -1,0 +1,5 @@
+//! All integration tests, in one binary.
+
+#![expect(clippy::disallowed_methods, reason = "a test's own threads belong to no run")]
+
+mod cluster;
