@@ -8,6 +8,7 @@
 //! ```
 
 pub mod carry;
+pub mod cluster;
 pub mod ids;
 pub mod parser;
 pub mod queue;
