@@ -8,5 +8,6 @@
 //! ```
 
 pub mod carry;
+pub mod gzip;
 pub mod ids;
 pub mod parser;
