@@ -1,0 +1,342 @@
+//! The index of an archive: how it is written, parsed from the archive's tail, and asked.
+//!
+//! It never reads anything itself: callers fetch the byte ranges that it names.
+
+use std::ops::Range;
+
+use anyhow::{Context, Result, ensure};
+
+/// Payload bytes of one index member; gzip allows an extra field of 65,535.
+const PIECE: usize = 60 << 10;
+
+/// The largest index that is believed, in bytes: enough for a log of 500 GB, and small enough that
+/// a lie about it costs little memory.
+const MAX_INDEX: u64 = 8 << 20;
+
+const INDEX_ID: [u8; 2] = *b"PI";
+const FOOTER_ID: [u8; 2] = *b"PF";
+const VERSION: u8 = 1;
+
+/// Version, index offset, raw bytes, lines, members (u64 each, little endian), CRC-32 of the index.
+const FOOTER_PAYLOAD: usize = 1 + 4 * 8 + 4;
+const FOOTER: usize = EMPTY + FOOTER_PAYLOAD;
+
+/// Size of a member without data whose extra field is empty.
+const EMPTY: usize = BEFORE + END.len();
+/// Its bytes before the payload: the gzip header, the extra field's length, id and length.
+const BEFORE: usize = HEADER.len() + 2 + 2 + 2;
+/// Deflate, with an extra field, no time, no flags about effort, system unknown.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff];
+/// An empty final deflate block, and CRC-32 and length of nothing.
+const END: [u8; 10] = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Where the lines of an archive are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    members: Vec<Member>,
+    raw_bytes: u64,
+    lines: u64,
+}
+
+/// One data member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its first byte in the archive.
+    pub offset: u64,
+    pub gzip_len: u64,
+    /// Its first byte in the raw log.
+    pub raw_offset: u64,
+    pub raw_len: u64,
+    /// The number of its first line in the log, counted from 0.
+    pub first_line: u64,
+    pub lines: u64,
+    /// The latest time of any line in this member **or before it**, in microseconds since 1970;
+    /// `None` while no line had one. Lines need not be in order of time for this to be exact.
+    pub latest: Option<i64>,
+}
+
+/// What the tail of an object turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tail {
+    Index(Index),
+    /// The tail is too short: call again with all bytes of the object from this offset on.
+    NeedMore {
+        from: u64,
+    },
+    /// Not one of our archives. It may be any other gzip, which [`super::Reader`] streams.
+    Foreign,
+}
+
+impl Index {
+    /// Finds the index in `tail`, the last bytes of an object of `object_size` bytes.
+    ///
+    /// 256 KiB are enough for the index of a 10 GB log. An error means that the object has our
+    /// footer but an index that cannot be true: it is damaged.
+    pub fn parse(tail: &[u8], object_size: u64) -> Result<Tail> {
+        let missing = object_size
+            .checked_sub(tail.len() as u64)
+            .context("the tail is longer than the object that it ends")?;
+        if tail.len() < FOOTER && missing > 0 {
+            return Ok(Tail::NeedMore { from: object_size.saturating_sub(FOOTER as u64) });
+        }
+        let Some((index, payload)) = split_last_member(tail, FOOTER_PAYLOAD) else {
+            return Ok(Tail::Foreign);
+        };
+        ensure!(payload[0] == VERSION, "archive format {} is newer than this program", payload[0]);
+        let number = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().expect("8 bytes"));
+        let (begin, raw_bytes, lines, members) = (number(1), number(9), number(17), number(25));
+        let crc = u32::from_le_bytes(payload[33..].try_into().expect("4 bytes"));
+
+        let end = object_size - FOOTER as u64;
+        ensure!(begin <= end && end - begin <= MAX_INDEX, "damaged archive: its index cannot be there");
+        let Some(begin_in_tail) = begin.checked_sub(missing) else {
+            return Ok(Tail::NeedMore { from: begin });
+        };
+        let entries = join_pieces(&index[begin_in_tail as usize..])?;
+        ensure!(crc32(&entries) == crc, "damaged archive: the checksum of its index is wrong");
+
+        let members = decode_entries(&entries, members)?;
+        let last = members.last();
+        let ends_at = last
+            .map_or((0, 0, 0), |m| (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines));
+        ensure!(ends_at == (begin, raw_bytes, lines), "damaged archive: its index does not add up");
+        Ok(Tail::Index(Self { members, raw_bytes, lines }))
+    }
+
+    /// The data members, in order; each begins where the one before it ends.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Bytes of the raw log.
+    pub fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
+    }
+
+    /// Lines of the raw log; a last line without newline counts.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Which member holds line `line`, counted from 0.
+    pub fn member_of_line(&self, line: u64) -> Option<usize> {
+        (line < self.lines).then(|| self.members.partition_point(|m| m.first_line + m.lines <= line))
+    }
+
+    /// The members that hold any of these lines, counted from 0; lines past the end are ignored.
+    pub fn members_for_lines(&self, lines: Range<u64>) -> Range<usize> {
+        let begin = self.members.partition_point(|m| m.first_line + m.lines <= lines.start);
+        let end = self.members.partition_point(|m| m.first_line < lines.end);
+        begin..end.max(begin)
+    }
+
+    /// The members that hold the last `lines` lines.
+    pub fn members_for_tail(&self, lines: u64) -> Range<usize> {
+        self.members_for_lines(self.lines.saturating_sub(lines)..self.lines)
+    }
+
+    /// The members from the first one on that holds a line of this time or later, in
+    /// microseconds since 1970. No earlier member holds one, in whatever order the lines are.
+    pub fn members_since(&self, time: i64) -> Range<usize> {
+        // `None` sorts before every time.
+        self.members.partition_point(|m| m.latest < Some(time))..self.members.len()
+    }
+
+    /// Where the bytes of these members are in the archive, for one range request.
+    pub fn byte_range(&self, members: Range<usize>) -> Range<u64> {
+        match &self.members[members] {
+            [] => 0..0,
+            [first, .., last] => first.offset..last.offset + last.gzip_len,
+            [only] => only.offset..only.offset + only.gzip_len,
+        }
+    }
+}
+
+/// One member as the writer knows it.
+pub(super) struct Entry {
+    pub(super) gzip_len: u64,
+    pub(super) raw_len: u64,
+    pub(super) lines: u64,
+    /// As [`Member::latest`], `i64::MIN` for none.
+    pub(super) latest: i64,
+}
+
+/// Collects the index while an archive is written.
+pub(super) struct Builder {
+    entries: Vec<u8>,
+    members: u64,
+    gzip_bytes: u64,
+    raw_bytes: u64,
+    lines: u64,
+    latest: i64,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { entries: Vec::new(), members: 0, gzip_bytes: 0, raw_bytes: 0, lines: 0, latest: i64::MIN }
+    }
+}
+
+impl Builder {
+    pub(super) fn push(&mut self, entry: Entry) {
+        let elapsed = entry.latest.abs_diff(self.latest);
+        for number in [entry.gzip_len, entry.raw_len, entry.lines, elapsed] {
+            put_varint(&mut self.entries, number);
+        }
+        self.members += 1;
+        self.gzip_bytes += entry.gzip_len;
+        self.raw_bytes += entry.raw_len;
+        self.lines += entry.lines;
+        self.latest = entry.latest;
+    }
+
+    pub(super) fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
+    }
+
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The index members and the footer.
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.entries.len() + 4096);
+        for piece in self.entries.chunks(PIECE) {
+            put_member(&mut out, INDEX_ID, piece);
+        }
+        let mut footer = vec![VERSION];
+        for number in [self.gzip_bytes, self.raw_bytes, self.lines, self.members] {
+            footer.extend(number.to_le_bytes());
+        }
+        footer.extend(crc32(&self.entries).to_le_bytes());
+        put_member(&mut out, FOOTER_ID, &footer);
+        out
+    }
+}
+
+/// Appends a member without data whose extra field holds `payload`, at most [`PIECE`] bytes.
+fn put_member(out: &mut Vec<u8>, id: [u8; 2], payload: &[u8]) {
+    let len = payload.len() as u16;
+    out.extend(HEADER);
+    out.extend((len + 4).to_le_bytes());
+    out.extend(id);
+    out.extend(len.to_le_bytes());
+    out.extend(payload);
+    out.extend(END);
+}
+
+/// If `bytes` ends in a footer member, what is before it and its payload of `len` bytes.
+fn split_last_member(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
+    let (before, member) = bytes.split_at_checked(bytes.len().checked_sub(EMPTY + len)?)?;
+    let payload = &member[BEFORE..BEFORE + len];
+    let mut expected = Vec::new();
+    put_member(&mut expected, FOOTER_ID, payload);
+    (member == expected).then_some((before, payload))
+}
+
+/// Joins the payloads of the index members that `bytes` consists of.
+fn join_pieces(mut bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut joined = Vec::with_capacity(bytes.len());
+    while !bytes.is_empty() {
+        let len = bytes.get(BEFORE - 2..BEFORE).map(|len| usize::from(u16::from_le_bytes([len[0], len[1]])));
+        let piece = len.filter(|len| *len <= PIECE).and_then(|len| bytes.get(BEFORE..BEFORE + len));
+        let piece = piece.context("damaged archive: its index is cut")?;
+        let mut expected = Vec::with_capacity(EMPTY + piece.len());
+        put_member(&mut expected, INDEX_ID, piece);
+        ensure!(bytes.starts_with(&expected), "damaged archive: its index is malformed");
+        joined.extend(piece);
+        bytes = &bytes[expected.len()..];
+    }
+    Ok(joined)
+}
+
+fn decode_entries(mut entries: &[u8], members: u64) -> Result<Vec<Member>> {
+    let damaged = "damaged archive: an index entry cannot be true";
+    // An entry has at least four bytes, so a lie about the number cannot make this allocate much.
+    ensure!(members <= entries.len() as u64 / 4, "damaged archive: its index is too short");
+    let mut decoded = Vec::with_capacity(members as usize);
+    let (mut offset, mut raw_offset, mut first_line, mut latest) = (0_u64, 0_u64, 0_u64, i64::MIN);
+    for _ in 0..members {
+        let mut number = || take_varint(&mut entries).context(damaged);
+        let (gzip_len, raw_len, lines, elapsed) = (number()?, number()?, number()?, number()?);
+        latest = latest.checked_add_unsigned(elapsed).context(damaged)?;
+        let known = (latest != i64::MIN).then_some(latest);
+        decoded.push(Member { offset, gzip_len, raw_offset, raw_len, first_line, lines, latest: known });
+        ensure!(gzip_len > 0 && lines > 0 && lines <= raw_len, damaged);
+        offset = offset.checked_add(gzip_len).context(damaged)?;
+        raw_offset = raw_offset.checked_add(raw_len).context(damaged)?;
+        first_line = first_line.checked_add(lines).context(damaged)?;
+    }
+    ensure!(entries.is_empty(), "damaged archive: its index is too long");
+    Ok(decoded)
+}
+
+/// Appends `number` as LEB128: seven bits a byte, lowest first.
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has room for one bit only.
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        number |= bits << shift;
+        if *byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_a_10_gb_log_is_small_and_parsed_from_several_pieces() {
+        let mut builder = Builder::default();
+        for number in 1..=10_000 {
+            let latest = 1_767_225_600_000_000 + number as i64 * 20_000_000;
+            let entry =
+                Entry { gzip_len: 90_000 + number, raw_len: (1 << 20) + number % 300, lines: 4_000, latest };
+            builder.push(entry);
+        }
+        let (gzip_bytes, lines) = (builder.gzip_bytes, builder.lines);
+        let tail = builder.finish();
+        assert!(tail.len() > PIECE && tail.len() <= 150_000, "{} bytes", tail.len());
+
+        let Tail::Index(index) = Index::parse(&tail, gzip_bytes + tail.len() as u64).unwrap() else {
+            panic!("an index");
+        };
+        assert_eq!((index.members().len(), index.lines()), (10_000, lines));
+        assert_eq!(index.member_of_line(39_999_999), Some(9_999));
+        assert_eq!(index.members_since(1_767_225_600_000_000 + 20_000_001), 1..10_000);
+    }
+
+    #[test]
+    fn numbers_of_every_length_come_back() {
+        for number in (0..64).flat_map(|bit| [1 << bit, (1 << bit) - 1]).chain([u64::MAX]) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, number);
+            assert_eq!(take_varint(&mut &bytes[..]), Some(number));
+            assert_eq!(take_varint(&mut &bytes[..bytes.len() - 1]), None);
+        }
+        assert_eq!(take_varint(&mut &[0xff; 10][..]), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! The archive format: an ordinary `.gz` of many members, with random access.
+//!
+//! ```text
+//! data member     whole lines, about 1 MiB raw each; a longer line makes a longer member
+//! …
+//! index member    no data; its gzip extra field "PI" holds a piece of the index, at most 60 KiB
+//! …
+//! footer member   no data; its extra field "PF" says where the index begins, and the totals
+//! ```
+//!
+//! `gunzip`, `zcat` and every gzip library skip extra fields and give the raw bytes back
+//! unchanged, an empty log and a log without a final newline included. The footer has a fixed
+//! size, so one range request for the tail finds the index, and one more fetches any lines.
+//! The same raw bytes always make the same archive.
+//!
+//! Pure: bytes, `Read` and `Write` only. It knows nothing of records, files or S3, and lines are
+//! whatever ends in `\n`; how to read a line's time is the caller's matter.
+
+mod compress;
+mod index;
+mod read;
+
+pub use compress::{Summary, compress};
+pub use index::{Index, Member, Tail};
+pub use read::{MAX_MEMBER, Reader, decode_member};
