@@ -7,7 +7,6 @@ use std::panic::PanicHookInfo;
 
 use anyhow::{Context, Result};
 use chrono::Utc;
-use clap::ValueEnum;
 use serde_json::Value;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
@@ -16,18 +15,10 @@ use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::config::GlobalFormat;
 use crate::record::{Encoder, Level, Record, Text, push_prefix};
 use crate::redact::Redactor;
 use crate::scope::{EventVisitor, Outside, RUN_TARGET, ScopeLayer};
-
-/// How lines of the global log look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// One readable line each.
-    Text,
-    /// One JSON record each, for a log collector.
-    Json,
-}
 
 /// Sets up logging for the whole process; once.
 ///
@@ -36,7 +27,7 @@ pub enum Format {
 ///
 /// # Errors
 /// Levels that can't be read, or logging that is set up already.
-pub fn init(run_levels: &str, global_levels: &str, format: Format, redactor: Redactor) -> Result<()> {
+pub fn init(run_levels: &str, global_levels: &str, format: GlobalFormat, redactor: Redactor) -> Result<()> {
     let global = GlobalLog { format, redactor, color: io::stderr().is_terminal() };
     layer(run_levels, global_levels, move |line| global.write(line))?
         .with_subscriber(Registry::default())
@@ -79,7 +70,7 @@ pub fn layer(
 
 /// The process's own log, on stderr.
 struct GlobalLog {
-    format: Format,
+    format: GlobalFormat,
     redactor: Redactor,
     color: bool,
 }
@@ -88,8 +79,8 @@ impl GlobalLog {
     fn write(&self, mut record: Record) {
         redact(&self.redactor, &mut record);
         let line = match self.format {
-            Format::Text => format!("{}\n", Text { record: &record, color: self.color }),
-            Format::Json => serde_json::to_string(&record).unwrap_or_default() + "\n",
+            GlobalFormat::Text => format!("{}\n", Text { record: &record, color: self.color }),
+            GlobalFormat::Json => serde_json::to_string(&record).unwrap_or_default() + "\n",
         };
         // There is nowhere left to report a stderr that can't be written to.
         let _ = io::stderr().lock().write_all(line.as_bytes());

@@ -5,7 +5,8 @@
 //! <run>.open       a log that is written to; its writer holds the file lock
 //! <run>.tail-0/-1  the last records of a log that reached its cap, in turn
 //! <run>.log        sealed: complete, fsynced, waits to be archived
-//! <run>.log.gz     the archive on its way to S3; made anew from the sealed log when left over
+//! <run>.fellback   its warnings are in the global log already
+<run>.log.gz     the archive on its way to S3; made anew from the sealed log when left over
 //! ```
 //!
 //! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state
@@ -185,6 +186,19 @@ impl SealedLog {
         self.path.with_extension("log.gz")
     }
 
+    /// Marks that the log fell back; true when it had not before. The mark is a file, so it holds
+    /// over restarts and without the database.
+    ///
+    /// # Errors
+    /// When the spool can't take the mark.
+    pub fn first_fallback(&self) -> io::Result<bool> {
+        match File::create_new(self.fallback_mark()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the log and its archive from the folder: called once S3 has confirmed the bytes and
     /// the row says where they are.
     ///
@@ -192,7 +206,12 @@ impl SealedLog {
     /// When the files can't be removed.
     pub fn remove(self) -> io::Result<()> {
         remove_if_there(&self.archive_path())?;
+        remove_if_there(&self.fallback_mark())?;
         fs::remove_file(&self.path)
+    }
+
+    fn fallback_mark(&self) -> PathBuf {
+        self.path.with_extension("fellback")
     }
 }
 

@@ -1,0 +1,219 @@
+//! The archive: a sealed log becomes a gzip beside the submitted file, its URI goes on the row, and
+//! only then the local file goes.
+//!
+//! The only writer of `logs_uri`. Every step may be repeated: the same log makes the same bytes
+//! under the same key, so a crash or a lost answer anywhere is mended by doing it again. When the
+//! store refuses, the log stays in the spool, the row says why, its warnings are replayed once to
+//! the global log, and the sweep goes on trying.
+
+mod replay;
+mod sweep;
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::Semaphore;
+
+pub use sweep::Swept;
+
+use crate::carry;
+use crate::gzip::{self, Summary};
+use crate::ids::RunId;
+use crate::objects::{ObjectError, Objects, Put};
+use crate::record::{Head, Level, LevelCounts, timestamp_of};
+use crate::redact::Redactor;
+use crate::spool::{SealedLog, Spool};
+use crate::store::{self, ArchivedLog, PgPool};
+
+/// How often, and how long apart, the row is tried when the database does not answer. Beyond it the
+/// log stays in the spool, and the sweep records it later.
+const ROW_TRIES: u32 = 3;
+const ROW_PAUSE: Duration = Duration::from_millis(300);
+
+/// Logs that are compressed and uploaded at once, and how long the next waits for its turn. Beyond
+/// it the log is left to the sweep: a dead object store must not gather tasks and open files.
+const UPLOADS: usize = 4;
+const TURN: Duration = Duration::from_secs(10);
+
+/// Archives logs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Archiver {
+    turns: Arc<Semaphore>,
+    pool: PgPool,
+    objects: Objects,
+    spool: Spool,
+    redactor: Redactor,
+}
+
+/// What became of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Archived {
+    /// It is in the object store, and the row says where.
+    Yes {
+        /// `s3://…` or `file://…`.
+        uri: String,
+    },
+    /// It stays in the spool for now.
+    Kept {
+        /// Why, redacted.
+        reason: String,
+        /// Whether the object store itself failed, so that other logs would fare no better.
+        store_is_down: bool,
+    },
+}
+
+impl Archiver {
+    /// Archives from `spool` to `objects`; what leaves for the row or the global log passes `redactor`.
+    pub fn new(pool: PgPool, objects: Objects, spool: Spool, redactor: Redactor) -> Self {
+        Self { turns: Arc::new(Semaphore::new(UPLOADS)), pool, objects, spool, redactor }
+    }
+
+    /// Archives one sealed log. Never fails: what can't be archived now is kept, and said so.
+    pub async fn archive(&self, log: SealedLog) -> Archived {
+        let run = log.head.run;
+        let Ok(_turn) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
+            let reason = "other logs are being uploaded; the sweep archives it".to_owned();
+            return Archived::Kept { reason, store_is_down: false };
+        };
+        match self.try_archive(&log).await {
+            Ok(uri) => {
+                if let Err(error) = log.remove() {
+                    tracing::warn!(%run, "the log is archived, but its spool file could not be removed: {error}");
+                }
+                tracing::info!(%run, uri, "archived");
+                Archived::Yes { uri }
+            }
+            Err(failure) => {
+                let reason = self.redactor.redact(&format!("{:#}", failure.error)).into_owned();
+                self.fall_back(&log, &reason).await;
+                Archived::Kept { reason, store_is_down: failure.store_is_down }
+            }
+        }
+    }
+
+    async fn try_archive(&self, log: &SealedLog) -> Result<String, Failure> {
+        let head = &log.head;
+        let summary = self.compress(log).await?;
+        let events = by_level(log.tail.events);
+        let sealed = store::SealedLog {
+            raw_bytes: summary.raw_bytes,
+            lines: summary.lines,
+            events: events.clone(),
+            dropped: log.tail.dropped,
+        };
+        if let Err(error) = store::log::log_sealed(&self.pool, head.run, &sealed).await {
+            tracing::debug!(run = %head.run, "the row does not say yet that the log is sealed: {error:#}");
+        }
+        let put = Put {
+            content_type: "application/gzip",
+            metadata: metadata(head, &summary),
+            sha256: summary.gzip_sha256,
+            if_none_match: true,
+        };
+        let stored = self
+            .objects
+            .put_file(&head.bucket, &head.log_key, &log.archive_path(), &put)
+            .await
+            .map_err(Failure::of_store)?;
+        let uri = stored.uri.to_string();
+        let archived = ArchivedLog {
+            uri: uri.clone(),
+            raw_bytes: summary.raw_bytes,
+            gzip_bytes: summary.gzip_bytes,
+            lines: summary.lines,
+            events,
+            dropped: log.tail.dropped,
+            raw_sha256: summary.raw_sha256,
+            gzip_sha256: summary.gzip_sha256,
+        };
+        self.record(head.run, &archived).await?;
+        Ok(uri)
+    }
+
+    async fn compress(&self, log: &SealedLog) -> Result<Summary> {
+        let (from, to) = (log.path().to_owned(), log.archive_path());
+        carry::spawn_blocking(move || compress(&from, &to))
+            .await
+            .context("compressing panicked")?
+            .context("failed to compress the log")
+    }
+
+    async fn record(&self, run: RunId, archived: &ArchivedLog) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            match store::log::log_archived(&self.pool, run, archived).await {
+                Err(_) if tries < ROW_TRIES => tokio::time::sleep(ROW_PAUSE * tries).await,
+                result => return result.context("the log is stored, but the row could not be written"),
+            }
+            tries += 1;
+        }
+    }
+
+    async fn fall_back(&self, log: &SealedLog, reason: &str) {
+        let run = log.head.run;
+        if let Err(error) = store::log::archive_failed(&self.pool, run, reason).await {
+            tracing::warn!(%run, "the row does not say that the log is kept in the spool: {error:#}");
+        }
+        match log.first_fallback() {
+            Ok(true) => {
+                tracing::error!(%run, "fell back: the log could not be archived and stays in the spool: {reason}");
+                replay::replay(log, Level::Warn);
+            }
+            Ok(false) => tracing::warn!(%run, "the log could still not be archived: {reason}"),
+            Err(error) => tracing::error!(%run, "failed to mark the fallback in the spool: {error}"),
+        }
+    }
+}
+
+/// Why a log was not archived.
+struct Failure {
+    error: anyhow::Error,
+    store_is_down: bool,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, store_is_down: false }
+    }
+}
+
+impl Failure {
+    fn of_store(error: ObjectError) -> Self {
+        let store_is_down = matches!(error, ObjectError::Other(_));
+        Self { error: anyhow::Error::new(error).context("failed to upload the log"), store_is_down }
+    }
+}
+
+fn compress(from: &Path, to: &Path) -> Result<Summary> {
+    let raw = BufReader::with_capacity(1 << 20, File::open(from)?);
+    let mut options = File::options();
+    let archive = options.write(true).create(true).truncate(true).mode(0o640).open(to)?;
+    Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), timestamp_of)?)
+}
+
+fn metadata(head: &Head, summary: &Summary) -> Vec<(&'static str, String)> {
+    let mut metadata = vec![
+        ("run-id", head.run.to_string()),
+        ("data-file-id", head.data_file.to_string()),
+        ("sha256", hex(&summary.raw_sha256)),
+    ];
+    metadata.extend(head.reparse.map(|id| ("reparse-id", id.to_string())));
+    metadata
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn by_level(events: LevelCounts) -> std::collections::BTreeMap<String, u64> {
+    Level::ALL
+        .into_iter()
+        .map(|level| (level.to_string(), events.get(level)))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}

@@ -1,0 +1,56 @@
+//! The fallback: what matters of a log that could not be archived, said again in the global log.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use crate::record::{Level, Record};
+use crate::spool::SealedLog;
+
+/// More records than this are not replayed; the last line says how many were left out, and all of
+/// them are in the spool.
+const MOST: u64 = 10_000;
+
+/// Replays the log's records of at least `least` to the global log, tagged with the run id. The
+/// global log redacts them on their way out.
+pub(super) fn replay(log: &SealedLog, least: Level) {
+    let run = log.head.run;
+    let Ok(file) = File::open(log.path()) else {
+        return tracing::error!(%run, "the log could not be read for its replay");
+    };
+    let mut count = 0;
+    let mut reader = BufReader::with_capacity(1 << 18, file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        if let Some(record) = Record::decode(&line).filter(|record| record.is_event() && record.level >= least) {
+            count += 1;
+            if count <= MOST {
+                say(run, &record);
+            }
+        }
+        line.clear();
+    }
+    if count > MOST {
+        tracing::warn!(target: "parselog::replay", %run, "{} more records were not replayed", count - MOST);
+    }
+}
+
+fn say(run: crate::ids::RunId, record: &Record) {
+    let fields = serde_json::to_string(&record.fields).unwrap_or_default();
+    // The level of an event is part of its static callsite, hence one call for each.
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "parselog::replay",
+                parent: None,
+                %run,
+                seq = record.seq,
+                from = record.target,
+                record = record.record,
+                fields,
+                "{}",
+                record.message
+            )
+        };
+    }
+    if record.level == Level::Error { say!(error) } else { say!(warn) }
+}

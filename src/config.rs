@@ -1,0 +1,191 @@
+//! What an operator may set: one documented struct per concern, by flag or environment variable.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+
+/// Where the rows and the files are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Where things live")]
+pub struct PlaceConfig {
+    /// Postgres to use; without one, parselog keeps a private cluster in its home.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    pub database_url: Option<String>,
+
+    /// S3 bucket for submitted files and logs; without one, they live in a folder in its home.
+    #[arg(long, env = "PARSELOG_BUCKET", value_name = "BUCKET", global = true)]
+    pub bucket: Option<String>,
+
+    /// Folder for what parselog keeps on this machine.
+    #[arg(long, env = "PARSELOG_HOME", value_name = "DIR", global = true)]
+    home: Option<PathBuf>,
+
+    /// Folder for logs that are not archived yet; on a disk that outlives the process.
+    #[arg(long, env = "PARSELOG_SPOOL", value_name = "DIR", global = true)]
+    spool: Option<PathBuf>,
+}
+
+/// How S3 is used.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "S3")]
+pub struct S3Config {
+    /// Server-side encryption asked of S3.
+    #[arg(long, env = "PARSELOG_S3_ENCRYPTION", default_value = "bucket", value_name = "HOW", global = true)]
+    pub s3_encryption: EncryptionChoice,
+
+    /// KMS key id for `--s3-encryption kms`; the account's default key without it.
+    #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_name = "KEY", global = true)]
+    pub s3_kms_key: Option<String>,
+
+    /// Larger objects are uploaded in parts.
+    #[arg(long, env = "PARSELOG_S3_MULTIPART_FROM", default_value = "8MiB", value_name = "SIZE", global = true)]
+    pub s3_multipart_from: ByteSize,
+
+    /// How often one request is tried before the log falls back.
+    #[arg(long, env = "PARSELOG_S3_ATTEMPTS", default_value_t = 4, value_name = "N", global = true)]
+    pub s3_attempts: u32,
+}
+
+/// Server-side encryption of objects in S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EncryptionChoice {
+    /// As the bucket is configured.
+    Bucket,
+    /// With S3's own keys.
+    Aes256,
+    /// With a key of the key management service.
+    Kms,
+}
+
+/// How lines of the global log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GlobalFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON record each, for a log collector.
+    Json,
+}
+
+/// What the logs hold.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct LogConfig {
+    /// Levels that a run's log keeps, per target: `info` or `info,sqlx=warn`.
+    #[arg(long, env = "PARSELOG_LEVEL", default_value = "info", value_name = "LEVELS", global = true)]
+    pub level: String,
+
+    /// Levels that the global log (stderr) keeps; `warn`, and `info` for a worker.
+    #[arg(long, env = "PARSELOG_GLOBAL_LEVEL", value_name = "LEVELS", global = true)]
+    pub global_level: Option<String>,
+
+    /// How lines of the global log look.
+    #[arg(long, env = "PARSELOG_GLOBAL_FORMAT", default_value = "text", value_name = "FORMAT", global = true)]
+    pub global_format: GlobalFormat,
+
+    /// A regular expression that the redactor takes out of everything that leaves a run's log,
+    /// beside social security numbers and e-mail addresses; may be given more than once, one per
+    /// line in the variable.
+    #[arg(long, env = "PARSELOG_REDACT", value_delimiter = '\n', value_name = "REGEX", global = true)]
+    pub redact: Vec<String>,
+
+    /// The most bytes that one log may take; beyond it head, errors and tail are kept.
+    #[arg(long, env = "PARSELOG_LOG_CAP", default_value = "4GiB", value_name = "SIZE", global = true)]
+    pub log_cap: ByteSize,
+}
+
+/// How a worker works.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Worker")]
+pub struct WorkerConfig {
+    /// Runs at once.
+    #[arg(long, env = "PARSELOG_SLOTS", default_value_t = 2, value_name = "N")]
+    pub slots: usize,
+
+    /// The worker's name on rows and in logs; host name and process id without it.
+    #[arg(long, env = "PARSELOG_WORKER_NAME", value_name = "NAME")]
+    name: Option<String>,
+
+    /// How long a run stays a worker's without a heartbeat.
+    #[arg(long, env = "PARSELOG_LEASE", default_value = "15s", value_parser = duration, value_name = "TIME")]
+    pub lease: Duration,
+
+    /// How long one run may take.
+    #[arg(long, env = "PARSELOG_RUN_TIMEOUT", default_value = "2h", value_parser = duration, value_name = "TIME")]
+    pub run_timeout: Duration,
+
+    /// How long runs may go on after SIGTERM before they are handed back.
+    #[arg(long, env = "PARSELOG_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, value_name = "TIME")]
+    pub shutdown_grace: Duration,
+
+    /// How often the queue is looked at when no notification comes.
+    #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    pub poll: Duration,
+
+    /// How often logs that are left in the spool are tried again.
+    #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub sweep: Duration,
+}
+
+/// External programs that parse instead of the built-in parser.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "External parsers")]
+pub struct ParserConfig {
+    /// `PROGRAM/SECTION=COMMAND`, with `*` for any: the command that parses such files, for
+    /// instance `fra/*=python3 fra.py {file}`. May be given more than once, one per line in the
+    /// variable; the first that fits counts.
+    #[arg(long, env = "PARSELOG_PARSERS", value_delimiter = '\n', value_name = "RULE", global = true)]
+    pub parser_for: Vec<String>,
+
+    /// An external parser that says nothing for this long is stopped.
+    #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = duration, value_name = "TIME", global = true)]
+    pub parser_silence: Duration,
+
+    /// Memory that an external parser may use; unlimited without it.
+    #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_name = "SIZE", global = true)]
+    pub parser_memory: Option<ByteSize>,
+}
+
+impl PlaceConfig {
+    /// The folder for what parselog keeps on this machine: as set, else in the user's data folder.
+    pub fn home(&self) -> PathBuf {
+        let data = || {
+            std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(|| {
+                std::env::home_dir().map(|home| home.join(".local/share"))
+            })
+        };
+        self.home.clone().unwrap_or_else(|| data().unwrap_or_else(|| PathBuf::from("/var/tmp")).join("parselog"))
+    }
+
+    /// The spool folder: as set, else in the home.
+    pub fn spool(&self) -> PathBuf {
+        self.spool.clone().unwrap_or_else(|| self.home().join("spool"))
+    }
+}
+
+impl WorkerConfig {
+    /// The worker's name: as set, else host name and process id.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(default_worker_name)
+    }
+
+    /// How often leases are prolonged: three times in a lease.
+    pub fn heartbeat(&self) -> Duration {
+        self.lease / 3
+    }
+}
+
+/// A worker's name where none is set.
+pub fn default_worker_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}-{}", std::process::id())
+}
+
+/// Reads a length of time such as `15s`, `10m` or `400d`.
+///
+/// # Errors
+/// Text that is none.
+pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}

@@ -1,0 +1,63 @@
+//! The worker: claims runs, N at once, and takes each from its claim to its archived log.
+//!
+//! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
+
+mod parsers;
+mod run_one;
+mod service;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use parsers::Parsers;
+pub use run_one::RunReport;
+pub use watch::Watch;
+
+use crate::archive::Archiver;
+use crate::objects::Objects;
+use crate::queue::Claimant;
+use crate::redact::Redactor;
+use crate::spool::{Spool, Syncer};
+use crate::store::PgPool;
+
+/// Everything a worker works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    /// The database.
+    pub pool: PgPool,
+    /// Submitted files and archived logs.
+    pub objects: Objects,
+    /// Unfinished logs.
+    pub spool: Spool,
+    /// Makes open logs durable.
+    pub syncer: Arc<Syncer>,
+    /// Takes sealed logs to the object store.
+    pub archiver: Archiver,
+    /// Who parses what.
+    pub parsers: Arc<Parsers>,
+    /// Takes private shapes out of what goes on a row.
+    pub redactor: Redactor,
+    /// Who claims, and on what terms.
+    pub claimant: Claimant,
+    /// Folder for local copies of submitted files.
+    pub scratch: PathBuf,
+}
+
+/// How a worker serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    /// Runs at once.
+    pub slots: usize,
+    /// How often leases are prolonged.
+    pub heartbeat: Duration,
+    /// How often the queue is looked at when no notification comes.
+    pub poll: Duration,
+    /// How often the spool is swept.
+    pub sweep: Duration,
+    /// How long runs may go on after the signal to stop, before they are handed back.
+    pub shutdown_grace: Duration,
+    /// Stop once the queue is empty.
+    pub drain: bool,
+}

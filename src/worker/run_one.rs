@@ -1,0 +1,294 @@
+//! One run, from its claim to its archived log: the whole story, top to bottom.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+use tracing::Instrument;
+
+use super::watch::InFlight;
+use super::{Watch, Worker};
+use crate::archive::Archived;
+use crate::carry;
+use crate::ids::{LogKey, RunId};
+use crate::objects::ObjectError;
+use crate::parser::{CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission};
+use crate::queue::{self, ClaimedRun, Ending, Finished};
+use crate::record::{self, Head, SCHEMA_VERSION};
+use crate::scope::LogScope;
+use crate::spool::SealedLog;
+use crate::store::{self, Run};
+
+/// How long a parser may take to stop once it is asked to; then the run ends without it.
+const STOP_GRACE: Duration = Duration::from_secs(15);
+
+/// How the row's end is tried again while the database does not answer.
+const FINISH_PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 60, 60];
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// The run.
+    pub run: RunId,
+    /// How it ended, as this worker saw it.
+    pub ending: Ending,
+    /// What became of its log; `None` when none could be opened.
+    pub log: Option<Archived>,
+}
+
+impl Worker {
+    /// Takes one claimed run to its end. Never fails: whatever goes wrong is the run's ending, a line
+    /// in its log, or a log that waits in the spool. `parsed` is called when the run's slot is free
+    /// again, before its log is archived: a dead object store holds up no parse.
+    pub async fn run_one(
+        &self,
+        claimed: ClaimedRun,
+        watch: &Watch,
+        records: Option<Box<dyn RecordSink>>,
+        parsed: impl FnOnce(),
+    ) -> RunReport {
+        let run = claimed.run.id;
+        let (flight, watched) = watch.add(&claimed);
+        let scope = self.open_scope(&claimed).await;
+        tracing::info!(%run, data_file = %claimed.run.data_file_id, attempt = claimed.run.attempt, "started");
+
+        let ending = self.parse(&claimed.run, &flight, records).instrument(scope.span().clone()).await;
+        scope.span().in_scope(|| log_ending(&ending));
+
+        let (log, ()) = tokio::join!(self.seal(scope, &claimed.run, &ending), self.finish(&claimed, &ending));
+        drop(watched);
+        parsed();
+
+        let log = match log {
+            Some(log) => Some(self.archiver.archive(log).await),
+            None => None,
+        };
+        RunReport { run, ending, log }
+    }
+
+    async fn open_scope(&self, claimed: &ClaimedRun) -> LogScope {
+        let run = claimed.run.id;
+        let (scope, error) = LogScope::open(&self.spool, &self.syncer, &self.head(claimed));
+        let noted = match error {
+            None => store::log::log_opened(&self.pool, run).await,
+            Some(error) => {
+                let reason = format!("the log could not be opened in the spool: {error}");
+                tracing::error!(%run, "{reason}; its events go to the global log");
+                store::log::log_lost(&self.pool, run, &reason, 0).await
+            }
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%run, "the row does not say yet where the log is: {error:#}");
+        }
+        scope
+    }
+
+    fn head(&self, claimed: &ClaimedRun) -> Head {
+        let run = &claimed.run;
+        let started = run.started_at.unwrap_or_else(Utc::now);
+        let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
+        Head {
+            version: SCHEMA_VERSION,
+            run: run.id,
+            lease_token: claimed.lease_token,
+            attempt: run.attempt,
+            data_file: run.data_file_id,
+            batch: run.batch_id,
+            reparse: run.reparse_id,
+            bucket: run.bucket.clone(),
+            key: run.key.clone(),
+            object_version: run.version_id.clone(),
+            log_key: log_key.as_str().to_owned(),
+            worker: self.claimant.worker.clone(),
+            started,
+        }
+    }
+
+    /// Fetches and parses, inside the scope.
+    async fn parse(&self, run: &Run, flight: &InFlight, records: Option<Box<dyn RecordSink>>) -> Ending {
+        tracing::info!(
+            file = run.name,
+            program = run.program,
+            section = run.section,
+            fiscal_year = run.fiscal_year,
+            fiscal_quarter = run.fiscal_quarter,
+            "parsing"
+        );
+        let copy = match self.fetch(run).await {
+            Ok(copy) => copy,
+            Err(error) => {
+                let retry = matches!(error, ObjectError::Other(_));
+                let reason = format!("failed to fetch the submitted file: {:#}", anyhow::Error::new(error));
+                return Ending::Fail { reason: self.redactor.redact(&reason).into_owned(), retry };
+            }
+        };
+        let parser = self.parsers.of(&run.program, &run.section);
+        let parse = {
+            let (run, flight, path) = (run.clone(), flight.clone(), copy.path.clone());
+            let mut records = records;
+            carry::spawn_blocking(move || {
+                let submission = Submission {
+                    path: &path,
+                    name: &run.name,
+                    program: &run.program,
+                    section: &run.section,
+                    fiscal_year: run.fiscal_year,
+                    fiscal_quarter: u8::try_from(run.fiscal_quarter).unwrap_or_default(),
+                };
+                let mut context = ParseContext {
+                    run: run.id,
+                    data_file: run.data_file_id,
+                    cancel: &flight.cancel,
+                    progress: &flight.progress,
+                    records: records.as_mut().map(|sink| sink.as_mut() as &mut dyn RecordSink),
+                };
+                parser.parse(&submission, &mut context)
+            })
+        };
+        match self.wait(parse, flight).await {
+            Some(Ok(result)) => self.ending(result),
+            Some(Err(panicked)) => {
+                debug_assert!(panicked.is_panic(), "a parse is never aborted");
+                Ending::Fail { reason: "the parser panicked: its log has the message and place".to_owned(), retry: true }
+            }
+            None => Ending::Terminate {
+                reason: format!("the parser did not stop within {} s; it was left behind", STOP_GRACE.as_secs()),
+            },
+        }
+    }
+
+    /// Waits for the parse until its deadline; then, or once it is asked to stop, only for a while.
+    async fn wait<T>(&self, mut parse: tokio::task::JoinHandle<T>, flight: &InFlight) -> Option<Result<T, tokio::task::JoinError>> {
+        let asked_to_stop = async {
+            let deadline = tokio::time::Instant::now() + self.claimant.timeout;
+            while flight.cancel.reason().is_none() && tokio::time::Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            flight.cancel.set(CancelReason::TimedOut);
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        tokio::select! {
+            result = &mut parse => Some(result),
+            () = asked_to_stop => None,
+        }
+    }
+
+    fn ending(&self, result: Result<Outcome, ParseError>) -> Ending {
+        match result {
+            Ok(mut outcome) => {
+                if let Some(first) = &mut outcome.first_error {
+                    first.message = self.redactor.redact(&first.message).into_owned();
+                }
+                Ending::Success(Box::new(outcome))
+            }
+            Err(ParseError::Cancelled(CancelReason::Shutdown)) => Ending::HandBack,
+            Err(ParseError::Cancelled(reason)) => Ending::Terminate { reason: reason.to_string() },
+            Err(ParseError::Failed(error)) => {
+                Ending::Fail { reason: self.redactor.redact(&format!("{error:#}")).into_owned(), retry: true }
+            }
+        }
+    }
+
+    /// A local copy of exactly the version that was submitted.
+    async fn fetch(&self, run: &Run) -> Result<LocalCopy, ObjectError> {
+        let version = Some(run.version_id.as_str()).filter(|version| !version.is_empty());
+        let uri = self.objects.uri(&run.bucket, &run.key, version)?;
+        let copy = LocalCopy { path: self.scratch.join(format!("{}.submitted", run.id)) };
+        let stored = self.objects.download(&uri, &copy.path).await?;
+        tracing::info!(bytes = stored.size, "fetched");
+        Ok(copy)
+    }
+
+    /// Writes the ending on the row, as long as it takes: the run must not stay open because the
+    /// database was away for a while.
+    async fn finish(&self, claimed: &ClaimedRun, ending: &Ending) {
+        let run = claimed.run.id;
+        let mut pauses = FINISH_PAUSES.iter();
+        loop {
+            match queue::finish(&self.pool, run, claimed.lease_token, ending).await {
+                Ok(Finished::Yes) => return lifecycle(run, ending),
+                Ok(Finished::Fenced) => {
+                    return tracing::warn!(%run, "fenced: the run was another attempt's by now, its result is refused");
+                }
+                Err(error) => match pauses.next() {
+                    Some(seconds) => {
+                        tracing::warn!(%run, "the ending is not on the row yet: {error:#}");
+                        tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                    }
+                    None => {
+                        return tracing::error!(%run, "the ending could not be recorded; the run's lease runs out: {error:#}");
+                    }
+                },
+            }
+        }
+    }
+
+    async fn seal(&self, scope: LogScope, run: &Run, ending: &Ending) -> Option<SealedLog> {
+        let dropped = scope.dropped();
+        if dropped > 0 {
+            tracing::error!(run = %run.id, dropped, "events could not be stored in the log");
+        }
+        let (word, reason) = tail_words(ending);
+        let sealed = carry::spawn_blocking(move || scope.seal(word, reason)).await;
+        match sealed.map_err(std::io::Error::from).flatten() {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::error!(run = %run.id, "the log could not be completed; the sweep will: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// A file that is removed when the run is over.
+struct LocalCopy {
+    path: PathBuf,
+}
+
+impl Drop for LocalCopy {
+    fn drop(&mut self) {
+        // It may never have been made, and the scratch folder is emptied at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The last event of the run's own log.
+fn log_ending(ending: &Ending) {
+    match ending {
+        Ending::Success(outcome) => tracing::info!(
+            summary = outcome.summary.as_str(),
+            records_in_file = outcome.records_in_file,
+            records_created = outcome.records_created,
+            errors = outcome.error_count(),
+            "parsed"
+        ),
+        other => tracing::error!("{}", tail_words(other).1.unwrap_or_default()),
+    }
+}
+
+/// The line of the global log: ids and counts only.
+fn lifecycle(run: RunId, ending: &Ending) {
+    match ending {
+        Ending::Success(outcome) => tracing::info!(
+            %run,
+            summary = outcome.summary.as_str(),
+            records = outcome.records_created,
+            errors = outcome.error_count(),
+            "finished"
+        ),
+        other => tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default()),
+    }
+}
+
+fn tail_words(ending: &Ending) -> (record::Ending, Option<String>) {
+    match ending {
+        Ending::Success(outcome) => (record::Ending::Success, Some(outcome.summary.to_string())),
+        Ending::Fail { reason, .. } | Ending::Inaction { reason } => (record::Ending::Fail, Some(reason.clone())),
+        Ending::Terminate { reason } => (record::Ending::Terminate, Some(reason.clone())),
+        Ending::HandBack => (record::Ending::Terminate, Some("handed back: the worker shut down".to_owned())),
+        Ending::Crash { reason } => (record::Ending::Crash, Some(reason.clone())),
+    }
+}
+

@@ -1,0 +1,95 @@
+//! The runs in flight, as the heartbeat sees them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Worker;
+use crate::ids::RunId;
+use crate::parser::{Cancel, CancelReason, Progress};
+use crate::queue::{self, ClaimedRun};
+
+/// The runs in flight of one worker. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Watch(Arc<Mutex<HashMap<RunId, InFlight>>>);
+
+/// One run in flight.
+#[derive(Debug, Clone)]
+pub(super) struct InFlight {
+    token: Uuid,
+    pub(super) cancel: Arc<Cancel>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// Ends the watch over a run when dropped.
+pub(super) struct Watched {
+    watch: Watch,
+    run: RunId,
+}
+
+impl Watch {
+    /// Prolongs all leases every `interval`, for ever, and passes on what the database says: cancel
+    /// requests, and runs that are not ours any more.
+    pub async fn beat(&self, worker: &Worker, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let runs: Vec<_> = self.all().into_iter().map(|(run, flight)| (run, flight.token)).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            match queue::heartbeat(&worker.pool, &runs, worker.claimant.lease).await {
+                Ok(beats) => self.apply(&runs, &beats),
+                Err(error) => tracing::warn!("failed to prolong leases: {error:#}"),
+            }
+        }
+    }
+
+    /// Asks every run in flight to stop.
+    pub fn cancel_all(&self, reason: CancelReason) {
+        for (_, flight) in self.all() {
+            flight.cancel.set(reason);
+        }
+    }
+
+    /// How far a run is, while it is in flight.
+    pub fn progress(&self, run: RunId) -> Option<Arc<Progress>> {
+        self.lock().get(&run).map(|flight| Arc::clone(&flight.progress))
+    }
+
+    pub(super) fn add(&self, claimed: &ClaimedRun) -> (InFlight, Watched) {
+        let flight =
+            InFlight { token: claimed.lease_token, cancel: Arc::default(), progress: Arc::default() };
+        self.lock().insert(claimed.run.id, flight.clone());
+        (flight, Watched { watch: self.clone(), run: claimed.run.id })
+    }
+
+    fn apply(&self, asked: &[(RunId, Uuid)], beats: &[queue::Beat]) {
+        let flights = self.lock();
+        for (run, _) in asked {
+            let Some(flight) = flights.get(run) else { continue };
+            match beats.iter().find(|beat| beat.run == *run) {
+                None => flight.cancel.set(CancelReason::Fenced),
+                Some(beat) if beat.cancel_requested => flight.cancel.set(CancelReason::Requested),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<(RunId, InFlight)> {
+        self.lock().iter().map(|(run, flight)| (*run, flight.clone())).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, InFlight>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watch.lock().remove(&self.run);
+    }
+}
