@@ -138,7 +138,10 @@ pub fn outcome() -> Box<parser::Outcome> {
         created_by_type: [("T1".to_owned(), 4)].into(),
         errors: [(parser::Category::Field, 2), (parser::Category::Case, 1)].into(),
         errors_by_month: [("202310".to_owned(), [(parser::Category::Field, 2)].into())].into(),
-        first_error: Some(parser::FirstError { record: Some(3), message: "item 4 must be a number".to_owned() }),
+        first_error: Some(parser::FirstError {
+            record: Some(3),
+            message: "item 4 must be a number".to_owned(),
+        }),
     })
 }
 
@@ -192,9 +195,16 @@ async fn template(admin: &str) -> String {
 
 async fn connect(url: &str) -> PgConnection {
     let options = PgConnectOptions::from_str(url).expect("PARSELOG_TEST_DATABASE must be a Postgres URL");
-    options.disable_statement_logging().connect().await.expect("the Postgres of PARSELOG_TEST_DATABASE must run")
+    options
+        .disable_statement_logging()
+        .connect()
+        .await
+        .expect("the Postgres of PARSELOG_TEST_DATABASE must run")
 }
 
 async fn execute(connection: &mut PgConnection, sql: &str) {
-    sqlx::query(AssertSqlSafe(sql)).execute(connection).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    sqlx::query(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
