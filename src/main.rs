@@ -1,1 +1,3 @@
+//! The `parselog` command.
+
 fn main() {}

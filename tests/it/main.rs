@@ -1,12 +1,8 @@
-//! The integration tests, one binary.
-
-
-//! All integration tests, in one binary.
+//! The integration tests, in one binary: each module tests one room.
 
 #![expect(clippy::disallowed_methods, reason = "a test's own threads belong to no run")]
 
-//! The one integration-test binary: each module tests one room.
-
+mod architecture;
 mod cluster;
 mod gzip;
 mod migrations;

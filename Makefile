@@ -1,0 +1,78 @@
+# The commands of this project; `make` alone lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help build run test check deny bench crash sample demo clean
+
+PARSELOG := target/debug/parselog
+SAMPLE := samples/tanf-active-2021-q1.txt
+DENY_VERSION := 0.20.2
+DENY := target/tools/cargo-deny-$(DENY_VERSION)
+
+# Everything that a first look makes stays in the project.
+export PARSELOG_HOME ?= $(CURDIR)/.parselog
+# What scripts/setup installed for a user who may not use apt-get.
+ifneq ($(wildcard target/postgres/bin/postgres),)
+export PG_BIN ?= $(CURDIR)/target/postgres/bin
+endif
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+build: ## compile (unoptimised, as run and test use it)
+	cargo build
+
+run: ## parse the shipped sample and print the run and its log
+	@scripts/setup run
+	@cargo build --quiet
+	@$(MAKE) --no-print-directory first-look
+
+.PHONY: first-look
+first-look:
+	$(PARSELOG) run --program tanf --section active --year 2021 --quarter 1 $(SAMPLE)
+	$(PARSELOG) logs @latest
+
+test: ## run every test, with a database and a LocalStack of its own
+	@scripts/setup test
+	@$(MAKE) --no-print-directory tests
+
+.PHONY: tests
+tests:
+	@scripts/test
+
+check: deny ## formatting, lints, documentation, licences: all without warnings
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+deny: $(DENY) ## check what is linked in: licences, sources, forbidden crates
+	$(DENY) --log-level error check bans licenses sources
+
+# Built once, unoptimised: that takes a minute instead of five, and it runs for a second.
+$(DENY):
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked cargo-deny@$(DENY_VERSION) \
+		--root target/tools/install --target-dir target/tools/build
+	mv target/tools/install/bin/cargo-deny $@
+	rm -rf target/tools/install target/tools/build
+
+bench: ## measure the cost of an event, of parsing and of reading
+	cargo bench
+
+N ?= 100
+crash: ## kill -9 a worker N times in mid-parse and count what is lost
+	@scripts/setup test
+	PARSELOG_CRASHES=$(N) scripts/test --test it crash::
+
+SIZE ?= 10M
+OUT ?= target/sample.txt
+sample: build ## generate a submission: make sample SIZE=1G OUT=big.txt
+	$(PARSELOG) sample --size $(SIZE) $(OUT)
+
+demo: build ## parse the sample with an external parser, a Python script
+	@scripts/setup run
+	$(PARSELOG) run --program tanf --section active --year 2021 --quarter 1 \
+		--parser 'python3 examples/parsers/count_lines.py {file}' $(SAMPLE)
+	$(PARSELOG) logs @latest
+
+clean: ## remove what was built; the runs in .parselog stay
+	cargo clean
