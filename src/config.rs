@@ -40,7 +40,13 @@ pub struct S3Config {
     pub s3_kms_key: Option<String>,
 
     /// Larger objects are uploaded in parts.
-    #[arg(long, env = "PARSELOG_S3_MULTIPART_FROM", default_value = "8MiB", value_name = "SIZE", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_S3_MULTIPART_FROM",
+        default_value = "8MiB",
+        value_name = "SIZE",
+        global = true
+    )]
     pub s3_multipart_from: ByteSize,
 
     /// How often one request is tried before the log falls back.
@@ -81,7 +87,13 @@ pub struct LogConfig {
     pub global_level: Option<String>,
 
     /// How lines of the global log look.
-    #[arg(long, env = "PARSELOG_GLOBAL_FORMAT", default_value = "text", value_name = "FORMAT", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_GLOBAL_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT",
+        global = true
+    )]
     pub global_format: GlobalFormat,
 
     /// A regular expression that the redactor takes out of everything that leaves a run's log,
@@ -151,11 +163,14 @@ impl PlaceConfig {
     /// The folder for what parselog keeps on this machine: as set, else in the user's data folder.
     pub fn home(&self) -> PathBuf {
         let data = || {
-            std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(|| {
-                std::env::home_dir().map(|home| home.join(".local/share"))
-            })
+            std::env::var_os("XDG_DATA_HOME")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+                .or_else(|| std::env::home_dir().map(|home| home.join(".local/share")))
         };
-        self.home.clone().unwrap_or_else(|| data().unwrap_or_else(|| PathBuf::from("/var/tmp")).join("parselog"))
+        self.home
+            .clone()
+            .unwrap_or_else(|| data().unwrap_or_else(|| PathBuf::from("/var/tmp")).join("parselog"))
     }
 
     /// The spool folder: as set, else in the home.

@@ -9,6 +9,7 @@
 
 pub mod carry;
 pub mod cluster;
+pub mod config;
 pub mod gzip;
 pub mod ids;
 pub mod parser;

@@ -34,8 +34,14 @@ pub fn init(run_levels: &str, global_levels: &str, format: GlobalFormat, redacto
         .try_init()
         .context("logging is set up already")?;
     tracing_log::LogTracer::init().context("the log crate has a logger already")?;
-    std::panic::set_hook(Box::new(log_panic));
+    log_panics();
     Ok(())
+}
+
+/// From now on a panic is an event where it happens: inside a run it lands in that run's log, with
+/// its message and place. Nothing of it is written to stderr raw.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(log_panic));
 }
 
 /// The scope layer with its filter, for a subscriber of one's own over `tracing_subscriber::Registry`.
@@ -135,7 +141,6 @@ fn highest(levels: &Targets) -> LevelFilter {
     levels.iter().map(|(_, level)| level).chain(levels.default_level()).max().unwrap_or(LevelFilter::OFF)
 }
 
-/// A panic inside a run lands in that run's log, with its message and location.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a value that is no text");
     let location = info.location().map(ToString::to_string).unwrap_or_default();

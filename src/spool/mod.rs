@@ -6,7 +6,7 @@
 //! <run>.tail-0/-1  the last records of a log that reached its cap, in turn
 //! <run>.log        sealed: complete, fsynced, waits to be archived
 //! <run>.fellback   its warnings are in the global log already
-<run>.log.gz     the archive on its way to S3; made anew from the sealed log when left over
+//! <run>.log.gz     the archive on its way to S3; made anew from the sealed log when left over
 //! ```
 //!
 //! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state

@@ -7,5 +7,6 @@ mod cluster;
 mod gzip;
 mod migrations;
 mod queue;
+mod scope;
 mod store;
 mod support;
