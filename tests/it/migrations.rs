@@ -32,7 +32,7 @@ async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
         db.submit(&["a/one.txt", "a/two.txt"]).await;
         let claimed = db.claim("w").await.unwrap();
         db.finish(&claimed, Ending::Success(outcome())).await;
-        store::archive_failed(&db.pool, claimed.run.id, "refused").await.unwrap();
+        store::log::archive_failed(&db.pool, claimed.run.id, "refused").await.unwrap();
 
         MIGRATOR.undo(&db.pool, 0).await.unwrap();
         assert_eq!(tables(&db).await, ["_sqlx_migrations"]);
