@@ -1,5 +1,7 @@
 //! The migrations, up and down, and what `connect` says when something is wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use parselog::queue::Ending;
 use parselog::store::{self, MIGRATOR};
 

@@ -1,5 +1,7 @@
 //! The tables: what they take, what they refuse, and how runs are found.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::process::Command;
 
 use parselog::ids::{DataFileId, RunId};
