@@ -26,7 +26,7 @@ pub struct Claimant {
 pub struct ClaimedRun {
     #[sqlx(flatten)]
     pub run: Run,
-    /// Proves the claim to [`super::heartbeat`] and [`super::finish`].
+    /// Proves the claim to [`super::heartbeat`] and [`super::finish()`].
     pub lease_token: Uuid,
 }
 

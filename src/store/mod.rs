@@ -11,7 +11,7 @@ mod connect;
 pub mod data_file;
 pub mod entry;
 mod find;
-mod log;
+pub mod log;
 pub mod run;
 
 pub use action::RunAction;
@@ -21,6 +21,6 @@ pub use connect::{MIGRATOR, connect, migrate, pending, require_migrated};
 pub use data_file::{DataFile, NewFile, Queued, Request, submit};
 pub use entry::LogEntry;
 pub use find::{RunFilter, find, latest, matching};
-pub use log::{ArchivedLog, SealedLog, archive_failed, log_archived, log_lost, log_opened, log_sealed};
+pub use log::{ArchivedLog, SealedLog};
 pub use run::Run;
 pub use sqlx::PgPool;

@@ -1,5 +1,7 @@
 //! The migrations, up and down, and what `connect` says when something is wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use parselog::queue::Ending;
 use parselog::store::{self, MIGRATOR};
 
@@ -32,7 +34,7 @@ async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
         db.submit(&["a/one.txt", "a/two.txt"]).await;
         let claimed = db.claim("w").await.unwrap();
         db.finish(&claimed, Ending::Success(outcome())).await;
-        store::archive_failed(&db.pool, claimed.run.id, "refused").await.unwrap();
+        store::log::archive_failed(&db.pool, claimed.run.id, "refused").await.unwrap();
 
         MIGRATOR.undo(&db.pool, 0).await.unwrap();
         assert_eq!(tables(&db).await, ["_sqlx_migrations"]);

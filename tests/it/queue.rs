@@ -1,5 +1,7 @@
 //! The queue: claims, leases, endings, and what happens when workers die or come too late.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -138,6 +140,50 @@ async fn two_racing_workers_never_run_one_file_twice_at_once() {
     }
     assert_eq!(won.len(), ROUNDS, "each round has one winner");
     assert_eq!(won.iter().collect::<HashSet<_>>().len(), ROUNDS, "no run was claimed twice");
+}
+
+#[tokio::test]
+async fn of_two_claims_of_one_file_in_the_same_moment_one_is_let_through() {
+    let db = TestDb::new().await;
+    for commit in [true, false] {
+        let key = format!("{commit}.txt");
+        let first = db.submit(&[&key]).await.remove(0).run_id;
+        let second = db.submit(&[&key]).await.remove(0).run_id;
+        // The first claim is made by hand, and kept open.
+        let mut claim = db.pool.begin().await.unwrap();
+        sqlx::query(
+            "update parse_file_meta set status = 'running', worker = 'w1', lease_token = gen_random_uuid(),
+                 lease_until = now() + interval '1 hour', started_at = now(), heartbeat_at = now() where id = $1",
+        )
+        .bind(first)
+        .execute(&mut *claim)
+        .await
+        .unwrap();
+        let (claimed, ()) = tokio::join!(db.claim("w2"), async {
+            until_somebody_waits_for_a_lock(&db).await;
+            if commit { claim.commit().await.unwrap() } else { claim.rollback().await.unwrap() }
+        });
+        let expected = if commit { None } else { Some(second) };
+        assert_eq!(claimed.map(|claimed| claimed.run.id), expected, "commit: {commit}");
+    }
+}
+
+async fn until_somebody_waits_for_a_lock(db: &TestDb) {
+    let began = Instant::now();
+    loop {
+        let waiting: bool = sqlx::query_scalar(
+            "select exists (select 1 from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+        if waiting {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody waits for a lock");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -477,7 +523,7 @@ async fn a_broken_listening_connection_is_replaced() {
 }
 
 #[tokio::test]
-async fn claims_of_short_leases_are_told_apart() {
+async fn each_claim_has_a_token_and_a_deadline_of_its_own() {
     let db = TestDb::new().await;
     db.submit(&["a.txt", "b.txt"]).await;
     let terms = Claimant { timeout: Duration::from_secs(60), ..claimant("w") };

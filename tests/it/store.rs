@@ -1,5 +1,7 @@
 //! The tables: what they take, what they refuse, and how runs are found.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::process::Command;
 
 use parselog::ids::{DataFileId, RunId};
@@ -301,27 +303,30 @@ async fn the_row_follows_the_log_from_open_to_archived() {
     let sealed =
         SealedLog { raw_bytes: 1000, lines: 12, events: [("INFO".to_owned(), 9)].into(), dropped: 2 };
 
-    store::log_opened(&db.pool, run).await.unwrap();
+    store::log::log_opened(&db.pool, run).await.unwrap();
     assert_eq!(db.run(run).await.log_state, LogState::Open);
-    store::log_sealed(&db.pool, run, &sealed).await.unwrap();
-    store::log_sealed(&db.pool, run, &sealed).await.unwrap();
+    store::log::log_sealed(&db.pool, run, &sealed).await.unwrap();
+    store::log::log_sealed(&db.pool, run, &sealed).await.unwrap();
     assert_eq!(db.run(run).await.log_state, LogState::Sealed);
 
-    assert!(store::archive_failed(&db.pool, run, "refused").await.unwrap(), "the first failure falls back");
-    assert!(!store::archive_failed(&db.pool, run, "refused").await.unwrap());
-    assert!(!store::archive_failed(&db.pool, run, "timed out").await.unwrap());
+    assert!(
+        store::log::archive_failed(&db.pool, run, "refused").await.unwrap(),
+        "the first failure falls back"
+    );
+    assert!(!store::log::archive_failed(&db.pool, run, "refused").await.unwrap());
+    assert!(!store::log::archive_failed(&db.pool, run, "timed out").await.unwrap());
     let row = db.run(run).await;
     assert_eq!((row.log_state, row.archive_attempts), (LogState::Fallback, 3));
     assert_eq!(row.archive_error.as_deref(), Some("timed out"));
     let waiting = RunFilter { log_state: vec![LogState::Fallback], ..Default::default() };
     assert_eq!(store::find(&db.pool, &waiting).await.unwrap().len(), 1);
 
-    store::log_archived(&db.pool, run, &archived("s3://b/k.log.gz")).await.unwrap();
-    store::log_archived(&db.pool, run, &archived("s3://b/k.log.gz")).await.unwrap();
+    store::log::log_archived(&db.pool, run, &archived("s3://b/k.log.gz")).await.unwrap();
+    store::log::log_archived(&db.pool, run, &archived("s3://b/k.log.gz")).await.unwrap();
     // Late news of an earlier state change nothing.
-    store::log_opened(&db.pool, run).await.unwrap();
-    store::log_sealed(&db.pool, run, &sealed).await.unwrap();
-    assert!(!store::archive_failed(&db.pool, run, "late").await.unwrap());
+    store::log::log_opened(&db.pool, run).await.unwrap();
+    store::log::log_sealed(&db.pool, run, &sealed).await.unwrap();
+    assert!(!store::log::archive_failed(&db.pool, run, "late").await.unwrap());
     let row = db.run(run).await;
     assert_eq!((row.log_state, row.logs_uri.as_deref()), (LogState::Archived, Some("s3://b/k.log.gz")));
     assert_eq!((row.log_raw_bytes, row.log_gzip_bytes, row.log_lines), (Some(1000), Some(100), Some(12)));
@@ -339,7 +344,7 @@ async fn the_row_follows_the_log_from_open_to_archived() {
 async fn a_log_that_was_lost_says_why_and_how_much() {
     let db = TestDb::new().await;
     let run = db.submit(&["a.txt"]).await.remove(0).run_id;
-    store::log_lost(&db.pool, run, "the spool is full", 17).await.unwrap();
+    store::log::log_lost(&db.pool, run, "the spool is full", 17).await.unwrap();
     let row = db.run(run).await;
     assert_eq!((row.log_state, row.log_dropped), (LogState::Lost, Some(17)));
     assert_eq!(row.archive_error.as_deref(), Some("the spool is full"));
@@ -350,7 +355,7 @@ async fn a_log_that_was_lost_says_why_and_how_much() {
 async fn noting_the_log_of_an_unknown_run_is_an_error() {
     let db = TestDb::new().await;
     let run = RunId::new();
-    let error = store::log_archived(&db.pool, run, &archived("s3://b/k")).await.unwrap_err();
+    let error = store::log::log_archived(&db.pool, run, &archived("s3://b/k")).await.unwrap_err();
     assert_eq!(error.to_string(), format!("run {run} is not in the database"));
     assert!(store::run::get(&db.pool, run).await.unwrap().is_none());
 }

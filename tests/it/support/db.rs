@@ -1,5 +1,7 @@
 //! A Postgres database per test, copied from a migrated template and dropped with the test.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,22 +15,22 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
 /// One test's own database.
-pub struct TestDb {
-    pub pool: PgPool,
+pub(crate) struct TestDb {
+    pub(crate) pool: PgPool,
     name: String,
     admin: String,
 }
 
 impl TestDb {
     /// A database with all migrations applied.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let admin = admin_url();
         let template = template(&admin).await;
         Self::create(admin, &format!("template {template}")).await
     }
 
     /// A database with no tables.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         Self::create(admin_url(), "template template0").await
     }
 
@@ -40,40 +42,40 @@ impl TestDb {
     }
 
     /// The URL of this database, for child processes.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url_of(&self.admin, &self.name)
     }
 
     /// Queues one run for each of these keys, in one submission.
-    pub async fn submit(&self, keys: &[&str]) -> Vec<Queued> {
+    pub(crate) async fn submit(&self, keys: &[&str]) -> Vec<Queued> {
         let files: Vec<NewFile> = keys.iter().map(|key| new_file(key)).collect();
         store::submit(&self.pool, &files, &Request::by("ann")).await.unwrap()
     }
 
     /// Claims the next run, for a worker of this name, with an hour's lease.
-    pub async fn claim(&self, worker: &str) -> Option<ClaimedRun> {
+    pub(crate) async fn claim(&self, worker: &str) -> Option<ClaimedRun> {
         queue::claim(&self.pool, &claimant(worker)).await.unwrap()
     }
 
     /// Claims the next run with a lease that is over already.
-    pub async fn claim_and_die(&self, worker: &str) -> ClaimedRun {
+    pub(crate) async fn claim_and_die(&self, worker: &str) -> ClaimedRun {
         let terms = Claimant { lease: Duration::ZERO, ..claimant(worker) };
         queue::claim(&self.pool, &terms).await.unwrap().expect("a run to claim")
     }
 
     /// Ends a claimed run, and expects that to count.
-    pub async fn finish(&self, claimed: &ClaimedRun, ending: queue::Ending) {
+    pub(crate) async fn finish(&self, claimed: &ClaimedRun, ending: queue::Ending) {
         let finished = queue::finish(&self.pool, claimed.run.id, claimed.lease_token, &ending).await.unwrap();
         assert_eq!(finished, queue::Finished::Yes, "run {} was not ours", claimed.run.id);
     }
 
     /// The run's row.
-    pub async fn run(&self, run: RunId) -> Run {
+    pub(crate) async fn run(&self, run: RunId) -> Run {
         store::run::get(&self.pool, run).await.unwrap().expect("the run's row")
     }
 
     /// The run's actions as text, oldest first.
-    pub async fn actions(&self, run: RunId) -> Vec<String> {
+    pub(crate) async fn actions(&self, run: RunId) -> Vec<String> {
         let filter = store::action::ActionFilter { run: Some(run), ..Default::default() };
         let mut actions = store::action::list(&self.pool, &filter).await.unwrap();
         actions.reverse();
@@ -81,12 +83,12 @@ impl TestDb {
     }
 
     /// The codes of the audit entries about the run, oldest first.
-    pub async fn entries(&self, run: RunId) -> Vec<String> {
+    pub(crate) async fn entries(&self, run: RunId) -> Vec<String> {
         store::entry::of_run(&self.pool, run).await.unwrap().into_iter().map(|row| row.entry).collect()
     }
 
     /// Makes the queued runs due now, whatever they wait for.
-    pub async fn make_due(&self) {
+    pub(crate) async fn make_due(&self) {
         sqlx::query("update parse_file_meta set run_after = now() where status = 'queued'")
             .execute(&self.pool)
             .await
@@ -109,13 +111,13 @@ impl Drop for TestDb {
 }
 
 /// A worker of this name, with an hour's lease.
-pub fn claimant(worker: &str) -> Claimant {
+pub(crate) fn claimant(worker: &str) -> Claimant {
     let hour = Duration::from_secs(3600);
     Claimant { worker: worker.to_owned(), lease: hour, timeout: hour }
 }
 
 /// A file under this key, in the bucket `submissions`.
-pub fn new_file(key: &str) -> NewFile {
+pub(crate) fn new_file(key: &str) -> NewFile {
     NewFile {
         bucket: "submissions".to_owned(),
         key: key.to_owned(),
@@ -130,7 +132,7 @@ pub fn new_file(key: &str) -> NewFile {
 }
 
 /// An outcome with something of everything.
-pub fn outcome() -> Box<parser::Outcome> {
+pub(crate) fn outcome() -> Box<parser::Outcome> {
     Box::new(parser::Outcome {
         summary: parser::SummaryStatus::AcceptedWithErrors,
         records_in_file: 5,

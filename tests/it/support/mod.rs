@@ -2,4 +2,4 @@
 
 mod db;
 
-pub use db::{TestDb, claimant, new_file, outcome};
+pub(crate) use db::{TestDb, claimant, new_file, outcome};
