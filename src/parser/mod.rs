@@ -3,12 +3,14 @@
 //! A parser knows nothing of scopes, S3 or SQL. It is synchronous and runs on a thread of its own,
 //! so a busy parse never starves the worker's heartbeat.
 
+mod command;
 mod outcome;
 mod problem;
 mod progress;
 
 use std::path::Path;
 
+pub use command::{CommandOptions, CommandParser};
 pub use outcome::{FirstError, Outcome, SummaryStatus};
 pub use problem::{Category, Problem};
 pub use progress::{Cancel, CancelReason, Progress};

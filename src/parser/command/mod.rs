@@ -1,0 +1,180 @@
+//! A parser in any language: an external program that reads the submitted file.
+//!
+//! The program gets the file and its facts as words of its command line and as `PARSELOG_…`
+//! variables. What it writes to stdout and stderr is logged line by line; its exit code, and a
+//! result file if it writes one, become the outcome. It runs in a process group of its own and is
+//! ended whole, children included, on cancel and when it takes too long or falls silent.
+//!
+//! This is no sandbox: the program has the rights of parselog's user.
+
+mod environment;
+mod line;
+mod output;
+mod process;
+mod result;
+mod tally;
+mod template;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+
+use environment::Facts;
+use output::Output;
+use process::Group;
+use result::ResultFile;
+use tally::Tally;
+use template::Template;
+
+use crate::redact::Redactor;
+
+use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission};
+
+/// How often a running program is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// Time for what a dead program left in its pipes to be read.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Runs one command line as the parser.
+#[derive(Debug, Clone)]
+pub struct CommandParser {
+    template: Template,
+    options: CommandOptions,
+    redactor: Redactor,
+}
+
+/// The bounds within which an external parser runs.
+#[derive(Debug, Clone)]
+pub struct CommandOptions {
+    /// Longest run; the program is ended after it, and the run ends as timed out.
+    pub timeout: Duration,
+    /// Longest time without a byte of output, likewise; `None` lets it be silent.
+    pub silence: Option<Duration>,
+    /// Time between the request to end (SIGTERM) and the end (SIGKILL).
+    pub grace: Duration,
+    /// Bytes of address space for each of its processes; `None` for no limit.
+    pub memory: Option<u64>,
+    /// Variables that are inherited although their names or values look like secrets.
+    pub pass: Vec<String>,
+    /// The least level that the program should log, told to it as `PARSELOG_LEVEL`.
+    pub level: tracing::Level,
+}
+
+impl Default for CommandOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(3600),
+            silence: None,
+            grace: Duration::from_secs(5),
+            memory: None,
+            pass: Vec::new(),
+            level: tracing::Level::INFO,
+        }
+    }
+}
+
+impl CommandParser {
+    /// A parser from a command line such as `python3 my_parser.py {file}`.
+    ///
+    /// It is split into words as a shell does, but no shell runs it. `{file}`, `{name}`,
+    /// `{program}`, `{section}`, `{year}` and `{quarter}` are replaced within words.
+    ///
+    /// # Errors
+    /// An empty command line, an open quote, an unknown placeholder.
+    pub fn new(command_line: &str, options: CommandOptions) -> anyhow::Result<Self> {
+        Ok(Self { template: Template::parse(command_line)?, options, redactor: Redactor::default() })
+    }
+
+    fn command(&self, facts: &Facts<'_>) -> Command {
+        let words = self.template.words(facts);
+        let mut command = match self.options.memory {
+            None => Command::new(&words[0]),
+            Some(bytes) => {
+                // The limit must stand before the program's first instruction, for its children too.
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "ulimit -v \"$1\" && shift && exec \"$@\"", "sh"]);
+                shell.arg((bytes / 1024).max(1).to_string()).arg(&words[0]);
+                shell
+            }
+        };
+        command.args(&words[1..]);
+        environment::prepare(&mut command, facts, &self.options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Waits for the program's end; the error is the reason for which it has to be ended.
+    fn wait(
+        &self,
+        group: &Group,
+        output: &Output,
+        tally: &Tally,
+        context: &Context<'_>,
+    ) -> Result<(), CancelReason> {
+        let started = Instant::now();
+        while !group.has_exited() {
+            tally.show(context.progress);
+            if let Some(reason) = context.cancel.reason() {
+                return Err(reason);
+            }
+            if started.elapsed() > self.options.timeout {
+                tracing::warn!("the parser ran for {:?} and is ended", self.options.timeout);
+                return Err(CancelReason::TimedOut);
+            }
+            if let Some(silence) = self.options.silence.filter(|limit| output.silent_for() > *limit) {
+                tracing::warn!("the parser was silent for {silence:?} and is ended");
+                return Err(CancelReason::TimedOut);
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+}
+
+impl Parser for CommandParser {
+    fn parse(&self, submission: &Submission<'_>, context: &mut Context<'_>) -> Result<Outcome, ParseError> {
+        context.cancel.check()?;
+        let result = ResultFile::prepare(context.run)?;
+        let file = absolute(submission.path)?;
+        let facts = Facts {
+            submission: *submission,
+            file: &file,
+            run: context.run,
+            data_file: context.data_file,
+            result: result.path(),
+        };
+        let mut group = Group::spawn(&mut self.command(&facts), context.run)
+            .with_context(|| format!("failed to start the parser `{}`", self.template.program()))?;
+        let tally = Tally::default();
+        let mut output = Output::read(&mut group, &tally)?;
+
+        let ended = self.wait(&group, &output, &tally, context);
+        if ended.is_ok() && !output.finish(self.options.grace) {
+            tracing::warn!("processes of the parser outlived it and are ended");
+        }
+        group.end(self.options.grace);
+        if !output.finish(DRAIN) {
+            output.abandon();
+        }
+        let status = group.reap().context("failed to learn how the parser ended")?;
+        tally.show(context.progress);
+        ended.map_err(ParseError::Cancelled)?;
+        if !status.success() {
+            return Err(ParseError::Failed(anyhow!(process::describe(status))));
+        }
+        let mut outcome = result.read()?.into_outcome(tally.take());
+        if let Some(first) = &mut outcome.first_error {
+            // It goes on the run's row, and nobody checked what a foreign program puts there.
+            first.message = self.redactor.redact(&first.message).into_owned();
+        }
+        Ok(outcome)
+    }
+}
+
+/// An absolute path can't be taken for an option, and holds wherever the program goes.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).context("failed to find the submitted file")
+}

@@ -1,0 +1,153 @@
+//! The processes of an external parser: started as one group, and ended as one.
+//!
+//! A child that left the group (`setsid`, a daemon) is found on Linux by the run id that it
+//! inherited in its environment; elsewhere, or when it dropped that too, it escapes.
+
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+
+use crate::ids::RunId;
+
+const POLL: Duration = Duration::from_millis(10);
+/// Time for killed processes to vanish; only one that hangs in the kernel needs it.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A program and all that it started. Dropping it kills what is left.
+pub(super) struct Group {
+    child: Child,
+    leader: Pid,
+    mark: String,
+    status: Option<ExitStatus>,
+}
+
+impl Group {
+    /// Starts the program as the leader of a group of its own.
+    pub(super) fn spawn(command: &mut Command, run: RunId) -> io::Result<Self> {
+        let child = command.process_group(0).spawn()?;
+        let leader = Pid::from_child(&child);
+        Ok(Self { child, leader, mark: format!("PARSELOG_RUN_ID={run}"), status: None })
+    }
+
+    /// The pipes of the program, once.
+    pub(super) fn pipes(&mut self) -> Option<(ChildStdout, ChildStderr)> {
+        self.child.stdout.take().zip(self.child.stderr.take())
+    }
+
+    /// Whether the program itself has ended. It stays a zombie, so that its group's id stays ours.
+    pub(super) fn has_exited(&self) -> bool {
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.leader), peek), Ok(None) | Err(rustix::io::Errno::INTR))
+    }
+
+    /// Ends what still lives: asks, waits at most `grace`, then kills.
+    pub(super) fn end(&self, grace: Duration) {
+        for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, KILL_PATIENCE)] {
+            let deadline = Instant::now() + patience;
+            let mut survivors = self.survivors();
+            self.signal(&survivors, signal);
+            while !survivors.is_empty() && Instant::now() < deadline {
+                thread::sleep(POLL);
+                survivors = self.survivors();
+                if signal == Signal::KILL {
+                    self.signal(&survivors, signal); // One may have been born in between.
+                }
+            }
+            if survivors.is_empty() {
+                // Where nobody but the leader can be seen, the rest of its group goes now.
+                let _ = kill_process_group(self.leader, Signal::KILL);
+                return;
+            }
+        }
+        tracing::error!("a process of the parser could not be ended");
+    }
+
+    /// Collects the program's exit status, after [`Self::end`].
+    pub(super) fn reap(&mut self) -> io::Result<ExitStatus> {
+        let deadline = Instant::now() + KILL_PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                self.status = Some(status);
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the process does not end"));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn signal(&self, survivors: &[Pid], signal: Signal) {
+        // An error means that it is gone, which is what we want.
+        let _ = kill_process_group(self.leader, signal);
+        for pid in survivors.iter().filter(|pid| **pid != self.leader) {
+            let _ = kill_process(*pid, signal);
+        }
+    }
+
+    /// The living processes of the group, and those elsewhere that carry the run's mark.
+    #[cfg(target_os = "linux")]
+    fn survivors(&self) -> Vec<Pid> {
+        let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+        numbers
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+            .filter(|pid| {
+                let group = live_group(*pid);
+                group.is_some_and(|group| group == self.leader || carries(*pid, self.mark.as_bytes()))
+            })
+            .collect()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn survivors(&self) -> Vec<Pid> {
+        if self.has_exited() { Vec::new() } else { vec![self.leader] }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.end(Duration::ZERO);
+            let _ = self.reap();
+        }
+    }
+}
+
+/// How a program ended, in words.
+pub(super) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("the parser exited with code {code}"),
+        (None, Some(signal)) => {
+            let name = match signal {
+                6 => " (SIGABRT)",
+                9 => " (SIGKILL: by hand, or for lack of memory)",
+                11 => " (SIGSEGV)",
+                13 => " (SIGPIPE)",
+                15 => " (SIGTERM)",
+                _ => "",
+            };
+            format!("the parser was killed by signal {signal}{name}")
+        }
+        (None, None) => "the parser ended in an unknown way".to_owned(),
+    }
+}
+
+/// The group of a living process; a zombie is not alive.
+#[cfg(target_os = "linux")]
+fn live_group(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // `pid (name) state ppid pgrp …`; the name may hold blanks and parentheses.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let group = fields.nth(1)?.parse().ok().and_then(Pid::from_raw)?;
+    (!matches!(state, "Z" | "X")).then_some(group)
+}
+
+#[cfg(target_os = "linux")]
+fn carries(pid: Pid, mark: &[u8]) -> bool {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+}
