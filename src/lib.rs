@@ -10,4 +10,5 @@
 pub mod carry;
 pub mod gzip;
 pub mod ids;
+pub mod objects;
 pub mod parser;
