@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod gzip;
 pub mod ids;
+pub mod objects;
 pub mod parser;
 pub mod queue;
 pub mod record;

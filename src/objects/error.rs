@@ -1,0 +1,34 @@
+//! What can go wrong with an object, told apart where callers act differently.
+
+use std::fmt;
+
+/// Each is one line, and none holds a secret, a request id or an unescaped control character.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// Trying again will not help until somebody puts it there.
+    #[error("{missing} not found: {name}")]
+    NotFound { missing: Missing, name: String },
+    #[error("access to {name} denied: {reason}")]
+    Denied { name: String, reason: String },
+    /// Anything else: the store is down, slow, full, or says what cannot be.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// What exactly is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Bucket,
+    Key,
+    Version,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bucket => "bucket",
+            Self::Key => "object",
+            Self::Version => "object version",
+        })
+    }
+}

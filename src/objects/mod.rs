@@ -1,0 +1,179 @@
+//! Where submitted files and archived logs live: S3, or a plain folder.
+//!
+//! Both keep every version of an object, confirm what they stored before they say so, and answer
+//! with the same errors. This room moves bytes: it builds no keys, and never learns what an
+//! object holds.
+
+mod error;
+mod folder;
+mod s3;
+mod uri;
+
+use std::ops::Range;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use anyhow::anyhow;
+use tokio::io::AsyncRead;
+
+pub use error::{Missing, ObjectError};
+pub use folder::Folder;
+pub use s3::{Encryption, S3, S3Options};
+pub use uri::ObjectUri;
+
+/// The result of every operation on objects.
+pub type Result<T, E = ObjectError> = std::result::Result<T, E>;
+
+/// A store of objects. Cheap to clone and to share.
+#[derive(Debug, Clone)]
+pub enum Objects {
+    S3(S3),
+    Folder(Folder),
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Names this very version, where the store keeps versions.
+    pub uri: ObjectUri,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// How to store a file.
+#[derive(Debug, Clone)]
+pub struct Put {
+    pub content_type: &'static str,
+    /// Names and values in ASCII. A folder keeps none.
+    pub metadata: Vec<(&'static str, String)>,
+    /// Of the whole file; a file that differs is refused.
+    pub sha256: [u8; 32],
+    /// Never replace another object. The same bytes already stored under the key are a success,
+    /// since they are what an earlier try left whose answer was lost.
+    pub if_none_match: bool,
+}
+
+/// Which bytes of an object. A range may reach past the end; what is not there is not returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bytes {
+    Range(Range<u64>),
+    /// The last so many.
+    Last(u64),
+}
+
+/// Some bytes of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub bytes: Vec<u8>,
+    /// Size of the whole object.
+    pub object_size: u64,
+}
+
+/// What a presigned link answers with, beside the bytes.
+#[derive(Debug, Clone, Default)]
+pub struct LinkHeaders {
+    pub content_type: Option<String>,
+    pub content_disposition: Option<String>,
+    pub content_encoding: Option<String>,
+}
+
+/// An upload that was begun and never ended; what a crash leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleUpload {
+    pub key: String,
+    pub started: SystemTime,
+    /// The store's own name for it.
+    pub id: String,
+}
+
+/// The bytes of an object as they arrive.
+pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
+
+impl Objects {
+    /// The URI of an object in this store. Fails on a bucket or key that the store cannot hold.
+    pub fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<ObjectUri> {
+        match self {
+            Self::S3(_) => ObjectUri::s3(bucket, key, version),
+            Self::Folder(folder) => folder.uri(bucket, key, version),
+        }
+    }
+
+    /// Stores the file at `path`, and returns only after the store confirmed size and checksum.
+    pub async fn put_file(&self, bucket: &str, key: &str, path: &Path, put: &Put) -> Result<Stored> {
+        match self {
+            Self::S3(s3) => s3.put_file(bucket, key, path, put).await,
+            Self::Folder(folder) => folder.put_file(bucket, key, path, put).await,
+        }
+    }
+
+    /// Whether the object is there, its size, and the version that a URI without one means now.
+    pub async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
+        match self {
+            Self::S3(s3) => s3.head(uri).await,
+            Self::Folder(folder) => folder.head(uri).await,
+        }
+    }
+
+    /// Some bytes of the object, in memory: the caller chooses a range that fits.
+    pub async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
+        match self {
+            Self::S3(s3) => s3.get_range(uri, bytes).await,
+            Self::Folder(folder) => folder.get_range(uri, bytes).await,
+        }
+    }
+
+    /// The whole object, as a stream. A stream that is cut ends in an error, never early.
+    pub async fn open(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
+        match self {
+            Self::S3(s3) => s3.open_object(uri).await,
+            Self::Folder(folder) => folder.open_object(uri).await,
+        }
+    }
+
+    /// Writes the object to a new file at `to`, or over the file there; not synced.
+    pub async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
+        match self {
+            Self::S3(s3) => s3.download(uri, to).await,
+            Self::Folder(folder) => folder.download(uri, to).await,
+        }
+    }
+
+    /// Removes the version that the URI names; without one, hides the object and keeps its
+    /// versions. Removing what is not there succeeds.
+    pub async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+        match self {
+            Self::S3(s3) => s3.delete(uri).await,
+            Self::Folder(folder) => folder.delete(uri).await,
+        }
+    }
+
+    /// A link by which anybody may read the object until it expires, in a week at most.
+    pub async fn presign_get(
+        &self,
+        uri: &ObjectUri,
+        expires: Duration,
+        headers: LinkHeaders,
+    ) -> Result<String> {
+        match self {
+            Self::S3(s3) => s3.presign_get(uri, expires, headers).await,
+            Self::Folder(_) => Err(anyhow!("links need an S3 bucket: {uri} is in a folder").into()),
+        }
+    }
+
+    /// The uploads under a key prefix that were begun longer than `age` ago and never ended.
+    pub async fn stale_uploads(&self, bucket: &str, prefix: &str, age: Duration) -> Result<Vec<StaleUpload>> {
+        match self {
+            Self::S3(s3) => s3.stale_uploads(bucket, prefix, age).await,
+            Self::Folder(folder) => folder.stale_uploads(bucket, prefix, age).await,
+        }
+    }
+
+    /// Gives up an upload and frees what it holds. One that has ended meanwhile is a success.
+    pub async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
+        match self {
+            Self::S3(s3) => s3.abort_upload(bucket, &upload.key, &upload.id).await,
+            Self::Folder(folder) => folder.abort_upload(bucket, upload).await,
+        }
+    }
+}
