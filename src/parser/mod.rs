@@ -6,10 +6,11 @@
 mod outcome;
 mod problem;
 mod progress;
+pub mod tdp;
 
 use std::path::Path;
 
-pub use outcome::{FirstError, Outcome, SummaryStatus};
+pub use outcome::{CaseTotals, FirstError, MonthCases, Outcome, SummaryStatus};
 pub use problem::{Category, Problem};
 pub use progress::{Cancel, CancelReason, Progress};
 
