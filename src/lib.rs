@@ -7,6 +7,7 @@
 //!   > spool objects store cluster parser > ids record redact gzip carry config
 //! ```
 
+pub mod archive;
 pub mod carry;
 pub mod cluster;
 pub mod config;
@@ -15,9 +16,11 @@ pub mod ids;
 pub mod objects;
 pub mod parser;
 pub mod queue;
+pub mod reader;
 pub mod record;
 pub mod redact;
 pub mod scope;
 pub mod spool;
 pub mod store;
 pub mod telemetry;
+pub mod worker;

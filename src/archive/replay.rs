@@ -21,7 +21,9 @@ pub(super) fn replay(log: &SealedLog, least: Level) {
     let mut reader = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        if let Some(record) = Record::decode(&line).filter(|record| record.is_event() && record.level >= least) {
+        if let Some(record) =
+            Record::decode(&line).filter(|record| record.is_event() && record.level >= least)
+        {
             count += 1;
             if count <= MOST {
                 say(run, &record);

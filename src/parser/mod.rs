@@ -7,11 +7,12 @@ mod command;
 mod outcome;
 mod problem;
 mod progress;
+pub mod tdp;
 
 use std::path::Path;
 
 pub use command::{CommandOptions, CommandParser};
-pub use outcome::{FirstError, Outcome, SummaryStatus};
+pub use outcome::{CaseTotals, FirstError, MonthCases, Outcome, SummaryStatus};
 pub use problem::{Category, Problem};
 pub use progress::{Cancel, CancelReason, Progress};
 

@@ -11,19 +11,25 @@ use super::Category;
 pub struct Outcome {
     /// The verdict.
     pub summary: SummaryStatus,
-    /// Records found in the file (lines between header and trailer, or rows).
+    /// Records read from the file. A line can hold several; what a pre-check refused is no record.
     pub records_in_file: u64,
     /// Records accepted, all types.
     pub records_created: u64,
     /// Records accepted by type, for instance `{"T1": 2, "T2": 3}`.
     #[serde(default)]
     pub created_by_type: BTreeMap<String, u64>,
-    /// Problems by category.
+    /// Cases by what came of them; all zero where a section has no cases.
+    #[serde(default)]
+    pub cases: CaseTotals,
+    /// Problems by category, without those of deprecated rules.
     #[serde(default)]
     pub errors: BTreeMap<Category, u64>,
     /// Problems by reporting month (`YYYYMM`) and category, where a problem has a month.
     #[serde(default)]
     pub errors_by_month: BTreeMap<String, BTreeMap<Category, u64>>,
+    /// Problems of deprecated rules: reported, but of no weight.
+    #[serde(default)]
+    pub deprecated_errors: u64,
     /// The first problem in record order.
     #[serde(default)]
     pub first_error: Option<FirstError>,
@@ -34,6 +40,24 @@ impl Outcome {
     pub fn error_count(&self) -> u64 {
         self.errors.values().sum()
     }
+}
+
+/// Cases by what came of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseTotals {
+    /// Lines with a problem for which something was refused (categories 1, 4 and 7).
+    pub rejected: u64,
+    /// By reporting month (`YYYYMM`), the cases stored; empty when the file is rejected.
+    pub months: BTreeMap<String, MonthCases>,
+}
+
+/// Cases stored for one month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonthCases {
+    /// Cases without a problem.
+    pub accepted_without_errors: u64,
+    /// Cases with one.
+    pub accepted_with_errors: u64,
 }
 
 /// The first problem of a parse; holds no value from the file.

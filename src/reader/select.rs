@@ -48,7 +48,8 @@ pub fn select(
             Some(0) => {}
             Some(most) => {
                 // The buffer of the line that falls out takes the one that comes in.
-                let mut next = if held.len() as u64 == most { held.pop_front() } else { None }.unwrap_or_default();
+                let mut next =
+                    if held.len() as u64 == most { held.pop_front() } else { None }.unwrap_or_default();
                 std::mem::swap(&mut next, &mut line);
                 held.push_back(next);
             }

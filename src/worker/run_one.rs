@@ -151,16 +151,26 @@ impl Worker {
             Some(Ok(result)) => self.ending(result),
             Some(Err(panicked)) => {
                 debug_assert!(panicked.is_panic(), "a parse is never aborted");
-                Ending::Fail { reason: "the parser panicked: its log has the message and place".to_owned(), retry: true }
+                Ending::Fail {
+                    reason: "the parser panicked: its log has the message and place".to_owned(),
+                    retry: true,
+                }
             }
             None => Ending::Terminate {
-                reason: format!("the parser did not stop within {} s; it was left behind", STOP_GRACE.as_secs()),
+                reason: format!(
+                    "the parser did not stop within {} s; it was left behind",
+                    STOP_GRACE.as_secs()
+                ),
             },
         }
     }
 
     /// Waits for the parse until its deadline; then, or once it is asked to stop, only for a while.
-    async fn wait<T>(&self, mut parse: tokio::task::JoinHandle<T>, flight: &InFlight) -> Option<Result<T, tokio::task::JoinError>> {
+    async fn wait<T>(
+        &self,
+        mut parse: tokio::task::JoinHandle<T>,
+        flight: &InFlight,
+    ) -> Option<Result<T, tokio::task::JoinError>> {
         let asked_to_stop = async {
             let deadline = tokio::time::Instant::now() + self.claimant.timeout;
             while flight.cancel.reason().is_none() && tokio::time::Instant::now() < deadline {
@@ -278,17 +288,20 @@ fn lifecycle(run: RunId, ending: &Ending) {
             errors = outcome.error_count(),
             "finished"
         ),
-        other => tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default()),
+        other => {
+            tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default())
+        }
     }
 }
 
 fn tail_words(ending: &Ending) -> (record::Ending, Option<String>) {
     match ending {
         Ending::Success(outcome) => (record::Ending::Success, Some(outcome.summary.to_string())),
-        Ending::Fail { reason, .. } | Ending::Inaction { reason } => (record::Ending::Fail, Some(reason.clone())),
+        Ending::Fail { reason, .. } | Ending::Inaction { reason } => {
+            (record::Ending::Fail, Some(reason.clone()))
+        }
         Ending::Terminate { reason } => (record::Ending::Terminate, Some(reason.clone())),
         Ending::HandBack => (record::Ending::Terminate, Some("handed back: the worker shut down".to_owned())),
         Ending::Crash { reason } => (record::Ending::Crash, Some(reason.clone())),
     }
 }
-

@@ -51,7 +51,10 @@ impl Worker {
         if tokio::time::timeout(service.shutdown_grace, join_all(&mut runs)).await.is_err() {
             watch.cancel_all(CancelReason::Shutdown);
             if tokio::time::timeout(LAST_GRACE, join_all(&mut runs)).await.is_err() {
-                tracing::warn!(runs = runs.len(), "stopped with runs unfinished: the next sweep recovers them");
+                tracing::warn!(
+                    runs = runs.len(),
+                    "stopped with runs unfinished: the next sweep recovers them"
+                );
             }
         }
         Ok(())
@@ -137,6 +140,7 @@ async fn join_all(runs: &mut JoinSet<()>) {
 }
 
 /// Spawns into a set, which `carry::spawn` can't, inside the current span as it does.
+#[expect(clippy::disallowed_methods, reason = "the future carries its span")]
 fn spawn_in(set: &mut JoinSet<()>, future: impl Future<Output = ()> + Send + 'static) {
     set.spawn(future.in_current_span());
 }

@@ -118,7 +118,9 @@ impl Upload<'_> {
         let begun = begun.map_err(|error| self.failed(Failure::of(&error)))?;
         let id = begun.upload_id.with_context(|| format!("S3 began no upload of {}", self.uri))?;
 
-        let parts = digests.iter().zip(1..).map(|(digest, number)| self.part(&id, number, digest));
+        // By number, since a closure over borrowed digests would make a future that is not `Send`.
+        let parts =
+            (1..).take(digests.len()).map(|number| self.part(&id, number, &digests[usize::from(number) - 1]));
         let parts = stream::iter(parts).buffered(self.s3.options.parts_at_once.max(1)).try_collect().await;
         let done = match parts {
             Ok(parts) => self.complete(&id, parts).await,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use super::super::{Category, FirstError, Outcome, SummaryStatus};
+use super::super::{CaseTotals, Category, FirstError, Outcome, SummaryStatus};
 use super::tally::Counted;
 use crate::ids::RunId;
 
@@ -87,7 +87,9 @@ impl Stated {
             records_in_file: self.records_in_file.unwrap_or(records_created),
             records_created,
             created_by_type: self.created_by_type,
+            cases: CaseTotals::default(),
             errors,
+            deprecated_errors: 0,
             errors_by_month: self.errors_by_month.unwrap_or(counted.errors_by_month),
             first_error: self.first_error.or(counted.first_error),
         }

@@ -1,0 +1,286 @@
+//! The second reading: problems are logged in line order, and accepted records are handed out.
+//!
+//! Everything was decided before; this file only says it.
+
+use anyhow::Context as _;
+use serde_json::{Map, Value as Json};
+
+use super::engine::{Job, is_trailer, progress};
+use super::index::{CaseProblem, Entry, What};
+use super::layout::{Finding, Header, Record, RecordType, Segment};
+use super::source::Source;
+use super::tally::{Tally, blank};
+use super::value::{Line, Month, Value};
+use super::wording;
+use crate::parser::{Category, Context, ParseError, Problem};
+
+/// Walks the lines of a share beside its entries and problems.
+pub(super) struct Emitter<'e, 'j, 'p> {
+    job: &'e Job<'j>,
+    share: u64,
+    entries: &'e [Entry],
+    problems: &'e [CaseProblem],
+    tally: &'e mut Tally<'p>,
+    record: Record,
+    trailers: u64,
+    /// The file is empty on purpose: no detail, and one sound trailer that counts 0.
+    pub is_empty_file: bool,
+}
+
+impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
+    /// `entries` and `problems` come in order of line and segment.
+    pub(super) fn new(
+        job: &'e Job<'j>,
+        share: u64,
+        entries: &'e [Entry],
+        problems: &'e [CaseProblem],
+        tally: &'e mut Tally<'p>,
+    ) -> Self {
+        let record = Record::default();
+        Self { job, share, entries, problems, tally, record, trailers: 0, is_empty_file: false }
+    }
+
+    /// Reads the file and says what there is to say.
+    ///
+    /// # Errors
+    /// The file cannot be read, a record cannot be handed out, or the parse is to stop.
+    pub(super) fn run(&mut self, context: &mut Context<'_>) -> Result<(), ParseError> {
+        let job = self.job;
+        let mut source = Source::open(&job.kind, job.path)?.context("the file is of unknown kind")?;
+        while let Some(line) = source.next()? {
+            context.cancel.check()?;
+            self.line(&line, context)?;
+            progress(context, job, &source, self.share, 1);
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line<'_>, context: &mut Context<'_>) -> Result<(), ParseError> {
+        let job = self.job;
+        if let Some(header) = job.header.filter(|_| self.share == 0) {
+            if line.number == job.survey.lines || is_trailer(header, line) {
+                self.trailer(header, line);
+            }
+        }
+        if !job.is_detail(line) {
+            return Ok(());
+        }
+        let Some((_, record_type)) = job.record_type(line).filter(|_| line.readable) else {
+            if job.reports(self.share, line, None) {
+                self.unknown(line);
+            }
+            return Ok(());
+        };
+        if job.skips(self.share, line, record_type) {
+            return Ok(());
+        }
+        let here = self.entries.iter().take_while(|entry| entry.line == line.number).count();
+        let (entries, rest) = self.entries.split_at(here);
+        self.entries = rest;
+        let is_plain = |entry: &Entry| !entry.noted && !entry.deleted && entry.links == 0 && !entry.flawed;
+        if context.records.is_none()
+            && here == record_type.segments.len()
+            && self.problems.first().is_none_or(|problem| problem.line != line.number)
+            && entries.iter().all(is_plain)
+        {
+            self.tally.accept(&record_type.name, here as u64);
+            return Ok(());
+        }
+        let reports = job.reports(self.share, line, Some(record_type));
+        for (number, segment) in record_type.segments.iter().enumerate() {
+            match entries.iter().find(|entry| usize::from(entry.segment) == number) {
+                Some(entry) => self.entry(line, record_type, segment, entry, context)?,
+                None if reports => self.refused(line, record_type, segment),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that was read: its problems, and the record itself when it is accepted.
+    fn entry(
+        &mut self,
+        line: &Line<'_>,
+        record_type: &RecordType,
+        segment: &Segment,
+        entry: &Entry,
+        context: &mut Context<'_>,
+    ) -> Result<(), ParseError> {
+        let job = self.job;
+        segment.read(line, job.reading.cipher, &mut self.record);
+        let month = month_text(self.record.month);
+        let base = Problem {
+            record: Some(line.number),
+            record_type: &record_type.name,
+            month: &month,
+            case: job.has_cases().then_some(entry.case_line),
+            ..blank("")
+        };
+        if entry.noted {
+            let record = &self.record;
+            let tally = &mut *self.tally;
+            segment.check(record, job.reading.place, |finding| {
+                say(tally, segment, finding, record, &base, None)
+            });
+        }
+        while let Some((problem, rest)) = self.problems.split_first() {
+            if (problem.line, problem.segment) != (entry.line, entry.segment) {
+                break;
+            }
+            self.problems = rest;
+            let deprecated = match problem.what {
+                What::Relation { rule, .. } => job.section.relations[rule].deprecated,
+                What::Duplicate { .. } | What::Partial { .. } | What::TooMany => false,
+            };
+            let message = wording::between(job.section, record_type, problem.what);
+            self.tally.log(&Problem {
+                category: Category::Case,
+                deprecated,
+                message: &message,
+                ..base.clone()
+            });
+        }
+        for link in
+            (0..).zip(&job.section.links).filter(|(bit, _)| entry.links & (1 << bit) != 0).map(|(_, l)| l)
+        {
+            let field = &segment.fields[link.demand.field];
+            let message = wording::linked(segment, link, &self.record);
+            let (item, field) = (&field.item, &field.name);
+            let category = Category::CrossField;
+            self.tally.log(&Problem { category, item, field, message: &message, ..base.clone() });
+        }
+        if !entry.deleted {
+            self.tally.accept(&record_type.name, 1);
+            if let Some(sink) = &mut context.records {
+                sink.accept(&record_type.name, &as_json(segment, &self.record))
+                    .context("failed to hand out a record")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that was not taken: why not, unless that is not worth a word.
+    fn refused(&mut self, line: &Line<'_>, record_type: &RecordType, segment: &Segment) {
+        let job = self.job;
+        let is_row = job.header.is_none();
+        let month = month_text(segment.month_of(line));
+        let category = if is_row { Category::Case } else { Category::Record };
+        let record_type = &record_type.name;
+        let base = Problem { category, record: Some(line.number), record_type, month: &month, ..blank("") };
+        let tally = &mut *self.tally;
+        if is_row {
+            // A row is refused for its values, too.
+            segment.read(line, job.reading.cipher, &mut self.record);
+            let record = &self.record;
+            segment.check(record, job.reading.place, |finding| {
+                say(tally, segment, finding, record, &base, Some(Category::Case));
+            });
+            tally.records_in_file += 1;
+        }
+        if segment.is_quiet(line) {
+            return;
+        }
+        segment.precheck(line, job.reading.period, |failed| {
+            let message = wording::precheck(segment, failed, line, job.reading.period);
+            tally.log(&Problem { message: &message, ..base.clone() });
+            tally.is_dropped();
+        });
+    }
+
+    /// A line that no layout of the section is for.
+    fn unknown(&mut self, line: &Line<'_>) {
+        let message = if line.readable {
+            let names = self.job.section.records.iter().map(|record| record.name.as_str());
+            format!(
+                "the line begins with no record type of this section ({})",
+                names.collect::<Vec<_>>().join(", ")
+            )
+        } else {
+            "the line is not UTF-8 text".to_owned()
+        };
+        let category = if self.job.header.is_none() { Category::Case } else { Category::Record };
+        self.tally.log(&Problem { category, record: Some(line.number), ..blank(&message) });
+        self.tally.is_dropped();
+    }
+
+    /// The last line, and every line that says it is the last.
+    fn trailer(&mut self, header: &Header, line: &Line<'_>) {
+        let (job, tally) = (self.job, &mut *self.tally);
+        let record_type = &header.trailer;
+        let segment = &record_type.segments[0];
+        let base = Problem { record: Some(line.number), record_type: &record_type.name, ..blank("") };
+        self.trailers += u64::from(is_trailer(header, line));
+        if self.trailers > 1 && is_trailer(header, line) {
+            let message = "this is a second trailer; a file holds one trailer, in its last line";
+            tally.log(&Problem { message, ..base.clone() });
+        }
+        let sound = segment.precheck(line, job.reading.period, |failed| {
+            let message = wording::precheck(segment, failed, line, job.reading.period);
+            tally.log(&Problem { message: &message, ..base.clone() });
+        });
+        if !sound || !line.readable {
+            return;
+        }
+        segment.read(line, None, &mut self.record);
+        let record = &self.record;
+        let sound = segment.check(record, job.reading.place, |finding| {
+            say(tally, segment, finding, record, &base, None);
+        });
+        let count = header.count.map(|count| record.values[count]);
+        if job.survey.details > 0 {
+            return;
+        }
+        match count {
+            Some(Value::Number(0)) if sound && job.survey.trailers == 1 => self.is_empty_file = true,
+            Some(Value::Number(count)) if count != 0 => {
+                tally.refuse(
+                    Some(line.number),
+                    &format!("the trailer counts {count} records, but the file holds none"),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Logs one finding about a record; `category` replaces its own.
+fn say(
+    tally: &mut Tally<'_>,
+    segment: &Segment,
+    finding: Finding<'_>,
+    record: &Record,
+    base: &Problem<'_>,
+    category: Option<Category>,
+) {
+    let own = match finding {
+        Finding::Missing(_) | Finding::Failed(..) => Category::Field,
+        Finding::Broken(_) => Category::CrossField,
+        Finding::Deprecated(_) => Category::Case,
+    };
+    let (field, message) = wording::finding(segment, finding, record);
+    tally.log(&Problem {
+        category: category.unwrap_or(own),
+        item: &field.item,
+        field: &field.name,
+        deprecated: matches!(finding, Finding::Deprecated(_)),
+        message: &message,
+        ..base.clone()
+    });
+}
+
+/// The record as an object, in layout order.
+fn as_json(segment: &Segment, record: &Record) -> Map<String, Json> {
+    let values = segment.fields.iter().zip(&record.values).map(|(field, value)| {
+        let value = match value {
+            Value::Blank => Json::Null,
+            Value::Number(number) => Json::from(*number),
+            Value::Text(span) => Json::from(String::from_utf8_lossy(span.of(&record.bytes))),
+        };
+        (field.name.clone(), value)
+    });
+    values.collect()
+}
+
+fn month_text(month: Option<Month>) -> String {
+    month.map_or_else(String::new, |month| month.0.to_string())
+}

@@ -1,0 +1,327 @@
+//! One parse of one file, in the real system's order of checks.
+//!
+//! A record that a later line gets deleted must not be handed out, so the file is read twice: the
+//! first reading keeps an entry of hashes per record, then cases and duplicates are judged, and the
+//! second reading logs problems in line order and hands out what is left. A record without a problem
+//! is read again only where somebody asked for records.
+//!
+//! Memory: entries are of fixed size, and no more than [`LINES_PER_SHARE`] lines have theirs at once.
+//! A larger file is worked through in shares: everything that records have to do with each other is
+//! decided within one case number (or one record, where there are no cases), so a share is the case
+//! numbers that hash to it. Then problems come in line order within each share.
+
+use std::collections::HashSet;
+use std::hash::BuildHasher as _;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use anyhow::Context as _;
+use foldhash::fast::FixedState;
+
+use super::compile::Catalogue;
+use super::emit::Emitter;
+use super::header::{self, HeaderProblem};
+use super::index::{Entry, judge};
+use super::layout::{
+    Duplicates, Finding, Header, Place, Program, Reading, Record, RecordType, Section, all_hold,
+};
+use super::period::Period;
+use super::source::{Kind, Source};
+use super::tally::{Tally, blank};
+use super::value::Line;
+use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission};
+
+/// Lines whose records are kept track of at once; about 55 bytes each.
+pub(super) const LINES_PER_SHARE: u64 = 1 << 20;
+
+/// What does not change while a file is parsed.
+pub(super) struct Job<'j> {
+    pub header: Option<&'j Header>,
+    pub section: &'j Section,
+    pub reading: Reading<'j>,
+    pub path: &'j Path,
+    pub kind: Kind,
+    pub survey: Survey,
+    pub shares: u64,
+    pub seed: FixedState,
+}
+
+/// What a first look at all lines shows.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub lines: u64,
+    /// Lines that are neither header nor trailer.
+    pub details: u64,
+    pub second_header: Option<u64>,
+    pub trailers: u64,
+}
+
+/// Parses a submission that the catalogue knows the program and section of.
+pub(super) fn parse(
+    catalogue: &Catalogue,
+    (program, section): (&Program, &Section),
+    submission: &Submission<'_>,
+    context: &mut Context<'_>,
+    lines_per_share: u64,
+) -> Result<Outcome, ParseError> {
+    let period = Period::from_fiscal(submission.fiscal_year, submission.fiscal_quarter);
+    let mut tally = Tally::new(period, context.progress);
+    let kind = Kind::of(submission.path, submission.name)?;
+    let size = std::fs::metadata(submission.path).context("failed to look at the submitted file")?.len();
+    context.progress.total_bytes.store(size, Ordering::Relaxed);
+    if let Some(why) = wrong_kind(program, &kind) {
+        tally.refuse(None, why);
+        return Ok(tally.into_outcome());
+    }
+    let (reading, warnings) = match open(catalogue, program, section, period, submission.path, &kind)? {
+        Ok(opened) => opened,
+        Err(problems) => {
+            log_header(&mut tally, program, &problems);
+            tally.is_refused();
+            return Ok(tally.into_outcome());
+        }
+    };
+    let survey = survey(program.header.as_ref(), submission.path, &kind, context)?;
+    if let Some(row) = survey.second_header {
+        tally.refuse(Some(row), "this is a second header; a file holds one header, in its first line");
+        return Ok(tally.into_outcome());
+    }
+    log_header(&mut tally, program, &warnings);
+    let shares = survey.details.div_ceil(lines_per_share).max(1);
+    let (path, header) = (submission.path, program.header.as_ref());
+    let job = Job { header, section, reading, path, kind, survey, shares, seed: FixedState::default() };
+
+    let mut doomed = HashSet::new();
+    if section.duplicates == Duplicates::DeleteType && shares > 1 {
+        for share in 0..shares {
+            let (mut entries, flawed) = index(&job, share, context)?;
+            doomed.extend(judge(section, &mut entries, &flawed, &doomed).doomed);
+        }
+    }
+    let mut is_empty_file = false;
+    for share in 0..shares {
+        let (mut entries, flawed) = index(&job, share, context)?;
+        let verdicts = judge(section, &mut entries, &flawed, &doomed);
+        drop(flawed);
+        tally.records_in_file += entries.len() as u64;
+        let mut emitter = Emitter::new(&job, share, &entries, &verdicts.problems, &mut tally);
+        emitter.run(context)?;
+        is_empty_file |= emitter.is_empty_file;
+        if job.has_cases() {
+            let cases = tally.cases.get_or_insert_default();
+            for (total, (sound, unsound)) in cases.iter_mut().zip(verdicts.cases) {
+                *total = (total.0 + sound, total.1 + unsound);
+            }
+        }
+    }
+    if tally.records_created() == 0 && !is_empty_file {
+        tally.refuse(None, "no record of the file could be accepted");
+    }
+    context.progress.bytes.store(size, Ordering::Relaxed);
+    Ok(tally.into_outcome())
+}
+
+impl Job<'_> {
+    /// True for sections whose records belong to cases.
+    pub(super) fn has_cases(&self) -> bool {
+        matches!(self.section.duplicates, Duplicates::DeleteCase | Duplicates::Keep)
+    }
+
+    /// The record type a line is of, with its place in the section.
+    pub(super) fn record_type(&self, line: &Line<'_>) -> Option<(usize, &RecordType)> {
+        let records = self.section.records.iter().enumerate();
+        if self.header.is_none() {
+            return records.into_iter().next();
+        }
+        records.into_iter().find(|(_, record)| line.bytes.starts_with(record.name.as_bytes()))
+    }
+
+    /// True for the lines that are neither header nor trailer nor, in a sheet, empty or a remark.
+    pub(super) fn is_detail(&self, line: &Line<'_>) -> bool {
+        match self.header {
+            Some(header) => line.number > 1 && !is_trailer(header, line),
+            None => !is_remark(line),
+        }
+    }
+
+    /// True when this share is the one to report on the line itself.
+    pub(super) fn reports(&self, share: u64, line: &Line<'_>, record: Option<&RecordType>) -> bool {
+        self.shares == 1 || self.share_of_line(line, record).unwrap_or(0) == share
+    }
+
+    /// The share that a line's case belongs to, where there are cases.
+    fn share_of_line(&self, line: &Line<'_>, record: Option<&RecordType>) -> Option<u64> {
+        let case = record.filter(|_| self.has_cases() && line.readable)?.segments[0].case_of(line)?;
+        Some(self.seed.hash_one(case) % self.shares)
+    }
+
+    /// True when no record of the line can belong to this share.
+    pub(super) fn skips(&self, share: u64, line: &Line<'_>, record: &RecordType) -> bool {
+        self.shares > 1 && self.has_cases() && self.share_of_line(line, Some(record)).unwrap_or(0) != share
+    }
+}
+
+/// Why a file of this kind cannot be one of this program.
+fn wrong_kind(program: &Program, kind: &Kind) -> Option<&'static str> {
+    match (program.header.is_some(), kind) {
+        (_, Kind::Unknown) => Some("the file is neither UTF-8 text nor a workbook that can be opened"),
+        (true, Kind::Csv | Kind::Sheet(_)) => {
+            Some("a file of this program must be plain text, not csv or xlsx")
+        }
+        (false, Kind::Text) => Some("a file of this program must be csv or xlsx"),
+        (true, Kind::Text) | (false, Kind::Csv | Kind::Sheet(_)) => None,
+    }
+}
+
+type Opened<'s> = Result<(Reading<'s>, Vec<HeaderProblem>), Vec<HeaderProblem>>;
+
+/// Reads the first line: the header, or the first row of a sheet.
+fn open<'s>(
+    catalogue: &'s Catalogue,
+    program: &Program,
+    section: &Section,
+    period: Period,
+    path: &Path,
+    kind: &Kind,
+) -> anyhow::Result<Opened<'s>> {
+    let mut source = Source::open(kind, path)?.context("the file is of unknown kind")?;
+    let first = source.next()?;
+    let Some(header) = &program.header else {
+        let has_data = first.is_some_and(|row| {
+            row.number == 1 && row.len() == 2 && row.offsets.windows(2).all(|cell| cell[0] < cell[1])
+        });
+        let message = "the first row must hold data in exactly two columns, without a heading".to_owned();
+        let (item, field) = (String::new(), String::new());
+        let problem = HeaderProblem { category: Category::File, item, field, message };
+        let reading = Reading { period, cipher: None, place: Place::State };
+        return Ok(if has_data { Ok((reading, Vec::new())) } else { Err(vec![problem]) });
+    };
+    let mut offsets = Vec::new();
+    let line = header::first_line(first.map_or(&[][..], |line| line.bytes), &mut offsets);
+    Ok(header::read(catalogue, (program, header), section, period, &line))
+}
+
+fn log_header(tally: &mut Tally<'_>, program: &Program, problems: &[HeaderProblem]) {
+    let record_type = program.header.as_ref().map_or("", |header| &header.record.name);
+    for problem in problems {
+        let (category, item, field) = (problem.category, &problem.item, &problem.field);
+        tally.log(&Problem {
+            category,
+            record: Some(1),
+            record_type,
+            item,
+            field,
+            ..blank(&problem.message)
+        });
+    }
+}
+
+/// Looks at every line once; stops at a second header.
+fn survey(
+    header: Option<&Header>,
+    path: &Path,
+    kind: &Kind,
+    context: &Context<'_>,
+) -> Result<Survey, ParseError> {
+    let mut survey = Survey::default();
+    let mut source = Source::open(kind, path)?.context("the file is of unknown kind")?;
+    while let Some(line) = source.next()? {
+        context.cancel.check()?;
+        survey.lines = line.number;
+        let Some(header) = header else {
+            survey.details += 1;
+            continue;
+        };
+        if line.number > 1 && line.bytes.starts_with(header.record.name.as_bytes()) {
+            survey.second_header = Some(line.number);
+            break;
+        }
+        let trailer = is_trailer(header, &line);
+        survey.trailers += u64::from(trailer);
+        survey.details += u64::from(line.number > 1 && !trailer);
+    }
+    Ok(survey)
+}
+
+pub(super) fn is_trailer(header: &Header, line: &Line<'_>) -> bool {
+    line.bytes.starts_with(header.trailer.name.as_bytes())
+}
+
+/// True for a row of a sheet that is empty or begins with `#`.
+fn is_remark(row: &Line<'_>) -> bool {
+    row.bytes.first() == Some(&b'#') || row.bytes.iter().all(u8::is_ascii_whitespace)
+}
+
+/// Reads the file and keeps an entry of each record of the share, and the case numbers of those that
+/// a pre-check refuses.
+fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<(Vec<Entry>, HashSet<u64>), ParseError> {
+    let mut entries = Vec::new();
+    let mut flawed = HashSet::new();
+    let mut record = Record::default();
+    let mut source = Source::open(&job.kind, job.path)?.context("the file is of unknown kind")?;
+    let (period, place) = (job.reading.period, job.reading.place);
+    while let Some(line) = source.next()? {
+        context.cancel.check()?;
+        if !line.readable || !job.is_detail(&line) {
+            continue;
+        }
+        let Some((kind, record_type)) = job.record_type(&line) else { continue };
+        if job.skips(share, &line, record_type) {
+            continue;
+        }
+        let case = || record_type.segments[0].case_of(&line).map(|case| job.seed.hash_one(case));
+        for (number, segment) in record_type.segments.iter().enumerate() {
+            if !segment.precheck(&line, period, |_| {}) {
+                if !segment.is_quiet(&line) {
+                    flawed.extend(case());
+                }
+                continue;
+            }
+            segment.read(&line, job.reading.cipher, &mut record);
+            let mut is_flawed = false;
+            let sound = segment.check(&record, place, |finding| {
+                is_flawed |= !matches!(finding, Finding::Deprecated(_));
+            });
+            if !sound && job.header.is_none() {
+                continue;
+            }
+            let (mut exact, partial) = segment.hashes(&record, &job.seed);
+            if !segment.exact_except.is_empty() && all_hold(&segment.exact_except, &record) {
+                exact = job.seed.hash_one((line.number, number));
+            }
+            let owner = match job.section.duplicates {
+                Duplicates::DeleteCase | Duplicates::Keep => case().unwrap_or(0),
+                Duplicates::DeleteType => kind as u64,
+                Duplicates::DeleteCopies => exact,
+            };
+            if job.shares > 1 && !job.has_cases() && exact % job.shares != share {
+                continue;
+            }
+            context.progress.records.fetch_add(1, Ordering::Relaxed);
+            entries.push(Entry {
+                owner,
+                exact,
+                partial,
+                line: line.number,
+                case_line: line.number,
+                marks: segment.marks_of(&record),
+                kind: kind as u8,
+                segment: number as u8,
+                month: record.month.and_then(|month| period.index_of(month)).unwrap_or(0),
+                flawed: is_flawed,
+                noted: !sound,
+                deleted: false,
+                links: 0,
+            });
+        }
+        progress(context, job, &source, share, 0);
+    }
+    Ok((entries, flawed))
+}
+
+/// Shows how far all readings together are, as if they were one reading of the file.
+pub(super) fn progress(context: &Context<'_>, job: &Job<'_>, source: &Source, share: u64, half: u64) {
+    let size = context.progress.total_bytes.load(Ordering::Relaxed);
+    let done = (share * 2 + half) * size + source.consumed();
+    context.progress.bytes.store(done / (job.shares * 2), Ordering::Relaxed);
+}

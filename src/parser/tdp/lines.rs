@@ -1,0 +1,156 @@
+//! Lines of a file of any size in a buffer of fixed size.
+//!
+//! A line ends at `\n`, `\r\n` or `\r`. Of a line longer than [`LONGEST_LINE`] only the start is
+//! given; no layout is anywhere near that long. What the bytes mean is not known here.
+
+use std::io::{self, Read};
+
+/// Bytes given of one line at most.
+pub(super) const LONGEST_LINE: usize = 64 * 1024;
+const BUFFER: usize = 4 * LONGEST_LINE;
+
+/// Reads lines; see the module.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    source: R,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    read: u64,
+    after_cr: bool,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(source: R) -> Self {
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Self { source, buffer, start: 0, end: 0, read: 0, after_cr: false }
+    }
+
+    /// Bytes of the file that were consumed.
+    pub(super) fn consumed(&self) -> u64 {
+        self.read - (self.end - self.start) as u64
+    }
+
+    /// The next line without its end, or `None` at the end of the file.
+    ///
+    /// # Errors
+    /// Whatever the source answers.
+    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        if self.start == self.end && !self.fill()? {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.after_cr) && self.buffer[self.start] == b'\n' {
+            self.start += 1;
+            if self.start == self.end && !self.fill()? {
+                return Ok(None);
+            }
+        }
+        let mut searched = 0;
+        loop {
+            let window = &self.buffer[self.start + searched..self.end];
+            if let Some(found) = memchr::memchr2(b'\n', b'\r', window) {
+                let from = self.start;
+                let to = from + searched + found;
+                self.start = to + 1;
+                self.after_cr = self.buffer[to] == b'\r';
+                return Ok(Some(&self.buffer[from..to.min(from + LONGEST_LINE)]));
+            }
+            searched += window.len();
+            if searched > LONGEST_LINE {
+                return self.cut_line().map(Some);
+            }
+            if !self.fill()? {
+                let from = std::mem::replace(&mut self.start, self.end);
+                return Ok(Some(&self.buffer[from..self.end]));
+            }
+        }
+    }
+
+    /// Keeps the start of a line that is too long, and skips the rest of it.
+    fn cut_line(&mut self) -> io::Result<&[u8]> {
+        self.buffer.copy_within(self.start..self.start + LONGEST_LINE, 0);
+        loop {
+            let got = read_some(&mut self.source, &mut self.buffer[LONGEST_LINE..])?;
+            self.read += got as u64;
+            self.end = LONGEST_LINE + got;
+            match memchr::memchr2(b'\n', b'\r', &self.buffer[LONGEST_LINE..self.end]) {
+                Some(found) => {
+                    self.after_cr = self.buffer[LONGEST_LINE + found] == b'\r';
+                    self.start = LONGEST_LINE + found + 1;
+                    return Ok(&self.buffer[..LONGEST_LINE]);
+                }
+                None if got == 0 => {
+                    self.start = self.end;
+                    return Ok(&self.buffer[..LONGEST_LINE]);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Moves what is left to the front and reads more; false at the end of the file.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        let got = read_some(&mut self.source, &mut self.buffer[self.end..])?;
+        self.end += got;
+        self.read += got as u64;
+        Ok(got > 0)
+    }
+}
+
+fn read_some(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match source.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives at most `.1` bytes a time, so that every boundary falls somewhere.
+    struct Drip<'a>(&'a [u8], usize);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let size = self.1.min(into.len()).min(self.0.len());
+            into[..size].copy_from_slice(&self.0[..size]);
+            self.0 = &self.0[size..];
+            Ok(size)
+        }
+    }
+
+    fn lines(text: &[u8], drip: usize) -> Vec<Vec<u8>> {
+        let mut lines = Lines::new(Drip(text, drip));
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().expect("read") {
+            all.push(line.to_vec());
+        }
+        assert_eq!(lines.consumed(), text.len() as u64);
+        all
+    }
+
+    #[test]
+    fn all_three_line_ends_split_wherever_the_reads_fall() {
+        for drip in [1, 2, 3, 1000] {
+            assert_eq!(lines(b"a\nb\r\nc\rd\r\r\n\ne", drip), [&b"a"[..], b"b", b"c", b"d", b"", b"", b"e"]);
+            assert_eq!(lines(b"a\r\n", drip), [b"a"]);
+            assert_eq!(lines(b"", drip), Vec::<Vec<u8>>::new());
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_and_the_next_line_is_whole() {
+        for drip in [4096, LONGEST_LINE, 10 * LONGEST_LINE] {
+            let mut text = vec![b'x'; 10 * LONGEST_LINE + 7];
+            text.extend_from_slice(b"\r\nnext\n");
+            let lines = lines(&text, drip);
+            assert_eq!((lines.len(), lines[0].len(), &lines[1][..]), (2, LONGEST_LINE, &b"next"[..]));
+        }
+    }
+}

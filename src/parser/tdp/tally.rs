@@ -1,0 +1,149 @@
+//! Counts problems as they are logged, and makes the outcome of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use super::period::Period;
+use crate::parser::{
+    CaseTotals, Category, FirstError, MonthCases, Outcome, Problem, Progress, SummaryStatus,
+};
+
+/// Everything that is counted in one parse.
+pub(super) struct Tally<'p> {
+    period: Period,
+    progress: &'p Progress,
+    counts: BTreeMap<Category, u64>,
+    by_month: BTreeMap<String, BTreeMap<Category, u64>>,
+    deprecated: u64,
+    first: Option<FirstError>,
+    refused: bool,
+    dropped: bool,
+    /// Lines with a problem that refuses something, and the last one counted.
+    rejected: u64,
+    last_rejected: Option<u64>,
+    /// Records read, accepted or not.
+    pub records_in_file: u64,
+    created: BTreeMap<String, u64>,
+    /// Cases of each month without and with problems, in sections that have cases.
+    pub cases: Option<[(u64, u64); 3]>,
+}
+
+impl<'p> Tally<'p> {
+    pub(super) fn new(period: Period, progress: &'p Progress) -> Self {
+        Self {
+            period,
+            progress,
+            counts: BTreeMap::new(),
+            by_month: BTreeMap::new(),
+            deprecated: 0,
+            first: None,
+            refused: false,
+            dropped: false,
+            rejected: 0,
+            last_rejected: None,
+            records_in_file: 0,
+            created: BTreeMap::new(),
+            cases: None,
+        }
+    }
+
+    /// Logs and counts one problem.
+    pub(super) fn log(&mut self, problem: &Problem<'_>) {
+        problem.log();
+        self.progress.problems.fetch_add(1, Ordering::Relaxed);
+        if problem.deprecated {
+            self.deprecated += 1;
+            return;
+        }
+        *self.counts.entry(problem.category).or_default() += 1;
+        if (0..3).any(|nth| self.period.month(nth).0.to_string() == problem.month) {
+            let month = self.by_month.entry(problem.month.to_owned()).or_default();
+            *month.entry(problem.category).or_default() += 1;
+        }
+        match problem.category {
+            Category::File => self.refused = true,
+            Category::Case => self.dropped = true,
+            Category::Field | Category::CrossField | Category::Record => {}
+        }
+        let rejects = matches!(problem.category, Category::File | Category::Case | Category::Record);
+        if rejects && problem.record.is_some() && problem.record != self.last_rejected {
+            self.last_rejected = problem.record;
+            self.rejected += 1;
+        }
+        let earlier = self.first.as_ref().is_none_or(|first| match (problem.record, first.record) {
+            (Some(this), Some(first)) => this < first,
+            (this, first) => this.is_some() && first.is_none(),
+        });
+        if earlier {
+            self.first = Some(FirstError { record: problem.record, message: problem.message.to_owned() });
+        }
+    }
+
+    /// Logs a problem of the file as a whole, or of one line that refuses the whole file.
+    pub(super) fn refuse(&mut self, record: Option<u64>, message: &str) {
+        self.log(&Problem { category: Category::File, record, ..blank(message) });
+    }
+
+    /// Notes that the whole file is refused, by a problem that was logged.
+    pub(super) fn is_refused(&mut self) {
+        self.refused = true;
+    }
+
+    /// Notes that a record was left out, by a problem that was logged.
+    pub(super) fn is_dropped(&mut self) {
+        self.dropped = true;
+    }
+
+    /// Counts accepted records of one type.
+    pub(super) fn accept(&mut self, record_type: &str, records: u64) {
+        match self.created.get_mut(record_type) {
+            Some(count) => *count += records,
+            None => drop(self.created.insert(record_type.to_owned(), records)),
+        }
+    }
+
+    /// Records accepted, all types.
+    pub(super) fn records_created(&self) -> u64 {
+        self.created.values().sum()
+    }
+
+    pub(super) fn into_outcome(self) -> Outcome {
+        let summary = match () {
+            () if self.refused => SummaryStatus::Rejected,
+            () if self.counts.is_empty() => SummaryStatus::Accepted,
+            () if self.dropped => SummaryStatus::PartiallyAccepted,
+            () => SummaryStatus::AcceptedWithErrors,
+        };
+        let cases = self.cases.filter(|_| !self.refused);
+        let months = cases.iter().flatten().zip(0..).map(|(&(sound, unsound), nth)| {
+            let cases = MonthCases { accepted_without_errors: sound, accepted_with_errors: unsound };
+            (self.period.month(nth).0.to_string(), cases)
+        });
+        Outcome {
+            summary,
+            records_in_file: self.records_in_file,
+            records_created: if self.refused { 0 } else { self.records_created() },
+            cases: CaseTotals { rejected: self.rejected, months: months.collect() },
+            created_by_type: if self.refused { BTreeMap::new() } else { self.created },
+            errors: self.counts,
+            errors_by_month: self.by_month,
+            deprecated_errors: self.deprecated,
+            first_error: self.first,
+        }
+    }
+}
+
+/// A problem about nothing in particular, to be completed.
+pub(super) fn blank(message: &str) -> Problem<'_> {
+    Problem {
+        category: Category::Record,
+        record: None,
+        record_type: "",
+        item: "",
+        field: "",
+        month: "",
+        case: None,
+        deprecated: false,
+        message,
+    }
+}
