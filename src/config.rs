@@ -11,19 +11,26 @@ use clap::{Args, ValueEnum};
 #[command(next_help_heading = "Where things live")]
 pub struct PlaceConfig {
     /// Postgres to use; without one, parselog keeps a private cluster in its home.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        global = true,
+        hide_short_help = true
+    )]
     pub database_url: Option<String>,
 
     /// S3 bucket for submitted files and logs; without one, they live in a folder in its home.
-    #[arg(long, env = "PARSELOG_BUCKET", value_name = "BUCKET", global = true)]
+    #[arg(long, env = "PARSELOG_BUCKET", value_name = "BUCKET", global = true, hide_short_help = true)]
     pub bucket: Option<String>,
 
     /// Folder for what parselog keeps on this machine.
-    #[arg(long, env = "PARSELOG_HOME", value_name = "DIR", global = true)]
+    #[arg(long, env = "PARSELOG_HOME", value_name = "DIR", global = true, hide_short_help = true)]
     home: Option<PathBuf>,
 
     /// Folder for logs that are not archived yet; on a disk that outlives the process.
-    #[arg(long, env = "PARSELOG_SPOOL", value_name = "DIR", global = true)]
+    #[arg(long, env = "PARSELOG_SPOOL", value_name = "DIR", global = true, hide_short_help = true)]
     spool: Option<PathBuf>,
 }
 
@@ -32,11 +39,18 @@ pub struct PlaceConfig {
 #[command(next_help_heading = "S3")]
 pub struct S3Config {
     /// Server-side encryption asked of S3.
-    #[arg(long, env = "PARSELOG_S3_ENCRYPTION", default_value = "bucket", value_name = "HOW", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_S3_ENCRYPTION",
+        default_value = "bucket",
+        value_name = "HOW",
+        global = true,
+        hide_short_help = true
+    )]
     pub s3_encryption: EncryptionChoice,
 
     /// KMS key id for `--s3-encryption kms`; the account's default key without it.
-    #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_name = "KEY", global = true)]
+    #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_name = "KEY", global = true, hide_short_help = true)]
     pub s3_kms_key: Option<String>,
 
     /// Larger objects are uploaded in parts.
@@ -50,7 +64,14 @@ pub struct S3Config {
     pub s3_multipart_from: ByteSize,
 
     /// How often one request is tried before the log falls back.
-    #[arg(long, env = "PARSELOG_S3_ATTEMPTS", default_value_t = 4, value_name = "N", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_S3_ATTEMPTS",
+        default_value_t = 4,
+        value_name = "N",
+        global = true,
+        hide_short_help = true
+    )]
     pub s3_attempts: u32,
 }
 
@@ -79,11 +100,18 @@ pub enum GlobalFormat {
 #[command(next_help_heading = "Logs")]
 pub struct LogConfig {
     /// Levels that a run's log keeps, per target: `info` or `info,sqlx=warn`.
-    #[arg(long, env = "PARSELOG_LEVEL", default_value = "info", value_name = "LEVELS", global = true)]
+    #[arg(
+        long = "run-level",
+        env = "PARSELOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVELS",
+        global = true,
+        hide_short_help = true
+    )]
     pub level: String,
 
     /// Levels that the global log (stderr) keeps; `warn`, and `info` for a worker.
-    #[arg(long, env = "PARSELOG_GLOBAL_LEVEL", value_name = "LEVELS", global = true)]
+    #[arg(long, env = "PARSELOG_GLOBAL_LEVEL", value_name = "LEVELS", global = true, hide_short_help = true)]
     pub global_level: Option<String>,
 
     /// How lines of the global log look.
@@ -99,11 +127,25 @@ pub struct LogConfig {
     /// A regular expression that the redactor takes out of everything that leaves a run's log,
     /// beside social security numbers and e-mail addresses; may be given more than once, one per
     /// line in the variable.
-    #[arg(long, env = "PARSELOG_REDACT", value_delimiter = '\n', value_name = "REGEX", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_REDACT",
+        value_delimiter = '\n',
+        value_name = "REGEX",
+        global = true,
+        hide_short_help = true
+    )]
     pub redact: Vec<String>,
 
     /// The most bytes that one log may take; beyond it head, errors and tail are kept.
-    #[arg(long, env = "PARSELOG_LOG_CAP", default_value = "4GiB", value_name = "SIZE", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_LOG_CAP",
+        default_value = "4GiB",
+        value_name = "SIZE",
+        global = true,
+        hide_short_help = true
+    )]
     pub log_cap: ByteSize,
 }
 
@@ -147,15 +189,22 @@ pub struct ParserConfig {
     /// `PROGRAM/SECTION=COMMAND`, with `*` for any: the command that parses such files, for
     /// instance `fra/*=python3 fra.py {file}`. May be given more than once, one per line in the
     /// variable; the first that fits counts.
-    #[arg(long, env = "PARSELOG_PARSERS", value_delimiter = '\n', value_name = "RULE", global = true)]
+    #[arg(
+        long,
+        env = "PARSELOG_PARSERS",
+        value_delimiter = '\n',
+        value_name = "RULE",
+        global = true,
+        hide_short_help = true
+    )]
     pub parser_for: Vec<String>,
 
     /// An external parser that says nothing for this long is stopped.
-    #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = duration, value_name = "TIME", global = true)]
+    #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = duration, value_name = "TIME", global = true, hide_short_help = true)]
     pub parser_silence: Duration,
 
     /// Memory that an external parser may use; unlimited without it.
-    #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_name = "SIZE", global = true)]
+    #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_name = "SIZE", global = true, hide_short_help = true)]
     pub parser_memory: Option<ByteSize>,
 }
 

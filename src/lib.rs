@@ -9,6 +9,7 @@
 
 pub mod archive;
 pub mod carry;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod gzip;

@@ -1,3 +1,7 @@
 //! The `parselog` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    parselog::cli::main()
+}

@@ -10,7 +10,7 @@ use crate::carry;
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A journal that threads share; `None` once it is sealed.
-pub type Shared = Mutex<Option<Journal>>;
+pub(super) type Shared = Mutex<Option<Journal>>;
 
 /// One thread that syncs every open log of the process each second; stops when dropped.
 #[derive(Debug)]

@@ -1,10 +1,9 @@
 //! One run, from its claim to its archived log: the whole story, top to bottom.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::Utc;
 use tracing::Instrument;
 

@@ -1,0 +1,38 @@
+//! `parselog cancel`: stop a run, or take it out of the queue.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::desk::open_database;
+use super::target::{TARGET_HELP, find_run};
+use super::{CliError, Common, Exit, show};
+use crate::queue::{self, Cancelled};
+
+/// Stop a run, or take it out of the queue. Its log is kept.
+#[derive(Debug, Args)]
+pub(super) struct Cancel {
+    #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
+    target: String,
+    /// Who asks; the user's name without it.
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+}
+
+impl Cancel {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (pool, _cluster) = open_database(common).await?;
+        let run = find_run(&pool, &self.target).await?;
+        let by = self.by.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "parselog".to_owned());
+        match queue::cancel(&pool, run.id, &by).await? {
+            Cancelled::BeforeStart => show::line(&format!("{}  taken out of the queue", run.id))?,
+            Cancelled::Requested => {
+                show::line(&format!("{}  asked to stop; its worker sees that within seconds", run.id))?;
+            }
+            Cancelled::HadEnded(status) => {
+                show::line(&format!("{}  has ended as {status} already; nothing to do", run.id))?;
+            }
+            Cancelled::Unknown => return Err(CliError::not_found(format!("there is no run {}", run.id))),
+        }
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,143 @@
+//! What a command works at: the database, the object store and the spool, as configured, or the
+//! embedded ones.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{CliError, Common};
+use crate::archive::Archiver;
+use crate::carry;
+use crate::cluster::Cluster;
+use crate::config::{EncryptionChoice, default_worker_name};
+use crate::objects::{Encryption, Folder, Objects, S3, S3Options};
+use crate::parser::CommandOptions;
+use crate::queue::Claimant;
+use crate::redact::Redactor;
+use crate::spool::{Spool, Syncer};
+use crate::store::{self, PgPool};
+use crate::worker::{Parsers, Worker};
+
+/// The bucket's name where objects live in a folder.
+const FOLDER_BUCKET: &str = "files";
+
+/// What a command works at. Dropping it stops the embedded database, if this process was its last user.
+pub(super) struct Desk {
+    pub(super) pool: PgPool,
+    pub(super) objects: Objects,
+    pub(super) spool: Spool,
+    /// Where submitted files go.
+    pub(super) bucket: String,
+    redactor: Redactor,
+    home: PathBuf,
+    /// Last, so that the connections are closed before the server stops.
+    _cluster: Option<Cluster>,
+}
+
+impl Desk {
+    /// Opens everything. The embedded database is migrated on the way; one that is configured is not.
+    ///
+    /// # Errors
+    /// One line on what is missing.
+    pub(super) async fn open(common: &Common) -> Result<Self> {
+        let (pool, cluster) = open_database(common).await?;
+        let home = common.place.home();
+        let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?;
+        let (objects, bucket) = open_objects(common).await?;
+        let redactor = Redactor::new(&common.log.redact)?;
+        Ok(Self { pool, objects, spool, bucket, redactor, home, _cluster: cluster })
+    }
+
+    /// A worker on this desk. `rules` go before the configured parser rules.
+    ///
+    /// # Errors
+    /// A parser rule that can't be read, or no scratch folder.
+    pub(super) fn worker(&self, common: &Common, rules: &[String], terms: Terms) -> Result<Worker> {
+        let scratch = self.home.join("scratch");
+        fs::create_dir_all(&scratch).context("failed to make the scratch folder")?;
+        let rules: Vec<String> = rules.iter().chain(&common.parser.parser_for).cloned().collect();
+        let options = CommandOptions {
+            timeout: terms.timeout,
+            silence: Some(common.parser.parser_silence),
+            memory: common.parser.parser_memory.map(|size| size.as_u64()),
+            ..CommandOptions::default()
+        };
+        let parsers =
+            Parsers::new(&rules, &options).map_err(|error| CliError::usage(format!("{error:#}")))?;
+        Ok(Worker {
+            pool: self.pool.clone(),
+            objects: self.objects.clone(),
+            spool: self.spool.clone(),
+            syncer: Arc::new(Syncer::start()),
+            archiver: self.archiver(),
+            parsers: Arc::new(parsers),
+            redactor: self.redactor.clone(),
+            claimant: Claimant { worker: terms.worker, lease: terms.lease, timeout: terms.timeout },
+            scratch,
+        })
+    }
+
+    /// Takes logs from this desk's spool to its object store.
+    pub(super) fn archiver(&self) -> Archiver {
+        Archiver::new(self.pool.clone(), self.objects.clone(), self.spool.clone(), self.redactor.clone())
+    }
+}
+
+/// On what terms a worker works.
+pub(super) struct Terms {
+    pub(super) worker: String,
+    pub(super) lease: Duration,
+    pub(super) timeout: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            worker: default_worker_name(),
+            lease: Duration::from_secs(15),
+            timeout: Duration::from_secs(2 * 3600),
+        }
+    }
+}
+
+/// The configured database, which must be up to date, or the embedded one, which is brought up to date.
+pub(super) async fn open_database(common: &Common) -> Result<(PgPool, Option<Cluster>)> {
+    let name = format!("parselog-{}", default_worker_name());
+    if let Some(url) = &common.place.database_url {
+        let pool = store::connect(url, &name).await?;
+        store::require_migrated(&pool).await?;
+        return Ok((pool, None));
+    }
+    let cluster = start_cluster(common).await?;
+    let pool = store::connect(&cluster.url(), &name).await?;
+    store::migrate(&pool).await?;
+    Ok((pool, Some(cluster)))
+}
+
+/// Starts or joins the embedded database.
+pub(super) async fn start_cluster(common: &Common) -> Result<Cluster> {
+    let home = common.place.home();
+    carry::spawn_blocking(move || Cluster::start(&home)).await.context("starting the database panicked")?
+}
+
+async fn open_objects(common: &Common) -> Result<(Objects, String)> {
+    let Some(bucket) = &common.place.bucket else {
+        let folder = Folder::open(&common.place.home().join("objects"))?;
+        return Ok((Objects::Folder(folder), FOLDER_BUCKET.to_owned()));
+    };
+    let s3 = &common.s3;
+    let options = S3Options {
+        encryption: match s3.s3_encryption {
+            EncryptionChoice::Bucket => Encryption::None,
+            EncryptionChoice::Aes256 => Encryption::Aes256,
+            EncryptionChoice::Kms => Encryption::Kms { key_id: s3.s3_kms_key.clone() },
+        },
+        multipart_threshold: s3.s3_multipart_from.as_u64(),
+        attempts: s3.s3_attempts,
+        ..S3Options::default()
+    };
+    Ok((Objects::S3(S3::connect(options).await), bucket.clone()))
+}

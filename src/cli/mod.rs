@@ -1,0 +1,182 @@
+//! The command line: one file per subcommand, and the only room that prints.
+//!
+//! Data goes to stdout, everything else to stderr. An error is one line that says what to do next.
+
+mod cancel;
+mod desk;
+mod logs;
+mod migrate;
+mod run;
+mod runs;
+mod show;
+mod submit;
+mod target;
+mod worker;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::config::{LogConfig, ParserConfig, PlaceConfig, S3Config};
+use crate::redact::Redactor;
+use crate::telemetry;
+
+/// How a command ends, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It worked; every submission was accepted, with or without errors.
+    Ok = 0,
+    /// It did not work; one line on stderr says why.
+    Failed = 1,
+    /// The command line is wrong. clap uses the same number.
+    Usage = 2,
+    /// The parse worked, and a submission was rejected.
+    Rejected = 3,
+    /// What was asked for does not exist.
+    NotFound = 4,
+}
+
+/// An error that ends the command with another code than [`Exit::Failed`].
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    exit: Exit,
+    message: String,
+}
+
+impl CliError {
+    fn not_found(message: impl Into<String>) -> anyhow::Error {
+        Self { exit: Exit::NotFound, message: message.into() }.into()
+    }
+
+    fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self { exit: Exit::Usage, message: message.into() }.into()
+    }
+}
+
+/// Every parse run of a submitted file gets a log of its own: kept through crashes, archived beside
+/// the file, its place on the run's row.
+#[derive(Debug, Parser)]
+#[command(name = "parselog", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The options that every subcommand takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    #[command(flatten)]
+    place: PlaceConfig,
+    #[command(flatten)]
+    s3: S3Config,
+    #[command(flatten)]
+    log: LogConfig,
+    #[command(flatten)]
+    parser: ParserConfig,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  parselog run submission.txt     submit, parse and archive a file, with nothing set up before
+  parselog logs @latest           read what the latest run said
+  parselog runs                   list the runs
+
+With a database and a bucket of your own:
+  export DATABASE_URL=postgres://user@host/db PARSELOG_BUCKET=my-bucket
+  parselog migrate && parselog submit submission.txt && parselog worker
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not found.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Submit, parse and archive files, here and now.
+    Run(run::Run),
+    /// Queue files for the workers.
+    Submit(submit::Submit),
+    /// Work on the queue until SIGTERM.
+    Worker(worker::Worker),
+    /// List runs, the newest first.
+    Runs(runs::Runs),
+    /// Print the log of a run.
+    Logs(logs::Logs),
+    /// Stop a run, or take it out of the queue.
+    Cancel(cancel::Cancel),
+    /// Bring the tables of the database up to date.
+    Migrate(migrate::Migrate),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nowhere left to report a stderr that can't be written to.
+            let _ = writeln!(io::stderr(), "parselog: {}", one_line(&error));
+            ExitCode::from(error.downcast_ref::<CliError>().map_or(Exit::Failed, |error| error.exit) as u8)
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<Exit> {
+    let log = &cli.common.log;
+    let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn" };
+    let global = log.global_level.as_deref().unwrap_or(usual);
+    let redactor = Redactor::new(&log.redact).map_err(|error| CliError::usage(format!("{error:#}")))?;
+    telemetry::init(&log.level, global, log.global_format, redactor)
+        .map_err(|error| CliError::usage(format!("{error:#}")))?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let result = runtime.block_on(cli.command.run(&cli.common));
+    // A parser that would not stop must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+impl Command {
+    async fn run(self, common: &Common) -> Result<Exit> {
+        match self {
+            Self::Run(command) => command.run(common).await,
+            Self::Submit(command) => command.run(common).await,
+            Self::Worker(command) => command.run(common).await,
+            Self::Runs(command) => command.run(common).await,
+            Self::Logs(command) => command.run(common).await,
+            Self::Cancel(command) => command.run(common).await,
+            Self::Migrate(command) => command.run(common).await,
+        }
+    }
+}
+
+/// The error and its reasons on one line, with nothing that could fool a terminal.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    let _ = crate::record::write_safe(&mut line, &format!("{error:#}"));
+    line
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,167 @@
+//! `parselog run`: submit, parse and archive files, here and now.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value};
+
+use super::desk::{Desk, Terms};
+use super::submit::{What, queue_once};
+use super::{CliError, Common, Exit, show};
+use crate::carry;
+use crate::ids::RunId;
+use crate::parser::{CancelReason, RecordSink, SummaryStatus};
+use crate::queue;
+use crate::store::{self, Run as Row, RunStatus};
+use crate::worker::{Watch, Worker};
+
+/// How often the bar moves, and a run that another worker took is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Submit, parse and archive files, here and now.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Local files, or objects as `s3://bucket/key`
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    #[command(flatten)]
+    what: What,
+    /// Parse with this command instead of the built-in parser, for instance 'python3 my.py {file}'.
+    #[arg(long, value_name = "COMMAND")]
+    parser: Option<String>,
+    /// Write the accepted records here, one JSON object per line; '-' is stdout.
+    #[arg(long, value_name = "OUT")]
+    records: Option<PathBuf>,
+    /// Print one JSON object per run instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        if self.records.is_some() && self.files.len() > 1 {
+            return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
+        }
+        let candidates = self.files.iter().map(|file| self.what.check(file)).collect::<Result<Vec<_>>>()?;
+        let rules: Vec<String> = self.parser.iter().map(|command| format!("*/*={command}")).collect();
+        let desk = Desk::open(common).await?;
+        let terms = Terms::default();
+        let heartbeat = terms.lease / 3;
+        let worker = desk.worker(common, &rules, terms)?;
+        let watch = Watch::default();
+        let (beating, beaten) = (watch.clone(), worker.clone());
+        let heart = carry::spawn(async move { beating.beat(&beaten, heartbeat).await });
+        let stopping = watch.clone();
+        let stopper = carry::spawn(async move {
+            // Without a handler ^C would leave the run to the sweep; with it the run ends at once.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stopping.cancel_all(CancelReason::Requested);
+            }
+        });
+
+        let mut exit = Exit::Ok;
+        for candidate in candidates {
+            let sink = self.records.as_deref().map(RecordFile::create).transpose()?;
+            let file = candidate.store(&desk, &self.what).await?;
+            let queued = queue_once(&desk, file, &self.what).await?;
+            let row = parse(&worker, &watch, queued.run_id, sink).await?;
+            if self.json {
+                show::json(&row)?
+            } else {
+                show::line(&show::outcome(&row))?
+            }
+            exit = worse(exit, &row);
+        }
+        heart.abort();
+        stopper.abort();
+        if !self.json && exit != Exit::Failed {
+            show::note("read the log with: parselog logs @latest");
+        }
+        Ok(exit)
+    }
+}
+
+/// Takes the run to its end, here, or wherever another worker of the same database took it first.
+async fn parse(worker: &Worker, watch: &Watch, run: RunId, sink: Option<RecordFile>) -> Result<Row> {
+    let Some(claimed) = queue::claim_run(&worker.pool, &worker.claimant, run).await? else {
+        return wait_for_another(worker, run).await;
+    };
+    let bar = progress_bar(watch.clone(), run);
+    let sink = sink.map(|sink| Box::new(sink) as Box<dyn RecordSink>);
+    worker.run_one(claimed, watch, sink, || {}).await;
+    bar.abort();
+    read(worker, run).await
+}
+
+async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
+    loop {
+        let row = read(worker, run).await?;
+        if show::has_ended(&row) {
+            return Ok(row);
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn read(worker: &Worker, run: RunId) -> Result<Row> {
+    store::run::get(&worker.pool, run).await?.with_context(|| format!("run {run} is gone from the database"))
+}
+
+fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
+    carry::spawn(async move {
+        if !io::stderr().is_terminal() {
+            return;
+        }
+        let style = "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}";
+        let bar = ProgressBar::no_length()
+            .with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_finish(indicatif::ProgressFinish::AndClear);
+        loop {
+            tokio::time::sleep(TICK).await;
+            let Some(progress) = watch.progress(run) else { continue };
+            bar.set_length(progress.total_bytes.load(Ordering::Relaxed));
+            bar.set_position(progress.bytes.load(Ordering::Relaxed));
+            let (records, problems) =
+                (progress.records.load(Ordering::Relaxed), progress.problems.load(Ordering::Relaxed));
+            bar.set_message(format!("{records} records, {problems} problems"));
+        }
+    })
+}
+
+/// The accepted records, one JSON object per line, the record type first.
+struct RecordFile(BufWriter<Box<dyn Write + Send>>);
+
+impl RecordFile {
+    fn create(path: &std::path::Path) -> Result<Self> {
+        let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
+            Box::new(io::stdout())
+        } else {
+            Box::new(File::create(path).with_context(|| format!("failed to create {}", path.display()))?)
+        };
+        Ok(Self(BufWriter::new(out)))
+    }
+}
+
+impl RecordSink for RecordFile {
+    fn accept(&mut self, record_type: &str, record: &Map<String, Value>) -> io::Result<()> {
+        let mut line = Map::new();
+        line.insert("record_type".to_owned(), Value::from(record_type));
+        line.extend(record.clone());
+        serde_json::to_writer(&mut self.0, &line)?;
+        self.0.write_all(b"\n")
+    }
+}
+
+fn worse(exit: Exit, row: &Row) -> Exit {
+    match (row.status, row.summary_status) {
+        (RunStatus::Success, Some(SummaryStatus::Rejected)) if exit == Exit::Ok => Exit::Rejected,
+        (RunStatus::Success, _) => exit,
+        _ => Exit::Failed,
+    }
+}

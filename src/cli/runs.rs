@@ -1,0 +1,91 @@
+//! `parselog runs`: list runs, the newest first.
+
+use anyhow::Result;
+use chrono::Utc;
+use clap::Args;
+use std::time::Duration;
+
+use super::desk::open_database;
+use super::{CliError, Common, Exit, show};
+use crate::config::duration;
+use crate::ids::{BatchId, DataFileId};
+use crate::store::{self, LogState, RunFilter, RunStatus};
+
+/// List runs, the newest first.
+#[derive(Debug, Args)]
+pub(super) struct Runs {
+    /// Only runs of these statuses: queued, running, success, fail, terminate, inaction, crash.
+    #[arg(long, value_delimiter = ',')]
+    status: Vec<RunStatus>,
+    /// Only runs whose log is in these states: none, open, sealed, archived, fallback, lost, pruned.
+    #[arg(long, value_delimiter = ',', value_name = "STATE")]
+    log_state: Vec<LogState>,
+    /// Only runs of this data file: its id, name or key.
+    #[arg(long)]
+    file: Option<String>,
+    /// Only runs of this submission or reparse.
+    #[arg(long, value_name = "ID")]
+    batch: Option<i64>,
+    /// Only runs of this program.
+    #[arg(long)]
+    program: Option<String>,
+    /// Only runs of this section.
+    #[arg(long)]
+    section: Option<String>,
+    /// Only runs of this fiscal year.
+    #[arg(long)]
+    year: Option<i32>,
+    /// Only runs of this fiscal quarter.
+    #[arg(long, value_parser = clap::value_parser!(i16).range(1..=4))]
+    quarter: Option<i16>,
+    /// Only runs of files of this state or tribe.
+    #[arg(long)]
+    state: Option<String>,
+    /// Only runs that were queued in this time until now, such as 2h or 7d.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    since: Option<Duration>,
+    /// At most so many.
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+    limit: i64,
+    /// Print one JSON object per run, with every column.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Runs {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (pool, _cluster) = open_database(common).await?;
+        let filter = RunFilter {
+            data_file: match &self.file {
+                Some(text) => Some(find_file(&pool, text).await?),
+                None => None,
+            },
+            status: self.status,
+            log_state: self.log_state,
+            batch: self.batch.map(BatchId),
+            program: self.program,
+            section: self.section,
+            fiscal_year: self.year,
+            fiscal_quarter: self.quarter,
+            state: self.state,
+            since: self.since.map(|since| Utc::now() - since),
+            before: None,
+            limit: Some(self.limit),
+        };
+        let runs = store::find(&pool, &filter).await?;
+        if self.json {
+            runs.iter().try_for_each(show::json)?;
+        } else if runs.is_empty() {
+            show::note("no runs fit; `parselog run FILE` makes one");
+        } else {
+            show::line(show::table(&runs).trim_end())?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+async fn find_file(pool: &store::PgPool, text: &str) -> Result<DataFileId> {
+    let found = store::data_file::matching(pool, text).await?;
+    let file = found.first().ok_or_else(|| CliError::not_found(format!("'{text}' names no data file")))?;
+    Ok(file.id)
+}

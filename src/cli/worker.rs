@@ -1,0 +1,52 @@
+//! `parselog worker`: work on the queue until SIGTERM.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::desk::{Desk, Terms};
+use super::{Common, Exit};
+use crate::config::WorkerConfig;
+use crate::worker::Service;
+
+/// Work on the queue until SIGTERM.
+///
+/// SIGTERM or ^C: runs get the grace to finish, then they are handed back to the queue. Logs that a
+/// dead worker of this machine left behind are closed, archived and recorded at the start.
+#[derive(Debug, Args)]
+pub(super) struct Worker {
+    #[command(flatten)]
+    config: WorkerConfig,
+    /// Stop once the queue is empty.
+    #[arg(long)]
+    drain: bool,
+}
+
+impl Worker {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;
+        let desk = Desk::open(common).await?;
+        let config = &self.config;
+        let terms = Terms { worker: config.name(), lease: config.lease, timeout: config.run_timeout };
+        let worker = desk.worker(common, &[], terms)?;
+        let service = Service {
+            slots: config.slots.max(1),
+            heartbeat: config.heartbeat(),
+            poll: config.poll,
+            sweep: config.sweep,
+            shutdown_grace: config.shutdown_grace,
+            drain: self.drain,
+        };
+        tracing::info!(worker = worker.claimant.worker, slots = service.slots, "worker started");
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        worker.serve(service, stop).await?;
+        tracing::info!("worker stopped");
+        Ok(Exit::Ok)
+    }
+}
