@@ -59,7 +59,8 @@ pub struct S3Config {
         env = "PARSELOG_S3_MULTIPART_FROM",
         default_value = "8MiB",
         value_name = "SIZE",
-        global = true
+        global = true,
+        hide_short_help = true
     )]
     pub s3_multipart_from: ByteSize,
 
@@ -108,7 +109,7 @@ pub struct LogConfig {
         global = true,
         hide_short_help = true
     )]
-    pub level: String,
+    pub run_level: String,
 
     /// Levels that the global log (stderr) keeps; `warn`, and `info` for a worker.
     #[arg(long, env = "PARSELOG_GLOBAL_LEVEL", value_name = "LEVELS", global = true, hide_short_help = true)]
@@ -120,7 +121,8 @@ pub struct LogConfig {
         env = "PARSELOG_GLOBAL_FORMAT",
         default_value = "text",
         value_name = "FORMAT",
-        global = true
+        global = true,
+        hide_short_help = true
     )]
     pub global_format: GlobalFormat,
 

@@ -131,7 +131,7 @@ fn start(cli: Cli) -> Result<Exit> {
     let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn" };
     let global = log.global_level.as_deref().unwrap_or(usual);
     let redactor = Redactor::new(&log.redact).map_err(|error| CliError::usage(format!("{error:#}")))?;
-    telemetry::init(&log.level, global, log.global_format, redactor)
+    telemetry::init(&log.run_level, global, log.global_format, redactor)
         .map_err(|error| CliError::usage(format!("{error:#}")))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
