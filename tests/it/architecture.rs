@@ -53,7 +53,7 @@ const WALLS: [(&str, &[&str]); 16] = [
     ("shlex", &["parser"]),
     ("regex", &["redact", "parser", "reader", "diff", "cli"]),
     ("tracing_subscriber", &["scope", "telemetry"]),
-    ("rustix", &["cluster", "spool", "parser", "worker", "cli", "collector"]),
+    ("rustix", &["config", "cluster", "spool", "parser", "worker", "cli", "collector"]),
 ];
 
 const LONGEST_FILE: usize = 350;

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cluster;
+mod command_parser;
 mod gzip;
 mod migrations;
 mod queue;

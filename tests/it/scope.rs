@@ -19,14 +19,14 @@ use tracing_subscriber::layer::SubscriberExt;
 static GLOBAL: Mutex<Vec<Record>> = Mutex::new(Vec::new());
 
 /// A spool, under the one subscriber of the process.
-struct Desk {
+pub(crate) struct Desk {
     dir: tempfile::TempDir,
     spool: Spool,
     syncer: Syncer,
 }
 
 impl Desk {
-    fn new(cap: u64) -> Self {
+    pub(crate) fn new(cap: u64) -> Self {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
             let layer =
@@ -47,7 +47,7 @@ impl Desk {
         Self { dir, spool, syncer: Syncer::start() }
     }
 
-    fn open(&self) -> LogScope {
+    pub(crate) fn open(&self) -> LogScope {
         let (scope, error) = LogScope::open(&self.spool, &self.syncer, &head());
         assert!(error.is_none(), "{error:?}");
         scope
@@ -81,7 +81,7 @@ fn head() -> Head {
     }
 }
 
-fn seal(scope: LogScope) -> SealedLog {
+pub(crate) fn seal(scope: LogScope) -> SealedLog {
     scope.seal(Ending::Success, None).unwrap().unwrap()
 }
 
@@ -95,7 +95,7 @@ fn records(path: &Path) -> Vec<Record> {
         .collect()
 }
 
-fn events(path: &Path) -> Vec<Record> {
+pub(crate) fn events(path: &Path) -> Vec<Record> {
     records(path).into_iter().filter(Record::is_event).collect()
 }
 

@@ -1,0 +1,120 @@
+//! An external parser ends in time, whole, and for a reason that is told.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parselog::parser::{CancelReason, Outcome, ParseError, SummaryStatus};
+
+use super::{Run, failure};
+
+#[test]
+fn the_exit_code_or_the_signal_is_the_failure() {
+    let mut run = Run::new();
+    assert_eq!(failure(run.script("exit 3")), "the parser exited with code 3");
+    assert!(failure(run.script("kill -SEGV $$")).starts_with("the parser was killed by signal 11"));
+    let missing = failure(run.command("no-such-parser-anywhere {file}"));
+    assert!(missing.starts_with("failed to start the parser `no-such-parser-anywhere`"), "{missing}");
+    assert!(failure(run.command("sh 'open")).contains("open quote"));
+}
+
+#[test]
+fn a_parser_that_hangs_forks_and_ignores_sigterm_is_gone_within_the_deadline() {
+    let mut run = Run::new();
+    run.options.timeout = Duration::from_millis(500);
+    let started = Instant::now();
+    let outcome = run.script(
+        "trap '' TERM
+         (trap '' TERM; while :; do sleep 1; done) & echo $! >\"$2/child\"
+         setsid sh -c 'trap \"\" TERM; echo $$ >\"$1/daemon\"; while :; do sleep 1; done' sh \"$2\" &
+         echo $$ >\"$2/parent\"; while :; do sleep 1; done",
+    );
+    assert_timed_out(&outcome);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    for name in ["parent", "child", "daemon"] {
+        assert!(!lives(run.pid(name)), "{name} is alive");
+    }
+    assert!(run.messages().iter().any(|line| line.contains("ran for")), "{:?}", run.messages());
+}
+
+#[test]
+fn a_parser_that_ends_when_asked_has_its_last_words_logged() {
+    let mut run = Run::new();
+    run.options.timeout = Duration::from_millis(300);
+    run.options.grace = Duration::from_secs(20);
+    let started = Instant::now();
+    let outcome = run.script("trap 'echo tidy; exit 0' TERM; while :; do sleep 0.05; done");
+    assert_timed_out(&outcome);
+    assert!(started.elapsed() < Duration::from_secs(10), "the grace is not waited for in full");
+    assert!(run.messages().contains(&"tidy"), "{:?}", run.messages());
+}
+
+#[test]
+fn silence_ends_a_parser_and_words_keep_it_alive() {
+    let mut run = Run::new();
+    run.options.silence = Some(Duration::from_millis(700));
+    run.script("for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done").expect("it speaks often enough");
+    let outcome = run.script("echo once; sleep 60");
+    assert_timed_out(&outcome);
+    assert!(run.messages().iter().any(|line| line.contains("silent")), "{:?}", run.messages());
+}
+
+#[test]
+fn a_cancel_ends_the_parser_with_its_reason() {
+    let mut run = Run::new();
+    run.cancel.set(CancelReason::Shutdown);
+    assert!(matches!(run.script("touch \"$2/ran\""), Err(ParseError::Cancelled(CancelReason::Shutdown))));
+    assert!(!run.path("ran").exists(), "one that is cancelled before its start never starts");
+
+    let mut run = Run::new();
+    let (started, cancel) = (run.path("pid"), Arc::clone(&run.cancel));
+    let asker = thread::spawn(move || {
+        wait_until(|| started.exists());
+        cancel.set(CancelReason::Requested);
+    });
+    let outcome = run.script("echo $$ >\"$2/pid\"; sleep 60");
+    assert!(matches!(outcome, Err(ParseError::Cancelled(CancelReason::Requested))), "{outcome:?}");
+    asker.join().expect("no panic");
+    assert!(!lives(run.pid("pid")));
+}
+
+#[test]
+fn what_a_parser_leaves_running_ends_with_it() {
+    let mut run = Run::new();
+    let started = Instant::now();
+    let outcome = run.script("sleep 60 & echo $! >\"$2/child\"; setsid sleep 61 >/dev/null 2>&1 & echo done");
+    assert_eq!(outcome.expect("an outcome").summary, SummaryStatus::Accepted);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(!lives(run.pid("child")));
+    assert!(run.messages().contains(&"done"));
+}
+
+#[test]
+fn the_memory_limit_holds() {
+    let mut run = Run::new();
+    run.options.memory = Some(512 << 20);
+    let outcome = run.command("python3 -c 'x = bytearray(1 << 30)'");
+    assert_eq!(failure(outcome), "the parser exited with code 1");
+    assert!(run.messages().iter().any(|line| line.contains("MemoryError")), "{:?}", run.messages());
+    run.command("python3 -c 'x = bytearray(1 << 20)'").expect("it fits");
+}
+
+/// Whether a process is there and no zombie.
+fn lives(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[track_caller]
+fn assert_timed_out(outcome: &Result<Outcome, ParseError>) {
+    assert!(matches!(outcome, Err(ParseError::Cancelled(CancelReason::TimedOut))), "{outcome:?}");
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited for too long");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,100 @@
+//! External programs as parsers: what they say is logged, how they end is the outcome, and none of
+//! them outlives its run.
+
+mod ending;
+mod output;
+mod result;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parselog::ids::{DataFileId, RunId};
+use parselog::parser::{
+    Cancel, CommandOptions, CommandParser, Context, Outcome, ParseError, Parser as _, Progress, Submission,
+};
+use parselog::record::Record;
+
+use crate::scope::{Desk, events, seal};
+
+/// A run of one parser, with a folder for its files.
+struct Run {
+    folder: tempfile::TempDir,
+    options: CommandOptions,
+    cancel: Arc<Cancel>,
+    progress: Progress,
+    /// The run's log.
+    said: Vec<Record>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("a file.txt"), "HEADER\nT1202010\nT120201\nTRAILER\n").expect("a file");
+        let options = CommandOptions {
+            timeout: Duration::from_secs(60),
+            grace: Duration::from_millis(300),
+            ..CommandOptions::default()
+        };
+        Self { folder, options, cancel: Arc::default(), progress: Progress::default(), said: Vec::new() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a shell script; `$1` is the submitted file, `$2` the folder.
+    fn script(&mut self, script: &str) -> Result<Outcome, ParseError> {
+        let quoted = shlex::try_quote(script).expect("a script");
+        let folder =
+            shlex::try_quote(self.folder.path().to_str().expect("UTF-8")).expect("a path").into_owned();
+        self.command(&format!("sh -c {quoted} sh {{file}} {folder}"))
+    }
+
+    fn command(&mut self, command_line: &str) -> Result<Outcome, ParseError> {
+        let parser = CommandParser::new(command_line, self.options.clone())?;
+        let path = self.path("a file.txt");
+        let submission = Submission {
+            path: &path,
+            name: "a file.txt",
+            program: "tanf",
+            section: "active",
+            fiscal_year: 2021,
+            fiscal_quarter: 1,
+        };
+        let mut context = Context {
+            run: RunId::new(),
+            data_file: DataFileId(7),
+            cancel: &self.cancel,
+            progress: &self.progress,
+            records: None,
+        };
+        let desk = Desk::new(1 << 30);
+        let scope = desk.open();
+        let outcome = scope.span().in_scope(|| parser.parse(&submission, &mut context));
+        let log = seal(scope);
+        assert_eq!(log.tail.dropped, 0);
+        self.said = events(log.path());
+        outcome
+    }
+
+    fn messages(&self) -> Vec<&str> {
+        self.said.iter().map(|said| said.message.as_str()).collect()
+    }
+
+    fn pid(&self, name: &str) -> u32 {
+        fs::read_to_string(self.path(name)).expect("a pid file").trim().parse().expect("a pid")
+    }
+}
+
+fn failure(outcome: Result<Outcome, ParseError>) -> String {
+    match outcome {
+        Err(ParseError::Failed(error)) => format!("{error:#}"),
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    shlex::try_quote(path.to_str().expect("UTF-8")).expect("a path").into_owned()
+}
