@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::grammar::{self, Names};
 use super::layout::{
-    Cipher, Duplicates, Field, Header, Kind, Link, Place, Precheck, Program, Quiet, RecordType, Relation,
-    Roles, Section, Segment,
+    Cipher, Duplicates, Field, Header, Kind, Link, Mark, Place, Precheck, Program, Quiet, RecordType,
+    Relation, Roles, Section, Segment,
 };
 use super::raw::{RawCommon, RawField, RawHeader, RawProgram, RawRecord, RawSection};
 use super::value::At;
@@ -111,10 +111,10 @@ fn compile_section(raw: &RawSection, program: &RawProgram) -> Result<Section> {
             let mut types = Vec::new();
             let needs = marks.next()?;
             for name in &rule.needs {
-                types.push(marks.add(needs, name, &rule.needs_with).with_context(|| text.clone())?);
+                types.push(marks.add(needs, name, &rule.needs_with, None).with_context(|| text.clone())?);
             }
             let every = marks.next()?;
-            marks.add(every, &rule.every, &rule.with).with_context(|| text.clone())?;
+            marks.add(every, &rule.every, &rule.with, None).with_context(|| text.clone())?;
             Ok(Relation {
                 every,
                 types,
@@ -131,12 +131,12 @@ fn compile_section(raw: &RawSection, program: &RawProgram) -> Result<Section> {
         .map(|text| {
             let rule = grammar::link(text)?;
             let (fails, when) = (marks.next()?, marks.next()?);
-            let record = marks.add(fails, &rule.every, &rule.with).with_context(|| text.clone())?;
-            marks.add(when, &rule.when, &rule.when_with).with_context(|| text.clone())?;
-            let demands = grammar::conditions(&rule.needs, &names(raws[usize::from(record)]).names())?;
-            let [demand] = <[_; 1]>::try_from(demands).ok().context("a linked rule makes one demand")?;
+            let fails_it = Some(rule.needs.as_str());
+            let record = marks.add(fails, &rule.every, &rule.with, fails_it).with_context(|| text.clone())?;
+            marks.add(when, &rule.when, &rule.when_with, None).with_context(|| text.clone())?;
+            let demand = grammar::demand(&rule.needs, &names(raws[usize::from(record)]).names())?;
             let when_text = format!("{} with {}", rule.when, rule.when_with);
-            Ok(Link { fails, when, when_text, record, demand })
+            Ok(Link { fails, when, when_text, demand })
         })
         .collect::<Result<Vec<_>>>()?;
     let duplicates = match raw.duplicates.as_str() {
@@ -167,11 +167,14 @@ impl Marks<'_> {
     }
 
     /// Gives a bit to the records of one type for which the conditions hold; returns the type.
-    fn add(&mut self, bit: u8, name: &str, with: &str) -> Result<u8> {
+    fn add(&mut self, bit: u8, name: &str, with: &str, fails: Option<&str>) -> Result<u8> {
         let found = self.records.iter().position(|record| record.name == name);
         let index = found.with_context(|| format!("the section has no record type {name}"))?;
+        let owned = names(self.raws[index]);
         for segment in &mut self.records[index].segments {
-            segment.marks.push((bit, grammar::conditions(with, &names(self.raws[index]).names())?));
+            let when = grammar::conditions(with, &owned.names())?;
+            let fails = fails.map(|text| grammar::demand(text, &owned.names())).transpose()?;
+            segment.marks.push(Mark { bit, when, fails });
         }
         Ok(index as u8)
     }

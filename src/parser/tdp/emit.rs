@@ -183,7 +183,6 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         segment.precheck(line, job.reading.period, |failed| {
             let message = wording::precheck(segment, failed, line, job.reading.period);
             tally.log(&Problem { message: &message, ..base.clone() });
-            tally.is_dropped();
         });
     }
 
@@ -200,7 +199,6 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         };
         let category = if self.job.header.is_none() { Category::Case } else { Category::Record };
         self.tally.log(&Problem { category, record: Some(line.number), ..blank(&message) });
-        self.tally.is_dropped();
     }
 
     /// The last line, and every line that says it is the last.
