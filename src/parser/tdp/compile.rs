@@ -39,6 +39,16 @@ pub(super) fn catalogue(common: (&str, &str), programs: &[(&str, &str)]) -> Resu
     Ok(Catalogue { programs, cipher, territories: shared.territory.fips })
 }
 
+impl Catalogue {
+    /// The program and section of these codes.
+    pub(super) fn find(&self, program: &str, section: &str) -> Option<(&Program, &Section)> {
+        let programs = self.programs.iter().filter(|known| known.code == program);
+        programs
+            .flat_map(|known| known.sections.iter().map(move |section| (known, section)))
+            .find(|(_, known)| known.code == section)
+    }
+}
+
 fn cipher(raw: &RawCommon) -> Result<Cipher> {
     let (from, to) = (raw.cipher.from.as_bytes(), raw.cipher.to.as_bytes());
     ensure!(from.len() == to.len(), "`from` and `to` differ in length");
@@ -313,5 +323,73 @@ fn names(raw: &RawRecord) -> OwnedNames {
 impl OwnedNames {
     fn names(&self) -> Names<'_> {
         Names { fields: &self.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parser::tdp::{COMMON, SCHEMAS};
+
+    /// The error of a TANF schema in which one text is replaced by another.
+    fn refusal(from: &str, to: &str) -> String {
+        let (name, text) = SCHEMAS[0];
+        assert!(text.contains(from), "{from} is not in {name}");
+        let broken = text.replacen(from, to, 1);
+        match catalogue(COMMON, &[(name, &broken)]) {
+            Ok(_) => panic!("{to} was taken"),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn the_built_in_schemas_make_sense() {
+        let catalogue = catalogue(COMMON, &SCHEMAS).expect("schemas");
+        assert_eq!(catalogue.programs.len(), SCHEMAS.len());
+        let sections = catalogue.programs.iter().map(|program| program.sections.len()).sum::<usize>();
+        assert_eq!(sections, 4 + 4 + 4 + 1 + 1);
+    }
+
+    #[test]
+    fn a_broken_schema_is_refused_with_the_place_and_the_reason() {
+        for (from, to, says) in [
+            (
+                r#"checks = ["1..2"]"#,
+                r#"checks = ["1..x"]"#,
+                &["record T1", "field FUNDING_STREAM", "1..x"][..],
+            ),
+            (r#"checks = ["1..2"]"#, r#"checks = ["int 1..2"]"#, &["FUNDING_STREAM", "`int` is for text"]),
+            (
+                r#"checks = ["int 0..99"]"#,
+                r#"checks = ["0..99"]"#,
+                &["field STRATUM", "a text field needs `int`"],
+            ),
+            (r#"at = "29-30""#, r#"at = "30-29""#, &["field FUNDING_STREAM", "no range of positions"]),
+            ("length >= 117", "length > 117", &["record T1", "pre-check", "length > 117"]),
+            ("if CASH_AMOUNT > 0", "if CASH > 0", &["record T1", "no field is named \"CASH\""]),
+            (r#"type = "number""#, r#"type = "numeric""#, &["field RPT_MONTH_YEAR", "numeric"]),
+            ("required = true", "requird = true", &["tanf.toml", "requird"]),
+            (r#"records = ["T1", "T2", "T3"]"#, r#"records = ["T1", "T2", "T9"]"#, &["section active", "T9"]),
+            ("every T2 needs T1", "every T2 needs T8", &["section active", "T8"]),
+            ("every T2 needs T1", "some T2 need T1", &["section active", "some T2 need T1"]),
+            (r#"duplicates = "delete case""#, r#"duplicates = "drop""#, &["section active", "drop"]),
+            (r#"count = "record_count""#, r#"count = "records""#, &["TRAILER", "records"]),
+            (r#"month = "RPT_MONTH_YEAR""#, r#"month = "MONTH""#, &["record T1", "MONTH"]),
+        ] {
+            let error = refusal(from, to);
+            assert!(says.iter().all(|part| error.contains(part)), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_new_field_and_a_new_program_are_changes_of_data() {
+        let (_, text) = SCHEMAS[0];
+        let row = r#"  { item = "30", name = "PETS", at = "117-119", type = "number", checks = ["0..20"] },"#;
+        let at = text.find("]\nrules").expect("end of T1");
+        let text = format!("{}{row}\n{}", &text[..at], &text[at..]).replacen("\"tanf\"", "\"pets\"", 1);
+        let catalogue = catalogue(COMMON, &[SCHEMAS[0], ("pets.toml", &text)]).expect("schemas");
+        let (_, section) = catalogue.find("pets", "active").expect("section");
+        let field = section.records[0].segments[0].fields.last().expect("field");
+        assert_eq!((field.name.as_str(), field.at), ("PETS", At { start: 117, end: 119 }));
     }
 }
