@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<Exit> {
     let log = &cli.common.log;
-    let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn" };
+    let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn,sqlx=error" };
     let global = log.global_level.as_deref().unwrap_or(usual);
     let redactor = Redactor::new(&log.redact).map_err(|error| CliError::usage(format!("{error:#}")))?;
     telemetry::init(&log.run_level, global, log.global_format, redactor)

@@ -38,8 +38,8 @@ pub(super) enum Test {
     Day,
     /// The last character is a quarter.
     Quarter,
-    /// A month (`YYYYMM`) after this one.
-    After(i64),
+    /// This month (`YYYYMM`) or a later one.
+    From(i64),
     /// Not one digit nine times.
     NotRepeated,
     Ssn,
@@ -89,7 +89,7 @@ impl Test {
             Self::Month => part(4, 6).is_some_and(|n| (1..=12).contains(&n)),
             Self::Day => part(6, text.len()).is_some_and(|n| (1..=31).contains(&n)),
             Self::Quarter => matches!(text.last(), Some(b'1'..=b'4')),
-            Self::After(month) => whole_number(text).is_some_and(|n| n > *month),
+            Self::From(month) => whole_number(text).is_some_and(|n| n >= *month),
             Self::NotRepeated => {
                 text.len() != 9 || !text[0].is_ascii_digit() || text.iter().any(|&byte| byte != text[0])
             }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::grammar::{self, Names};
 use super::layout::{
-    Cipher, Duplicates, Field, Header, Kind, Link, Place, Precheck, Program, Quiet, RecordType, Relation,
-    Roles, Section, Segment,
+    Cipher, Duplicates, Field, Header, Kind, Link, Mark, Place, Precheck, Program, Quiet, RecordType,
+    Relation, Roles, Section, Segment,
 };
 use super::raw::{RawCommon, RawField, RawHeader, RawProgram, RawRecord, RawSection};
 use super::value::At;
@@ -37,6 +37,16 @@ pub(super) fn catalogue(common: (&str, &str), programs: &[(&str, &str)]) -> Resu
         .collect::<Result<Vec<_>>>()?;
     let cipher = cipher(&shared).with_context(|| format!("{}: cipher", common.0))?;
     Ok(Catalogue { programs, cipher, territories: shared.territory.fips })
+}
+
+impl Catalogue {
+    /// The program and section of these codes.
+    pub(super) fn find(&self, program: &str, section: &str) -> Option<(&Program, &Section)> {
+        let programs = self.programs.iter().filter(|known| known.code == program);
+        programs
+            .flat_map(|known| known.sections.iter().map(move |section| (known, section)))
+            .find(|(_, known)| known.code == section)
+    }
 }
 
 fn cipher(raw: &RawCommon) -> Result<Cipher> {
@@ -111,10 +121,10 @@ fn compile_section(raw: &RawSection, program: &RawProgram) -> Result<Section> {
             let mut types = Vec::new();
             let needs = marks.next()?;
             for name in &rule.needs {
-                types.push(marks.add(needs, name, &rule.needs_with).with_context(|| text.clone())?);
+                types.push(marks.add(needs, name, &rule.needs_with, None).with_context(|| text.clone())?);
             }
             let every = marks.next()?;
-            marks.add(every, &rule.every, &rule.with).with_context(|| text.clone())?;
+            marks.add(every, &rule.every, &rule.with, None).with_context(|| text.clone())?;
             Ok(Relation {
                 every,
                 types,
@@ -131,12 +141,12 @@ fn compile_section(raw: &RawSection, program: &RawProgram) -> Result<Section> {
         .map(|text| {
             let rule = grammar::link(text)?;
             let (fails, when) = (marks.next()?, marks.next()?);
-            let record = marks.add(fails, &rule.every, &rule.with).with_context(|| text.clone())?;
-            marks.add(when, &rule.when, &rule.when_with).with_context(|| text.clone())?;
-            let demands = grammar::conditions(&rule.needs, &names(raws[usize::from(record)]).names())?;
-            let [demand] = <[_; 1]>::try_from(demands).ok().context("a linked rule makes one demand")?;
+            let fails_it = Some(rule.needs.as_str());
+            let record = marks.add(fails, &rule.every, &rule.with, fails_it).with_context(|| text.clone())?;
+            marks.add(when, &rule.when, &rule.when_with, None).with_context(|| text.clone())?;
+            let demand = grammar::demand(&rule.needs, &names(raws[usize::from(record)]).names())?;
             let when_text = format!("{} with {}", rule.when, rule.when_with);
-            Ok(Link { fails, when, when_text, record, demand })
+            Ok(Link { fails, when, when_text, demand })
         })
         .collect::<Result<Vec<_>>>()?;
     let duplicates = match raw.duplicates.as_str() {
@@ -167,11 +177,14 @@ impl Marks<'_> {
     }
 
     /// Gives a bit to the records of one type for which the conditions hold; returns the type.
-    fn add(&mut self, bit: u8, name: &str, with: &str) -> Result<u8> {
+    fn add(&mut self, bit: u8, name: &str, with: &str, fails: Option<&str>) -> Result<u8> {
         let found = self.records.iter().position(|record| record.name == name);
         let index = found.with_context(|| format!("the section has no record type {name}"))?;
+        let owned = names(self.raws[index]);
         for segment in &mut self.records[index].segments {
-            segment.marks.push((bit, grammar::conditions(with, &names(self.raws[index]).names())?));
+            let when = grammar::conditions(with, &owned.names())?;
+            let fails = fails.map(|text| grammar::demand(text, &owned.names())).transpose()?;
+            segment.marks.push(Mark { bit, when, fails });
         }
         Ok(index as u8)
     }
@@ -310,5 +323,73 @@ fn names(raw: &RawRecord) -> OwnedNames {
 impl OwnedNames {
     fn names(&self) -> Names<'_> {
         Names { fields: &self.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parser::tdp::{COMMON, SCHEMAS};
+
+    /// The error of a TANF schema in which one text is replaced by another.
+    fn refusal(from: &str, to: &str) -> String {
+        let (name, text) = SCHEMAS[0];
+        assert!(text.contains(from), "{from} is not in {name}");
+        let broken = text.replacen(from, to, 1);
+        match catalogue(COMMON, &[(name, &broken)]) {
+            Ok(_) => panic!("{to} was taken"),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn the_built_in_schemas_make_sense() {
+        let catalogue = catalogue(COMMON, &SCHEMAS).expect("schemas");
+        assert_eq!(catalogue.programs.len(), SCHEMAS.len());
+        let sections = catalogue.programs.iter().map(|program| program.sections.len()).sum::<usize>();
+        assert_eq!(sections, 4 + 4 + 4 + 1 + 1);
+    }
+
+    #[test]
+    fn a_broken_schema_is_refused_with_the_place_and_the_reason() {
+        for (from, to, says) in [
+            (
+                r#"checks = ["1..2"]"#,
+                r#"checks = ["1..x"]"#,
+                &["record T1", "field FUNDING_STREAM", "1..x"][..],
+            ),
+            (r#"checks = ["1..2"]"#, r#"checks = ["int 1..2"]"#, &["FUNDING_STREAM", "`int` is for text"]),
+            (
+                r#"checks = ["int 0..99"]"#,
+                r#"checks = ["0..99"]"#,
+                &["field STRATUM", "a text field needs `int`"],
+            ),
+            (r#"at = "29-30""#, r#"at = "30-29""#, &["field FUNDING_STREAM", "no range of positions"]),
+            ("length >= 117", "length > 117", &["record T1", "pre-check", "length > 117"]),
+            ("if CASH_AMOUNT > 0", "if CASH > 0", &["record T1", "no field is named \"CASH\""]),
+            (r#"type = "number""#, r#"type = "numeric""#, &["field RPT_MONTH_YEAR", "numeric"]),
+            ("required = true", "requird = true", &["tanf.toml", "requird"]),
+            (r#"records = ["T1", "T2", "T3"]"#, r#"records = ["T1", "T2", "T9"]"#, &["section active", "T9"]),
+            ("every T2 needs T1", "every T2 needs T8", &["section active", "T8"]),
+            ("every T2 needs T1", "some T2 need T1", &["section active", "some T2 need T1"]),
+            (r#"duplicates = "delete case""#, r#"duplicates = "drop""#, &["section active", "drop"]),
+            (r#"count = "record_count""#, r#"count = "records""#, &["TRAILER", "records"]),
+            (r#"month = "RPT_MONTH_YEAR""#, r#"month = "MONTH""#, &["record T1", "MONTH"]),
+        ] {
+            let error = refusal(from, to);
+            assert!(says.iter().all(|part| error.contains(part)), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_new_field_and_a_new_program_are_changes_of_data() {
+        let (_, text) = SCHEMAS[0];
+        let row = r#"  { item = "30", name = "PETS", at = "117-119", type = "number", checks = ["0..20"] },"#;
+        let at = text.find("]\nrules").expect("end of T1");
+        let text = format!("{}{row}\n{}", &text[..at], &text[at..]).replacen("\"tanf\"", "\"pets\"", 1);
+        let catalogue = catalogue(COMMON, &[SCHEMAS[0], ("pets.toml", &text)]).expect("schemas");
+        let (_, section) = catalogue.find("pets", "active").expect("section");
+        let field = section.records[0].segments[0].fields.last().expect("field");
+        assert_eq!((field.name.as_str(), field.at), ("PETS", At { start: 117, end: 119 }));
     }
 }

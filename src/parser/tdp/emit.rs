@@ -159,7 +159,8 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         Ok(())
     }
 
-    /// A record that was not taken: why not, unless that is not worth a word.
+    /// A record without an entry: why it was refused, unless that is not worth a word. One that is
+    /// sound has its entry in another share.
     fn refused(&mut self, line: &Line<'_>, record_type: &RecordType, segment: &Segment) {
         let job = self.job;
         let is_row = job.header.is_none();
@@ -168,23 +169,23 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         let record_type = &record_type.name;
         let base = Problem { category, record: Some(line.number), record_type, month: &month, ..blank("") };
         let tally = &mut *self.tally;
+        let mut sound = true;
         if is_row {
             // A row is refused for its values, too.
             segment.read(line, job.reading.cipher, &mut self.record);
             let record = &self.record;
-            segment.check(record, job.reading.place, |finding| {
+            sound = segment.check(record, job.reading.place, |finding| {
                 say(tally, segment, finding, record, &base, Some(Category::Case));
             });
-            tally.records_in_file += 1;
         }
         if segment.is_quiet(line) {
             return;
         }
-        segment.precheck(line, job.reading.period, |failed| {
+        sound &= segment.precheck(line, job.reading.period, |failed| {
             let message = wording::precheck(segment, failed, line, job.reading.period);
             tally.log(&Problem { message: &message, ..base.clone() });
-            tally.is_dropped();
         });
+        tally.records_in_file += u64::from(is_row && !sound);
     }
 
     /// A line that no layout of the section is for.
@@ -200,7 +201,6 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         };
         let category = if self.job.header.is_none() { Category::Case } else { Category::Record };
         self.tally.log(&Problem { category, record: Some(line.number), ..blank(&message) });
-        self.tally.is_dropped();
     }
 
     /// The last line, and every line that says it is the last.

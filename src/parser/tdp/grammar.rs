@@ -77,6 +77,13 @@ pub(super) fn conditions(text: &str, names: &Names<'_>) -> Result<Vec<Condition>
     read().with_context(|| format!("the condition {text:?} cannot be read"))
 }
 
+/// Reads exactly one condition.
+pub(super) fn demand(text: &str, names: &Names<'_>) -> Result<Condition> {
+    let mut all = conditions(text, names)?;
+    ensure!(all.len() == 1, "{text:?} is not one demand");
+    Ok(all.remove(0))
+}
+
 /// Reads a rule about the fields of one record.
 pub(super) fn rule(text: &str, names: &Names<'_>) -> Result<Rule> {
     let read = || {
@@ -218,9 +225,9 @@ fn one<'w>(words: &mut Peekable<impl Iterator<Item = &'w str>>, is_number: bool)
         "month" => (Test::Month, "have a month from 01 to 12".to_owned()),
         "day" => (Test::Day, "have a day from 01 to 31".to_owned()),
         "quarter" => (Test::Quarter, "end in a quarter from 1 to 4".to_owned()),
-        "after" => {
+        "from" => {
             let month = argument()?;
-            (Test::After(number(month)?), format!("be after {month}"))
+            (Test::From(number(month)?), format!("be {month} or later"))
         }
         "ssn" => {
             let demand =

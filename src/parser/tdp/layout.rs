@@ -97,8 +97,6 @@ pub(super) struct Link {
     /// Bit of records that ask for it.
     pub when: u8,
     pub when_text: String,
-    /// Record type the demand is on, and the demand.
-    pub record: u8,
     pub demand: Condition,
 }
 
@@ -128,7 +126,16 @@ pub(super) struct Segment {
     /// Records for which this holds are never exact duplicates.
     pub exact_except: Vec<Condition>,
     /// Bits that rules between records ask for.
-    pub marks: Vec<(u8, Vec<Condition>)>,
+    pub marks: Vec<Mark>,
+}
+
+/// By what a rule between records recognises a record.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub bit: u8,
+    pub when: Vec<Condition>,
+    /// Only records that are filled there, and fail it.
+    pub fails: Option<Condition>,
 }
 
 /// Kinds of submitter that rules distinguish.
@@ -373,8 +380,12 @@ impl Segment {
 
     /// The bits of the rules between records that this record answers.
     pub(super) fn marks_of(&self, record: &Record) -> u16 {
-        let marks = self.marks.iter().filter(|(_, when)| all_hold(when, record));
-        marks.fold(0, |bits, (bit, _)| bits | 1 << bit)
+        let fails = |condition: &Condition| {
+            !matches!(record.values[condition.field], Value::Blank) && !condition.holds(record)
+        };
+        let marks = self.marks.iter().filter(|mark| all_hold(&mark.when, record));
+        let marks = marks.filter(|mark| mark.fails.as_ref().is_none_or(fails));
+        marks.fold(0, |bits, mark| bits | 1 << mark.bit)
     }
 }
 

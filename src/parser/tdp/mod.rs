@@ -22,10 +22,12 @@ mod engine;
 mod grammar;
 mod header;
 mod index;
+mod invent;
 mod layout;
 mod lines;
 mod period;
 mod raw;
+pub mod sample;
 mod sheet;
 mod source;
 mod tally;
@@ -88,15 +90,9 @@ impl Tdp {
 
 impl Parser for Tdp {
     fn parse(&self, submission: &Submission<'_>, context: &mut Context<'_>) -> Result<Outcome, ParseError> {
-        let known = CATALOGUE
-            .programs
-            .iter()
-            .filter(|program| program.code == submission.program)
-            .flat_map(|program| program.sections.iter().map(move |section| (program, section)))
-            .find(|(_, section)| section.code == submission.section)
-            .with_context(|| {
-                format!("no layout for program {:?}, section {:?}", submission.program, submission.section)
-            })?;
+        let known = CATALOGUE.find(submission.program, submission.section).with_context(|| {
+            format!("no layout for program {:?}, section {:?}", submission.program, submission.section)
+        })?;
         check_period(submission)?;
         engine::parse(&CATALOGUE, known, submission, context, self.lines_per_share)
     }

@@ -62,8 +62,8 @@ impl<'p> Tally<'p> {
         }
         match problem.category {
             Category::File => self.refused = true,
-            Category::Case => self.dropped = true,
-            Category::Field | Category::CrossField | Category::Record => {}
+            Category::Case | Category::Record => self.dropped = true,
+            Category::Field | Category::CrossField => {}
         }
         let rejects = matches!(problem.category, Category::File | Category::Case | Category::Record);
         if rejects && problem.record.is_some() && problem.record != self.last_rejected {
@@ -87,11 +87,6 @@ impl<'p> Tally<'p> {
     /// Notes that the whole file is refused, by a problem that was logged.
     pub(super) fn is_refused(&mut self) {
         self.refused = true;
-    }
-
-    /// Notes that a record was left out, by a problem that was logged.
-    pub(super) fn is_dropped(&mut self) {
-        self.dropped = true;
     }
 
     /// Counts accepted records of one type.

@@ -10,7 +10,7 @@ use super::layout::{
     Condition, Field, Finding, Link, Precheck, Record, RecordType, Rule, RuleKind, Section, Segment,
 };
 use super::period::Period;
-use super::value::{At, Line, Value};
+use super::value::{At, Line, Value, is_blank};
 
 /// Characters of a value that a message quotes.
 const QUOTED: usize = 12;
@@ -62,10 +62,12 @@ pub(super) fn precheck(segment: &Segment, precheck: &Precheck, line: &Line<'_>, 
         },
         Precheck::MonthInQuarter => {
             let field = segment.month.map(|month| &segment.fields[month]);
-            let value = field.and_then(|field| Some(quoted(field, line.get(field.at)?)));
-            let is = value
-                .filter(|value| !value.is_empty())
-                .map_or(String::new(), |value| format!(" is {value} and"));
+            let value = field.filter(|field| !field.sensitive).and_then(|field| line.get(field.at));
+            let is = match value {
+                None => String::new(),
+                Some(bytes) if is_blank(bytes) => " is blank and".to_owned(),
+                Some(bytes) => format!(" is {} and", quoted(bytes)),
+            };
             let name = field.map_or_else(|| "the month".to_owned(), named);
             format!(
                 "{name}{is} must be a month of the file's quarter, {} to {}",
@@ -162,15 +164,12 @@ fn shown(field: &Field, value: Value, record: &Record) -> Option<String> {
         Value::Blank => Some("blank".to_owned()),
         _ if field.sensitive => None,
         Value::Number(number) => Some(number.to_string()),
-        Value::Text(span) => Some(quoted(field, span.of(&record.bytes))),
+        Value::Text(span) => Some(quoted(span.of(&record.bytes))),
     }
 }
 
-/// The start of a value in quotes, control characters escaped; empty for a sensitive field.
-fn quoted(field: &Field, bytes: &[u8]) -> String {
-    if field.sensitive {
-        return String::new();
-    }
+/// The start of a value in quotes, control characters escaped.
+fn quoted(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let start: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
     let more = if text.chars().nth(QUOTED).is_some() { "…" } else { "" };
