@@ -29,7 +29,9 @@ pub(super) struct Stated {
     records_in_file: Option<u64>,
     records_created: Option<u64>,
     created_by_type: BTreeMap<String, u64>,
+    cases: CaseTotals,
     errors: Option<BTreeMap<Category, u64>>,
+    deprecated_errors: Option<u64>,
     errors_by_month: Option<BTreeMap<String, BTreeMap<Category, u64>>>,
     first_error: Option<FirstError>,
 }
@@ -87,9 +89,9 @@ impl Stated {
             records_in_file: self.records_in_file.unwrap_or(records_created),
             records_created,
             created_by_type: self.created_by_type,
-            cases: CaseTotals::default(),
+            cases: self.cases,
             errors,
-            deprecated_errors: 0,
+            deprecated_errors: self.deprecated_errors.unwrap_or(counted.deprecated_errors),
             errors_by_month: self.errors_by_month.unwrap_or(counted.errors_by_month),
             first_error: self.first_error.or(counted.first_error),
         }

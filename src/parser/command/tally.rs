@@ -14,6 +14,7 @@ pub(super) struct Tally(Arc<Mutex<Counted>>);
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     pub(super) errors: BTreeMap<Category, u64>,
+    pub(super) deprecated_errors: u64,
     pub(super) errors_by_month: BTreeMap<String, BTreeMap<Category, u64>>,
     pub(super) first_error: Option<FirstError>,
     /// The highest record number that was named.
@@ -21,12 +22,13 @@ pub(super) struct Counted {
 }
 
 impl Tally {
-    /// Counts a problem, unless its rule no longer counts.
+    /// Counts a problem; one whose rule no longer counts stands apart.
     pub(super) fn problem(&self, problem: &Problem<'_>) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if problem.deprecated {
+            counted.deprecated_errors += 1;
             return;
         }
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counted.errors.entry(problem.category).or_default() += 1;
         if is_month(problem.month) {
             let of_month = counted.errors_by_month.entry(problem.month.to_owned()).or_default();
