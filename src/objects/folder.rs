@@ -187,6 +187,7 @@ impl Place {
         let stored = self.publish(from, put, &part, &file, &version);
         if stored.is_err() {
             let _ = (fs::remove_file(&part), fs::remove_file(&file));
+            return stored;
         }
         sync_folder(&self.versions)?;
         sync_folder(folder)?;

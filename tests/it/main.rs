@@ -5,8 +5,13 @@
 mod architecture;
 mod cluster;
 mod command_parser;
+mod fault_server;
 mod gzip;
+mod localstack;
 mod migrations;
+mod objects_faults;
+mod objects_folder;
+mod objects_s3;
 mod queue;
 mod scope;
 mod store;

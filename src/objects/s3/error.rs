@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use anyhow::anyhow;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
@@ -47,9 +48,9 @@ impl Failure {
         matches!(self.status, Some(400 | 404)) && matches!(self.code(), None | Some("NotFound"))
     }
 
-    /// There is no such object, version or upload.
-    pub(super) fn is_absent(&self) -> bool {
-        matches!(self.code(), Some("NoSuchKey" | "NoSuchVersion" | "NoSuchUpload"))
+    /// The multipart upload was completed or aborted before.
+    pub(super) fn is_ended(&self) -> bool {
+        self.code() == Some("NoSuchUpload")
     }
 
     /// A conditional write lost: there is an object already, or one is being written.
@@ -79,11 +80,15 @@ impl Failure {
 
 /// The message of the error that all others are wrapped around, which is the one that says it.
 fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut prefix = "";
     let mut inner = error;
     while let Some(source) = inner.source() {
+        if source.is::<CredentialsError>() {
+            prefix = "no usable AWS credentials: ";
+        }
         inner = source;
     }
-    inner.to_string()
+    format!("{prefix}{inner}")
 }
 
 /// A server's words could be of any length, on any number of lines, with anything in them.

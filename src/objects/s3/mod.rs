@@ -24,7 +24,9 @@ use aws_sdk_s3::types::ChecksumMode;
 use tokio::io::AsyncReadExt;
 
 use self::error::Failure;
-use super::{Bytes, Chunk, LinkHeaders, ObjectError, ObjectReader, ObjectUri, Result, StaleUpload, Stored};
+use super::{
+    Bytes, Chunk, LinkHeaders, Missing, ObjectError, ObjectReader, ObjectUri, Result, StaleUpload, Stored,
+};
 
 /// How S3 is reached and used.
 #[derive(Debug, Clone)]
@@ -130,8 +132,8 @@ impl S3 {
         }
     }
 
-    pub(super) async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
-        let (header, most) = match &bytes {
+    pub(super) async fn get_range(&self, uri: &ObjectUri, wanted: Bytes) -> Result<Chunk> {
+        let (header, most) = match &wanted {
             Bytes::Range(range) if range.is_empty() => return self.nothing_of(uri).await,
             Bytes::Last(0) => return self.nothing_of(uri).await,
             Bytes::Range(range) => {
@@ -144,15 +146,20 @@ impl S3 {
                 return self.nothing_of(uri).await;
             };
             let total = answer.content_range().and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+            // Some servers answer with all of an empty object.
+            let total = total.or_else(|| answer.content_length().filter(|size| *size == 0).map(|_| 0));
             let object_size = total.with_context(|| format!("no size in the answer for a range of {uri}"))?;
+            let expected = match &wanted {
+                Bytes::Range(range) => range.end.min(object_size).saturating_sub(range.start),
+                Bytes::Last(count) => object_size.min(*count),
+            };
             let mut bytes = Vec::new();
-            // One byte too many is enough to see that the server ignores the range.
-            let mut body = answer.body.into_async_read().take(most + 1);
-            self.in_time(most, body.read_to_end(&mut bytes))
-                .await
-                .with_context(|| format!("failed to read {uri}"))?;
-            if bytes.len() as u64 > most {
-                return Err(anyhow!("more bytes of {uri} came than were asked for").into());
+            // One byte too many is enough to see that the answer is wrong.
+            let mut body = answer.body.into_async_read().take(expected + 1);
+            let read = self.in_time(expected, body.read_to_end(&mut bytes)).await;
+            read.with_context(|| format!("failed to read {uri}"))?;
+            if bytes.len() as u64 != expected {
+                return Err(anyhow!("{} bytes of {uri} came instead of {expected}", bytes.len()).into());
             }
             Ok(Chunk { bytes, object_size })
         })
@@ -184,9 +191,9 @@ impl S3 {
         let (bucket, key, version) = parts(uri)?;
         let request = self.client.delete_object().bucket(bucket).key(key).set_version_id(version);
         let sent = request.customize().config_override(self.quick()).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
-            Err(failure) if !failure.is_absent() => Err(failure.named(&uri.to_string())),
-            _ => Ok(()),
+        match sent.map_err(|error| Failure::of(&error).named(&uri.to_string())) {
+            Ok(_) | Err(ObjectError::NotFound { missing: Missing::Key | Missing::Version, .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -241,7 +248,7 @@ impl S3 {
         let request = self.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(id);
         let sent = request.customize().config_override(self.quick()).send().await;
         match sent.map_err(|error| Failure::of(&error)) {
-            Err(failure) if !failure.is_absent() => Err(failure.named(&format!("s3://{bucket}/{key}"))),
+            Err(failure) if !failure.is_ended() => Err(failure.named(&format!("s3://{bucket}/{key}"))),
             _ => Ok(()),
         }
     }

@@ -118,9 +118,13 @@ impl Upload<'_> {
         let begun = begun.map_err(|error| self.failed(Failure::of(&error)))?;
         let id = begun.upload_id.with_context(|| format!("S3 began no upload of {}", self.uri))?;
 
+<<<<<<< HEAD
         // By number, since a closure over borrowed digests would make a future that is not `Send`.
         let parts =
             (1..).take(digests.len()).map(|number| self.part(&id, number, &digests[usize::from(number) - 1]));
+=======
+        let parts = digests.iter().copied().zip(1..).map(|(digest, number)| self.part(&id, number, digest));
+>>>>>>> 3c20810 (Objects: tests against LocalStack, a folder and a fault server)
         let parts = stream::iter(parts).buffered(self.s3.options.parts_at_once.max(1)).try_collect().await;
         let done = match parts {
             Ok(parts) => self.complete(&id, parts).await,
@@ -134,7 +138,7 @@ impl Upload<'_> {
         Ok(done?.unwrap_or_default())
     }
 
-    async fn part(&self, id: &str, number: u16, digest: &[u8; 32]) -> Result<CompletedPart> {
+    async fn part(&self, id: &str, number: u16, digest: [u8; 32]) -> Result<CompletedPart> {
         let offset = u64::from(number - 1) * self.part_size();
         let length = self.part_size().min(self.size - offset);
         let sha256 = BASE64.encode(digest);
@@ -169,7 +173,7 @@ impl Upload<'_> {
         let sent = request.customize().config_override(self.s3.bounded(0)).send().await;
         match sent.map_err(|error| Failure::of(&error)) {
             Ok(done) => Ok(Some(Claim { version: done.version_id, sha256: done.checksum_sha256 })),
-            Err(failure) if failure.is_conflict() || failure.is_absent() => Ok(None),
+            Err(failure) if failure.is_conflict() || failure.is_ended() => Ok(None),
             Err(failure) => Err(self.failed(failure)),
         }
     }
