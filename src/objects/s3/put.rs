@@ -118,13 +118,8 @@ impl Upload<'_> {
         let begun = begun.map_err(|error| self.failed(Failure::of(&error)))?;
         let id = begun.upload_id.with_context(|| format!("S3 began no upload of {}", self.uri))?;
 
-<<<<<<< HEAD
-        // By number, since a closure over borrowed digests would make a future that is not `Send`.
-        let parts =
-            (1..).take(digests.len()).map(|number| self.part(&id, number, &digests[usize::from(number) - 1]));
-=======
+        // Owned digests: a closure over borrowed ones would make a future that is not `Send`.
         let parts = digests.iter().copied().zip(1..).map(|(digest, number)| self.part(&id, number, digest));
->>>>>>> 3c20810 (Objects: tests against LocalStack, a folder and a fault server)
         let parts = stream::iter(parts).buffered(self.s3.options.parts_at_once.max(1)).try_collect().await;
         let done = match parts {
             Ok(parts) => self.complete(&id, parts).await,
