@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: each module tests one room.
 
 #![expect(clippy::disallowed_methods, reason = "a test's own threads belong to no run")]
+#![expect(unreachable_pub, reason = "a test binary has no users")]
 
 mod architecture;
 mod cluster;
@@ -22,3 +23,4 @@ mod tdp_rules;
 mod tdp_sample;
 mod tdp_sheets;
 mod tdp_support;
+mod worker;

@@ -27,21 +27,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(cap: u64) -> Self {
-        static INSTALLED: Once = Once::new();
-        INSTALLED.call_once(|| {
-            let layer =
-                telemetry::layer("info", "info", |record| GLOBAL.lock().unwrap().push(record)).unwrap();
-            tracing::subscriber::set_global_default(Registry::default().with(layer)).unwrap();
-            tracing_log::LogTracer::init().unwrap();
-            // Other tests' panics are still to be read on the screen.
-            let shown = std::panic::take_hook();
-            telemetry::log_panics();
-            let logged = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |panic| {
-                logged(panic);
-                shown(panic);
-            }));
-        });
+        install();
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(&dir.path().join("spool"), cap).unwrap();
         Self { dir, spool, syncer: Syncer::start() }
@@ -58,8 +44,26 @@ impl Desk {
     }
 }
 
+/// Sets up logging as a worker does, once for all tests of the process.
+pub fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let layer = telemetry::layer("info", "info", |record| GLOBAL.lock().unwrap().push(record)).unwrap();
+        tracing::subscriber::set_global_default(Registry::default().with(layer)).unwrap();
+        tracing_log::LogTracer::init().unwrap();
+        // Other tests' panics are still to be read on the screen.
+        let shown = std::panic::take_hook();
+        telemetry::log_panics();
+        let logged = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            logged(panic);
+            shown(panic);
+        }));
+    });
+}
+
 /// The records of the global log with this message.
-fn global(message: &str) -> Vec<Record> {
+pub fn global(message: &str) -> Vec<Record> {
     GLOBAL.lock().unwrap().iter().filter(|record| record.message == message).cloned().collect()
 }
 
