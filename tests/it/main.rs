@@ -6,6 +6,7 @@
 mod architecture;
 mod cluster;
 mod command_parser;
+mod docs;
 mod fault_server;
 mod gzip;
 mod localstack;
