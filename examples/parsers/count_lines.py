@@ -45,10 +45,10 @@ def main(path):
                 created[record_type] += 1
                 continue
             wrong += 1
-            log.error(
-                "the reporting month is not a year and a month",
-                extra={"record": number, "category": 7, "record_type": record_type, "field": "RPT_MONTH_YEAR"},
-            )
+            about = {"record": number, "category": 7, "field": "RPT_MONTH_YEAR"}
+            if re.fullmatch(r"[A-Z]\d", record_type):  # anything else may be somebody's data
+                about["record_type"] = record_type
+            log.error("the reporting month is not a year and a month", extra=about)
     if total == 0:
         log.error("the file holds no record", extra={"category": 1})
     log.info("%d records read, %d accepted", total, total - wrong)
