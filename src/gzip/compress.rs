@@ -29,6 +29,9 @@ pub struct Summary {
 ///
 /// `time_of` is given the start of each line (up to 64 KiB of it, with the newline if it fits)
 /// and returns its time in microseconds since 1970 where it has one.
+///
+/// # Errors
+/// When `raw` cannot be read or `out` not written; what was written is no archive then.
 pub fn compress(
     mut raw: impl BufRead,
     out: impl Write,
@@ -64,7 +67,7 @@ pub fn compress(
             }
         }
         member.into_inner()?.finish()?;
-        index.push(Entry { gzip_len: out.bytes - begin, raw_len, lines, latest });
+        index.push(&Entry { gzip_len: out.bytes - begin, raw_len, lines, latest });
     }
     let (raw_bytes, lines) = (index.raw_bytes(), index.lines());
     out.write_all(&index.finish())?;

@@ -70,8 +70,10 @@ pub enum Tail {
 impl Index {
     /// Finds the index in `tail`, the last bytes of an object of `object_size` bytes.
     ///
-    /// 256 KiB are enough for the index of a 10 GB log. An error means that the object has our
-    /// footer but an index that cannot be true: it is damaged.
+    /// 256 KiB are enough for the index of a 10 GB log.
+    ///
+    /// # Errors
+    /// When the object has our footer but an index that cannot be true: it is damaged.
     pub fn parse(tail: &[u8], object_size: u64) -> Result<Tail> {
         let missing = object_size
             .checked_sub(tail.len() as u64)
@@ -126,6 +128,9 @@ impl Index {
     /// The members that hold any of these lines, counted from 0; lines past the end are ignored.
     pub fn members_for_lines(&self, lines: Range<u64>) -> Range<usize> {
         let begin = self.members.partition_point(|m| m.first_line + m.lines <= lines.start);
+        if lines.is_empty() {
+            return begin..begin;
+        }
         let end = self.members.partition_point(|m| m.first_line < lines.end);
         begin..end.max(begin)
     }
@@ -178,7 +183,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: &Entry) {
         let elapsed = entry.latest.abs_diff(self.latest);
         for number in [entry.gzip_len, entry.raw_len, entry.lines, elapsed] {
             put_varint(&mut self.entries, number);
@@ -315,7 +320,7 @@ mod tests {
             let latest = 1_767_225_600_000_000 + number as i64 * 20_000_000;
             let entry =
                 Entry { gzip_len: 90_000 + number, raw_len: (1 << 20) + number % 300, lines: 4_000, latest };
-            builder.push(entry);
+            builder.push(&entry);
         }
         let (gzip_bytes, lines) = (builder.gzip_bytes, builder.lines);
         let tail = builder.finish();

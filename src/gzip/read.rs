@@ -15,6 +15,9 @@ pub const MAX_MEMBER: u64 = 64 << 20;
 const MAX_RATIO: u64 = 1032;
 
 /// Inflates `bytes`, which must be exactly one member of `raw_len` raw bytes, and checks its CRC.
+///
+/// # Errors
+/// When it is anything else, or longer than [`MAX_MEMBER`].
 pub fn decode_member(bytes: &[u8], raw_len: u64) -> Result<Vec<u8>> {
     ensure!(raw_len <= MAX_MEMBER, "a member of {raw_len} bytes is too long to be read at once");
     ensure!(

@@ -91,7 +91,10 @@ pub struct StaleUpload {
 pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
 
 impl Objects {
-    /// The URI of an object in this store. Fails on a bucket or key that the store cannot hold.
+    /// The URI of an object in this store; whether it is there is not asked.
+    ///
+    /// # Errors
+    /// When the store cannot hold a bucket or key of this name.
     pub fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<ObjectUri> {
         match self {
             Self::S3(_) => ObjectUri::s3(bucket, key, version),
@@ -100,6 +103,10 @@ impl Objects {
     }
 
     /// Stores the file at `path`, and returns only after the store confirmed size and checksum.
+    ///
+    /// # Errors
+    /// When the file is not the promised one, another object is there and may not be replaced, or
+    /// the store does not confirm in bounded time. Perhaps it was stored all the same.
     pub async fn put_file(&self, bucket: &str, key: &str, path: &Path, put: &Put) -> Result<Stored> {
         match self {
             Self::S3(s3) => s3.put_file(bucket, key, path, put).await,
@@ -108,6 +115,9 @@ impl Objects {
     }
 
     /// Whether the object is there, its size, and the version that a URI without one means now.
+    ///
+    /// # Errors
+    /// When it is not there, or the store does not say.
     pub async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
         match self {
             Self::S3(s3) => s3.head(uri).await,
@@ -116,6 +126,9 @@ impl Objects {
     }
 
     /// Some bytes of the object, in memory: the caller chooses a range that fits.
+    ///
+    /// # Errors
+    /// When it is not there, or its bytes do not come, all of them and no others.
     pub async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
         match self {
             Self::S3(s3) => s3.get_range(uri, bytes).await,
@@ -124,6 +137,9 @@ impl Objects {
     }
 
     /// The whole object, as a stream. A stream that is cut ends in an error, never early.
+    ///
+    /// # Errors
+    /// When it is not there, or the store does not answer.
     pub async fn open(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
         match self {
             Self::S3(s3) => s3.open_object(uri).await,
@@ -132,6 +148,9 @@ impl Objects {
     }
 
     /// Writes the object to a new file at `to`, or over the file there; not synced.
+    ///
+    /// # Errors
+    /// When it is not there, does not come whole after some tries, or the file cannot be written.
     pub async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
         match self {
             Self::S3(s3) => s3.download(uri, to).await,
@@ -141,6 +160,9 @@ impl Objects {
 
     /// Removes the version that the URI names; without one, hides the object and keeps its
     /// versions. Removing what is not there succeeds.
+    ///
+    /// # Errors
+    /// When the store refuses or does not answer.
     pub async fn delete(&self, uri: &ObjectUri) -> Result<()> {
         match self {
             Self::S3(s3) => s3.delete(uri).await,
@@ -149,6 +171,9 @@ impl Objects {
     }
 
     /// A link by which anybody may read the object until it expires, in a week at most.
+    ///
+    /// # Errors
+    /// When the store is a folder, or there are no credentials to sign with.
     pub async fn presign_get(
         &self,
         uri: &ObjectUri,
@@ -162,6 +187,9 @@ impl Objects {
     }
 
     /// The uploads under a key prefix that were begun longer than `age` ago and never ended.
+    ///
+    /// # Errors
+    /// When the bucket is not there, or the store does not answer.
     pub async fn stale_uploads(&self, bucket: &str, prefix: &str, age: Duration) -> Result<Vec<StaleUpload>> {
         match self {
             Self::S3(s3) => s3.stale_uploads(bucket, prefix, age).await,
@@ -170,6 +198,9 @@ impl Objects {
     }
 
     /// Gives up an upload and frees what it holds. One that has ended meanwhile is a success.
+    ///
+    /// # Errors
+    /// When the store refuses or does not answer.
     pub async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
         match self {
             Self::S3(s3) => s3.abort_upload(bucket, &upload.key, &upload.id).await,

@@ -37,9 +37,10 @@ const NEIGHBOURS: [(&str, &str); 9] = [
 ];
 
 /// Outside crates that belong to some rooms alone: the crate, and where it may be named.
-const WALLS: [(&str, &[&str]); 16] = [
+const WALLS: [(&str, &[&str]); 17] = [
     ("sqlx", &["store", "queue", "ids"]),
     ("aws_config", &["objects"]),
+    ("aws_credential_types", &["objects"]),
     ("aws_sdk_s3", &["objects"]),
     ("aws_smithy_types", &["objects"]),
     ("aws_smithy_runtime_api", &["objects"]),

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 /// What becomes of one request.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// None: the real server answers.
     Pass,
     /// The request is read, and nothing ever comes back.
@@ -33,7 +33,7 @@ pub enum Fault {
 
 /// What the test's function sees of a request.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     pub method: String,
     /// With the query.
     pub target: String,
@@ -45,18 +45,18 @@ pub struct Request {
 
 impl Request {
     /// Whether it sends a part of a multipart upload.
-    pub fn is_part(&self) -> bool {
+    pub(crate) fn is_part(&self) -> bool {
         self.method == "PUT" && self.target.contains("partNumber=")
     }
 
     /// Whether it completes a multipart upload.
-    pub fn is_completion(&self) -> bool {
+    pub(crate) fn is_completion(&self) -> bool {
         self.method == "POST" && self.target.contains("uploadId=")
     }
 }
 
 /// The running server. It ends when it is dropped.
-pub struct FaultServer {
+pub(crate) struct FaultServer {
     pub endpoint: String,
     requests: Arc<Mutex<Vec<Request>>>,
     task: JoinHandle<()>,
@@ -64,7 +64,10 @@ pub struct FaultServer {
 
 impl FaultServer {
     /// Starts a server in front of `upstream`, an endpoint like `http://127.0.0.1:4566`.
-    pub async fn start(upstream: &str, decide: impl Fn(&Request) -> Fault + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        upstream: &str,
+        decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
+    ) -> Self {
         let upstream = upstream.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -81,7 +84,7 @@ impl FaultServer {
     }
 
     /// The requests so far, as they came.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -93,13 +96,13 @@ impl Drop for FaultServer {
 }
 
 /// An endpoint at which nobody listens.
-pub async fn refusing_endpoint() -> String {
+pub(crate) async fn refusing_endpoint() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// A plain GET of `url`, as a browser would send it: status line with headers, and the body.
-pub async fn http_get(url: &str) -> io::Result<(String, Vec<u8>)> {
+pub(crate) async fn http_get(url: &str) -> io::Result<(String, Vec<u8>)> {
     let (host, target) = url.trim_start_matches("http://").split_once('/').unwrap();
     let head = format!("GET /{target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let answer = exchange(host, head.as_bytes(), &[]).await?;
@@ -146,7 +149,7 @@ async fn serve(
 
     match fault {
         Fault::Hang => std::future::pending().await,
-        Fault::ResetMidBody => reset(stream),
+        Fault::ResetMidBody => reset(&stream),
         Fault::Answer(status, body) => {
             let kind = if body.starts_with("<html") { "text/html" } else { "application/xml" };
             let body = if request.method == "HEAD" { "" } else { body };
@@ -161,7 +164,7 @@ async fn serve(
             let answer_end = head_end(&answer).ok_or(io::ErrorKind::UnexpectedEof)?;
             let (answer_head, body) = answer.split_at(answer_end);
             match passed_on {
-                Fault::LoseAnswer => reset(stream),
+                Fault::LoseAnswer => reset(&stream),
                 Fault::Lie(name, value) => {
                     let head = with_header(&String::from_utf8_lossy(answer_head), name, value);
                     stream.write_all(&[head.as_bytes(), body].concat()).await
@@ -187,8 +190,8 @@ async fn exchange(address: &str, head: &[u8], body: &[u8]) -> io::Result<Vec<u8>
     Ok(answer)
 }
 
-/// Closes at once, so that the other side gets a reset and not an end.
-fn reset(stream: TcpStream) -> io::Result<()> {
+/// Makes the close that follows a reset, so that the other side does not see an end.
+fn reset(stream: &TcpStream) -> io::Result<()> {
     stream.set_zero_linger()
 }
 

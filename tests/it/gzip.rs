@@ -196,6 +196,7 @@ fn two_hundred_lines_are_read_from_one_byte_range() {
     let line = text.split_inclusive(|byte| *byte == b'\n').nth((9_000 - member.first_line) as usize).unwrap();
     assert_eq!(time_of(line), Some(9_000));
     assert_eq!(index.members_for_tail(1), 4..5);
+    assert_eq!((index.members_for_tail(0).len(), index.members_for_lines(100..100).len()), (0, 0));
 }
 
 #[test]

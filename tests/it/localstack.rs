@@ -6,13 +6,13 @@ use parselog::objects::{Objects, S3, S3Options};
 use uuid::Uuid;
 
 /// The endpoint of LocalStack. S3 tests fail without one; they are never skipped.
-pub fn endpoint() -> String {
+pub(crate) fn endpoint() -> String {
     std::env::var("PARSELOG_TEST_S3")
         .expect("PARSELOG_TEST_S3 names no S3 server for tests: run eval \"$(localstack/start --env)\" first")
 }
 
 /// A versioned bucket, and our client of it.
-pub struct Bucket {
+pub(crate) struct Bucket {
     pub name: String,
     pub objects: Objects,
     /// The plain SDK, for what parselog itself never does.
@@ -20,12 +20,12 @@ pub struct Bucket {
 }
 
 /// Makes a new, empty bucket.
-pub async fn bucket() -> Bucket {
+pub(crate) async fn bucket() -> Bucket {
     bucket_with(S3Options::default()).await
 }
 
 /// As [`bucket`]; `options` are those of our client.
-pub async fn bucket_with(options: S3Options) -> Bucket {
+pub(crate) async fn bucket_with(options: S3Options) -> Bucket {
     let config =
         aws_config::defaults(aws_config::BehaviorVersion::latest()).endpoint_url(endpoint()).load().await;
     let sdk = Client::new(&config);
@@ -40,7 +40,7 @@ pub async fn bucket_with(options: S3Options) -> Bucket {
 
 impl Bucket {
     /// How many multipart uploads are open.
-    pub async fn open_uploads(&self) -> usize {
+    pub(crate) async fn open_uploads(&self) -> usize {
         self.sdk.list_multipart_uploads().bucket(&self.name).send().await.unwrap().uploads().len()
     }
 }

@@ -12,7 +12,7 @@ use crate::fault_server::http_get;
 use crate::localstack::{bucket, bucket_with};
 
 /// A file of these bytes, and how to put it.
-pub fn file(bytes: &[u8]) -> (NamedTempFile, Put) {
+pub(crate) fn file(bytes: &[u8]) -> (NamedTempFile, Put) {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let put = Put {
@@ -25,12 +25,12 @@ pub fn file(bytes: &[u8]) -> (NamedTempFile, Put) {
 }
 
 /// Bytes that differ everywhere, enough for three parts.
-pub fn large() -> Vec<u8> {
+pub(crate) fn large() -> Vec<u8> {
     (0..11_u32 << 18).flat_map(u32::to_le_bytes).collect()
 }
 
 /// Parts of the smallest size that S3 takes.
-pub fn small_parts() -> S3Options {
+pub(crate) fn small_parts() -> S3Options {
     S3Options { multipart_threshold: 5 << 20, part_size: 5 << 20, ..S3Options::default() }
 }
 

@@ -1,37 +1,25 @@
-//! Objects in a plain folder: `<root>/<bucket>/<key>`, for a desk or a server without S3.
+//! The files of one key: its current version, and all of them.
 //!
-//! Every put also stays readable under its version, a UUID v7, as a hard link:
-//! `<root>/<bucket>/.versions/<key>/<version>`. A put that has not ended is a `.part` file there.
-//! Files are never changed in place. No name leads out of the root, through a symbolic link
-//! neither. There is no metadata and there are no presigned links.
+//! Blocking, and only ever called on the blocking pool.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, ensure};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Bytes, Chunk, Missing, ObjectError, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored};
-use crate::carry;
+use crate::objects::{Missing, ObjectError, ObjectUri, Put, Result, Stored};
 
-const VERSIONS: &str = ".versions";
-const UNFINISHED: &str = ".part";
-
-/// A folder that serves as object store.
-#[derive(Debug, Clone)]
-pub struct Folder {
-    /// Absolute, without symbolic links, UTF-8.
-    root: String,
-}
+pub(super) const VERSIONS: &str = ".versions";
+pub(super) const UNFINISHED: &str = ".part";
 
 /// Where the files of one key are.
 #[derive(Debug, Clone)]
-struct Place {
-    bucket: PathBuf,
+pub(super) struct Place {
+    pub(super) bucket: PathBuf,
     /// The current version.
     current: PathBuf,
     /// The folder of all versions.
@@ -40,100 +28,9 @@ struct Place {
     path: String,
 }
 
-impl Folder {
-    /// Uses the folder at `root`, and makes it where it is not there.
-    pub fn open(root: &Path) -> Result<Self> {
-        let doing = || format!("failed to open the object folder {}", root.display());
-        DirBuilder::new().recursive(true).mode(0o750).create(root).with_context(doing)?;
-        let root = root.canonicalize().with_context(doing)?;
-        let root = root.into_os_string().into_string();
-        Ok(Self { root: root.map_err(|root| anyhow!("the object folder's path {root:?} is not UTF-8"))? })
-    }
-
-    pub(super) fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<ObjectUri> {
-        Ok(self.place(bucket, key)?.uri(version))
-    }
-
-    pub(super) async fn put_file(&self, bucket: &str, key: &str, path: &Path, put: &Put) -> Result<Stored> {
-        let place = self.place(bucket, key)?;
-        let (path, put) = (path.to_owned(), put.clone());
-        blocking(move || {
-            let stored = place.put(&path, &put);
-            Ok(stored.with_context(|| format!("failed to store {}", place.uri(None)))?)
-        })
-        .await
-    }
-
-    pub(super) async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
-        Ok(self.find(uri).await?.1)
-    }
-
-    pub(super) async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
-        let (file, Stored { uri, size }) = self.find(uri).await?;
-        blocking(move || {
-            let range = match bytes {
-                Bytes::Range(range) => range.start.min(size)..range.end.min(size),
-                Bytes::Last(count) => size.saturating_sub(count)..size,
-            };
-            let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
-            file.read_exact_at(&mut bytes, range.start).with_context(|| format!("failed to read {uri}"))?;
-            Ok(Chunk { bytes, object_size: size })
-        })
-        .await
-    }
-
-    pub(super) async fn open_object(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
-        let (file, stored) = self.find(uri).await?;
-        Ok((stored, Box::pin(tokio::fs::File::from_std(file))))
-    }
-
-    pub(super) async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
-        let (mut file, stored) = self.find(uri).await?;
-        let to = to.to_owned();
-        blocking(move || {
-            File::create(&to)
-                .and_then(|mut to| io::copy(&mut file, &mut to))
-                .with_context(|| format!("failed to copy {} to {}", stored.uri, to.display()))?;
-            Ok(stored)
-        })
-        .await
-    }
-
-    pub(super) async fn delete(&self, uri: &ObjectUri) -> Result<()> {
-        let place = self.locate(uri)?;
-        let version = uri.version().map(ToOwned::to_owned);
-        blocking(move || Ok(place.delete(version.as_deref()).context("failed to delete an object")?)).await
-    }
-
-    pub(super) async fn stale_uploads(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        age: Duration,
-    ) -> Result<Vec<StaleUpload>> {
-        // Any key names the bucket's folder.
-        let versions = self.place(bucket, "key")?.bucket.join(VERSIONS);
-        let prefix = prefix.to_owned();
-        let before = SystemTime::now() - age;
-        blocking(move || {
-            let mut found = Vec::new();
-            collect_unfinished(&versions, "", &mut found).context("failed to list unfinished uploads")?;
-            found.retain(|upload| upload.key.starts_with(&prefix) && upload.started < before);
-            Ok(found)
-        })
-        .await
-    }
-
-    pub(super) async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
-        let place = self.place(bucket, &upload.key)?;
-        let file = place.version(upload.id.strip_suffix(UNFINISHED).unwrap_or_default());
-        let file = file.context("not an unfinished upload")?.with_extension(&UNFINISHED[1..]);
-        blocking(move || Ok(absent_is_fine(fs::remove_file(file)).context("failed to remove an upload")?))
-            .await
-    }
-
+impl Place {
     /// Checks the names and puts them together. Nothing that is not a plain name gets further.
-    fn place(&self, bucket: &str, key: &str) -> Result<Place> {
+    pub(super) fn new(root: &str, bucket: &str, key: &str) -> Result<Self> {
         let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
         if !plain(bucket) || bucket.starts_with('.') || bucket.contains('/') {
             return Err(anyhow!("{bucket:?} is not a bucket name").into());
@@ -142,32 +39,12 @@ impl Folder {
         if !key.split('/').all(plain) || first == VERSIONS || key.len() > 1024 {
             return Err(anyhow!("{key:?} cannot be an object key in a folder").into());
         }
-        let path = format!("{}/{bucket}/{key}", self.root.trim_end_matches('/'));
-        let bucket = Path::new(&self.root).join(bucket);
-        Ok(Place { current: bucket.join(key), versions: bucket.join(VERSIONS).join(key), bucket, path })
+        let path = format!("{root}/{bucket}/{key}");
+        let bucket = Path::new(root).join(bucket);
+        Ok(Self { current: bucket.join(key), versions: bucket.join(VERSIONS).join(key), bucket, path })
     }
 
-    fn locate(&self, uri: &ObjectUri) -> Result<Place> {
-        let inside = match uri {
-            ObjectUri::File { path, .. } => path.strip_prefix(self.root.trim_end_matches('/')),
-            ObjectUri::S3 { .. } => None,
-        };
-        let names = inside.and_then(|path| path.strip_prefix('/')).and_then(|names| names.split_once('/'));
-        let (bucket, key) =
-            names.with_context(|| format!("{uri} is not in the object folder {}", self.root))?;
-        self.place(bucket, key)
-    }
-
-    /// Opens the file that `uri` names, and finds out which version it is.
-    async fn find(&self, uri: &ObjectUri) -> Result<(File, Stored)> {
-        let place = self.locate(uri)?;
-        let uri = uri.clone();
-        blocking(move || place.open(&uri)).await
-    }
-}
-
-impl Place {
-    fn uri(&self, version: Option<&str>) -> ObjectUri {
+    pub(super) fn uri(&self, version: Option<&str>) -> ObjectUri {
         ObjectUri::File { path: self.path.clone(), version: version.map(Into::into) }
     }
 
@@ -176,7 +53,13 @@ impl Place {
         Uuid::try_parse(version).ok().map(|id| self.versions.join(id.hyphenated().to_string()))
     }
 
-    fn put(&self, from: &Path, put: &Put) -> anyhow::Result<Stored> {
+    /// The file of a version while it is written, if that can be one.
+    pub(super) fn part(&self, version: &str) -> Option<PathBuf> {
+        self.version(version).map(|file| file.with_extension(&UNFINISHED[1..]))
+    }
+
+    /// Stores the file `from`, synced with its folders.
+    pub(super) fn put(&self, from: &Path, put: &Put) -> anyhow::Result<Stored> {
         let folder = self.current.parent().expect("a key is below its bucket");
         make_folders(folder)?;
         make_folders(&self.versions)?;
@@ -225,7 +108,8 @@ impl Place {
         }
     }
 
-    fn open(&self, uri: &ObjectUri) -> Result<(File, Stored)> {
+    /// Opens the file that `uri` names, and finds out which version it is.
+    pub(super) fn open(&self, uri: &ObjectUri) -> Result<(File, Stored)> {
         let not_found = |missing| ObjectError::NotFound { missing, name: uri.to_string() };
         if !self.bucket.is_dir() {
             return Err(not_found(Missing::Bucket));
@@ -278,7 +162,8 @@ impl Place {
         Ok(None)
     }
 
-    fn delete(&self, version: Option<&str>) -> io::Result<()> {
+    /// As [`crate::objects::Objects::delete`].
+    pub(super) fn delete(&self, version: Option<&str>) -> io::Result<()> {
         let mut hide = true;
         if let Some(version) = version {
             let Some(file) = self.version(version) else { return Ok(()) };
@@ -290,10 +175,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    carry::spawn_blocking(work).await.context("a file operation panicked")?
 }
 
 /// Copies a file, and returns its size and SHA-256.
@@ -334,30 +215,10 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn collect_unfinished(folder: &Path, key: &str, found: &mut Vec<StaleUpload>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if is_absent(&error) => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            let slash = if key.is_empty() { "" } else { "/" };
-            collect_unfinished(&entry.path(), &format!("{key}{slash}{name}"), found)?;
-        } else if kind.is_file() && name.ends_with(UNFINISHED) {
-            let started = entry.metadata()?.modified()?;
-            found.push(StaleUpload { key: key.into(), started, id: name });
-        }
-    }
-    Ok(())
-}
-
-fn is_absent(error: &io::Error) -> bool {
+pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if is_absent(&error) { Ok(()) } else { Err(error) })
 }

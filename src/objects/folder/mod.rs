@@ -1,0 +1,169 @@
+//! Objects in a plain folder: `<root>/<bucket>/<key>`, for a desk or a server without S3.
+//!
+//! Every put also stays readable under its version, a UUID v7, as a hard link:
+//! `<root>/<bucket>/.versions/<key>/<version>`. A put that has not ended is a `.part` file there.
+//! Files are never changed in place. No name leads out of the root, through a symbolic link
+//! neither. There is no metadata and there are no presigned links.
+
+mod place;
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, anyhow};
+
+use self::place::{Place, UNFINISHED, absent_is_fine, is_absent};
+use super::{Bytes, Chunk, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored};
+use crate::carry;
+
+/// A folder that serves as object store.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Absolute, without symbolic links, UTF-8.
+    root: String,
+}
+
+impl Folder {
+    /// Uses the folder at `root`, and makes it where it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made or reached, or its path is not UTF-8, as an [`ObjectUri`] must be.
+    pub fn open(root: &Path) -> Result<Self> {
+        let doing = || format!("failed to open the object folder {}", root.display());
+        DirBuilder::new().recursive(true).mode(0o750).create(root).with_context(doing)?;
+        let root = root.canonicalize().with_context(doing)?;
+        let root = root.into_os_string().into_string();
+        Ok(Self { root: root.map_err(|root| anyhow!("the object folder's path {root:?} is not UTF-8"))? })
+    }
+
+    pub(super) fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<ObjectUri> {
+        Ok(self.place(bucket, key)?.uri(version))
+    }
+
+    pub(super) async fn put_file(&self, bucket: &str, key: &str, path: &Path, put: &Put) -> Result<Stored> {
+        let place = self.place(bucket, key)?;
+        let (path, put) = (path.to_owned(), put.clone());
+        blocking(move || {
+            let stored = place.put(&path, &put);
+            Ok(stored.with_context(|| format!("failed to store {}", place.uri(None)))?)
+        })
+        .await
+    }
+
+    pub(super) async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
+        Ok(self.find(uri).await?.1)
+    }
+
+    pub(super) async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
+        let (file, Stored { uri, size }) = self.find(uri).await?;
+        blocking(move || {
+            let range = match bytes {
+                Bytes::Range(range) => range.start.min(size)..range.end.min(size),
+                Bytes::Last(count) => size.saturating_sub(count)..size,
+            };
+            let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
+            file.read_exact_at(&mut bytes, range.start).with_context(|| format!("failed to read {uri}"))?;
+            Ok(Chunk { bytes, object_size: size })
+        })
+        .await
+    }
+
+    pub(super) async fn open_object(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
+        let (file, stored) = self.find(uri).await?;
+        Ok((stored, Box::pin(tokio::fs::File::from_std(file))))
+    }
+
+    pub(super) async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
+        let (mut file, stored) = self.find(uri).await?;
+        let to = to.to_owned();
+        blocking(move || {
+            File::create(&to)
+                .and_then(|mut to| io::copy(&mut file, &mut to))
+                .with_context(|| format!("failed to copy {} to {}", stored.uri, to.display()))?;
+            Ok(stored)
+        })
+        .await
+    }
+
+    pub(super) async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+        let place = self.locate(uri)?;
+        let version = uri.version().map(ToOwned::to_owned);
+        blocking(move || Ok(place.delete(version.as_deref()).context("failed to delete an object")?)).await
+    }
+
+    pub(super) async fn stale_uploads(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        age: Duration,
+    ) -> Result<Vec<StaleUpload>> {
+        // Any key leads to the versions of its bucket.
+        let versions = self.place(bucket, "key")?.bucket.join(place::VERSIONS);
+        let prefix = prefix.to_owned();
+        let before = SystemTime::now() - age;
+        blocking(move || {
+            let mut found = Vec::new();
+            collect_unfinished(&versions, "", &mut found).context("failed to list unfinished uploads")?;
+            found.retain(|upload| upload.key.starts_with(&prefix) && upload.started < before);
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
+        let place = self.place(bucket, &upload.key)?;
+        let id = upload.id.strip_suffix(UNFINISHED).unwrap_or_default();
+        let file = place.part(id).context("not an unfinished upload")?;
+        blocking(move || Ok(absent_is_fine(fs::remove_file(file)).context("failed to remove an upload")?))
+            .await
+    }
+
+    fn place(&self, bucket: &str, key: &str) -> Result<Place> {
+        Place::new(self.root.trim_end_matches('/'), bucket, key)
+    }
+
+    fn locate(&self, uri: &ObjectUri) -> Result<Place> {
+        let inside = match uri {
+            ObjectUri::File { path, .. } => path.strip_prefix(self.root.trim_end_matches('/')),
+            ObjectUri::S3 { .. } => None,
+        };
+        let names = inside.and_then(|path| path.strip_prefix('/')).and_then(|names| names.split_once('/'));
+        let (bucket, key) =
+            names.with_context(|| format!("{uri} is not in the object folder {}", self.root))?;
+        self.place(bucket, key)
+    }
+
+    /// Opens the file that `uri` names, and finds out which version it is.
+    async fn find(&self, uri: &ObjectUri) -> Result<(File, Stored)> {
+        let place = self.locate(uri)?;
+        let uri = uri.clone();
+        blocking(move || place.open(&uri)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    carry::spawn_blocking(work).await.context("a file operation panicked")?
+}
+
+fn collect_unfinished(folder: &Path, key: &str, found: &mut Vec<StaleUpload>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            let slash = if key.is_empty() { "" } else { "/" };
+            collect_unfinished(&entry.path(), &format!("{key}{slash}{name}"), found)?;
+        } else if kind.is_file() && name.ends_with(UNFINISHED) {
+            let started = entry.metadata()?.modified()?;
+            found.push(StaleUpload { key: key.into(), started, id: name });
+        }
+    }
+    Ok(())
+}
