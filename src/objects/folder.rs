@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Bytes, Chunk, Missing, ObjectError, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored};
-use crate::carry;
+use crate::{carry, faults};
 
 const VERSIONS: &str = ".versions";
 const UNFINISHED: &str = ".part";
@@ -185,6 +185,7 @@ impl Place {
         let file = self.versions.join(&version);
         let part = file.with_extension(&UNFINISHED[1..]);
         let stored = self.publish(from, put, &part, &file, &version);
+        faults::point("put-current");
         if stored.is_err() {
             let _ = (fs::remove_file(&part), fs::remove_file(&file));
             return stored;
@@ -207,7 +208,9 @@ impl Place {
         let (size, sha256) = copy_hashed(from, &mut target)?;
         ensure!(sha256 == put.sha256, "{} is not the file that was promised", from.display());
         target.sync_all()?;
+        faults::point("put-written");
         fs::rename(part, file)?;
+        faults::point("put-versioned");
 
         match fs::hard_link(file, &self.current) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && put.if_none_match => {

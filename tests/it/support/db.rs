@@ -137,8 +137,6 @@ pub(crate) fn outcome() -> Box<parser::Outcome> {
         summary: parser::SummaryStatus::AcceptedWithErrors,
         records_in_file: 5,
         records_created: 4,
-        cases: parser::CaseTotals::default(),
-        deprecated_errors: 0,
         created_by_type: [("T1".to_owned(), 4)].into(),
         cases: parser::CaseTotals::default(),
         errors: [(parser::Category::Field, 2), (parser::Category::Case, 1)].into(),
