@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main cli telemetry > worker > archive reader > scope queue
-//!   > spool objects store cluster parser > ids record redact gzip carry config
+//!   > spool objects store cluster parser > ids record redact gzip carry config faults
 //! ```
 
 pub mod archive;
@@ -12,6 +12,7 @@ pub mod carry;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod faults;
 pub mod gzip;
 pub mod ids;
 pub mod objects;

@@ -21,7 +21,6 @@ use tokio::sync::Semaphore;
 
 pub use sweep::Swept;
 
-use crate::carry;
 use crate::gzip::{self, Summary};
 use crate::ids::RunId;
 use crate::objects::{ObjectError, Objects, Put};
@@ -29,6 +28,7 @@ use crate::record::{Head, Level, LevelCounts, timestamp_of};
 use crate::redact::Redactor;
 use crate::spool::{SealedLog, Spool};
 use crate::store::{self, ArchivedLog, PgPool};
+use crate::{carry, faults};
 
 /// How often, and how long apart, the row is tried when the database does not answer. Beyond it the
 /// log stays in the spool, and the sweep records it later.
@@ -82,7 +82,9 @@ impl Archiver {
         };
         match self.try_archive(&log).await {
             Ok(uri) => {
-                if let Err(error) = log.remove() {
+                let removed = log.remove();
+                faults::point("after-remove");
+                if let Err(error) = removed {
                     tracing::warn!(%run, "the log is archived, but its spool file could not be removed: {error}");
                 }
                 tracing::info!(%run, uri, "archived");
@@ -99,6 +101,7 @@ impl Archiver {
     async fn try_archive(&self, log: &SealedLog) -> Result<String, Failure> {
         let head = &log.head;
         let summary = self.compress(log).await?;
+        faults::point("compressed");
         let events = by_level(log.tail.events);
         let sealed = store::SealedLog {
             raw_bytes: summary.raw_bytes,
@@ -109,6 +112,7 @@ impl Archiver {
         if let Err(error) = store::log::log_sealed(&self.pool, head.run, &sealed).await {
             tracing::debug!(run = %head.run, "the row does not say yet that the log is sealed: {error:#}");
         }
+        faults::point("before-put");
         let put = Put {
             content_type: "application/gzip",
             metadata: metadata(head, &summary),
@@ -120,6 +124,7 @@ impl Archiver {
             .put_file(&head.bucket, &head.log_key, &log.archive_path(), &put)
             .await
             .map_err(Failure::of_store)?;
+        faults::point("after-put");
         let uri = stored.uri.to_string();
         let archived = ArchivedLog {
             uri: uri.clone(),
@@ -132,6 +137,7 @@ impl Archiver {
             gzip_sha256: summary.gzip_sha256,
         };
         self.record(head.run, &archived).await?;
+        faults::point("after-row");
         Ok(uri)
     }
 
@@ -159,10 +165,13 @@ impl Archiver {
         if let Err(error) = store::log::archive_failed(&self.pool, run, reason).await {
             tracing::warn!(%run, "the row does not say that the log is kept in the spool: {error:#}");
         }
+        faults::point("fallback-on-row");
         match log.first_fallback() {
             Ok(true) => {
+                faults::point("fallback-marked");
                 tracing::error!(%run, "fell back: the log could not be archived and stays in the spool: {reason}");
                 replay::replay(log, Level::Warn);
+                faults::point("replayed");
             }
             Ok(false) => tracing::warn!(%run, "the log could still not be archived: {reason}"),
             Err(error) => tracing::error!(%run, "failed to mark the fallback in the spool: {error}"),

@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Archived, Archiver};
-use crate::carry;
 use crate::queue::{self, Finished};
 use crate::spool::Entry;
+use crate::{carry, faults};
 
 /// After so many failures of the object store in a row the sweep gives up until the next time.
 const PATIENCE: u32 = 3;
@@ -56,6 +56,7 @@ impl Archiver {
         };
         if !entry.sealed {
             swept.recovered += 1;
+            faults::point("recovered");
             match queue::crashed(&self.pool, entry.run).await {
                 Ok(Finished::Yes) => tracing::warn!(run = %entry.run, "crashed: its worker is gone"),
                 Ok(Finished::Fenced) => {}
@@ -63,6 +64,7 @@ impl Archiver {
                 Err(error) => tracing::warn!(run = %entry.run, "a crash could not be recorded: {error:#}"),
             }
         }
+        faults::point("crash-on-row");
         Ok(match self.archive(log).await {
             Archived::Yes { .. } => {
                 swept.archived += 1;

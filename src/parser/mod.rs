@@ -3,6 +3,8 @@
 //! A parser knows nothing of scopes, S3 or SQL. It is synchronous and runs on a thread of its own,
 //! so a busy parse never starves the worker's heartbeat.
 
+#[cfg(feature = "faults")]
+pub mod acknowledging;
 mod command;
 mod outcome;
 mod problem;

@@ -13,6 +13,7 @@ use chrono::Utc;
 
 use super::window::Window;
 use super::{SealedLog, Tally, sync_dir};
+use crate::faults;
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
 
@@ -86,6 +87,7 @@ impl Journal {
     /// Appends one event. `body` is what follows time and number on the line, newline included.
     /// When this returns [`Stored::Yes`] the event survives the death of the process.
     pub fn append(&mut self, level: Level, body: &[u8]) -> Stored {
+        faults::point("event-begun");
         self.tally.emitted += 1;
         // Threads race to the lock after reading no clock; the time is taken here, so that lines
         // stand in the order of their times, and a clock set back does not break it.
@@ -97,6 +99,7 @@ impl Journal {
         self.prefix = prefix;
         match stored {
             Ok(()) => {
+                faults::point("event-stored");
                 self.tally.stored.add(level);
                 self.dirty = true;
                 Stored::Yes
@@ -129,19 +132,26 @@ impl Journal {
             // Dropped counts once both segments are in: what is missing now is missing for good.
             let cut = Cut { dropped: self.tally.dropped() };
             self.main.append_closing(&cut.to_line(Utc::now()))?;
+            faults::point("cut-written");
             self.lines += 1;
             let segments = [tail.older, Some(tail.current)];
             for segment in segments.into_iter().flatten() {
                 self.lines += segment.stored.total();
-                copy_lines(&segment.path, segment.window.len(), |line| self.main.append(line, b""))?;
+                copy_lines(&segment.path, segment.window.len(), |line| {
+                    faults::point("cut-copied");
+                    self.main.append(line, b"")
+                })?;
             }
         }
         let tail = Tail { ending, reason, events: self.tally.stored, dropped: self.tally.dropped() };
         self.main.append_closing(&tail.to_line(Utc::now()))?;
+        faults::point("tail-written");
         self.lines += 1;
         self.main.close()?;
+        faults::point("sealed-before-rename");
         let path = finish_name(&self.dir, self.head.run)?;
         let file = self.main.file().try_clone()?;
+        faults::point("sealed");
         Ok(SealedLog { head: self.head, tail, lines: self.lines, path, _file: file })
     }
 
@@ -187,9 +197,11 @@ impl Journal {
                     Ok(())
                 })?;
             }
+            faults::point("errors-moved");
             self.tally.stored.remove_all(lost);
             next.stored = LevelCounts::default();
             next.window.clear()?;
+            faults::point("segment-cleared");
         }
         tail.older = Some(std::mem::replace(&mut tail.current, next));
         Ok(())
@@ -200,6 +212,7 @@ impl Segment {
     fn create(dir: &Path, run: RunId, number: usize) -> io::Result<Self> {
         let path = segment_path(dir, run, number);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
+        faults::point("segment-created");
         Ok(Self { window: Window::new(file, 0), path, stored: LevelCounts::default() })
     }
 }
@@ -213,6 +226,7 @@ pub(super) fn segment_path(dir: &Path, run: RunId, number: usize) -> PathBuf {
 pub(super) fn finish_name(dir: &Path, run: RunId) -> io::Result<PathBuf> {
     let path = dir.join(format!("{run}.log"));
     fs::rename(dir.join(format!("{run}.open")), &path)?;
+    faults::point("renamed");
     sync_dir(dir)?;
     for number in 0..2 {
         super::remove_if_there(&segment_path(dir, run, number))?;

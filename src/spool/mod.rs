@@ -28,6 +28,7 @@ use anyhow::{Context, Result, bail};
 pub use journal::{Journal, Stored};
 pub use sync::{SYNC_INTERVAL, Syncer};
 
+use crate::faults;
 use crate::ids::RunId;
 use crate::record::{Head, LevelCounts, Record, Tail};
 
@@ -96,13 +97,16 @@ impl Spool {
     pub fn create(&self, head: &Head) -> io::Result<Journal> {
         let new = self.path(head.run, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
+        faults::point("file-created");
         let created = file.try_lock().map_err(io::Error::from).and_then(|()| {
             let open = self.path(head.run, "open");
             if open.exists() || self.path(head.run, "log").exists() {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has a log already"));
             }
             let journal = Journal::start(file, &self.dir, head, self.cap)?;
+            faults::point("head-written");
             fs::rename(&new, &open)?;
+            faults::point("file-named");
             sync_dir(&self.dir)?;
             Ok(journal)
         });
@@ -205,8 +209,11 @@ impl SealedLog {
     /// # Errors
     /// When the files can't be removed.
     pub fn remove(self) -> io::Result<()> {
+        faults::point("before-remove");
         remove_if_there(&self.archive_path())?;
+        faults::point("archive-removed");
         remove_if_there(&self.fallback_mark())?;
+        faults::point("mark-removed");
         fs::remove_file(&self.path)
     }
 

@@ -11,6 +11,7 @@ use chrono::Utc;
 use super::Tally;
 use super::journal::{copy_lines, finish_name, segment_path};
 use super::window::Window;
+use crate::faults;
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
 
@@ -24,6 +25,7 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
     let mut log = Window::new(file, main.len);
     let mut tally = main.tally;
     if !main.has_tail {
+        faults::point("recover-scanned");
         let lines = read_segments(dir, run, &main, &mut tally)?;
         if !lines.is_empty() {
             close_gap(&mut log, &main, lines, &tally)?;
@@ -35,8 +37,10 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
             dropped: tally.dropped(),
         };
         log.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
+        faults::point("recover-tail-written");
     }
     log.close().context("failed to close an abandoned log")?;
+    faults::point("recover-before-rename");
     finish_name(dir, run).context("failed to rename a recovered log")
 }
 
@@ -107,7 +111,10 @@ fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally
     for (path, len) in segments {
         // A line that is in the main file already was copied there before the crash.
         copy_lines(&path, len, |line| match seq_of(line) {
-            Some(seq) if seq > main.tally.emitted => log.append(line, b""),
+            Some(seq) if seq > main.tally.emitted => {
+                faults::point("recover-copied");
+                log.append(line, b"")
+            }
             _ => Ok(()),
         })
         .context("failed to restore the tail of an abandoned log")?;

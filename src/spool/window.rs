@@ -17,6 +17,8 @@ use memmap2::{MmapMut, MmapOptions};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use crate::faults;
+
 /// Windows start here and double up to [`MAX_WINDOW`], so that short logs reserve little.
 const MIN_WINDOW: u64 = 64 * 1024;
 const MAX_WINDOW: u64 = 1024 * 1024;
@@ -80,6 +82,7 @@ impl Window {
                 let from = (self.len - *start) as usize;
                 let middle = from + head.len();
                 map[from..middle].copy_from_slice(head);
+                faults::point("half-written");
                 map[middle..middle + body.len()].copy_from_slice(body);
             }
             Mapping::Unsupported | Mapping::None => {
@@ -127,6 +130,7 @@ impl Window {
             Err(error) => return Err(error.into()),
         }
         self.next_size = (self.next_size * 2).min(MAX_WINDOW);
+        faults::point("window-reserved");
         let map = map_window(&self.file, start, wanted as usize)?;
         self.mapping = Mapping::Mapped { start, map };
         Ok(())

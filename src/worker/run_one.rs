@@ -10,7 +10,6 @@ use tracing::Instrument;
 use super::watch::InFlight;
 use super::{Watch, Worker};
 use crate::archive::Archived;
-use crate::carry;
 use crate::ids::{LogKey, RunId};
 use crate::objects::ObjectError;
 use crate::parser::{CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission};
@@ -19,6 +18,7 @@ use crate::record::{self, Head, SCHEMA_VERSION};
 use crate::scope::LogScope;
 use crate::spool::SealedLog;
 use crate::store::{self, Run};
+use crate::{carry, faults};
 
 /// How long a parser may take to stop once it is asked to; then the run ends without it.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -50,13 +50,17 @@ impl Worker {
     ) -> RunReport {
         let run = claimed.run.id;
         let (flight, watched) = watch.add(&claimed);
+        faults::point("claimed");
         let scope = self.open_scope(&claimed).await;
+        faults::point("scope-opened");
         tracing::info!(%run, data_file = %claimed.run.data_file_id, attempt = claimed.run.attempt, "started");
 
         let ending = self.parse(&claimed.run, &flight, records).instrument(scope.span().clone()).await;
+        faults::point("parsed");
         scope.span().in_scope(|| log_ending(&ending));
 
         let (log, ()) = tokio::join!(self.seal(scope, &claimed.run, &ending), self.finish(&claimed, &ending));
+        faults::point("ended");
         drop(watched);
         parsed();
 
@@ -206,6 +210,7 @@ impl Worker {
         let uri = self.objects.uri(&run.bucket, &run.key, version)?;
         let copy = LocalCopy { path: self.scratch.join(format!("{}.submitted", run.id)) };
         let stored = self.objects.download(&uri, &copy.path).await?;
+        faults::point("fetched");
         tracing::info!(bytes = stored.size, "fetched");
         Ok(copy)
     }
@@ -216,8 +221,12 @@ impl Worker {
         let run = claimed.run.id;
         let mut pauses = FINISH_PAUSES.iter();
         loop {
+            faults::point("before-finish");
             match queue::finish(&self.pool, run, claimed.lease_token, ending).await {
-                Ok(Finished::Yes) => return lifecycle(run, ending),
+                Ok(Finished::Yes) => {
+                    faults::point("after-finish");
+                    return lifecycle(run, ending);
+                }
                 Ok(Finished::Fenced) => {
                     return tracing::warn!(%run, "fenced: the run was another attempt's by now, its result is refused");
                 }
@@ -240,6 +249,7 @@ impl Worker {
             tracing::error!(run = %run.id, dropped, "events could not be stored in the log");
         }
         let (word, reason) = tail_words(ending);
+        faults::point("before-seal");
         let sealed = carry::spawn_blocking(move || scope.seal(word, reason)).await;
         match sealed.map_err(std::io::Error::from).flatten() {
             Ok(log) => log,

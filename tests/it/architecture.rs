@@ -14,14 +14,14 @@ const ROOMS: [&[&str]; 7] = [
     &["main"],
     &["cli", "telemetry"],
     &["http"],
-    &["worker", "reparse", "report", "collector"],
+    &["worker", "reparse", "report", "collector", "doctor"],
     &["archive", "reader", "diff"],
     &["scope", "queue"],
     &["spool", "objects", "store", "cluster", "parser"],
 ];
 
 /// The lowest level.
-const GROUND: &[&str] = &["ids", "record", "redact", "gzip", "carry", "config"];
+const GROUND: &[&str] = &["ids", "record", "redact", "gzip", "carry", "config", "faults"];
 
 /// Imports between rooms of one level that are meant: (who, whom).
 const NEIGHBOURS: [(&str, &str); 9] = [
@@ -54,7 +54,7 @@ const WALLS: [(&str, &[&str]); 17] = [
     ("shlex", &["parser"]),
     ("regex", &["redact", "parser", "reader", "diff", "cli"]),
     ("tracing_subscriber", &["scope", "telemetry"]),
-    ("rustix", &["config", "cluster", "spool", "parser", "worker", "cli", "collector"]),
+    ("rustix", &["config", "cluster", "spool", "parser", "worker", "cli", "collector", "faults"]),
 ];
 
 const LONGEST_FILE: usize = 350;

@@ -17,7 +17,9 @@ fn options() -> BTreeSet<(String, String)> {
     let commands = std::iter::once(&cli).chain(cli.get_subcommands());
     commands
         .flat_map(|command| command.get_arguments())
-        .filter_map(|option| Some((option.get_env()?.to_str()?.to_owned(), format!("--{}", option.get_long()?))))
+        .filter_map(|option| {
+            Some((option.get_env()?.to_str()?.to_owned(), format!("--{}", option.get_long()?)))
+        })
         .collect()
 }
 
@@ -64,7 +66,11 @@ fn files_that_the_docs_name_exist() {
     for doc in ["README.md", "ARCHITECTURE.md"] {
         for word in read(doc).split(|c: char| c.is_whitespace() || "`()|,".contains(c)) {
             let word = word.trim_end_matches(['.', ':', ';']);
-            if word.starts_with("tests/") || word.starts_with("samples/") || word.starts_with("localstack/") || word.starts_with("examples/") {
+            if word.starts_with("tests/")
+                || word.starts_with("samples/")
+                || word.starts_with("localstack/")
+                || word.starts_with("examples/")
+            {
                 assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(word).exists(), "{doc} names {word}");
             }
         }

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::faults;
 use crate::objects::{Missing, ObjectError, ObjectUri, Put, Result, Stored};
 
 pub(super) const VERSIONS: &str = ".versions";
@@ -68,6 +69,7 @@ impl Place {
         let file = self.versions.join(&version);
         let part = file.with_extension(&UNFINISHED[1..]);
         let stored = self.publish(from, put, &part, &file, &version);
+        faults::point("put-current");
         if stored.is_err() {
             let _ = (fs::remove_file(&part), fs::remove_file(&file));
             return stored;
@@ -90,7 +92,9 @@ impl Place {
         let (size, sha256) = copy_hashed(from, &mut target)?;
         ensure!(sha256 == put.sha256, "{} is not the file that was promised", from.display());
         target.sync_all()?;
+        faults::point("put-written");
         fs::rename(part, file)?;
+        faults::point("put-versioned");
 
         match fs::hard_link(file, &self.current) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && put.if_none_match => {

@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::Failure;
 use super::{Encryption, S3};
-use crate::carry;
 use crate::objects::{ObjectError, ObjectUri, Put, Result, Stored};
+use crate::{carry, faults};
 
 const MIN_PART: u64 = 5 << 20;
 const MAX_PARTS: u64 = 10_000;
@@ -116,13 +116,17 @@ impl Upload<'_> {
             .set_ssekms_key_id(kms_key);
         let begun = request.customize().config_override(self.s3.bounded(0)).send().await;
         let begun = begun.map_err(|error| self.failed(Failure::of(&error)))?;
+        faults::point("upload-begun");
         let id = begun.upload_id.with_context(|| format!("S3 began no upload of {}", self.uri))?;
 
         // Owned digests: a closure over borrowed ones would make a future that is not `Send`.
         let parts = digests.iter().copied().zip(1..).map(|(digest, number)| self.part(&id, number, digest));
         let parts = stream::iter(parts).buffered(self.s3.options.parts_at_once.max(1)).try_collect().await;
         let done = match parts {
-            Ok(parts) => self.complete(&id, parts).await,
+            Ok(parts) => {
+                faults::point("parts-uploaded");
+                self.complete(&id, parts).await
+            }
             Err(error) => Err(error),
         };
         if !matches!(done, Ok(Some(_)))

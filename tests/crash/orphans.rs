@@ -1,0 +1,1 @@
+//! An external parser does not go on when its worker is dead.

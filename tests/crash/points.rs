@@ -1,0 +1,119 @@
+//! A kill at every named point between claim and delete.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::TURN;
+use crate::oracle::{self, Counts};
+use crate::world::World;
+
+/// How long a worker may take to come to a point.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A log cap that a parse of 400 events passes several times over.
+pub(crate) const SMALL_CAP: (&str, &str) = ("PARSELOG_LOG_CAP", "48KiB");
+
+/// What must happen before a worker comes to a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// An ordinary run.
+    Run,
+    /// A log that passes its cap.
+    Capped,
+    /// A worker that died in mid-parse before.
+    Crashed,
+    /// A worker that died in mid-parse after its log passed its cap.
+    CrashedCapped,
+    /// An object store that is down.
+    StoreDown,
+    /// An upload in parts.
+    Parts,
+}
+
+impl Way {
+    pub(crate) fn to(point: &str) -> Self {
+        match point {
+            "segment-created" | "segment-cleared" | "errors-moved" | "cut-written" | "cut-copied" => {
+                Self::Capped
+            }
+            "recover-copied" => Self::CrashedCapped,
+            "recovered" | "crash-on-row" => Self::Crashed,
+            "fallback-on-row" | "fallback-marked" | "replayed" => Self::StoreDown,
+            "upload-begun" | "parts-uploaded" => Self::Parts,
+            _ if point.starts_with("recover-") => Self::Crashed,
+            _ => Self::Run,
+        }
+    }
+}
+
+/// Every point that the source names.
+pub(crate) fn all() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
+    assert!(names.len() > 20, "the source was not read");
+    names
+}
+
+fn collect(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, names);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let calls = text.split("faults::point(\"").skip(1);
+            names.extend(calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_named_point_loses_nothing() {
+    let _turn = TURN.lock().await;
+    let only = std::env::var("PARSELOG_POINT").ok();
+    let mut folder = World::in_folder().await;
+    let mut s3 = World::in_s3().await;
+    let (mut counts, mut hit, mut skipped) = (Counts::default(), 0, Vec::new());
+    let mut names = all();
+    names.retain(|point| only.as_ref().is_none_or(|only| only == point));
+    for point in &names {
+        let way = Way::to(point);
+        let world = match (way, &mut s3) {
+            (Way::Parts, None) => {
+                skipped.push(point);
+                continue;
+            }
+            (Way::Parts, Some(s3)) => s3,
+            _ => &mut folder,
+        };
+        let began = Instant::now();
+        kill_at(world, point, way).await;
+        world.drain().await;
+        counts = oracle::check(world, true, &format!("killed at {point}")).await;
+        hit += 1;
+        eprintln!("killed at {point:24} {:5} ms", began.elapsed().as_millis());
+    }
+    eprintln!("{hit} points hit; {counts:?}");
+    assert!(skipped.is_empty() || s3.is_none(), "{skipped:?}");
+    if !skipped.is_empty() {
+        eprintln!("without PARSELOG_TEST_S3 these were not tried: {skipped:?}");
+    }
+}
+
+async fn kill_at(world: &mut World, point: &str, way: Way) {
+    world.submit(200, 2, 50).await;
+    let cap: &[_] = if matches!(way, Way::Capped | Way::CrashedCapped) { &[SMALL_CAP] } else { &[] };
+    if matches!(way, Way::Crashed | Way::CrashedCapped) {
+        let mut worker = world.worker(Some("acknowledged:350"), cap);
+        assert!(worker.dies_within(PATIENCE).await, "no crash to recover from");
+    }
+    if way == Way::StoreDown {
+        world.block_archive();
+    }
+    let mut worker = world.worker(Some(point), cap);
+    if !worker.dies_within(PATIENCE).await {
+        world.fail(&format!("no worker came to the point {point}"));
+    }
+}

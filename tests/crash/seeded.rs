@@ -1,0 +1,103 @@
+//! Any number of kills at random instants and random passages of random points, from one seed.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::Signal;
+
+use crate::TURN;
+use crate::oracle::{self, Counts};
+use crate::points::{self, SMALL_CAP, Way};
+use crate::rng::Rng;
+use crate::world::World;
+
+/// Kills between two looks of the oracle, each with a world of its own.
+const KILLS_PER_WORLD: u64 = 50;
+
+/// How long a worker may take to come to a point before it is killed anyhow.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How the kills went.
+#[derive(Debug, Default)]
+struct Tally {
+    kills: u64,
+    at_points: u64,
+    at_instants: u64,
+    /// Kills while the database said that runs were running.
+    in_flight: u64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seeded_kills_lose_nothing() {
+    let _turn = TURN.lock().await;
+    let kills = number("PARSELOG_CRASHES").unwrap_or(100);
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = number("PARSELOG_SEED").unwrap_or(clock % 1_000_000_000);
+    eprintln!("PARSELOG_SEED={seed} for {kills} kills");
+    let began = Instant::now();
+    let (mut tally, mut counts) = (Tally::default(), Counts::default());
+    for number in 0.. {
+        let left = kills - tally.kills;
+        if left == 0 {
+            break;
+        }
+        let mut rng = Rng::new(seed.wrapping_add(number << 32));
+        // Every fourth world is in S3, where there is one.
+        let s3 = if number % 4 == 3 { World::in_s3().await } else { None };
+        let mut world = match s3 {
+            Some(world) => world,
+            None => World::in_folder().await,
+        };
+        let checked = one_world(&mut world, &mut rng, left.min(KILLS_PER_WORLD), &mut tally, seed).await;
+        counts.add(&checked);
+        eprintln!("{:5} s  {tally:?}  {counts:?}", began.elapsed().as_secs());
+    }
+    eprintln!("oracle clean after {} kills, PARSELOG_SEED={seed}", tally.kills);
+}
+
+async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tally, seed: u64) -> Counts {
+    let in_s3 = matches!(world.objects, parselog::objects::Objects::S3(_));
+    let names: Vec<String> = points::all()
+        .into_iter()
+        .filter(|name| (Way::to(name) == Way::Parts) <= in_s3 && name.starts_with("put-") <= !in_s3)
+        .collect();
+    let mut capped = false;
+    for _ in 0..kills {
+        while world.waiting().await < 5 {
+            world.submit(20 + rng.below(400), 1 + rng.below(3), rng.below(300)).await;
+        }
+        world.db.make_due().await;
+        if !in_s3 {
+            world.unblock_archive();
+            if rng.once_in(6) {
+                world.block_archive();
+            }
+        }
+        let cap = rng.once_in(3);
+        capped |= cap;
+        let environment: &[_] = if cap { &[SMALL_CAP] } else { &[] };
+        if rng.once_in(2) {
+            let fault = format!("{}:{}", rng.pick(&names), passage(rng));
+            let mut worker = world.worker(Some(&fault), environment);
+            tally.at_points += u64::from(worker.dies_within(PATIENCE).await);
+        } else {
+            let instant = Duration::from_micros(20_000 + rng.below(450_000));
+            let mut worker = world.worker(None, environment);
+            tokio::time::sleep(instant).await;
+            worker.stop(Signal::KILL);
+            tally.at_instants += 1;
+        }
+        tally.kills += 1;
+        tally.in_flight += u64::from(world.running().await > 0);
+    }
+    world.drain().await;
+    oracle::check(world, capped, &format!("PARSELOG_SEED={seed}, kill {}", tally.kills)).await
+}
+
+/// Most points are passed a few times, those of an event a thousand times.
+fn passage(rng: &mut Rng) -> u64 {
+    if rng.once_in(2) { 1 + rng.below(3) } else { 1 + rng.below(600) }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}

@@ -1,0 +1,300 @@
+//! A database, an object store and a spool of one test's own, and the real workers that use them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use parselog::objects::{Folder, Objects, Put, S3, S3Options};
+use parselog::queue;
+use parselog::store::{self, NewFile, Request};
+use rustix::process::{Pid, Signal, kill_process};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::db::TestDb;
+
+/// Longest time that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) struct World {
+    pub(crate) db: TestDb,
+    pub(crate) objects: Objects,
+    pub(crate) bucket: String,
+    /// Beginning of all keys, so that worlds may share a bucket.
+    pub(crate) prefix: String,
+    home: Option<tempfile::TempDir>,
+    environment: Vec<(String, String)>,
+    started: usize,
+    submitted: usize,
+}
+
+/// A worker process; killed when dropped.
+pub(crate) struct Worker {
+    child: Child,
+    pub(crate) name: String,
+}
+
+impl World {
+    /// A world whose objects are in a folder.
+    pub(crate) async fn in_folder() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let objects = Objects::Folder(Folder::open(&home.path().join("objects")).unwrap());
+        Self::new(home, objects, "files".to_owned(), Vec::new()).await
+    }
+
+    /// A world whose objects are in S3, all logs uploaded in parts; `None` where no S3 is given.
+    pub(crate) async fn in_s3() -> Option<Self> {
+        let endpoint = std::env::var("PARSELOG_TEST_S3").ok()?;
+        let objects =
+            Objects::S3(S3::connect(S3Options { endpoint: Some(endpoint), ..Default::default() }).await);
+        let bucket = std::env::var("PARSELOG_BUCKET").unwrap_or_else(|_| "parselog".to_owned());
+        let environment = vec![
+            ("PARSELOG_BUCKET".to_owned(), bucket.clone()),
+            ("PARSELOG_S3_MULTIPART_FROM".to_owned(), "1B".to_owned()),
+        ];
+        Some(Self::new(tempfile::tempdir().unwrap(), objects, bucket, environment).await)
+    }
+
+    async fn new(
+        home: tempfile::TempDir,
+        objects: Objects,
+        bucket: String,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        fs::create_dir(home.path().join("acks")).unwrap();
+        let prefix = format!("crash-{}", Uuid::new_v4().simple());
+        let db = TestDb::new().await;
+        Self { db, objects, bucket, prefix, home: Some(home), environment, started: 0, submitted: 0 }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.as_ref().unwrap().path()
+    }
+
+    pub(crate) fn acks(&self) -> PathBuf {
+        self.home().join("acks")
+    }
+
+    /// Submits a file that makes the test's parser log `events` on each of `threads`.
+    pub(crate) async fn submit(&mut self, events: u64, threads: u64, pause_micros: u64) {
+        self.submitted += 1;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!("{events} {threads} {pause_micros} {}\n", self.submitted);
+        file.write_all(text.as_bytes()).unwrap();
+        let put = Put {
+            content_type: "text/plain",
+            metadata: Vec::new(),
+            sha256: Sha256::digest(text.as_bytes()).into(),
+            if_none_match: false,
+        };
+        let key = format!("{}/{}.txt", self.prefix, self.submitted);
+        let stored = self.objects.put_file(&self.bucket, &key, file.path(), &put).await.unwrap();
+        let file = NewFile {
+            bucket: self.bucket.clone(),
+            name: format!("{}.txt", self.submitted),
+            key,
+            version_id: stored.uri.version().unwrap_or_default().to_owned(),
+            program: "tanf".to_owned(),
+            section: "active".to_owned(),
+            fiscal_year: 2024,
+            fiscal_quarter: 1,
+            ..NewFile::default()
+        };
+        store::submit(&self.db.pool, &[file], &Request::by("crash-test")).await.unwrap();
+    }
+
+    /// Starts a worker; `fault` is where it kills itself, as `name:n`.
+    pub(crate) fn worker(&mut self, fault: Option<&str>, extra: &[(&str, &str)]) -> Worker {
+        self.started += 1;
+        let name = format!("w{}", self.started);
+        let log = OpenOptions::new().append(true).create(true).open(self.home().join("worker.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
+        command
+            .arg("worker")
+            .env("DATABASE_URL", self.db.url())
+            .env("PARSELOG_HOME", self.home())
+            .env("PARSELOG_TEST_ACKS", self.acks())
+            .env("PARSELOG_WORKER_NAME", &name)
+            .env("PARSELOG_LEASE", "10s")
+            .env("PARSELOG_POLL", "50ms")
+            .env("PARSELOG_SWEEP", "100ms")
+            .env("PARSELOG_SLOTS", "3")
+            .env_remove("PARSELOG_BUCKET")
+            .env_remove("PARSELOG_FAULT")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(extra.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        if let Some(fault) = fault {
+            command.env("PARSELOG_FAULT", fault);
+        }
+        Worker { child: command.spawn().unwrap(), name }
+    }
+
+    /// Works until every run has ended and every log is archived, with an unharmed worker.
+    pub(crate) async fn drain(&mut self) {
+        self.unblock_archive();
+        let mut worker = self.worker(None, &[]);
+        let began = Instant::now();
+        loop {
+            self.let_time_pass(&worker.name).await;
+            let (unfinished, unarchived) = self.left_to_do().await;
+            if unfinished == 0 && unarchived == 0 && self.spool_files().is_empty() {
+                break;
+            }
+            let ended = worker.poll();
+            if ended.is_some() || began.elapsed() > PATIENCE {
+                let spool = self.spool_files();
+                self.fail(&format!(
+                    "not drained: {unfinished} unfinished, {unarchived} not archived, spool {spool:?}, worker {ended:?}"
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let ended = worker.stop(Signal::TERM);
+        assert!(ended.success(), "the worker ended with {ended}");
+        assert_eq!(
+            files_below(&self.home().join("scratch")),
+            Vec::<PathBuf>::new(),
+            "copies were left behind"
+        );
+    }
+
+    /// What hours would bring: retries are due, the leases of dead workers are over, and what a dead
+    /// process was creating is old.
+    pub(crate) async fn let_time_pass(&self, living: &str) {
+        self.db.make_due().await;
+        sqlx::query(
+            "update parse_file_meta set lease_until = now() - interval '1 second'
+             where status = 'running' and worker <> $1 and lease_until > now()",
+        )
+        .bind(living)
+        .execute(&self.db.pool)
+        .await
+        .unwrap();
+        queue::reap(&self.db.pool, Duration::ZERO).await.unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(600);
+        for path in self.spool_files().iter().filter(|path| path.extension().is_some_and(|end| end == "new"))
+        {
+            // It may be gone, or just have got its name.
+            if let Ok(file) = File::options().write(true).open(path) {
+                file.set_modified(long_ago).unwrap();
+            }
+        }
+    }
+
+    async fn left_to_do(&self) -> (i64, i64) {
+        sqlx::query_as(
+            "select count(*) filter (where status in ('queued', 'running')),
+                    count(*) filter (where log_state in ('open', 'sealed', 'fallback'))
+             from parse_file_meta",
+        )
+        .fetch_one(&self.db.pool)
+        .await
+        .unwrap()
+    }
+
+    pub(crate) async fn running(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from parse_file_meta where status = 'running'")
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn waiting(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from parse_file_meta where status = 'queued'")
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) fn spool_files(&self) -> Vec<PathBuf> {
+        files_below(&self.home().join("spool"))
+    }
+
+    /// Makes every put of a log fail, as a store that is down: a file is where its folder must be.
+    pub(crate) fn block_archive(&self) {
+        let folder = self.logs_folder();
+        if folder.is_dir() {
+            fs::rename(&folder, folder.with_extension("away")).unwrap();
+        }
+        fs::create_dir_all(folder.parent().unwrap()).unwrap();
+        File::create(&folder).unwrap();
+    }
+
+    pub(crate) fn unblock_archive(&self) {
+        let folder = self.logs_folder();
+        if folder.is_file() {
+            fs::remove_file(&folder).unwrap();
+            let away = folder.with_extension("away");
+            if away.is_dir() {
+                fs::rename(away, &folder).unwrap();
+            }
+        }
+    }
+
+    fn logs_folder(&self) -> PathBuf {
+        self.home().join("objects").join(&self.bucket).join(&self.prefix).join("parsing_logs")
+    }
+
+    pub(crate) fn worker_log(&self) -> String {
+        fs::read_to_string(self.home().join("worker.log")).unwrap_or_default()
+    }
+
+    /// Ends the test, and keeps everything on disk for who looks into it.
+    pub(crate) fn fail(&mut self, what: &str) -> ! {
+        let kept = self.home.take().unwrap().keep();
+        panic!("{what}\nthe home is kept in {}", kept.display());
+    }
+}
+
+impl Worker {
+    pub(crate) fn poll(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It may have ended by itself a moment ago.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.child.wait().unwrap()
+    }
+
+    /// Waits until it dies by its fault point; false when it does not in this time, and then it is
+    /// killed anyway.
+    pub(crate) async fn dies_within(&mut self, patience: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(status) = self.poll() {
+                assert_eq!(status.signal(), Some(9), "the worker ended by itself: {status}");
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.stop(Signal::KILL);
+        false
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found
+}
