@@ -137,6 +137,8 @@ pub(crate) fn outcome() -> Box<parser::Outcome> {
         summary: parser::SummaryStatus::AcceptedWithErrors,
         records_in_file: 5,
         records_created: 4,
+        cases: parser::CaseTotals::default(),
+        deprecated_errors: 0,
         created_by_type: [("T1".to_owned(), 4)].into(),
         errors: [(parser::Category::Field, 2), (parser::Category::Case, 1)].into(),
         errors_by_month: [("202310".to_owned(), [(parser::Category::Field, 2)].into())].into(),
