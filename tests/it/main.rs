@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no users")]
 
 mod architecture;
+mod cli;
 mod cluster;
 mod command_parser;
 mod docs;
