@@ -21,6 +21,7 @@ mod store;
 mod support;
 mod tdp_expected;
 mod tdp_hostile;
+mod tdp_records;
 mod tdp_rules;
 mod tdp_sample;
 mod tdp_sheets;

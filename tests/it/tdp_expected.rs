@@ -213,7 +213,7 @@ impl Checker<'_> {
                 let (line, of) = (number(lines[0]), number(lines[1]).expect("line"));
                 let says =
                     |p: &&Logged| p.record == line && p.message().contains(&format!("of record {of}:"));
-                self.check(error, all.iter().any(|problem| says(&problem)));
+                self.check(error, all.iter().any(says));
             }
         }
     }

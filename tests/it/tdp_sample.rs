@@ -29,7 +29,7 @@ fn parsed(text: &[u8], program: &str, section: &str, lines_per_share: u64) -> Pa
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("sample");
     std::fs::write(&path, text).expect("write");
-    let parser = Tdp::new().with_lines_per_share(lines_per_share);
+    let parser = Tdp::with_lines_per_share(lines_per_share);
     parse_with(&parser, &path, name_of(program), submission(program, section))
 }
 

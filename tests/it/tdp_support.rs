@@ -1,4 +1,5 @@
-//! Runs the built-in parser on a file and keeps everything that comes of it.
+//! Runs the built-in parser on a file and keeps everything that comes of it; makes submissions to run
+//! it on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use parselog::ids::{DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
-use parselog::parser::{Cancel, Context, Outcome, Parser as _, Progress, RecordSink, Submission};
+use parselog::parser::tdp::sample::{Sample, Size};
+use parselog::parser::{Cancel, Context, Outcome, Parser as _, Progress, RecordSink, Submission, SummaryStatus};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
@@ -85,6 +87,61 @@ pub fn parse_text(text: impl AsRef<[u8]>, name: &str, submission: As<'_>) -> Par
     let path = folder.path().join("submission");
     std::fs::write(&path, text).expect("write");
     parse(&path, name, submission)
+}
+
+pub const ACTIVE: As<'_> = As { program: "tanf", section: "active", year: 2021, quarter: 1 };
+
+/// A sound submission, line by line; line 0 is the header.
+pub fn sound(submission: As<'_>, cases: u64) -> Vec<String> {
+    let mut bytes = Vec::new();
+    let As { program, section, year, quarter } = submission;
+    let size = Size::Cases(cases);
+    let sample = Sample {
+        program,
+        section,
+        fiscal_year: year,
+        fiscal_quarter: quarter,
+        size,
+        error_rate: 0.0,
+        seed: 3,
+    };
+    sample.write(&mut bytes).expect("sample");
+    String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+}
+
+pub fn parsed(lines: &[String], submission: As<'_>) -> Parsed {
+    let name = if submission.program == "fra" { "file.csv" } else { "file.txt" };
+    parse_text(lines.join("\n"), name, submission)
+}
+
+/// The sound submission after a change, parsed.
+pub fn changed(submission: As<'_>, change: impl FnOnce(&mut Vec<String>)) -> Parsed {
+    let mut lines = sound(submission, 3);
+    change(&mut lines);
+    parsed(&lines, submission)
+}
+
+pub fn put(line: &mut String, at: usize, text: &str) {
+    line.replace_range(at..at + text.len(), text);
+}
+
+/// The first line of a record type.
+pub fn first<'a>(lines: &'a mut [String], record_type: &str) -> &'a mut String {
+    lines.iter_mut().find(|line| line.starts_with(record_type)).expect(record_type)
+}
+
+/// Problems as (line, category), in the order they were logged.
+pub fn found(parsed: &Parsed) -> Vec<(u64, u64)> {
+    parsed.problems.iter().map(|problem| (problem.record.unwrap_or(0), problem.category)).collect()
+}
+
+pub fn summary(parsed: &Parsed) -> SummaryStatus {
+    parsed.outcome.summary
+}
+
+pub fn only(parsed: &Parsed) -> &Logged {
+    let [problem] = parsed.problems.as_slice() else { panic!("not one problem: {:#?}", parsed.problems) };
+    problem
 }
 
 #[derive(Default)]

@@ -57,10 +57,10 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
 
     fn line(&mut self, line: &Line<'_>, context: &mut Context<'_>) -> Result<(), ParseError> {
         let job = self.job;
-        if let Some(header) = job.header.filter(|_| self.share == 0) {
-            if line.number == job.survey.lines || is_trailer(header, line) {
-                self.trailer(header, line);
-            }
+        if let Some(header) = job.header.filter(|_| self.share == 0)
+            && (line.number == job.survey.lines || is_trailer(header, line))
+        {
+            self.trailer(header, line);
         }
         if !job.is_detail(line) {
             return Ok(());

@@ -81,10 +81,10 @@ impl Tdp {
         Self { lines_per_share: engine::LINES_PER_SHARE }
     }
 
-    /// The same parser with another bound on the lines it keeps track of at once, at least one.
+    /// The parser with another bound on the lines it keeps track of at once, at least one.
     /// Fewer lines take less memory and more readings of the file.
-    pub fn with_lines_per_share(self, lines: u64) -> Self {
-        Self { lines_per_share: lines.max(1), ..self }
+    pub fn with_lines_per_share(lines: u64) -> Self {
+        Self { lines_per_share: lines.max(1) }
     }
 }
 
