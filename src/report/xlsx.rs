@@ -110,9 +110,9 @@ fn summary(summary: &Summary, sheet: &mut Worksheet, bold: &Format) -> Result<()
     let mut row = 0;
     for (name, text) in summary.facts() {
         sheet.write_string_with_format(row, 0, name, bold)?;
-        match text.parse() {
-            Ok(number) => put_at(sheet, row, 1, &Number(Some(number)))?,
-            Err(_) => put_at(sheet, row, 1, &Text(&text))?,
+        match text.parse::<u64>() {
+            Ok(number) if number.to_string() == text => put_at(sheet, row, 1, &Number(Some(number)))?,
+            _ => put_at(sheet, row, 1, &Text(&text))?,
         }
         row += 1;
     }
