@@ -65,8 +65,8 @@ crash: ## kill -9 a worker N times in mid-parse and count what is lost
 
 SIZE ?= 10M
 OUT ?= target/sample.txt
-sample: build ## generate a submission: make sample SIZE=1G OUT=big.txt
-	$(PARSELOG) sample --size $(SIZE) $(OUT)
+sample: build ## generate a submission: make sample SIZE=1G OUT=big.txt FORCE=yes
+	$(PARSELOG) sample --size $(SIZE) $(if $(FORCE),--force) $(OUT)
 
 demo: build ## parse the sample with an external parser, a Python script
 	@scripts/setup run

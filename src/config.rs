@@ -210,6 +210,46 @@ pub struct ParserConfig {
     pub parser_memory: Option<ByteSize>,
 }
 
+/// Error reports beside the submitted files.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reports")]
+pub struct ReportConfig {
+    /// Store an error report of each run beside its log; none without it.
+    #[arg(long, env = "PARSELOG_REPORTS", value_name = "FORMAT", global = true, hide_short_help = true)]
+    pub reports: Option<ReportFormat>,
+}
+
+/// The forms of an error report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// One table, for any tool.
+    Csv,
+    /// A workbook with a sheet for each part.
+    Xlsx,
+    /// One JSON object.
+    Json,
+}
+
+impl ReportFormat {
+    /// The ending of a file of this form, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
+            Self::Json => "json",
+        }
+    }
+
+    /// The media type of this form.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Json => "application/json",
+        }
+    }
+}
+
 impl PlaceConfig {
     /// The folder for what parselog keeps on this machine: as set, else in the user's data folder.
     pub fn home(&self) -> PathBuf {

@@ -1,4 +1,4 @@
-//! The names of things: run, data file and reparse ids, and the key of a run's log.
+//! The names of things: run, data file and reparse ids, and the keys of a run's log and report.
 
 use std::fmt;
 use std::str::FromStr;
@@ -95,6 +95,12 @@ impl LogKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The key of the error report of a run, beside its log: the same name, but for the ending
+/// `.report.<extension>`. `log_key` is a [`LogKey`] as text, which is how a log's head has it.
+pub fn report_key(log_key: &str, extension: &str) -> String {
+    format!("{}.report.{extension}", log_key.strip_suffix(".log.gz").unwrap_or(log_key))
 }
 
 impl fmt::Display for LogKey {

@@ -3,7 +3,7 @@
 //! The rooms, lowest first; imports go downward only (`tests/it/architecture.rs` checks it):
 //!
 //! ```text
-//! main cli telemetry > worker > archive reader > scope queue
+//! main cli telemetry > worker report > archive reader > scope queue
 //!   > spool objects store cluster parser > ids record redact gzip carry config faults
 //! ```
 
@@ -21,6 +21,7 @@ pub mod queue;
 pub mod reader;
 pub mod record;
 pub mod redact;
+pub mod report;
 pub mod scope;
 pub mod spool;
 pub mod store;

@@ -31,7 +31,7 @@ pub(super) struct Desk {
     pub(super) spool: Spool,
     /// Where submitted files go.
     pub(super) bucket: String,
-    redactor: Redactor,
+    pub(super) redactor: Redactor,
     home: PathBuf,
     /// Last, so that the connections are closed before the server stops.
     _cluster: Option<Cluster>,
@@ -56,8 +56,7 @@ impl Desk {
     /// # Errors
     /// A parser rule that can't be read, or no scratch folder.
     pub(super) fn worker(&self, common: &Common, rules: &[String], terms: Terms) -> Result<Worker> {
-        let scratch = self.home.join("scratch");
-        fs::create_dir_all(&scratch).context("failed to make the scratch folder")?;
+        let scratch = self.scratch()?;
         let rules: Vec<String> = rules.iter().chain(&common.parser.parser_for).cloned().collect();
         let options = CommandOptions {
             timeout: terms.timeout,
@@ -77,7 +76,18 @@ impl Desk {
             redactor: self.redactor.clone(),
             claimant: Claimant { worker: terms.worker, lease: terms.lease, timeout: terms.timeout },
             scratch,
+            reports: common.report.reports,
         })
+    }
+
+    /// The folder for files that nobody needs for long.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub(super) fn scratch(&self) -> Result<PathBuf> {
+        let scratch = self.home.join("scratch");
+        fs::create_dir_all(&scratch).context("failed to make the scratch folder")?;
+        Ok(scratch)
     }
 
     /// Takes logs from this desk's spool to its object store.

@@ -6,8 +6,10 @@ mod cancel;
 mod desk;
 mod logs;
 mod migrate;
+mod report;
 mod run;
 mod runs;
+mod sample;
 mod show;
 mod submit;
 mod target;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::config::{LogConfig, ParserConfig, PlaceConfig, S3Config};
+use crate::config::{LogConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config};
 use crate::redact::Redactor;
 use crate::telemetry;
 
@@ -80,6 +82,8 @@ pub struct Common {
     log: LogConfig,
     #[command(flatten)]
     parser: ParserConfig,
+    #[command(flatten)]
+    report: ReportConfig,
 }
 
 const AFTER_HELP: &str = "\
@@ -106,10 +110,14 @@ enum Command {
     Runs(runs::Runs),
     /// Print the log of a run.
     Logs(logs::Logs),
+    /// Make the error report of a run from its log.
+    Report(report::Report),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
     /// Bring the tables of the database up to date.
     Migrate(migrate::Migrate),
+    /// Write an invented submission of any size, sound or broken.
+    Sample(sample::Sample),
 }
 
 /// Runs the command line of this process.
@@ -152,8 +160,10 @@ impl Command {
             Self::Worker(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
+            Self::Report(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
+            Self::Sample(command) => command.run(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ pub(super) struct Run {
     /// Parse with this command instead of the built-in parser, for instance 'python3 my.py {file}'.
     #[arg(long, value_name = "COMMAND")]
     parser: Option<String>,
-    /// Write the accepted records here, one JSON object per line; '-' is stdout.
+    /// Write the accepted records here, one JSON object per line; '-' is stdout, and then the
+    /// result goes to stderr.
     #[arg(long, value_name = "OUT")]
     records: Option<PathBuf>,
     /// Print one JSON object per run instead of text.
@@ -70,11 +71,12 @@ impl Run {
             let sink = self.records.as_deref().map(RecordFile::create).transpose()?;
             let file = candidate.store(&desk, &self.what).await?;
             let queued = queue_once(&desk, file, &self.what).await?;
-            let row = parse(&worker, &watch, queued.run_id, sink).await?;
-            if self.json {
-                show::json(&row)?
+            let (row, report) = parse(&worker, &watch, queued.run_id, sink).await?;
+            let result = self.result(&row, report)?;
+            if self.records.as_deref().is_some_and(is_stdout) {
+                show::note(&result);
             } else {
-                show::line(&show::outcome(&row))?
+                show::line(&result)?;
             }
             exit = worse(exit, &row);
         }
@@ -87,16 +89,37 @@ impl Run {
     }
 }
 
+impl Run {
+    /// What a run came to, as text or as JSON, and where its error report is.
+    fn result(&self, row: &Row, report: Option<String>) -> Result<String> {
+        if !self.json {
+            let report = report.map(|uri| format!("\n  report       {uri}")).unwrap_or_default();
+            return Ok(show::outcome(row) + &report);
+        }
+        let mut row = serde_json::to_value(row)?;
+        if let (Some(uri), Some(fields)) = (report, row.as_object_mut()) {
+            fields.insert("report_uri".to_owned(), Value::from(uri));
+        }
+        Ok(row.to_string())
+    }
+}
+
 /// Takes the run to its end, here, or wherever another worker of the same database took it first.
-async fn parse(worker: &Worker, watch: &Watch, run: RunId, sink: Option<RecordFile>) -> Result<Row> {
+/// Returns its row, and where its error report is.
+async fn parse(
+    worker: &Worker,
+    watch: &Watch,
+    run: RunId,
+    sink: Option<RecordFile>,
+) -> Result<(Row, Option<String>)> {
     let Some(claimed) = queue::claim_run(&worker.pool, &worker.claimant, run).await? else {
-        return wait_for_another(worker, run).await;
+        return Ok((wait_for_another(worker, run).await?, None));
     };
     let bar = progress_bar(watch.clone(), run);
     let sink = sink.map(|sink| Box::new(sink) as Box<dyn RecordSink>);
-    worker.run_one(claimed, watch, sink, || {}).await;
+    let done = worker.run_one(claimed, watch, sink, || {}).await;
     bar.abort();
-    read(worker, run).await
+    Ok((read(worker, run).await?, done.error_report))
 }
 
 async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
@@ -134,12 +157,16 @@ fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
     })
 }
 
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// The accepted records, one JSON object per line, the record type first.
 struct RecordFile(BufWriter<Box<dyn Write + Send>>);
 
 impl RecordFile {
-    fn create(path: &std::path::Path) -> Result<Self> {
-        let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
+    fn create(path: &Path) -> Result<Self> {
+        let out: Box<dyn Write + Send> = if is_stdout(path) {
             Box::new(io::stdout())
         } else {
             Box::new(File::create(path).with_context(|| format!("failed to create {}", path.display()))?)
@@ -155,6 +182,10 @@ impl RecordSink for RecordFile {
         line.extend(record.clone());
         serde_json::to_writer(&mut self.0, &line)?;
         self.0.write_all(b"\n")
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -2,16 +2,15 @@
 //! into the object store and onto a row, with nothing registered unless all of it is there.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use sha2::{Digest, Sha256};
 
 use super::desk::Desk;
 use super::{CliError, Common, Exit, show};
-use crate::objects::{ObjectError, ObjectUri, Put};
+use crate::objects::{self, ObjectError, ObjectUri, Put};
 use crate::parser::tdp;
 use crate::store::{self, NewFile, Queued, Request};
 
@@ -126,7 +125,7 @@ impl What {
             format!("can't submit {}: its name is no UTF-8 text; rename it", path.display())
         })?;
         let identity = tdp::identify(&path).with_context(|| format!("can't submit {file}"))?;
-        self.candidate(Source::Local(path.clone()), name.to_owned(), identity)
+        self.candidate(Source::Local(path.clone()), name.to_owned(), identity.as_ref())
     }
 
     /// Who asks, and why.
@@ -136,8 +135,7 @@ impl What {
         Request { reason: self.reason.clone(), ..Request::by(by) }
     }
 
-    fn candidate(&self, source: Source, name: String, identity: Option<tdp::Identity>) -> Result<Candidate> {
-        let said = identity.as_ref();
+    fn candidate(&self, source: Source, name: String, said: Option<&tdp::Identity>) -> Result<Candidate> {
         let program = self.program.clone().or_else(|| said.map(|said| said.program.clone()));
         let section = self.section.clone().or_else(|| said.map(|said| said.section.clone()));
         let fiscal_year = self.year.or_else(|| said.map(|said| said.fiscal_year));
@@ -173,7 +171,8 @@ impl Candidate {
                 let put = Put {
                     content_type: "application/octet-stream",
                     metadata: Vec::new(),
-                    sha256: hash(path).with_context(|| format!("failed to read {}", path.display()))?,
+                    sha256: objects::sha256_of(path)
+                        .with_context(|| format!("failed to read {}", path.display()))?,
                     if_none_match: false,
                 };
                 let stored =
@@ -232,19 +231,6 @@ fn readable_size(path: &Path) -> Result<u64> {
         return Err(CliError::usage("it is no file"));
     }
     Ok(metadata.len())
-}
-
-fn hash(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(digest.finalize().into());
-        }
-        digest.update(&buffer[..read]);
-    }
 }
 
 fn code(text: &str) -> Result<String, String> {

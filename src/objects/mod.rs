@@ -9,12 +9,15 @@ mod folder;
 mod s3;
 mod uri;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncRead;
 
 pub use error::{Missing, ObjectError};
@@ -89,6 +92,23 @@ pub struct StaleUpload {
 
 /// The bytes of an object as they arrive.
 pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
+
+/// The checksum of a file, as [`Put`] takes it.
+///
+/// # Errors
+/// The file can't be read.
+pub fn sha256_of(path: &Path) -> io::Result<[u8; 32]> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(digest.finalize().into());
+        }
+        digest.update(&buffer[..read]);
+    }
+}
 
 impl Objects {
     /// The URI of an object in this store; whether it is there is not asked.

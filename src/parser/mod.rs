@@ -74,6 +74,14 @@ pub trait RecordSink: Send {
         record_type: &str,
         record: &serde_json::Map<String, serde_json::Value>,
     ) -> std::io::Result<()>;
+
+    /// Called once after the last record of a parse that came to an outcome.
+    ///
+    /// # Errors
+    /// Whatever keeps the sink from storing what it still holds; the run then fails with it.
+    fn finish(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Why a parse ended without an outcome.

@@ -158,7 +158,7 @@ fn escape(out: &mut Vec<u8>, text: &str, quoted: impl Fn(u8) -> bool) {
     let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
-        if byte >= 0x20 && byte < 0x7f && !quoted(byte) {
+        if (0x20..0x7f).contains(&byte) && !quoted(byte) {
             at += 1;
             continue;
         }

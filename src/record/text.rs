@@ -58,6 +58,9 @@ impl fmt::Display for Text<'_> {
 
 /// Writes text with every character that could move a cursor, break the line or reorder it shown
 /// as an escape.
+///
+/// # Errors
+/// Those of `out`.
 pub fn write_safe(out: &mut impl Write, text: &str) -> fmt::Result {
     for character in text.chars() {
         match character {

@@ -3,6 +3,7 @@
 //! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
 
 mod parsers;
+mod report;
 mod run_one;
 mod service;
 mod watch;
@@ -16,6 +17,7 @@ pub use run_one::RunReport;
 pub use watch::Watch;
 
 use crate::archive::Archiver;
+use crate::config::ReportFormat;
 use crate::objects::Objects;
 use crate::queue::Claimant;
 use crate::redact::Redactor;
@@ -43,6 +45,8 @@ pub struct Worker {
     pub claimant: Claimant,
     /// Folder for local copies of submitted files.
     pub scratch: PathBuf,
+    /// The form of the error report that is stored beside each log; `None` for no report.
+    pub reports: Option<ReportFormat>,
 }
 
 /// How a worker serves.

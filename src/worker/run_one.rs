@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chrono::Utc;
 use tracing::Instrument;
 
@@ -35,6 +35,8 @@ pub struct RunReport {
     pub ending: Ending,
     /// What became of its log; `None` when none could be opened.
     pub log: Option<Archived>,
+    /// Where its error report is, if one is stored.
+    pub error_report: Option<String>,
 }
 
 impl Worker {
@@ -64,11 +66,16 @@ impl Worker {
         drop(watched);
         parsed();
 
+        let to_report = self.to_report(log.as_ref(), &ending);
         let log = match log {
             Some(log) => Some(self.archiver.archive(log).await),
             None => None,
         };
-        RunReport { run, ending, log }
+        let error_report = match to_report {
+            Some(to_report) => self.report(to_report, log.as_ref()).await,
+            None => None,
+        };
+        RunReport { run, ending, log, error_report }
     }
 
     async fn open_scope(&self, claimed: &ClaimedRun) -> LogScope {
@@ -112,6 +119,7 @@ impl Worker {
     /// Fetches and parses, inside the scope.
     async fn parse(&self, run: &Run, flight: &InFlight, records: Option<Box<dyn RecordSink>>) -> Ending {
         tracing::info!(
+            target: "parselog::submission",
             file = run.name,
             program = run.program,
             section = run.section,
@@ -147,7 +155,11 @@ impl Worker {
                     progress: &flight.progress,
                     records: records.as_mut().map(|sink| sink.as_mut() as &mut dyn RecordSink),
                 };
-                parser.parse(&submission, &mut context)
+                let outcome = parser.parse(&submission, &mut context)?;
+                if let Some(sink) = &mut records {
+                    sink.finish().context("failed to write the accepted records")?;
+                }
+                Ok(outcome)
             })
         };
         match self.wait(parse, flight).await {
@@ -262,8 +274,8 @@ impl Worker {
 }
 
 /// A file that is removed when the run is over.
-struct LocalCopy {
-    path: PathBuf,
+pub(super) struct LocalCopy {
+    pub(super) path: PathBuf,
 }
 
 impl Drop for LocalCopy {
@@ -273,16 +285,22 @@ impl Drop for LocalCopy {
     }
 }
 
-/// The last event of the run's own log.
+/// The last events of the run's own log. What a report takes from them has a target of its own.
 fn log_ending(ending: &Ending) {
     match ending {
-        Ending::Success(outcome) => tracing::info!(
-            summary = outcome.summary.as_str(),
-            records_in_file = outcome.records_in_file,
-            records_created = outcome.records_created,
-            errors = outcome.error_count(),
-            "parsed"
-        ),
+        Ending::Success(outcome) => {
+            for (record_type, records) in &outcome.created_by_type {
+                tracing::info!(target: "parselog::outcome", record_type, records, "accepted");
+            }
+            tracing::info!(
+                target: "parselog::outcome",
+                summary = outcome.summary.as_str(),
+                records_in_file = outcome.records_in_file,
+                records_created = outcome.records_created,
+                errors = outcome.error_count(),
+                "parsed"
+            );
+        }
         other => tracing::error!("{}", tail_words(other).1.unwrap_or_default()),
     }
 }
@@ -298,7 +316,7 @@ fn lifecycle(run: RunId, ending: &Ending) {
             "finished"
         ),
         other => {
-            tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default())
+            tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default());
         }
     }
 }

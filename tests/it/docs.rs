@@ -16,7 +16,7 @@ fn options() -> BTreeSet<(String, String)> {
     let cli = Cli::command();
     let commands = std::iter::once(&cli).chain(cli.get_subcommands());
     commands
-        .flat_map(|command| command.get_arguments())
+        .flat_map(clap::Command::get_arguments)
         .filter_map(|option| {
             Some((option.get_env()?.to_str()?.to_owned(), format!("--{}", option.get_long()?)))
         })

@@ -120,7 +120,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             let record = &self.record;
             let tally = &mut *self.tally;
             segment.check(record, job.reading.place, |finding| {
-                say(tally, segment, finding, record, &base, None)
+                say(tally, segment, finding, record, &base, None);
             });
         }
         while let Some((problem, rest)) = self.problems.split_first() {

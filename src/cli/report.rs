@@ -1,0 +1,60 @@
+//! `parselog report`: the error report of a run, made from its log.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use super::desk::Desk;
+use super::target::{TARGET_HELP, find_run};
+use super::{CliError, Common, Exit, show};
+use crate::config::ReportFormat;
+use crate::reader::LogSource;
+use crate::report;
+
+/// Make the error report of a run from its log: a summary, the problems by kind, and every problem.
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
+    target: String,
+    /// The form; without it, what the ending of OUT says, else csv.
+    #[arg(long)]
+    format: Option<ReportFormat>,
+    /// Write to this file, over what is there; stdout without it.
+    #[arg(long, short, value_name = "OUT")]
+    out: Option<PathBuf>,
+}
+
+impl Report {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let format = self.format();
+        if format == ReportFormat::Xlsx && self.out.is_none() && io::stdout().is_terminal() {
+            return Err(CliError::usage("a workbook is no text for a terminal: give --out report.xlsx"));
+        }
+        let desk = Desk::open(common).await?;
+        let run = find_run(&desk.pool, &self.target).await?;
+        let log = LogSource::find(&run, &desk.spool)?;
+        let scratch = desk.scratch()?;
+        let mut report = report::Report::of_log(log, &desk.objects, desk.redactor.clone(), &scratch).await?;
+        report.summary.log = run.logs_uri;
+        match &self.out {
+            None => report.write(format, io::stdout())?,
+            Some(path) => {
+                let shown = path.display();
+                let file = File::create(path).with_context(|| format!("failed to create {shown}"))?;
+                report.write(format, file).with_context(|| format!("failed to write {shown}"))?;
+                let (problems, kinds) = (report.summary.problems, report.groups.len());
+                show::note(&format!("{shown}: {problems} problems of {kinds} kinds"));
+            }
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn format(&self) -> ReportFormat {
+        let ending = self.out.as_ref().and_then(|path| path.extension()).and_then(|ending| ending.to_str());
+        let said = ending.and_then(|ending| ReportFormat::from_str(ending, true).ok());
+        self.format.or(said).unwrap_or(ReportFormat::Csv)
+    }
+}

@@ -1,0 +1,113 @@
+//! From the lines of a log to a report.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tempfile::SpooledTempFile;
+
+use super::groups::Groups;
+use super::problem::readable;
+use super::{Problem, Report, Summary};
+use crate::record::{Ending, Record};
+use crate::redact::Redactor;
+
+/// Targets of the events that say what was submitted and what came of it.
+const SUBMISSION: &str = "parselog::submission";
+const OUTCOME: &str = "parselog::outcome";
+
+/// Bytes of problems that are held in memory; beyond it they go to a file.
+const IN_MEMORY: usize = 1 << 20;
+
+/// A report in the making.
+pub(super) struct Builder {
+    redactor: Redactor,
+    summary: Summary,
+    groups: Groups,
+    problems: BufWriter<SpooledTempFile>,
+    scratch: PathBuf,
+}
+
+impl Builder {
+    pub(super) fn new(redactor: Redactor, scratch: &Path) -> Self {
+        Self {
+            redactor,
+            summary: Summary::default(),
+            groups: Groups::default(),
+            problems: BufWriter::new(tempfile::spooled_tempfile_in(IN_MEMORY, scratch)),
+            scratch: scratch.to_owned(),
+        }
+    }
+
+    /// Takes one line of the log.
+    ///
+    /// # Errors
+    /// The file of problems can't be written.
+    pub(super) fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        let Some(record) = Record::decode(line) else { return Ok(()) };
+        if let Some(problem) = Problem::read(&record, &self.redactor) {
+            self.summary.count(&problem);
+            self.groups.add(&problem);
+            serde_json::to_writer(&mut self.problems, &problem)?;
+            return self.problems.write_all(b"\n");
+        }
+        self.fact(&record);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<Report> {
+        let problems = self.problems.into_inner().map_err(io::IntoInnerError::into_error);
+        Ok(Report {
+            summary: self.summary,
+            groups: self.groups.finish(),
+            problems: problems.context("failed to keep the problems for the report")?,
+            scratch: self.scratch,
+        })
+    }
+
+    fn fact(&mut self, record: &Record) {
+        let (summary, redactor) = (&mut self.summary, &self.redactor);
+        let text =
+            |name| record.fields.get(name).and_then(Value::as_str).map(|text| readable(text, redactor));
+        let number = |name| record.fields.get(name).and_then(Value::as_u64);
+        match record.target.as_str() {
+            SUBMISSION => {
+                summary.file = text("file");
+                summary.program = text("program");
+                summary.section = text("section");
+                summary.fiscal_year = number("fiscal_year");
+                summary.fiscal_quarter = number("fiscal_quarter");
+            }
+            OUTCOME => match (text("record_type"), number("records")) {
+                (Some(record_type), Some(records)) => summary.accepted(&record_type, records),
+                _ => {
+                    summary.verdict = text("summary");
+                    summary.records_in_file = number("records_in_file");
+                    summary.records_created = number("records_created");
+                }
+            },
+            _ => {}
+        }
+        if let Some(head) = &record.head {
+            summary.run = Some(head.run);
+            summary.attempt = Some(head.attempt);
+            summary.data_file = Some(head.data_file);
+            summary.started = Some(head.started);
+            summary.log_key = Some(head.log_key.clone());
+        }
+        if let Some(cut) = record.cut {
+            summary.missing_events = cut.dropped;
+        }
+        if let Some(tail) = &record.tail {
+            summary.ending = Some(tail.ending);
+            summary.missing_events = tail.dropped;
+            let reason = tail.reason.as_ref().map(|reason| readable(reason, redactor));
+            // A log of warnings only still has the verdict in its last record.
+            match tail.ending {
+                Ending::Success => summary.verdict = summary.verdict.take().or(reason),
+                Ending::Fail | Ending::Terminate | Ending::Crash => summary.reason = reason,
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The report as a workbook: the sheets Summary, Groups and Problems, and Problems 2 and so on where
+//! one sheet can't hold them all.
+//!
+//! Rows are written as they come, so size costs no memory. Text is written as text, never as a formula.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use rust_xlsxwriter::{Format, Workbook, Worksheet};
+
+use super::{Report, Summary};
+use crate::parser::Category;
+
+/// Rows that a sheet can have, the headings included.
+pub(super) const MOST_ROWS: u32 = 1_048_576;
+
+/// Characters (UTF-16 units) that a cell can hold.
+const LONGEST_CELL: usize = 32_767;
+
+/// Headings and widths.
+type Columns = [(&'static str, f64)];
+
+const GROUPS: &Columns = &[
+    ("count", 8.0),
+    ("category", 9.0),
+    ("kind", 16.0),
+    ("record type", 11.0),
+    ("item", 8.0),
+    ("field", 32.0),
+    ("message", 90.0),
+    ("first record", 12.0),
+    ("example records", 24.0),
+    ("deprecated", 11.0),
+];
+
+const PROBLEMS: &Columns = &[
+    ("record", 9.0),
+    ("month", 9.0),
+    ("case", 9.0),
+    ("record type", 11.0),
+    ("item", 8.0),
+    ("field", 32.0),
+    ("category", 9.0),
+    ("kind", 16.0),
+    ("message", 110.0),
+    ("deprecated", 11.0),
+];
+
+enum Cell<'a> {
+    Number(Option<u64>),
+    Text(&'a str),
+}
+use Cell::{Number, Text};
+
+pub(super) fn write(report: &mut Report, out: &mut (impl Write + Send), most_rows: u32) -> Result<()> {
+    let mut book = Workbook::new();
+    book.set_tempdir(&report.scratch).context("failed to write to the scratch folder")?;
+    let bold = Format::new().set_bold();
+
+    summary(&report.summary, book.add_worksheet_with_constant_memory()?, &bold)?;
+
+    let sheet = start(&mut book, "Groups", GROUPS, &bold)?;
+    for (group, row) in report.groups.iter().zip(1..) {
+        let cells = [
+            Number(Some(group.count)),
+            Number(Some(group.category.into())),
+            Text(&group.kind),
+            Text(&group.record_type),
+            Text(&group.item),
+            Text(&group.field),
+            Text(&group.pattern.to_string()),
+            Number(group.first_record),
+            Text(&group.examples()),
+            Text(yes(group.deprecated)),
+        ];
+        put(sheet, row, &cells)?;
+    }
+
+    let mut sheet = start(&mut book, "Problems", PROBLEMS, &bold)?;
+    let (mut row, mut sheets) = (1, 1);
+    for problem in report.problems()? {
+        let problem = problem?;
+        if row == most_rows {
+            (row, sheets) = (1, sheets + 1);
+            sheet = start(&mut book, &format!("Problems {sheets}"), PROBLEMS, &bold)?;
+        }
+        let cells = [
+            Number(problem.record),
+            Text(&problem.month),
+            Number(problem.case),
+            Text(&problem.record_type),
+            Text(&problem.item),
+            Text(&problem.field),
+            Number(Some(problem.category.into())),
+            Text(&problem.kind),
+            Text(&problem.message),
+            Text(yes(problem.deprecated)),
+        ];
+        put(sheet, row, &cells)?;
+        row += 1;
+    }
+    book.save_to_writer(out).context("failed to write the workbook")
+}
+
+/// The facts, then the counts, each under a heading.
+fn summary(summary: &Summary, sheet: &mut Worksheet, bold: &Format) -> Result<()> {
+    sheet.set_name("Summary")?;
+    sheet.set_column_width(0, 30.0)?.set_column_width(1, 60.0)?.set_column_width(2, 10.0)?;
+    let mut row = 0;
+    for (name, text) in summary.facts() {
+        sheet.write_string_with_format(row, 0, name, bold)?;
+        match text.parse::<u64>() {
+            Ok(number) if number.to_string() == text => put_at(sheet, row, 1, &Number(Some(number)))?,
+            _ => put_at(sheet, row, 1, &Text(&text))?,
+        }
+        row += 1;
+    }
+    let mut table = |headings: [&str; 3], rows: Vec<[Cell<'_>; 3]>| -> Result<()> {
+        row += 1;
+        for (heading, column) in headings.into_iter().zip(0..) {
+            sheet.write_string_with_format(row, column, heading, bold)?;
+        }
+        row += 1;
+        for cells in rows {
+            put(sheet, row, &cells)?;
+            row += 1;
+        }
+        Ok(())
+    };
+    let count = |(&category, &count): (&u8, &u64)| {
+        [Number(Some(category.into())), Text(name(category)), Number(Some(count))]
+    };
+    table(["problems by category", "kind", "count"], summary.by_category.iter().map(count).collect())?;
+    let by_month = summary.by_month.iter().flat_map(|(month, counts)| {
+        counts.iter().map(|(&category, &count)| [Text(month), Text(name(category)), Number(Some(count))])
+    });
+    table(["problems by month", "kind", "count"], by_month.collect())?;
+    let by_type = summary.created_by_type.iter();
+    let by_type = by_type.map(|(name, &count)| [Text(name), Text(""), Number(Some(count))]);
+    table(["records created by type", "", "count"], by_type.collect())
+}
+
+/// A new sheet with its headings, which stay in sight.
+fn start<'b>(
+    book: &'b mut Workbook,
+    name: &str,
+    columns: &Columns,
+    bold: &Format,
+) -> Result<&'b mut Worksheet> {
+    let sheet = book.add_worksheet_with_constant_memory()?;
+    sheet.set_name(name)?.set_freeze_panes(1, 0)?;
+    for (&(heading, width), column) in columns.iter().zip(0..) {
+        sheet.set_column_width(column, width)?;
+        sheet.write_string_with_format(0, column, heading, bold)?;
+    }
+    Ok(sheet)
+}
+
+fn put(sheet: &mut Worksheet, row: u32, cells: &[Cell<'_>]) -> Result<()> {
+    cells.iter().zip(0..).try_for_each(|(cell, column)| put_at(sheet, row, column, cell))
+}
+
+fn put_at(sheet: &mut Worksheet, row: u32, column: u16, cell: &Cell<'_>) -> Result<()> {
+    match cell {
+        Number(None) | Text("") => {}
+        // A sheet's numbers are floating-point; counts and line numbers stay exact to 2^53.
+        Number(Some(number)) => drop(sheet.write_number(row, column, *number as f64)?),
+        Text(text) => drop(sheet.write_string(row, column, fitting(text))?),
+    }
+    Ok(())
+}
+
+/// As much of the text as a cell holds.
+fn fitting(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_CELL || text.encode_utf16().count() <= LONGEST_CELL {
+        return Cow::Borrowed(text);
+    }
+    let mut length = 0;
+    let fits = |c: &char| {
+        length += c.len_utf16();
+        length < LONGEST_CELL
+    };
+    Cow::Owned(text.chars().take_while(fits).chain(['…']).collect())
+}
+
+fn yes(deprecated: bool) -> &'static str {
+    if deprecated { "yes" } else { "" }
+}
+
+fn name(category: u8) -> &'static str {
+    Category::ALL.into_iter().find(|known| known.number() == category).map_or("", Category::name)
+}

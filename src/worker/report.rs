@@ -1,0 +1,90 @@
+//! The error report that is stored beside a run's log, where the operator wants one.
+//!
+//! It is an extra: a report that can't be made or stored is a warning in the global log, and changes
+//! nothing about the run. It can be made again from the log at any time.
+
+use std::fs::File;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::Worker;
+use super::run_one::LocalCopy;
+use crate::archive::Archived;
+use crate::carry;
+use crate::config::ReportFormat;
+use crate::ids::report_key;
+use crate::objects::{self, ObjectUri, Put};
+use crate::queue::Ending;
+use crate::record::Head;
+use crate::report::Report;
+use crate::spool::SealedLog;
+
+/// A report to make: the sealed log is held open, so that it can be read when it is archived and gone.
+pub(super) struct ToReport {
+    format: ReportFormat,
+    head: Head,
+    log: File,
+}
+
+impl Worker {
+    /// What there is to report on, if reports are wanted. A run that is handed back has none: the
+    /// next attempt says it all.
+    pub(super) fn to_report(&self, log: Option<&SealedLog>, ending: &Ending) -> Option<ToReport> {
+        let (format, log) = self.reports.zip(log)?;
+        if matches!(ending, Ending::HandBack) {
+            return None;
+        }
+        match File::open(log.path()) {
+            Ok(file) => Some(ToReport { format, head: log.head.clone(), log: file }),
+            Err(error) => {
+                tracing::warn!(run = %log.head.run, "no error report: failed to open the sealed log: {error}");
+                None
+            }
+        }
+    }
+
+    /// Makes and stores the report; returns where it is. `archived` is what became of the log.
+    pub(super) async fn report(&self, to_report: ToReport, archived: Option<&Archived>) -> Option<String> {
+        let run = to_report.head.run;
+        match self.try_report(to_report, archived).await {
+            Ok(uri) => {
+                let uri = uri.to_string();
+                tracing::info!(%run, uri, "report stored");
+                Some(uri)
+            }
+            Err(error) => {
+                tracing::warn!(%run, "the error report is not stored; `parselog report` makes it: {error:#}");
+                None
+            }
+        }
+    }
+
+    async fn try_report(&self, to_report: ToReport, archived: Option<&Archived>) -> Result<ObjectUri> {
+        let ToReport { format, head, log } = to_report;
+        let log_uri = match archived {
+            Some(Archived::Yes { uri }) => Some(uri.clone()),
+            Some(Archived::Kept { .. }) | None => None,
+        };
+        let copy = LocalCopy { path: self.scratch.join(format!("{}.report", head.run)) };
+        let (path, scratch, redactor) = (copy.path.clone(), self.scratch.clone(), self.redactor.clone());
+        let write = move || -> Result<[u8; 32]> {
+            let mut report = Report::of_file(&log, redactor, &scratch)?;
+            report.summary.log = log_uri;
+            report.write(format, File::create(&path)?)?;
+            Ok(objects::sha256_of(&path)?)
+        };
+        let sha256 = carry::spawn_blocking(write)
+            .await
+            .context("making the report panicked")?
+            .context("failed to make the report")?;
+        let put = Put {
+            content_type: format.content_type(),
+            metadata: vec![("run-id", head.run.to_string()), ("data-file-id", head.data_file.to_string())],
+            sha256,
+            if_none_match: true,
+        };
+        let key = report_key(&head.log_key, format.extension());
+        let stored = self.objects.put_file(&head.bucket, &key, &copy.path, &put).await;
+        Ok(stored.map_err(|error| anyhow!(error).context("failed to upload the report"))?.uri)
+    }
+}
