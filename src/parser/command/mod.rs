@@ -35,7 +35,7 @@ use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission};
 
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// Time for what a dead program left in its pipes to be read.
+/// A pipe that stays open and silent for this long after the end is held by an escaped process.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Runs one command line as the parser.
@@ -152,10 +152,13 @@ impl Parser for CommandParser {
         let mut output = Output::read(&mut group, &tally)?;
 
         let ended = self.wait(&group, &output, &tally, context);
-        if ended.is_ok() && !output.finish(self.options.grace) {
-            tracing::warn!("processes of the parser outlived it and are ended");
+        if ended.is_ok() {
+            output.finish(self.options.grace);
         }
-        group.end(self.options.grace);
+        let left_some = group.end(self.options.grace);
+        if ended.is_ok() && left_some {
+            tracing::warn!("processes of the parser outlived it and were ended");
+        }
         if !output.finish(DRAIN) {
             output.abandon();
         }

@@ -20,6 +20,8 @@ use crate::carry;
 
 /// Longer lines are cut into pieces of this many bytes.
 pub(super) const LONGEST_PIECE: usize = 64 << 10;
+/// Longest wait for the end of the pipes, whatever still comes.
+const LONGEST_FINISH: Duration = Duration::from_secs(60);
 /// How often a reader that waits looks whether it is still wanted.
 const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
@@ -31,7 +33,7 @@ pub(super) struct Output {
 
 struct Shared {
     started: Instant,
-    /// Milliseconds from `started` to the last byte.
+    /// Milliseconds from `started` to the last byte that came, or line that was logged.
     last_byte: AtomicU64,
     abandoned: AtomicBool,
 }
@@ -58,11 +60,14 @@ impl Output {
         self.shared.started.elapsed().saturating_sub(last)
     }
 
-    /// Waits at most `patience` until both pipes are read to their end; says whether they are.
+    /// Waits until both pipes are read to their end, and gives up when nothing came for `patience`;
+    /// says whether the end was reached. What a dead program left is read however long that takes,
+    /// but an escaped process that never stops talking is not listened to for ever.
     pub(super) fn finish(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let started = Instant::now();
         while !self.readers.iter().all(JoinHandle::is_finished) {
-            if Instant::now() > deadline {
+            let idle = started.elapsed().min(self.silent_for());
+            if idle > patience || started.elapsed() > LONGEST_FINISH {
                 return false;
             }
             thread::sleep(Duration::from_millis(2));
@@ -99,7 +104,10 @@ where
     carry::thread(move || {
         let mut lines = Lines::default();
         let mut buffer = vec![0; LONGEST_PIECE];
-        let mut log = |line: &[u8], piece: Option<u64>| line::log(line, piece, stream, &tally);
+        let mut log = |line: &[u8], piece: Option<u64>| {
+            line::log(line, piece, stream, &tally);
+            shared.touch(); // Lines that are logged slowly are no silence.
+        };
         while !shared.abandoned.load(Ordering::Relaxed) {
             match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&LOOK_UP)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
@@ -109,8 +117,8 @@ where
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
-                    lines.push(&buffer[..count], &mut log);
                     shared.touch();
+                    lines.push(&buffer[..count], &mut log);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,

@@ -43,11 +43,13 @@ impl Group {
         !matches!(waitid(WaitId::Pid(self.leader), peek), Ok(None) | Err(rustix::io::Errno::INTR))
     }
 
-    /// Ends what still lives: asks, waits at most `grace`, then kills.
-    pub(super) fn end(&self, grace: Duration) {
+    /// Ends what still lives: asks, waits at most `grace`, then kills. Says whether anything lived.
+    pub(super) fn end(&self, grace: Duration) -> bool {
+        let mut found = false;
         for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, KILL_PATIENCE)] {
             let deadline = Instant::now() + patience;
             let mut survivors = self.survivors();
+            found |= !survivors.is_empty();
             self.signal(&survivors, signal);
             while !survivors.is_empty() && Instant::now() < deadline {
                 thread::sleep(POLL);
@@ -59,10 +61,11 @@ impl Group {
             if survivors.is_empty() {
                 // Where nobody but the leader can be seen, the rest of its group goes now.
                 let _ = kill_process_group(self.leader, Signal::KILL);
-                return;
+                return found;
             }
         }
         tracing::error!("a process of the parser could not be ended");
+        found
     }
 
     /// Collects the program's exit status, after [`Self::end`].
