@@ -191,3 +191,49 @@ fn yes(deprecated: bool) -> &'static str {
 fn name(category: u8) -> &'static str {
     Category::ALL.into_iter().find(|known| known.number() == category).map_or("", Category::name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Cursor, Read, Seek, Write};
+
+    use super::*;
+    use crate::redact::Redactor;
+
+    #[test]
+    fn problems_that_one_sheet_cannot_hold_go_on_in_the_next() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut log = File::options();
+        let log = log.read(true).write(true).create_new(true).open(folder.path().join("log"));
+        let mut log = log.expect("log");
+        for record in 1..=7 {
+            let begin = r#"{"timestamp":"2026-11-21T06:30:23.123456Z","seq":1,"level":"WARN""#;
+            let rest = r#""target":"parselog::problem","message":"=1+1","fields":{"category":2}}"#;
+            writeln!(log, r#"{begin},"record":{record},{rest}"#).expect("write");
+        }
+        log.rewind().expect("rewind");
+        let mut report = Report::of_file(&log, Redactor::default(), folder.path()).expect("report");
+        let mut book = Cursor::new(Vec::new());
+        write(&mut report, &mut book, 4).expect("write");
+
+        let mut book = zip::ZipArchive::new(book).expect("a zip");
+        let mut part = |name: &str| {
+            let mut text = String::new();
+            book.by_name(name).expect(name).read_to_string(&mut text).expect("text");
+            text
+        };
+        let sheets = part("xl/workbook.xml");
+        assert!(sheets.contains("\"Problems 3\"") && !sheets.contains("\"Problems 4\""), "{sheets}");
+        let rows: Vec<usize> =
+            (3..=5).map(|n| part(&format!("xl/worksheets/sheet{n}.xml")).matches("<row ").count()).collect();
+        assert_eq!(rows, [4, 4, 2], "three problems under the headings, then three, then one");
+    }
+
+    #[test]
+    fn a_text_that_a_cell_cannot_hold_is_cut_and_shows_it() {
+        let long = "é𝄞".repeat(LONGEST_CELL);
+        let cut = fitting(&long);
+        assert!(cut.encode_utf16().count() <= LONGEST_CELL && cut.ends_with('…'));
+        assert_eq!(fitting("short"), "short");
+    }
+}

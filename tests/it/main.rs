@@ -17,6 +17,8 @@ mod objects_faults;
 mod objects_folder;
 mod objects_s3;
 mod queue;
+mod report;
+mod sample;
 mod scope;
 mod store;
 mod support;
