@@ -1,7 +1,6 @@
 //! What a command works at: the database, the object store and the spool, as configured, or the
 //! embedded ones.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::queue::Claimant;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
 use crate::store::{self, PgPool};
-use crate::worker::{Parsers, Worker};
+use crate::worker::{Parsers, Worker, prepare_scratch};
 
 /// The bucket's name where objects live in a folder.
 const FOLDER_BUCKET: &str = "files";
@@ -57,7 +56,7 @@ impl Desk {
     /// A parser rule that can't be read, or no scratch folder.
     pub(super) fn worker(&self, common: &Common, rules: &[String], terms: Terms) -> Result<Worker> {
         let scratch = self.home.join("scratch");
-        fs::create_dir_all(&scratch).context("failed to make the scratch folder")?;
+        prepare_scratch(&scratch).context("failed to make the scratch folder")?;
         let rules: Vec<String> = rules.iter().chain(&common.parser.parser_for).cloned().collect();
         let options = CommandOptions {
             timeout: terms.timeout,

@@ -4,6 +4,7 @@
 
 mod parsers;
 mod run_one;
+mod scratch;
 mod service;
 mod watch;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use parsers::Parsers;
 pub use run_one::RunReport;
+pub use scratch::prepare_scratch;
 pub use watch::Watch;
 
 use crate::archive::Archiver;
@@ -41,7 +43,7 @@ pub struct Worker {
     pub redactor: Redactor,
     /// Who claims, and on what terms.
     pub claimant: Claimant,
-    /// Folder for local copies of submitted files.
+    /// Folder for local copies of submitted files, made by [`prepare_scratch`].
     pub scratch: PathBuf,
 }
 
