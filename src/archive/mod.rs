@@ -100,6 +100,7 @@ impl Archiver {
 
     async fn try_archive(&self, log: &SealedLog) -> Result<String, Failure> {
         let head = &log.head;
+        let tried_before = log.archive_path().exists();
         let summary = self.compress(log).await?;
         faults::point("compressed");
         let events = by_level(log.tail.events);
@@ -138,6 +139,9 @@ impl Archiver {
         };
         self.record(head.run, &archived).await?;
         faults::point("after-row");
+        if tried_before {
+            self.abort_uploads(head).await;
+        }
         Ok(uri)
     }
 
@@ -157,6 +161,21 @@ impl Archiver {
                 result => return result.context("the log is stored, but the row could not be written"),
             }
             tries += 1;
+        }
+    }
+
+    /// Gives up what an earlier try of a dead process left half uploaded. The log is ours alone, so
+    /// nobody is uploading under its key.
+    async fn abort_uploads(&self, head: &Head) {
+        let (bucket, key) = (&head.bucket, &head.log_key);
+        let aborted = async {
+            for upload in self.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
+                self.objects.abort_upload(bucket, &upload).await?;
+            }
+            Ok::<_, ObjectError>(())
+        };
+        if let Err(error) = aborted.await {
+            tracing::warn!(run = %head.run, "an unfinished upload may be left: `parselog doctor` finds it: {error}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! What a command works at: the database, the object store and the spool, as configured, or the
 //! embedded ones.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::queue::Claimant;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
 use crate::store::{self, PgPool};
-use crate::worker::{Parsers, Worker};
+use crate::worker::{Parsers, Worker, prepare_scratch};
 
 /// The bucket's name where objects live in a folder.
 const FOLDER_BUCKET: &str = "files";
@@ -86,7 +85,7 @@ impl Desk {
     /// It can't be made.
     pub(super) fn scratch(&self) -> Result<PathBuf> {
         let scratch = self.home.join("scratch");
-        fs::create_dir_all(&scratch).context("failed to make the scratch folder")?;
+        prepare_scratch(&scratch).context("failed to make the scratch folder")?;
         Ok(scratch)
     }
 

@@ -5,6 +5,7 @@
 mod parsers;
 mod report;
 mod run_one;
+mod scratch;
 mod service;
 mod watch;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use parsers::Parsers;
 pub use run_one::RunReport;
+pub use scratch::prepare_scratch;
 pub use watch::Watch;
 
 use crate::archive::Archiver;
@@ -43,7 +45,7 @@ pub struct Worker {
     pub redactor: Redactor,
     /// Who claims, and on what terms.
     pub claimant: Claimant,
-    /// Folder for local copies of submitted files.
+    /// Folder for local copies of submitted files, made by [`prepare_scratch`].
     pub scratch: PathBuf,
     /// The form of the error report that is stored beside each log; `None` for no report.
     pub reports: Option<ReportFormat>,

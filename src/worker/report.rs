@@ -8,7 +8,7 @@ use std::fs::File;
 use anyhow::{Context, Result, anyhow};
 
 use super::Worker;
-use super::run_one::LocalCopy;
+use super::scratch::LocalCopy;
 use crate::archive::Archived;
 use crate::carry;
 use crate::config::ReportFormat;
@@ -65,7 +65,8 @@ impl Worker {
             Some(Archived::Yes { uri }) => Some(uri.clone()),
             Some(Archived::Kept { .. }) | None => None,
         };
-        let copy = LocalCopy { path: self.scratch.join(format!("{}.report", head.run)) };
+        let copy =
+            LocalCopy::create(&self.scratch, head.run, "report").context("failed to make a local copy")?;
         let (path, scratch, redactor) = (copy.path.clone(), self.scratch.clone(), self.redactor.clone());
         let write = move || -> Result<[u8; 32]> {
             let mut report = Report::of_file(&log, redactor, &scratch)?;

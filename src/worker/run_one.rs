@@ -1,12 +1,12 @@
 //! One run, from its claim to its archived log: the whole story, top to bottom.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::Utc;
 use tracing::Instrument;
 
+use super::scratch::LocalCopy;
 use super::watch::InFlight;
 use super::{Watch, Worker};
 use crate::archive::Archived;
@@ -220,7 +220,8 @@ impl Worker {
     async fn fetch(&self, run: &Run) -> Result<LocalCopy, ObjectError> {
         let version = Some(run.version_id.as_str()).filter(|version| !version.is_empty());
         let uri = self.objects.uri(&run.bucket, &run.key, version)?;
-        let copy = LocalCopy { path: self.scratch.join(format!("{}.submitted", run.id)) };
+        let copy =
+            LocalCopy::create(&self.scratch, run.id, "submitted").context("failed to make a local copy")?;
         let stored = self.objects.download(&uri, &copy.path).await?;
         faults::point("fetched");
         tracing::info!(bytes = stored.size, "fetched");
@@ -270,18 +271,6 @@ impl Worker {
                 None
             }
         }
-    }
-}
-
-/// A file that is removed when the run is over.
-pub(super) struct LocalCopy {
-    pub(super) path: PathBuf,
-}
-
-impl Drop for LocalCopy {
-    fn drop(&mut self) {
-        // It may never have been made, and the scratch folder is emptied at the next start.
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
