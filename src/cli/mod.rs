@@ -4,6 +4,7 @@
 
 mod cancel;
 mod desk;
+mod diff;
 mod logs;
 mod migrate;
 mod run;
@@ -106,6 +107,8 @@ enum Command {
     Runs(runs::Runs),
     /// Print the log of a run.
     Logs(logs::Logs),
+    /// Show what changed between two runs of a file.
+    Diff(diff::Diff),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
     /// Bring the tables of the database up to date.
@@ -152,6 +155,7 @@ impl Command {
             Self::Worker(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
+            Self::Diff(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
         }

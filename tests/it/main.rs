@@ -5,6 +5,7 @@
 mod architecture;
 mod cluster;
 mod command_parser;
+mod diff;
 mod fault_server;
 mod gzip;
 mod localstack;

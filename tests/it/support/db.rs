@@ -140,10 +140,8 @@ pub(crate) fn outcome() -> Box<parser::Outcome> {
         cases: parser::CaseTotals::default(),
         deprecated_errors: 0,
         created_by_type: [("T1".to_owned(), 4)].into(),
-        cases: parser::CaseTotals::default(),
         errors: [(parser::Category::Field, 2), (parser::Category::Case, 1)].into(),
         errors_by_month: [("202310".to_owned(), [(parser::Category::Field, 2)].into())].into(),
-        deprecated_errors: 0,
         first_error: Some(parser::FirstError {
             record: Some(3),
             message: "item 4 must be a number".to_owned(),
