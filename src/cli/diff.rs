@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::desk::Desk;
+use super::diff_reparse::diff_reparse;
 use super::target::{TARGET_HELP, find_run, previous};
 use super::{Common, Exit, show};
 use crate::diff::{self, Change, Counts, Problem};
@@ -21,11 +22,17 @@ use crate::store::Run;
 /// disappeared, matched by what they are about. Two runs without a difference print nothing.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    #[arg(value_name = "RUN_A|FILE", help = TARGET_HELP)]
-    before: String,
+    #[arg(value_name = "RUN_A|FILE", help = TARGET_HELP, required_unless_present = "reparse")]
+    before: Option<String>,
     /// The run to compare it with. Without it, RUN_A is compared with the run of its file before it
     #[arg(value_name = "RUN_B|FILE")]
     after: Option<String>,
+    /// Compare each file of this reparse with its run before, as a whole.
+    #[arg(long, value_name = "ID", conflicts_with = "before")]
+    reparse: Option<i64>,
+    /// With --reparse, name at most so many files.
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N", requires = "reparse")]
+    limit: usize,
     /// Print one JSON object with what is compared, then one for each problem that changed.
     #[arg(long)]
     json: bool,
@@ -37,7 +44,10 @@ pub(super) struct Diff {
 impl Diff {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
-        let first = find_run(&desk.pool, &self.before).await?;
+        if let Some(id) = self.reparse {
+            return diff_reparse(&desk, id, self.limit, self.json, self.exit_code).await;
+        }
+        let first = find_run(&desk.pool, self.before.as_deref().unwrap_or_default()).await?;
         let (before, after) = match &self.after {
             Some(after) => (first, find_run(&desk.pool, after).await?),
             None => (previous(&desk.pool, &first).await?, first),

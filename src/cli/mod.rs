@@ -5,13 +5,17 @@
 mod cancel;
 mod desk;
 mod diff;
+mod diff_reparse;
 mod logs;
 mod migrate;
+mod reparse;
+mod reparses;
 mod run;
 mod runs;
 mod show;
 mod submit;
 mod target;
+mod when;
 mod worker;
 
 use std::io::{self, Write};
@@ -109,6 +113,10 @@ enum Command {
     Logs(logs::Logs),
     /// Show what changed between two runs of a file.
     Diff(diff::Diff),
+    /// Parse files once more, and see how far that is.
+    Reparse(reparse::Reparse),
+    /// List the latest reparses.
+    Reparses(reparses::Reparses),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
     /// Bring the tables of the database up to date.
@@ -156,6 +164,8 @@ impl Command {
             Self::Runs(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
             Self::Diff(command) => command.run(common).await,
+            Self::Reparse(command) => command.run(common).await,
+            Self::Reparses(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
         }

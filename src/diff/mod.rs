@@ -8,6 +8,7 @@
 //! on disk where there are many, and marks those without a partner, one bit each; the second pass
 //! reads the marked ones again. Statuses and counts are on the rows; comparing them needs no log.
 
+mod batch;
 mod marks;
 mod problem;
 mod sort;
@@ -18,6 +19,7 @@ use std::io;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+pub use batch::{FileChange, compare_batch};
 pub use problem::Problem;
 
 use self::marks::Marks;

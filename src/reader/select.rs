@@ -84,7 +84,7 @@ impl Selection {
         let record = Record::decode_lossy(line);
         let says = |key: &str, wanted: &str| match record.fields.get(key) {
             Some(Value::String(text)) => text == wanted,
-            Some(other) => other.to_string() == wanted,
+            Some(other) => format!("{other}") == wanted,
             None => false,
         };
         self.record.is_none_or(|number| record.record == Some(number))

@@ -14,6 +14,7 @@ mod objects_faults;
 mod objects_folder;
 mod objects_s3;
 mod queue;
+mod reparse;
 mod scope;
 mod store;
 mod support;
