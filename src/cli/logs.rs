@@ -31,7 +31,7 @@ impl Logs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
         let run = find_run(&desk.pool, &self.target).await?;
-        let selection = Selection { level: self.level, tail: self.tail };
+        let selection = Selection { level: self.level, tail: self.tail, ..Selection::default() };
         let printer = Printer { json: self.json, color: show::color(), out: BufWriter::new(io::stdout()) };
         LogSource::find(&run, &desk.spool)?.read(&desk.objects, selection, printer.each()).await?;
         Ok(Exit::Ok)

@@ -4,8 +4,12 @@
 
 mod cancel;
 mod desk;
+mod diff;
+mod diff_reparse;
 mod logs;
 mod migrate;
+mod reparse;
+mod reparses;
 mod report;
 mod run;
 mod runs;
@@ -13,6 +17,7 @@ mod sample;
 mod show;
 mod submit;
 mod target;
+mod when;
 mod worker;
 
 use std::io::{self, Write};
@@ -112,6 +117,12 @@ enum Command {
     Logs(logs::Logs),
     /// Make the error report of a run from its log.
     Report(report::Report),
+    /// Show what changed between two runs of a file.
+    Diff(diff::Diff),
+    /// Parse files once more, and see how far that is.
+    Reparse(reparse::Reparse),
+    /// List the latest reparses.
+    Reparses(reparses::Reparses),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
     /// Bring the tables of the database up to date.
@@ -161,6 +172,9 @@ impl Command {
             Self::Runs(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
             Self::Report(command) => command.run(common).await,
+            Self::Diff(command) => command.run(common).await,
+            Self::Reparse(command) => command.run(common).await,
+            Self::Reparses(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),

@@ -6,9 +6,10 @@ use clap::Args;
 use std::time::Duration;
 
 use super::desk::open_database;
-use super::{CliError, Common, Exit, show};
+use super::target::find_file;
+use super::{Common, Exit, show};
 use crate::config::duration;
-use crate::ids::{BatchId, DataFileId};
+use crate::ids::BatchId;
 use crate::store::{self, LogState, RunFilter, RunStatus};
 
 /// List runs, the newest first.
@@ -57,9 +58,10 @@ impl Runs {
         let (pool, _cluster) = open_database(common).await?;
         let filter = RunFilter {
             data_file: match &self.file {
-                Some(text) => Some(find_file(&pool, text).await?),
+                Some(text) => Some(find_file(&pool, text).await?.id),
                 None => None,
             },
+            object: None,
             status: self.status,
             log_state: self.log_state,
             batch: self.batch.map(BatchId),
@@ -82,10 +84,4 @@ impl Runs {
         }
         Ok(Exit::Ok)
     }
-}
-
-async fn find_file(pool: &store::PgPool, text: &str) -> Result<DataFileId> {
-    let found = store::data_file::matching(pool, text).await?;
-    let file = found.first().ok_or_else(|| CliError::not_found(format!("'{text}' names no data file")))?;
-    Ok(file.id)
 }

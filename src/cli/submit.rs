@@ -130,8 +130,7 @@ impl What {
 
     /// Who asks, and why.
     pub(super) fn request(&self) -> Request {
-        let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
-        let by = self.by.clone().or_else(user).unwrap_or_else(|| "parselog".to_owned());
+        let by = self.by.clone().unwrap_or_else(user);
         Request { reason: self.reason.clone(), ..Request::by(by) }
     }
 
@@ -233,7 +232,13 @@ fn readable_size(path: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-fn code(text: &str) -> Result<String, String> {
+/// Who uses this command, where nobody is named.
+pub(super) fn user() -> String {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    user.unwrap_or_else(|| "parselog".to_owned())
+}
+
+pub(super) fn code(text: &str) -> Result<String, String> {
     let code = text.to_ascii_lowercase();
     let code = if code == "tan" { "tanf".to_owned() } else { code };
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -244,7 +249,7 @@ fn code(text: &str) -> Result<String, String> {
     }
 }
 
-fn quarter(text: &str) -> Result<i16, String> {
+pub(super) fn quarter(text: &str) -> Result<i16, String> {
     let digits = text.strip_prefix(['Q', 'q']).unwrap_or(text);
     digits
         .parse()

@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use super::CliError;
 use crate::ids::RunId;
-use crate::store::{self, PgPool, Run, RunFilter, RunStatus};
+use crate::store::{self, DataFile, PgPool, Run, RunFilter, RunStatus};
 
 /// What a command's help says about naming a run.
-pub(super) const TARGET_HELP: &str =
-    "Run id or a piece of it, data file id, file name or key (its latest run), @latest or @failed";
+pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name or key (its latest run), also with @latest, \
+     @previous or @failed behind it; or one of these alone";
 
 /// Finds the run that `text` names.
 ///
@@ -18,13 +18,18 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
     let none = |what: &str| CliError::not_found(format!("{what}: `parselog runs` lists what there is"));
     let latest =
         async |filter: RunFilter, what: &str| store::latest(pool, &filter).await?.ok_or_else(|| none(what));
-    match text {
-        "@latest" => return latest(RunFilter::default(), "there is no run yet").await,
-        "@failed" => {
-            let status = vec![RunStatus::Fail, RunStatus::Crash, RunStatus::Terminate];
-            return latest(RunFilter { status, ..RunFilter::default() }, "no run failed").await;
+    let failed = vec![RunStatus::Fail, RunStatus::Crash, RunStatus::Terminate];
+    if let Some((file, which @ ("latest" | "previous" | "failed"))) = text.rsplit_once('@') {
+        let mut filter = RunFilter::default();
+        if !file.is_empty() {
+            let file = find_file(pool, file).await?;
+            filter.object = Some((file.bucket, file.key));
         }
-        _ => {}
+        return match which {
+            "failed" => latest(RunFilter { status: failed, ..filter }, "no run of it failed").await,
+            "latest" => latest(filter, "there is no run yet").await,
+            _ => previous(pool, &latest(filter, "there is no run yet").await?).await,
+        };
     }
     if let Ok(id) = text.parse::<RunId>() {
         return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("there is no run {id}")));
@@ -42,4 +47,28 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
             Err(CliError::usage(format!("'{text}' may be any of {}: give more of the id", ids.join(", "))))
         }
     }
+}
+
+/// Finds the run of the same file, in any version of it, before this one.
+///
+/// # Errors
+/// There is none.
+pub(super) async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
+    let object = Some((run.bucket.clone(), run.key.clone()));
+    let filter = RunFilter { object, before: Some(run.id), ..RunFilter::default() };
+    store::latest(pool, &filter)
+        .await?
+        .ok_or_else(|| CliError::not_found(format!("run {} is the first of its file", run.id)))
+}
+
+/// Finds the data file that `text` names: by id, name or key, the newest of several.
+///
+/// # Errors
+/// None fits.
+pub(super) async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
+    let mut found = store::data_file::matching(pool, text).await?;
+    if found.is_empty() {
+        return Err(CliError::not_found(format!("'{text}' names no data file")));
+    }
+    Ok(found.swap_remove(0))
 }

@@ -1,30 +1,39 @@
 //! Reading a log wherever it lives: in this machine's spool, open or sealed, or in the object store.
+//!
+//! What a selection does not need is not fetched: the index of an archive says where its lines are.
+//! This room knows lines and records; what they mean for a submission is the business of others.
 
+mod cost;
+mod ranged;
 mod select;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio_util::io::SyncIoBridge;
 
+pub use cost::Cost;
 pub use select::{Selection, select};
 
+use self::cost::{Counted, Meter};
+use self::ranged::Ranged;
 use crate::carry;
-use crate::gzip::{self, Index, Tail};
-use crate::objects::{Bytes, ObjectUri, Objects};
+use crate::gzip;
+use crate::objects::{ObjectUri, Objects};
 use crate::spool::Spool;
 use crate::store::{LogState, Run};
 
-/// The last bytes of an archive that are fetched first: the index of a 10 GB log is in them.
-const TAIL_BYTES: u64 = 256 * 1024;
+const BUFFER: usize = 1 << 18;
 
 /// Where a run's log is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum LogSource {
-    /// In the spool of this machine; it may still grow.
-    Spool(PathBuf),
+    /// In the spool of this machine; it may still grow. The file is open, so that it can be read to
+    /// its end even when it is archived meanwhile.
+    Spool(Arc<File>),
     /// In the object store.
     Archive {
         /// Its place.
@@ -34,14 +43,23 @@ pub enum LogSource {
     },
 }
 
+/// The lines of a log, oldest first. Reading blocks: it belongs on a thread for blocking work.
+pub struct Lines {
+    reader: Box<dyn BufRead + Send>,
+    /// The number of the first line in the log, from 0.
+    first: u64,
+}
+
 impl LogSource {
     /// Finds the log of a run.
     ///
     /// # Errors
     /// When it can't be read from here; the text says where it is and what to do.
     pub fn find(run: &Run, spool: &Spool) -> Result<Self> {
-        if let Some(entry) = spool.find(run.id) {
-            return Ok(Self::Spool(entry.path));
+        // A log that is archived in the moment between the look and the opening is on the row, or
+        // will be when the caller looks again.
+        if let Some(file) = spool.find(run.id).and_then(|entry| File::open(entry.path).ok()) {
+            return Ok(Self::Spool(Arc::new(file)));
         }
         if let (Some(uri), Some(raw_bytes)) = (&run.logs_uri, run.log_raw_bytes) {
             let uri = uri.parse().context("the row's log URI can't be read")?;
@@ -64,81 +82,86 @@ impl LogSource {
         }
     }
 
-    /// Calls `each` with the selected lines, newline included, oldest first.
+    /// Opens the whole log.
+    ///
+    /// # Errors
+    /// When the object store fails.
+    pub async fn open(&self, objects: &Objects) -> Result<Lines> {
+        self.open_for(objects, &Selection::default(), &Arc::default()).await
+    }
+
+    /// Calls `each` with the selected lines, newline included, oldest first; returns what it cost.
     ///
     /// # Errors
     /// When the log can't be read, is damaged, or `each` fails.
     pub async fn read(
-        self,
+        &self,
         objects: &Objects,
         selection: Selection,
         each: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
-    ) -> Result<()> {
-        match self {
-            Self::Spool(path) => {
-                let read = move || -> Result<()> {
-                    let file = File::open(&path).context("failed to open a log in the spool")?;
-                    select(&mut BufReader::with_capacity(1 << 18, file), &selection, each)
-                };
-                carry::spawn_blocking(read).await.context("reading panicked")?
+    ) -> Result<Cost> {
+        let meter = Arc::default();
+        let lines = self.open_for(objects, &selection, &meter).await?;
+        let read = carry::spawn_blocking(move || select(lines, &selection, each));
+        read.await.context("reading panicked")??;
+        Ok(meter.cost())
+    }
+
+    /// Opens as little of the log as holds everything that the selection wants.
+    async fn open_for(&self, objects: &Objects, selection: &Selection, meter: &Arc<Meter>) -> Result<Lines> {
+        let (uri, raw_bytes) = match self {
+            Self::Spool(file) => {
+                let start = Positioned { file: Arc::clone(file), at: 0 };
+                return Ok(Lines::new(BufReader::with_capacity(BUFFER, start), 0));
             }
-            Self::Archive { uri, raw_bytes } => {
-                if let Some(lines) = selection.plain_tail()
-                    && let Some(end) = fetch_end(objects, &uri, lines).await?
-                {
-                    return select(&mut Cursor::new(end), &selection, each);
-                }
-                let (_, stream) = objects.open(&uri).await.map_err(|error| anyhow!(error))?;
-                let bridge = SyncIoBridge::new(stream);
-                let read = move || -> Result<()> {
-                    let raw = gzip::Reader::new(BufReader::with_capacity(1 << 18, bridge), raw_bytes);
-                    select(&mut BufReader::with_capacity(1 << 18, raw), &selection, each)
-                };
-                carry::spawn_blocking(read).await.context("reading panicked")?
-            }
+            Self::Archive { uri, raw_bytes } => (uri, *raw_bytes),
+        };
+        if selection.is_a_part()
+            && let Some(archive) = Ranged::open(objects, uri, meter).await?
+        {
+            let members = selection.members_of(archive.index());
+            let first = archive.index().members().get(members.start).map_or(0, |member| member.first_line);
+            return Ok(Lines::new(BufReader::with_capacity(BUFFER, archive.read(members)), first));
         }
+        let (_, stream) = objects.open(uri).await.map_err(|error| anyhow!(error))?;
+        meter.get();
+        let counted = Counted { inner: SyncIoBridge::new(stream), meter: Arc::clone(meter) };
+        // The decoder reads the header of the first member at once.
+        let decoder = move || gzip::Reader::new(BufReader::with_capacity(BUFFER, counted), raw_bytes);
+        let raw = carry::spawn_blocking(decoder).await.context("reading panicked")?;
+        Ok(Lines::new(BufReader::with_capacity(BUFFER, raw), 0))
     }
 }
 
-/// Fetches the members that hold the last `lines` lines, by two range requests; `None` when the
-/// archive has no index.
-async fn fetch_end(objects: &Objects, uri: &ObjectUri, lines: u64) -> Result<Option<Vec<u8>>> {
-    let Some(index) = fetch_index(objects, uri).await? else { return Ok(None) };
-    let members = index.members_for_tail(lines);
-    if members.is_empty() {
-        return Ok(Some(Vec::new()));
+impl Lines {
+    /// Lines from anywhere; the first is the log's line `first`, counted from 0.
+    pub fn new(reader: impl BufRead + Send + 'static, first: u64) -> Self {
+        Self { reader: Box::new(reader), first }
     }
-    let range = index.byte_range(members.clone());
-    let start = range.start;
-    let chunk = objects.get_range(uri, Bytes::Range(range)).await.map_err(|error| anyhow!(error))?;
-    let mut raw = Vec::new();
-    for member in &index.members()[members] {
-        let from = (member.offset - start) as usize;
-        let bytes = chunk.bytes.get(from..from + member.gzip_len as usize);
-        raw.extend(gzip::decode_member(bytes.context("damaged archive: it is too short")?, member.raw_len)?);
-    }
-    Ok(Some(raw))
-}
 
-async fn fetch_index(objects: &Objects, uri: &ObjectUri) -> Result<Option<Index>> {
-    let mut chunk = objects.get_range(uri, Bytes::Last(TAIL_BYTES)).await.map_err(|error| anyhow!(error))?;
-    let size = chunk.object_size;
-    loop {
-        match Index::parse(&chunk.bytes, size)? {
-            Tail::Index(index) => return Ok(Some(index)),
-            Tail::Foreign => return Ok(None),
-            Tail::NeedMore { from } => {
-                chunk =
-                    objects.get_range(uri, Bytes::Range(from..size)).await.map_err(|error| anyhow!(error))?;
-            }
-        }
+    /// Reads the next complete line into `line`; false at the end. The zeros behind the content of
+    /// an open spool file, and a line that is still being written, are the end.
+    ///
+    /// # Errors
+    /// When the log can't be read or is damaged.
+    pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        line.clear();
+        let most = crate::record::MAX_LINE_BYTES as u64;
+        let read = self.reader.by_ref().take(most).read_until(b'\n', line)?;
+        Ok(read > 0 && !line.contains(&0))
     }
 }
 
-/// Reads the next complete line into `line`; false at the end. The zeros behind the content of an
-/// open spool file, and a line that is still being written, are the end.
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    let read = reader.by_ref().take(crate::record::MAX_LINE_BYTES as u64).read_until(b'\n', line)?;
-    Ok(read > 0 && !line.contains(&0))
+/// Reads a file from its own position, whatever others do with the same open file.
+struct Positioned {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Positioned {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
 }

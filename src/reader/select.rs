@@ -1,30 +1,103 @@
-//! Which lines of a log are wanted.
+//! Which lines of a log are wanted, and which members of an archive hold them.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead};
+use std::io;
+use std::ops::Range;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use regex::Regex;
+use serde_json::Value;
 
-use super::next_line;
-use crate::record::{Level, level_of};
+use super::Lines;
+use crate::gzip::Index;
+use crate::record::{Level, Record, Text, level_of, timestamp_of};
 
-/// Which lines of a log are wanted; without any setting, all.
-#[derive(Debug, Clone, Copy, Default)]
+/// Which lines of a log are wanted; without any setting, all. First the lines are restricted by
+/// their number, then by all the rest, and of what is left head or tail count.
+#[derive(Debug, Clone, Default)]
 pub struct Selection {
+    /// Only the lines of these numbers, from 0.
+    pub lines: Option<Range<u64>>,
+    /// Only lines of this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only lines before this time.
+    pub until: Option<DateTime<Utc>>,
     /// Only lines of at least this level.
     pub level: Option<Level>,
+    /// Only lines about this record of the submitted file.
+    pub record: Option<u64>,
+    /// Only lines in which this is found, as people read them.
+    pub grep: Option<Regex>,
+    /// Only lines whose fields have all of these values.
+    pub fields: Vec<(String, String)>,
+    /// Only the first so many of them.
+    pub head: Option<u64>,
     /// Only the last so many of them.
     pub tail: Option<u64>,
 }
 
 impl Selection {
-    /// The number of last lines, when nothing else is asked for.
-    pub(super) fn plain_tail(&self) -> Option<u64> {
-        self.tail.filter(|_| self.level.is_none())
+    /// Whether an index can spare fetching the rest.
+    pub(super) fn is_a_part(&self) -> bool {
+        self.lines.is_some() || self.since.is_some() || self.plain_tail().is_some()
     }
 
-    fn wants(&self, line: &[u8]) -> bool {
-        self.level.is_none_or(|least| level_of(line).is_none_or(|level| level >= least))
+    /// The members that hold everything that is wanted.
+    pub(super) fn members_of(&self, index: &Index) -> Range<usize> {
+        let mut members = 0..index.members().len();
+        let parts = [
+            self.lines.clone().map(|lines| index.members_for_lines(lines)),
+            self.since.map(|since| index.members_since(since.timestamp_micros())),
+            self.plain_tail().map(|lines| index.members_for_tail(lines)),
+        ];
+        for part in parts.into_iter().flatten() {
+            members = members.start.max(part.start)..members.end.min(part.end);
+        }
+        members.start..members.end.max(members.start)
+    }
+
+    /// The number of last lines, where they are the last lines of the log as well.
+    fn plain_tail(&self) -> Option<u64> {
+        let filtered = self.lines.is_some()
+            || self.until.is_some()
+            || self.level.is_some()
+            || self.record.is_some()
+            || self.grep.is_some()
+            || !self.fields.is_empty();
+        self.tail.filter(|_| !filtered)
+    }
+
+    /// Whether the line, number aside, is wanted. One without a level or time is shown, since it
+    /// belongs to what is around it.
+    pub fn wants(&self, line: &[u8]) -> bool {
+        if self.level.is_some_and(|least| level_of(line).is_some_and(|level| level < least)) {
+            return false;
+        }
+        if self.since.is_some_and(|since| timestamp_of(line).is_some_and(|at| at < since.timestamp_micros()))
+        {
+            return false;
+        }
+        if self.record.is_none() && self.grep.is_none() && self.fields.is_empty() {
+            return true;
+        }
+        let record = Record::decode_lossy(line);
+        let says = |key: &str, wanted: &str| match record.fields.get(key) {
+            Some(Value::String(text)) => text == wanted,
+            Some(other) => format!("{other}") == wanted,
+            None => false,
+        };
+        self.record.is_none_or(|number| record.record == Some(number))
+            && self.fields.iter().all(|(key, value)| says(key, value))
+            && self
+                .grep
+                .as_ref()
+                .is_none_or(|pattern| pattern.is_match(&Text { record: &record, color: false }.to_string()))
+    }
+
+    /// Whether no later line can be wanted: the journal writes its lines in the order of their times.
+    fn ends_before(&self, line: &[u8]) -> bool {
+        self.until.is_some_and(|until| timestamp_of(line).is_some_and(|at| at >= until.timestamp_micros()))
     }
 }
 
@@ -33,16 +106,24 @@ impl Selection {
 /// # Errors
 /// When the log can't be read, or `each` fails.
 pub fn select(
-    reader: &mut impl BufRead,
+    mut lines: Lines,
     selection: &Selection,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<()> {
+    let numbers = selection.lines.clone().unwrap_or(0..u64::MAX);
+    let mut left = selection.head.unwrap_or(u64::MAX);
     let mut held: VecDeque<Vec<u8>> = VecDeque::new();
     let mut line = Vec::new();
-    while next_line(reader, &mut line).context("failed to read the log")? {
-        if !selection.wants(&line) {
+    let mut number = lines.first;
+    while left > 0 && number < numbers.end && lines.next(&mut line).context("failed to read the log")? {
+        number += 1;
+        if selection.ends_before(&line) {
+            break;
+        }
+        if number <= numbers.start || !selection.wants(&line) {
             continue;
         }
+        left -= 1;
         match selection.tail {
             None => each(&line)?,
             Some(0) => {}

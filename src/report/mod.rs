@@ -27,7 +27,7 @@ pub use summary::Summary;
 
 use crate::config::ReportFormat;
 use crate::objects::Objects;
-use crate::reader::{self, LogSource, Selection};
+use crate::reader::{Lines, LogSource, Selection};
 use crate::redact::Redactor;
 use builder::Builder;
 
@@ -67,10 +67,13 @@ impl Report {
     ///
     /// # Errors
     /// The log can't be read, or the folder not written to.
-    pub fn of_file(log: &File, redactor: Redactor, scratch: &Path) -> Result<Self> {
+    pub fn of_file(log: File, redactor: Redactor, scratch: &Path) -> Result<Self> {
         let mut builder = Builder::new(redactor, scratch);
-        let mut lines = BufReader::with_capacity(1 << 18, log);
-        reader::select(&mut lines, &Selection::default(), |line| builder.line(line))?;
+        let mut lines = Lines::new(BufReader::with_capacity(1 << 18, log), 0);
+        let mut line = Vec::new();
+        while lines.next(&mut line)? {
+            builder.line(&line)?;
+        }
         builder.finish()
     }
 

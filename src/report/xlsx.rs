@@ -212,7 +212,7 @@ mod tests {
             writeln!(log, r#"{begin},"record":{record},{rest}"#).expect("write");
         }
         log.rewind().expect("rewind");
-        let mut report = Report::of_file(&log, Redactor::default(), folder.path()).expect("report");
+        let mut report = Report::of_file(log, Redactor::default(), folder.path()).expect("report");
         let mut book = Cursor::new(Vec::new());
         write(&mut report, &mut book, 4).expect("write");
 

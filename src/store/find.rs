@@ -17,6 +17,8 @@ pub struct RunFilter {
     /// Any of these.
     pub log_state: Vec<LogState>,
     pub data_file: Option<DataFileId>,
+    /// Any version of the object with this bucket and key.
+    pub object: Option<(String, String)>,
     /// A submission's batch, or a reparse id.
     pub batch: Option<BatchId>,
     pub program: Option<String>,
@@ -48,6 +50,10 @@ pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run
     }
     if let Some(data_file) = filter.data_file {
         query.push(" and r.data_file_id = ").push_bind(data_file);
+    }
+    if let Some((bucket, key)) = &filter.object {
+        query.push(" and f.bucket = ").push_bind(bucket);
+        query.push(" and f.key = ").push_bind(key);
     }
     if let Some(batch) = filter.batch {
         query.push(" and r.batch_id = ").push_bind(batch);

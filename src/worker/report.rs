@@ -69,7 +69,7 @@ impl Worker {
             LocalCopy::create(&self.scratch, head.run, "report").context("failed to make a local copy")?;
         let (path, scratch, redactor) = (copy.path.clone(), self.scratch.clone(), self.redactor.clone());
         let write = move || -> Result<[u8; 32]> {
-            let mut report = Report::of_file(&log, redactor, &scratch)?;
+            let mut report = Report::of_file(log, redactor, &scratch)?;
             report.summary.log = log_uri;
             report.write(format, File::create(&path)?)?;
             Ok(objects::sha256_of(&path)?)

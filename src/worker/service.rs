@@ -11,6 +11,7 @@ use tracing::Instrument;
 use super::{Service, Watch, Worker};
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
+use crate::store;
 
 /// How often the leases of all workers are looked over.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +46,10 @@ impl Worker {
 
         if service.drain {
             join_all(&mut runs).await;
+            // The reaper's tick may come too late for the batches that ended here.
+            if let Err(error) = store::batch::close_finished(&self.pool).await {
+                tracing::warn!("finished batches are not marked yet: {error:#}");
+            }
             return Ok(());
         }
         tracing::info!(runs = runs.len(), grace_seconds = service.shutdown_grace.as_secs(), "stopping");

@@ -1,46 +1,11 @@
 //! The command line as a script sees it: stdout, exit codes, and one line for each error.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::TestDb;
-
-/// A home, a database and the real binary.
-struct Shell {
-    db: TestDb,
-    home: tempfile::TempDir,
-}
-
-impl Shell {
-    async fn new() -> Self {
-        Self { db: TestDb::new().await, home: tempfile::tempdir().unwrap() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).output().unwrap()
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
-        command.env("PARSELOG_HOME", self.home.path()).env("DATABASE_URL", self.db.url()).env("USER", "ann");
-        command
-    }
-
-    /// A file with this content.
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.home.path().join(name);
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-fn sample(name: &str) -> String {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
-    path.to_str().unwrap().to_owned()
-}
+use crate::support::{Desk, TestDb, sample};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -61,41 +26,41 @@ async fn count(db: &TestDb, table: &'static str) -> i64 {
 
 #[tokio::test]
 async fn run_parses_archives_and_says_where_the_log_is() {
-    let shell = Shell::new().await;
-    let output = shell.run(&["run", "--json", &sample("tanf-active-2021-q1.txt")]);
+    let desk = Desk::new().await;
+    let output = desk.output(&["run", "--json", &sample("tanf-active-2021-q1.txt")]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let row: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((row["program"].as_str(), row["section"].as_str()), (Some("tanf"), Some("active")));
     assert_eq!((row["status"].as_str(), row["log_state"].as_str()), (Some("success"), Some("archived")));
     assert!(row["logs_uri"].as_str().unwrap().starts_with("file:///"));
 
-    let log = stdout(&shell.run(&["logs", "@latest", "--json"]));
+    let log = stdout(&desk.output(&["logs", "@latest", "--json"]));
     assert_eq!(log.lines().count() as i64, row["log_lines"].as_i64().unwrap());
     let id = row["id"].as_str().unwrap();
     for target in [id, &id[id.len() - 8..], "1", "tanf-active-2021-q1.txt", row["key"].as_str().unwrap()] {
-        assert_eq!(stdout(&shell.run(&["logs", target, "--json"])), log, "{target}");
+        assert_eq!(stdout(&desk.output(&["logs", target, "--json"])), log, "{target}");
     }
-    let tail = stdout(&shell.run(&["logs", "@latest", "--json", "--tail", "3"]));
+    let tail = stdout(&desk.output(&["logs", "@latest", "--json", "--tail", "3"]));
     assert_eq!(
         tail.lines().collect::<Vec<_>>(),
         log.lines().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>()
     );
-    let warnings = stdout(&shell.run(&["logs", "@latest", "--json", "--level", "warn"]));
+    let warnings = stdout(&desk.output(&["logs", "@latest", "--json", "--level", "warn"]));
     let expected = log
         .lines()
         .filter(|line| line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\""));
     assert_eq!(warnings.lines().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     let listed: Value =
-        serde_json::from_str(&stdout(&shell.run(&["runs", "--json", "--status", "success"]))).unwrap();
+        serde_json::from_str(&stdout(&desk.output(&["runs", "--json", "--status", "success"]))).unwrap();
     assert_eq!(listed, row);
-    assert!(stdout(&shell.run(&["runs", "--json", "--status", "crash"])).is_empty());
+    assert!(stdout(&desk.output(&["runs", "--json", "--status", "crash"])).is_empty());
 }
 
 #[tokio::test]
 async fn accepted_records_come_out_as_json_lines() {
-    let shell = Shell::new().await;
-    let out = shell.home.path().join("records.ndjson");
-    let output = shell.run(&[
+    let desk = Desk::new().await;
+    let out = desk.home.path().join("records.ndjson");
+    let output = desk.output(&[
         "run",
         "--json",
         "--records",
@@ -111,23 +76,23 @@ async fn accepted_records_come_out_as_json_lines() {
 
 #[tokio::test]
 async fn submit_queues_and_a_draining_worker_runs_it() {
-    let shell = Shell::new().await;
-    let output = shell.run(&["submit", "--json", &sample("tanf-active-2021-q1.txt")]);
+    let desk = Desk::new().await;
+    let output = desk.output(&["submit", "--json", &sample("tanf-active-2021-q1.txt")]);
     let queued: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_refused(&shell.run(&["logs", "@latest"]), 1, "it never started");
-    let output = shell.run(&["worker", "--drain"]);
+    assert_refused(&desk.output(&["logs", "@latest"]), 1, "it never started");
+    let output = desk.output(&["worker", "--drain"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let row: Value = serde_json::from_str(&stdout(&shell.run(&["runs", "--json"]))).unwrap();
+    let row: Value = serde_json::from_str(&stdout(&desk.output(&["runs", "--json"]))).unwrap();
     assert_eq!((&row["id"], row["status"].as_str()), (&queued["run_id"], Some("success")));
 }
 
 #[tokio::test]
 async fn cancel_takes_a_run_out_of_the_queue_and_says_when_there_is_nothing_to_do() {
-    let shell = Shell::new().await;
-    shell.run(&["submit", &sample("tanf-active-2021-q1.txt")]);
-    assert!(stdout(&shell.run(&["cancel", "@latest"])).contains("out of the queue"));
-    assert!(stdout(&shell.run(&["cancel", "@latest"])).contains("has ended as inaction already"));
-    let listed: Value = serde_json::from_str(&stdout(&shell.run(&["runs", "--json"]))).unwrap();
+    let desk = Desk::new().await;
+    desk.output(&["submit", &sample("tanf-active-2021-q1.txt")]);
+    assert!(stdout(&desk.output(&["cancel", "@latest"])).contains("out of the queue"));
+    assert!(stdout(&desk.output(&["cancel", "@latest"])).contains("has ended as inaction already"));
+    let listed: Value = serde_json::from_str(&stdout(&desk.output(&["runs", "--json"]))).unwrap();
     assert_eq!(
         (listed["status"].as_str(), listed["cancel_requested_by"].as_str()),
         (Some("inaction"), Some("ann"))
@@ -136,32 +101,36 @@ async fn cancel_takes_a_run_out_of_the_queue_and_says_when_there_is_nothing_to_d
 
 #[tokio::test]
 async fn bad_input_gets_one_clear_line_and_registers_nothing() {
-    let shell = Shell::new().await;
-    let empty = shell.file("empty.txt", "");
-    let prose = shell.file("prose.txt", "Dear Sir or Madam,\n");
+    let desk = Desk::new().await;
+    let empty = desk.file("empty.txt", "");
+    let prose = desk.file("prose.txt", "Dear Sir or Madam,\n");
     let good = sample("tanf-active-2021-q1.txt");
     for command in ["run", "submit"] {
-        assert_refused(&shell.run(&[command, "/no/such/file"]), 4, "there is no such file");
-        assert_refused(&shell.run(&[command, &good, "/no/such/file"]), 4, "there is no such file");
-        assert_refused(&shell.run(&[command, &empty]), 2, "it is empty");
-        assert_refused(&shell.run(&[command, "/tmp"]), 2, "it is no file");
-        assert_refused(&shell.run(&[command, &prose]), 2, "give --program, --section, --year and --quarter");
+        assert_refused(&desk.output(&[command, "/no/such/file"]), 4, "there is no such file");
+        assert_refused(&desk.output(&[command, &good, "/no/such/file"]), 4, "there is no such file");
+        assert_refused(&desk.output(&[command, &empty]), 2, "it is empty");
+        assert_refused(&desk.output(&[command, "/tmp"]), 2, "it is no file");
+        assert_refused(
+            &desk.output(&[command, &prose]),
+            2,
+            "give --program, --section, --year and --quarter",
+        );
     }
-    assert_eq!((count(&shell.db, "data_file").await, count(&shell.db, "parse_meta").await), (0, 0));
+    assert_eq!((count(&desk.db, "data_file").await, count(&desk.db, "parse_meta").await), (0, 0));
     let unknown = "01890000-0000-7000-8000-000000000000";
-    assert_refused(&shell.run(&["logs", unknown]), 4, "there is no run");
-    assert_refused(&shell.run(&["logs", "nothing"]), 4, "names no run and no data file");
-    assert_refused(&shell.run(&["logs", "@latest"]), 4, "there is no run yet");
-    assert_refused(&shell.run(&["cancel", unknown]), 4, "there is no run");
-    assert_refused(&shell.run(&["run", "--parser", "cat 'open", &good]), 2, "");
+    assert_refused(&desk.output(&["logs", unknown]), 4, "there is no run");
+    assert_refused(&desk.output(&["logs", "nothing"]), 4, "names no run and no data file");
+    assert_refused(&desk.output(&["logs", "@latest"]), 4, "there is no run yet");
+    assert_refused(&desk.output(&["cancel", unknown]), 4, "there is no run");
+    assert_refused(&desk.output(&["run", "--parser", "cat 'open", &good]), 2, "");
 }
 
 #[tokio::test]
 async fn a_submission_that_is_rejected_has_an_exit_code_of_its_own() {
-    let shell = Shell::new().await;
-    let prose = shell.file("prose.txt", "Dear Sir or Madam,\n");
+    let desk = Desk::new().await;
+    let prose = desk.file("prose.txt", "Dear Sir or Madam,\n");
     let said = ["--program", "tanf", "--section", "active", "--year", "2021", "--quarter", "Q1"];
-    let output = shell.run(&[&["run", "--json", &prose], &said[..]].concat());
+    let output = desk.output(&[&["run", "--json", &prose], &said[..]].concat());
     assert_eq!(output.status.code(), Some(3));
     let row: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((row["status"].as_str(), row["summary_status"].as_str()), (Some("success"), Some("Rejected")));
@@ -169,29 +138,28 @@ async fn a_submission_that_is_rejected_has_an_exit_code_of_its_own() {
 
 #[tokio::test]
 async fn what_is_not_reachable_is_named_in_one_line() {
-    let shell = Shell::new().await;
+    let desk = Desk::new().await;
     let good = sample("tanf-active-2021-q1.txt");
-    let with = |variable: &str, value: &str| {
-        shell.command().env(variable, value).args(["run", &good]).output().unwrap()
-    };
+    let with =
+        |variable: &str, value: &str| desk.command(&["run", &good]).env(variable, value).output().unwrap();
     assert_refused(&with("DATABASE_URL", "postgres://127.0.0.1:1/none"), 1, "is it running?");
     assert_refused(&with("DATABASE_URL", "mysql://x"), 1, "the database URL is wrong");
     assert_refused(&with("PARSELOG_SPOOL", "/proc/nowhere"), 1, "spool folder");
     let empty = TestDb::empty().await;
     assert_refused(&with("DATABASE_URL", &empty.url()), 1, "run `parselog migrate`");
-    assert_eq!(count(&shell.db, "data_file").await, 0);
+    assert_eq!(count(&desk.db, "data_file").await, 0);
 }
 
 #[tokio::test]
 async fn a_bucket_a_key_or_a_version_that_is_not_there_is_named() {
-    let shell = Shell::new().await;
+    let desk = Desk::new().await;
     let bucket = crate::localstack::bucket().await;
     let submit = |object: &str| {
         let said = ["--program", "tanf", "--section", "active", "--year", "2021", "--quarter", "1"];
         let endpoint = crate::localstack::endpoint();
-        let mut command = shell.command();
+        let mut command = desk.command(&["submit", object]);
         command.env("PARSELOG_BUCKET", &bucket.name).env("AWS_ENDPOINT_URL_S3", endpoint);
-        command.args(["submit", object]).args(said).output().unwrap()
+        command.args(said).output().unwrap()
     };
     assert_refused(&submit("s3://no-such-bucket-here/key"), 4, "bucket not found");
     assert_refused(&submit(&format!("s3://{}/no/key", bucket.name)), 4, "object not found");
@@ -200,20 +168,20 @@ async fn a_bucket_a_key_or_a_version_that_is_not_there_is_named() {
     bucket.sdk.put_object().bucket(&bucket.name).key("some/key").body(body).send().await.unwrap();
     let version = format!("s3://{}/some/key?versionId=00000000-0000-0000-0000-000000000000", bucket.name);
     assert_refused(&submit(&version), 4, "not found");
-    assert_eq!(count(&shell.db, "data_file").await, 0);
+    assert_eq!(count(&desk.db, "data_file").await, 0);
     assert_eq!(submit(&format!("s3://{}/some/key", bucket.name)).status.code(), Some(0));
-    assert_eq!(count(&shell.db, "data_file").await, 1);
+    assert_eq!(count(&desk.db, "data_file").await, 1);
 }
 
 #[tokio::test]
 async fn a_reader_that_stops_early_is_no_error() {
-    let shell = Shell::new().await;
-    shell.run(&["run", &sample("tanf-active-2021-q1.txt")]);
+    let desk = Desk::new().await;
+    desk.output(&["run", &sample("tanf-active-2021-q1.txt")]);
     let script = format!("{} logs @latest --json | head -n 1", env!("CARGO_BIN_EXE_parselog"));
     let output = Command::new("bash")
         .args(["-o", "pipefail", "-c", &script])
-        .env("PARSELOG_HOME", shell.home.path())
-        .env("DATABASE_URL", shell.db.url())
+        .env("PARSELOG_HOME", desk.home.path())
+        .env("DATABASE_URL", desk.db.url())
         .output()
         .unwrap();
     assert!(

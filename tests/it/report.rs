@@ -243,7 +243,7 @@ fn no_cell_of_a_report_is_a_formula() {
     let path = folder.path().join("log");
     fs::write(&path, &log).expect("write");
     let file = File::open(&path).expect("open");
-    let mut report = Report::of_file(&file, Redactor::default(), folder.path()).expect("report");
+    let mut report = Report::of_file(file, Redactor::default(), folder.path()).expect("report");
     let mut written = |format| {
         let mut out = Vec::new();
         report.write(format, &mut out).expect("write");
@@ -294,7 +294,7 @@ async fn a_log_of_100_000_problems_takes_no_more_memory_than_a_short_one() {
         match format {
             "csv" => assert_eq!(of_csv(&bytes, "problem").len() as u64, problems),
             "json" => {
-                assert_eq!(of_json(&serde_json::from_slice(&bytes).expect("JSON")).len() as u64, problems)
+                assert_eq!(of_json(&serde_json::from_slice(&bytes).expect("JSON")).len() as u64, problems);
             }
             _ => assert_eq!(problems_of_xlsx(&bytes).len() as u64, problems),
         }

@@ -1,23 +1,32 @@
-//! The `parselog` command, on a test's own database and home.
+//! The program itself, at a database and a home of one test's own.
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
 
 use super::TestDb;
 
-/// A home for the command and the database it works on.
+/// A place where the program is run.
 pub(crate) struct Desk {
     pub(crate) db: TestDb,
     pub(crate) home: tempfile::TempDir,
 }
 
+/// What a command printed.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
 impl Desk {
     pub(crate) async fn new() -> Self {
-        Self { db: TestDb::new().await, home: tempfile::tempdir().expect("a folder") }
+        Self { db: TestDb::new().await, home: tempfile::tempdir().unwrap() }
     }
 
-    /// The command with these arguments, to be started.
+    /// The program with these arguments, not started yet. Objects live in a folder of the home.
     pub(crate) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
         for (name, _) in std::env::vars_os() {
@@ -25,26 +34,49 @@ impl Desk {
                 command.env_remove(name);
             }
         }
-        command.env("DATABASE_URL", self.db.url()).env("PARSELOG_HOME", self.home.path());
-        command.args(arguments);
+        command.args(arguments).env("DATABASE_URL", self.db.url()).env("PARSELOG_HOME", self.home.path());
+        command.env("USER", "ann").env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }
 
-    /// What comes of the command.
-    pub(crate) fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Output {
-        self.command(arguments).output().expect("the command starts")
+    /// Runs the program to its end.
+    pub(crate) fn output(&self, arguments: &[impl AsRef<OsStr>]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs the program to its end, for what it prints as text.
+    pub(crate) fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Said {
+        let Output { status, stdout, stderr } = self.output(arguments);
+        Said {
+            code: status.code().unwrap_or(-1),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Runs it and expects that it works.
+    pub(crate) fn ok(&self, arguments: &[impl AsRef<OsStr>]) -> Said {
+        let said = self.run(arguments);
+        assert_eq!(said.code, 0, "it said: {}{}", said.out, said.err);
+        said
     }
 
     /// What a command that works prints.
     pub(crate) fn stdout(&self, arguments: &[impl AsRef<OsStr>]) -> Vec<u8> {
-        let output = self.run(arguments);
+        let output = self.output(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }
 
+    /// Writes a submission of this name into the home, and returns its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.home.path().join(name), text).unwrap();
+        self.path(name)
+    }
+
     /// A path in the home.
     pub(crate) fn path(&self, name: &str) -> String {
-        self.home.path().join(name).to_str().expect("UTF-8").to_owned()
+        self.home.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Every file below a folder of the home.
@@ -56,12 +88,25 @@ impl Desk {
     }
 }
 
+impl Said {
+    /// The lines of stdout as JSON.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A shipped sample.
+pub(crate) fn sample(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
 fn collect(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
             collect(&entry.path(), found);
         } else {
-            found.push(entry.path().to_str().expect("UTF-8").to_owned());
+            found.push(entry.path().to_str().unwrap().to_owned());
         }
     }
 }

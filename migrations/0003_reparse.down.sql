@@ -1,0 +1,1 @@
+drop function enqueue_reparse, reparse_files;

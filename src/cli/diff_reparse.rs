@@ -1,0 +1,147 @@
+//! `parselog diff --reparse`: a whole reparse against each file's run before it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::desk::Desk;
+use super::diff::category_name;
+use super::{CliError, Exit, show};
+use crate::diff::{Counts, FileChange, compare_batch};
+use crate::ids::BatchId;
+use crate::record::write_safe;
+use crate::store::reparse;
+
+/// All files of a reparse together.
+#[derive(Debug, Default, Serialize)]
+struct Totals {
+    reparse: i64,
+    files: u64,
+    /// Files that have not ended yet.
+    unfinished: i64,
+    /// Files that were never parsed before.
+    new: u64,
+    changed: u64,
+    unchanged: u64,
+    /// Files of which a log can't be read.
+    unread: u64,
+    records_before: i64,
+    records_after: i64,
+    problems: Counts,
+    categories: BTreeMap<u8, Counts>,
+    /// Files by verdict before and after, where they differ.
+    verdicts: BTreeMap<String, u64>,
+}
+
+/// Compares and prints; `limit` is the most files that text names.
+pub(super) async fn diff_reparse(
+    desk: &Desk,
+    id: i64,
+    limit: usize,
+    json: bool,
+    exit_code: bool,
+) -> Result<Exit> {
+    let Some(row) = reparse::get(&desk.pool, BatchId(id)).await? else {
+        return Err(CliError::not_found(format!("there is no reparse {id}: see `parselog reparses`")));
+    };
+    let mut totals = Totals { reparse: id, unfinished: row.files - row.finished(), ..Totals::default() };
+    let mut changes = Vec::new();
+    compare_batch(&desk.pool, &desk.objects, &desk.spool, row.id, |change| {
+        totals.add(&change);
+        if change.is_change() {
+            changes.push(change);
+        }
+    })
+    .await?;
+    changes.sort_by_key(|change| {
+        (std::cmp::Reverse((change.size(), change.changed_verdict())), change.data_file_id)
+    });
+    if json {
+        show::json(&totals)?;
+        changes.iter().try_for_each(show::json)?;
+    } else {
+        show::line(totals.text().trim_end())?;
+        if !changes.is_empty() {
+            show::line(files(&changes, limit).trim_end())?;
+        }
+    }
+    Ok(if exit_code && totals.changed > 0 { Exit::Failed } else { Exit::Ok })
+}
+
+impl Totals {
+    fn add(&mut self, change: &FileChange) {
+        self.files += 1;
+        self.new += u64::from(change.before.is_none());
+        self.changed += u64::from(change.is_change());
+        self.unchanged += u64::from(change.before.is_some() && !change.is_change());
+        self.unread += u64::from(change.unread.is_some());
+        self.records_before += change.records_before.unwrap_or_default();
+        self.records_after += change.records_after.unwrap_or_default();
+        add(&mut self.problems, change.problems);
+        for (category, counts) in &change.by_category {
+            add(self.categories.entry(*category).or_default(), *counts);
+        }
+        if let Some(before) = change.verdict_before.as_ref().filter(|_| change.changed_verdict()) {
+            *self.verdicts.entry(format!("{before} -> {}", change.verdict_after)).or_default() += 1;
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "reparse {}  {} files: {} changed, {} unchanged, {} new, {} unfinished",
+            self.reparse, self.files, self.changed, self.unchanged, self.new, self.unfinished
+        );
+        if self.unread > 0 {
+            let _ = write!(text, "\n  {} files could not be compared: see below", self.unread);
+        }
+        let _ = write!(text, "\n  records   {} before, {} after\n", self.records_before, self.records_after);
+        for (verdicts, files) in &self.verdicts {
+            let _ = write!(text, "\n  {files:>9}  {verdicts}");
+        }
+        let _ = write!(
+            text,
+            "\n\n  {:20}  {:>9}  {:>11}  {:>9}",
+            "PROBLEMS", "APPEARED", "DISAPPEARED", "UNCHANGED"
+        );
+        let all = ("all".to_owned(), &self.problems);
+        let by_category = self.categories.iter().map(|(category, counts)| (category_name(*category), counts));
+        for (name, Counts { appeared, disappeared, unchanged }) in by_category.chain([all]) {
+            let _ = write!(text, "\n  {name:20}  {appeared:>9}  {disappeared:>11}  {unchanged:>9}");
+        }
+        text
+    }
+}
+
+fn files(changes: &[FileChange], limit: usize) -> String {
+    let mut text = format!("\n{:>9}  {:>11}  {:36}  FILE\n", "APPEARED", "DISAPPEARED", "RUN");
+    for change in changes.iter().take(limit) {
+        let Counts { appeared, disappeared, .. } = change.problems;
+        let _ = write!(text, "{appeared:>9}  {disappeared:>11}  {:36}  ", change.after.to_string());
+        let _ = write_safe(&mut text, &change.name);
+        if let Some(before) = change.verdict_before.as_ref().filter(|_| change.changed_verdict()) {
+            let _ = write!(text, "  {before} -> {}", change.verdict_after);
+        }
+        if change.records_before != change.records_after {
+            let count = |records: Option<i64>| records.map_or_else(|| "none".to_owned(), |n| n.to_string());
+            let _ =
+                write!(text, "  {} -> {} records", count(change.records_before), count(change.records_after));
+        }
+        if let Some(why) = &change.unread {
+            text.push_str("  ");
+            let _ = write_safe(&mut text, why);
+        }
+        text.push('\n');
+    }
+    if changes.len() > limit {
+        let _ = writeln!(text, "and {} more: see -n", changes.len() - limit);
+    }
+    text
+}
+
+fn add(to: &mut Counts, counts: Counts) {
+    to.appeared += counts.appeared;
+    to.disappeared += counts.disappeared;
+    to.unchanged += counts.unchanged;
+}

@@ -1,0 +1,228 @@
+//! `parselog reparse`: ask for files to be parsed once more.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::Result;
+use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+
+use super::desk::open_database;
+use super::reparses::{Status, report, wait};
+use super::submit::{code, quarter, user};
+use super::target::find_file;
+use super::when::{WHEN, when};
+use super::{CliError, Common, Exit, show};
+use crate::config::duration;
+use crate::parser::SummaryStatus;
+use crate::store::reparse::{self, FileSelection, ReparseRequest, Selected};
+use crate::store::{PgPool, RunStatus};
+
+/// Parse files once more, each in exactly the version that was submitted; workers do the work, after
+/// all submissions.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Reparse {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    which: Which,
+    /// Why; kept with the reparse and in the audit log.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Who asks; the user's name without it.
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+    /// Lower goes first; submissions have 100.
+    #[arg(long, default_value_t = 200)]
+    priority: i32,
+    /// How often each run is tried before it ends as failed.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    max_attempts: i32,
+    /// How long it may take; after that it does not stand in the way of another.
+    #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
+    deadline: Duration,
+    /// Go ahead although another reparse of some of the files is unfinished; the audit log says so.
+    #[arg(long)]
+    force: bool,
+    /// Do not ask.
+    #[arg(long, short = 'y')]
+    yes: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait for its end, with a progress bar; ^C ends the waiting only.
+    #[arg(long)]
+    wait: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say how far a reparse is, and what it changed in numbers.
+    Status(Status),
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+struct Which {
+    /// Data files by id, name or key
+    #[arg(value_name = "FILE")]
+    files: Vec<String>,
+    /// Files of this program.
+    #[arg(long, value_parser = code)]
+    program: Option<String>,
+    /// Files of this section.
+    #[arg(long, value_parser = code)]
+    section: Option<String>,
+    /// Files of this state or tribe.
+    #[arg(long)]
+    state: Option<String>,
+    /// Files of this fiscal year.
+    #[arg(long)]
+    year: Option<i32>,
+    /// Files of this fiscal quarter.
+    #[arg(long, value_parser = quarter)]
+    quarter: Option<i16>,
+    /// Files whose latest run came to any of these: accepted, accepted-with-errors,
+    /// partially-accepted, rejected, fail, terminate, inaction, crash.
+    #[arg(long, value_delimiter = ',', value_parser = outcome)]
+    status: Vec<String>,
+    /// Files submitted at this time or later.
+    #[arg(long, value_parser = when, value_name = WHEN)]
+    since: Option<DateTime<Utc>>,
+    /// All files.
+    #[arg(long)]
+    all: bool,
+    /// Also versions of a file that a later submission replaced.
+    #[arg(long)]
+    every_version: bool,
+}
+
+impl Reparse {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (pool, _cluster) = open_database(common).await?;
+        if let Some(Command::Status(status)) = self.command {
+            return status.run(&pool).await;
+        }
+        let selection = self.which.selection(&pool).await?;
+        let selected = reparse::preview(&pool, &selection).await?;
+        if selected.is_empty() {
+            return Err(CliError::not_found("no file fits: `parselog runs` lists what there is"));
+        }
+        if !self.json || self.dry_run {
+            show::line(table(&selected).trim_end())?;
+        }
+        if self.dry_run {
+            return Ok(Exit::Ok);
+        }
+        if !self.yes && !agrees()? {
+            show::note("nothing was queued");
+            return Ok(Exit::Ok);
+        }
+        let request = ReparseRequest {
+            requested_by: self.by.unwrap_or_else(user),
+            reason: self.reason,
+            priority: self.priority,
+            max_attempts: self.max_attempts,
+            deadline: Utc::now() + self.deadline,
+            force: self.force,
+        };
+        let (id, files) = reparse::enqueue(&pool, &selection, &request).await?;
+        if !self.json {
+            show::line(&format!("reparse {id}  {files} files queued"))?;
+        }
+        if self.wait {
+            wait(&pool, id).await?;
+        }
+        if self.wait || self.json {
+            return report(&pool, id, self.json).await;
+        }
+        show::note(&format!("see how far it is with: parselog reparse status {id}"));
+        Ok(Exit::Ok)
+    }
+}
+
+impl Which {
+    async fn selection(&self, pool: &PgPool) -> Result<FileSelection> {
+        let mut selection = FileSelection {
+            files: Vec::new(),
+            program: self.program.clone(),
+            section: self.section.clone(),
+            state: self.state.clone(),
+            fiscal_year: self.year,
+            fiscal_quarter: self.quarter,
+            status: self.status.clone(),
+            since: self.since,
+            every_version: self.every_version,
+            all: false,
+        };
+        for file in &self.files {
+            selection.files.push(find_file(pool, file).await?.id);
+        }
+        let restricted =
+            selection != FileSelection { every_version: self.every_version, ..Default::default() };
+        if restricted == self.all {
+            return Err(CliError::usage(
+                "say which files: by id or name, --program, --section, --state, --year, --quarter, --status \
+                 or --since; or --all, without any of these",
+            ));
+        }
+        selection.all = self.all;
+        Ok(selection)
+    }
+}
+
+/// Asks a person; without one there must be `--yes`.
+fn agrees() -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(CliError::usage("nothing was queued: there is no terminal to ask at, so say --yes"));
+    }
+    write!(io::stderr(), "Queue them? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn table(selected: &[Selected]) -> String {
+    let mut text =
+        format!("{:10}  {:14}  {:10}  {:>7}  {:>10}\n", "PROGRAM", "SECTION", "PERIOD", "FILES", "SIZE");
+    let (mut files, mut bytes) = (0, 0);
+    for row in selected {
+        let period = format!("{} Q{}", row.fiscal_year, row.fiscal_quarter);
+        let size = ByteSize(row.size_bytes.unsigned_abs());
+        let _ = writeln!(
+            text,
+            "{:10}  {:14}  {period:10}  {:>7}  {:>10}",
+            row.program,
+            row.section,
+            row.files,
+            size.to_string()
+        );
+        files += row.files;
+        bytes += row.size_bytes;
+    }
+    let _ = writeln!(text, "{files} files, {}, would be parsed once more", ByteSize(bytes.unsigned_abs()));
+    text
+}
+
+/// A run status, or a verdict in lower case with hyphens.
+fn outcome(text: &str) -> Result<String, String> {
+    let verdict = |status: &SummaryStatus| status.as_str().to_lowercase().replace(' ', "-");
+    if text == "partially-accepted" {
+        return Ok(SummaryStatus::PartiallyAccepted.to_string());
+    }
+    if let Some(status) = SummaryStatus::ALL.iter().find(|status| verdict(status) == text.to_lowercase()) {
+        return Ok(status.to_string());
+    }
+    match text.parse::<RunStatus>() {
+        Ok(status) if status.is_final() => Ok(status.to_string()),
+        _ => Err("use accepted, accepted-with-errors, partially-accepted, rejected, success, fail, \
+                  terminate, inaction or crash"
+            .to_owned()),
+    }
+}

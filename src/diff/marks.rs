@@ -1,0 +1,51 @@
+//! One bit for each problem of a log: whether it is told in the second pass.
+
+use anyhow::{Context, Result};
+
+use super::problem::is_problem;
+use crate::reader::Lines;
+
+/// The bits of one log, by the number of the problem in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marks(Vec<u64>);
+
+/// The lines of the problems that are marked.
+pub(super) struct Marked<'a> {
+    marks: &'a Marks,
+    lines: Lines,
+    at: u64,
+}
+
+impl Marks {
+    pub(super) fn new(problems: u64) -> Self {
+        Self(vec![0; problems.div_ceil(64) as usize])
+    }
+
+    pub(super) fn set(&mut self, at: u64) {
+        self.0[(at / 64) as usize] |= 1 << (at % 64);
+    }
+
+    pub(super) fn lines(&self, lines: Lines) -> Marked<'_> {
+        Marked { marks: self, lines, at: 0 }
+    }
+
+    fn has(&self, at: u64) -> bool {
+        self.0.get((at / 64) as usize).is_some_and(|bits| bits & (1 << (at % 64)) != 0)
+    }
+}
+
+impl Marked<'_> {
+    /// The next of them.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        while self.lines.next(&mut line).context("failed to read the log")? {
+            if is_problem(&line) {
+                self.at += 1;
+                if self.marks.has(self.at - 1) {
+                    return Ok(Some(line));
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,112 @@
+//! An archive read by ranges: its index first, then only the members that are wanted.
+
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::runtime::Handle;
+
+use super::cost::Meter;
+use crate::gzip::{self, Index, Tail};
+use crate::objects::{Bytes, ObjectUri, Objects};
+
+/// The last bytes of an archive that are fetched first: a small archive as a whole, and the index of
+/// one of several GB. What is missing of a larger index is one more request.
+const END: u64 = 64 << 10;
+
+/// The most bytes that one request for members asks for, unless a single member is larger.
+const MOST: u64 = 4 << 20;
+
+/// An archive whose index is known.
+pub(super) struct Ranged {
+    objects: Objects,
+    uri: ObjectUri,
+    meter: Arc<Meter>,
+    index: Index,
+    /// Bytes of the archive that are here, and where they begin.
+    piece: (u64, Vec<u8>),
+}
+
+/// The raw bytes of consecutive members, fetched as they are read. It waits for the object store, so
+/// it belongs on a thread for blocking work.
+pub(super) struct Members {
+    archive: Ranged,
+    left: Range<usize>,
+    raw: Cursor<Vec<u8>>,
+    runtime: Handle,
+}
+
+impl Ranged {
+    /// Fetches the index; `None` when the object is a gzip without one.
+    pub(super) async fn open(objects: &Objects, uri: &ObjectUri, meter: &Arc<Meter>) -> Result<Option<Self>> {
+        let fetch = async |bytes| {
+            let chunk = objects.get_range(uri, bytes).await.map_err(|error| anyhow!(error))?;
+            meter.get();
+            meter.bytes(chunk.bytes.len());
+            anyhow::Ok(chunk)
+        };
+        let end = fetch(Bytes::Last(END)).await?;
+        let (size, mut bytes) = (end.object_size, end.bytes);
+        loop {
+            match Index::parse(&bytes, size)? {
+                Tail::Foreign => return Ok(None),
+                Tail::NeedMore { from } => {
+                    let here = size - bytes.len() as u64;
+                    let mut more = fetch(Bytes::Range(from..here)).await?.bytes;
+                    more.append(&mut bytes);
+                    bytes = more;
+                }
+                Tail::Index(index) => {
+                    let piece = (size - bytes.len() as u64, bytes);
+                    let (objects, uri, meter) = (objects.clone(), uri.clone(), Arc::clone(meter));
+                    return Ok(Some(Self { objects, uri, meter, index, piece }));
+                }
+            }
+        }
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Reads these members, from a thread that the current runtime's tasks do not need.
+    pub(super) fn read(self, members: Range<usize>) -> Members {
+        Members { archive: self, left: members, raw: Cursor::default(), runtime: Handle::current() }
+    }
+
+    /// The bytes of the first of `members`, fetched together with those after it.
+    async fn member(&mut self, members: Range<usize>) -> Result<Vec<u8>> {
+        let wanted = self.index.byte_range(members.start..members.start + 1);
+        let (from, bytes) = &self.piece;
+        if wanted.start < *from || wanted.end > from + bytes.len() as u64 {
+            let last = members
+                .clone()
+                .take_while(|last| self.index.byte_range(members.start..last + 1).end - wanted.start <= MOST);
+            let end = last.last().map_or(wanted.end, |last| self.index.byte_range(last..last + 1).end);
+            let range = Bytes::Range(wanted.start..end);
+            let chunk = self.objects.get_range(&self.uri, range).await.map_err(|error| anyhow!(error))?;
+            self.meter.get();
+            self.meter.bytes(chunk.bytes.len());
+            self.piece = (wanted.start, chunk.bytes);
+        }
+        let (from, bytes) = &self.piece;
+        let member = bytes.get((wanted.start - from) as usize..(wanted.end - from) as usize);
+        let raw_len = self.index.members()[members.start].raw_len;
+        gzip::decode_member(member.context("damaged archive: it is too short")?, raw_len)
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.raw.read(buffer)?;
+            if read > 0 || self.left.is_empty() {
+                return Ok(read);
+            }
+            let member = self.archive.member(self.left.clone());
+            self.raw = Cursor::new(self.runtime.block_on(member).map_err(io::Error::other)?);
+            self.left.start += 1;
+        }
+    }
+}
