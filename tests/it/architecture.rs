@@ -184,7 +184,8 @@ fn sources() -> impl Iterator<Item = Source> {
         let text = fs::read_to_string(&path).expect("a readable source file");
         let path = path.strip_prefix(root()).expect("a path below src").to_str().expect("UTF-8").to_owned();
         let room = path.split('/').next().expect("a first part").trim_end_matches(".rs").to_owned();
-        let code = code_of(&text);
+        // A unit test at the end of a file may use more than the file itself.
+        let code = code_of(text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default());
         Source { room, path, text, code }
     })
 }
