@@ -52,7 +52,6 @@ const WALLS: &[(&str, &[&str])] = &[
     ("calamine", &["parser"]),
     ("csv", &["parser", "report"]),
     ("rust_xlsxwriter", &["report"]),
-    ("tempfile", &["report"]),
     ("toml", &["parser", "config"]),
     ("shlex", &["parser"]),
     ("regex", &["redact", "parser", "reader", "diff", "cli"]),

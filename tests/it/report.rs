@@ -148,7 +148,7 @@ async fn no_sensitive_value_is_in_the_log_the_row_the_global_log_or_any_report()
             _ => 0,
         };
         if at > 0 && line.len() > 40 {
-            line[at..at + 8].copy_from_slice(format!("18{number:02}7777").as_bytes());
+            line[at..at + 8].copy_from_slice(format!("{}", 18_770_000 + number).as_bytes());
             line[at + 8..at + 17].copy_from_slice(format!("9{number:03}X8{number:03}").as_bytes());
             for secret in [&line[8..19], &line[at..at + 8], &line[at + 8..at + 17]] {
                 secrets.insert(String::from_utf8_lossy(secret).into_owned());
@@ -275,35 +275,27 @@ fn no_cell_of_a_report_is_a_formula() {
 async fn a_log_of_100_000_problems_takes_no_more_memory_than_a_short_one() {
     let desk = Desk::new().await;
     desk.stdout(&["migrate"]);
-    let peak = async |problems: u64, format: &str| {
-        let queued = desk.db.submit(&[&format!("sent/{problems}-{format}.txt")]).await;
-        let run = queued[0].run_id;
-        let spool = desk.home.path().join("spool");
-        fs::create_dir_all(&spool).expect("the spool");
-        let fields =
-            json!({"category": 2, "record_type": "T1", "item": "4", "field": "MONTH", "month": "202310"});
-        let lines = (1..=problems)
-            .map(|n| problem(n, &format!("item 4 MONTH is '{n}' and must be a month"), &fields));
-        fs::write(spool.join(format!("{run}.log")), log(run, &lines.collect::<Vec<_>>())).expect("the log");
-        let child = desk
-            .command(&["report", &run.to_string(), "--format", format])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the command starts");
-        let (bytes, peak) = read_and_watch(child);
-        match format {
-            "csv" => assert_eq!(of_csv(&bytes, "problem").len() as u64, problems),
-            "json" => {
-                assert_eq!(of_json(&serde_json::from_slice(&bytes).expect("JSON")).len() as u64, problems);
-            }
-            _ => assert_eq!(problems_of_xlsx(&bytes).len() as u64, problems),
-        }
-        peak
-    };
+    let queued = desk.db.submit(&["sent/short.txt", "sent/long.txt"]).await;
+    let spool = desk.home.path().join("spool");
+    fs::create_dir_all(&spool).expect("the spool");
+    let fields = json!({"category": 2, "record_type": "T1", "item": "4", "field": "MONTH"});
+    for (run, problems) in [(queued[0].run_id, 100), (queued[1].run_id, 100_000)] {
+        let of_record = |n| problem(n, &format!("item 4 MONTH is '{n}' and must be a month"), &fields);
+        let lines: Vec<String> = (1..=problems).map(of_record).collect();
+        fs::write(spool.join(format!("{run}.log")), log(run, &lines)).expect("the log");
+    }
     for format in ["csv", "json", "xlsx"] {
-        let (short, long) = (peak(100, format).await, peak(100_000, format).await);
-        println!("{format}: {short} KiB for 100 problems, {long} KiB for 100000");
-        assert!(long < short + 16 * 1024, "{format}: {short} KiB, then {long} KiB");
+        let peaks = [(queued[0].run_id, 100), (queued[1].run_id, 100_000)].map(|(run, problems)| {
+            let mut report = desk.command(&["report", &run.to_string(), "--format", format]);
+            let report = report.stdout(Stdio::piped()).spawn().expect("the command starts");
+            let (bytes, peak) = read_and_watch(report);
+            let lines = bytes.split(|&byte| byte == b'\n');
+            let is_problem =
+                |line: &&[u8]| line.starts_with(b"problem,") || line.starts_with(b"{\"record\":");
+            assert!(format == "xlsx" || lines.filter(is_problem).count() == problems, "{format}, {problems}");
+            peak
+        });
+        assert!(peaks[1] < peaks[0] + 8 * 1024, "{format}: {} KiB, then {} KiB", peaks[0], peaks[1]);
     }
 }
 
