@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use parselog::ids::{DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
 use parselog::parser::tdp::sample::{Sample, Size};
-use parselog::parser::{Cancel, Context, Outcome, Parser as _, Progress, RecordSink, Submission, SummaryStatus};
+use parselog::parser::{
+    Cancel, Context, Outcome, Parser as _, Progress, RecordSink, Submission, SummaryStatus,
+};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
