@@ -111,17 +111,28 @@ def rules(record):
     return [(text, compile_rule(text, types)) for text in record.get("rules", [])]
 
 
+def compile_precheck(text):
+    words = text.split()
+    if words[:2] == ["length", ">="]:
+        return lambda line: len(line) >= int(words[2])
+    if words[1:2] in (["filled"], ["filled,"]):
+        start, end = map(int, words[0].split("-"))
+        return lambda line: len(line) >= end and line[start:end].strip(" 0") != ""
+    return lambda line: True
+
+
 def segments(record):
-    """The fields of each record that a line holds: name, start, end, number or not, checks."""
+    """The pre-checks and fields of each record that a line holds."""
     for block in range(record.get("blocks", 1)):
-        fields = []
+        texts = record["later"]["prechecks"] if block and "later" in record else record["prechecks"]
+        prechecks, fields = [compile_precheck(text) for text in texts], []
         for field in record["fields"]:
             start, end = map(int, field["at"].split("-"))
             shift = block * record.get("block_width", 0) if field.get("block") else 0
             is_number = field["type"] == "number"
             checks = [compile_check(text, is_number) for text in field.get("checks", [])]
             fields.append((field["name"], start + shift, end + shift, is_number, field.get("required"), checks))
-        yield fields
+        yield prechecks, fields
 
 
 def main(schema_path, section_code, path):
@@ -135,9 +146,9 @@ def main(schema_path, section_code, path):
         for row, line in enumerate(file, 1):
             line = line.rstrip("\r\n")
             lines += 1
-            all_fields, all_rules = layouts.get(line[:2], ((), ()))
-            for fields in all_fields:
-                if not line[fields[3][1] : fields[3][2]].strip():
+            records, rules_of_record = layouts.get(line[:2], ((), ()))
+            for prechecks, fields in records:
+                if not all(precheck(line) for precheck in prechecks):
                     continue
                 record = {}
                 for name, start, end, is_number, required, checks in fields:
@@ -153,7 +164,7 @@ def main(schema_path, section_code, path):
                     for check in checks:
                         if not check(value):
                             problems.append((row, name, "is not allowed"))
-                for text, rule in all_rules:
+                for text, rule in rules_of_record:
                     if not rule(record):
                         problems.append((row, text, "is broken"))
     print(lines, len(problems), time.perf_counter() - started)
