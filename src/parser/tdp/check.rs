@@ -14,9 +14,11 @@ pub(super) struct Check {
 }
 
 /// What is tested. Number tests on a text field read the text as a number first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Test {
     Between(i64, i64),
+    /// One of the numbers from 0 to 63 whose bits are set.
+    NumberOf(u64),
     NumberIn(Box<[i64]>),
     NumberNotIn {
         barred: Box<[i64]>,
@@ -53,15 +55,24 @@ impl Test {
     /// True when the value passes. `bytes` is what text values point into.
     #[inline]
     pub(super) fn passes(&self, value: Value, bytes: &[u8], month: Option<Month>) -> bool {
+        match (self, value) {
+            (Self::Between(least, most), Value::Number(n)) => (*least..=*most).contains(&n),
+            (Self::NumberOf(allowed), Value::Number(n)) => has_bit(*allowed, n),
+            _ => self.passes_other(value, bytes, month),
+        }
+    }
+
+    fn passes_other(&self, value: Value, bytes: &[u8], month: Option<Month>) -> bool {
         match self {
             Self::Between(least, most) => number(value, bytes).is_some_and(|n| (*least..=*most).contains(&n)),
+            Self::NumberOf(allowed) => number(value, bytes).is_some_and(|n| has_bit(*allowed, n)),
             Self::NumberIn(allowed) => number(value, bytes).is_some_and(|n| allowed.contains(&n)),
             Self::NumberNotIn { barred, blank_passes } => match value {
                 Value::Blank => *blank_passes,
                 _ => number(value, bytes).is_some_and(|n| !barred.contains(&n)),
             },
-            Self::TextIn(allowed) => text(value, bytes).is_some_and(|t| allowed.iter().any(|a| **a == *t)),
-            Self::TextNotIn(barred) => text(value, bytes).is_none_or(|t| barred.iter().all(|b| **b != *t)),
+            Self::TextIn(allowed) => text(value, bytes).is_some_and(|t| allowed.iter().any(|a| same(a, t))),
+            Self::TextNotIn(barred) => text(value, bytes).is_none_or(|t| !barred.iter().any(|b| same(b, t))),
             Self::AnyOf(tests) => tests.iter().any(|test| test.passes(value, bytes, month)),
             _ => match value {
                 Value::Blank => matches!(self, Self::NotRepeated),
@@ -128,6 +139,17 @@ fn decimal(number: i64, buffer: &mut [u8; 20]) -> &[u8] {
         buffer[start] = b'-';
     }
     &buffer[start..]
+}
+
+#[inline]
+fn has_bit(bits: u64, number: i64) -> bool {
+    (0..64).contains(&number) && bits >> number & 1 == 1
+}
+
+/// Equality of a few bytes, for which a call costs more than the comparison.
+#[inline]
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a == b)
 }
 
 #[inline]

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::grammar::{self, Names};
 use super::layout::{
-    Cipher, Duplicates, Field, Header, Kind, Link, Mark, Place, Precheck, Program, Quiet, RecordType,
-    Relation, Roles, Section, Segment,
+    Cell, Cipher, Duplicates, Field, Header, Hot, Kind, Link, Mark, Place, Precheck, Program, Quiet,
+    RecordType, Relation, Roles, Rule, Section, Segment,
 };
 use super::raw::{RawCommon, RawField, RawHeader, RawProgram, RawRecord, RawSection};
 use super::value::At;
@@ -226,10 +226,10 @@ fn segment(raw: &RawRecord, nth: usize, month: Option<&str>, case: Option<&str>)
     };
     let deprecated = raw.deprecated_rules.iter();
     let month = month.map(|name| find(&name.to_owned())).transpose()?;
-    let segment = Segment {
+    let mut segment = Segment {
         prechecks: sentences.iter().map(|text| precheck(text, shift)).collect::<Result<_>>()?,
         quiet,
-        rules: raw.rules.iter().map(|text| grammar::rule(text, &names)).collect::<Result<_>>()?,
+        rules: rules(&raw.rules, &names)?,
         deprecated_rules: deprecated
             .map(|raw| Ok((place(&raw.place)?, grammar::rule(&raw.rule, &names)?)))
             .collect::<Result<_>>()?,
@@ -239,11 +239,61 @@ fn segment(raw: &RawRecord, nth: usize, month: Option<&str>, case: Option<&str>)
         partial_except: grammar::conditions(&raw.partial_except, &names)?,
         exact_except: grammar::conditions(&raw.exact_except, &names)?,
         marks: Vec::new(),
+        hot: Hot::default(),
         fields,
     };
+    segment.hot = hot(&segment);
     let needs_month = segment.prechecks.iter().any(|precheck| matches!(precheck, Precheck::MonthInQuarter));
     ensure!(!needs_month || month.is_some(), "a pre-check needs the month, but no field holds it");
     Ok(segment)
+}
+
+/// Rules in order; one that has the same conditions as the one before it knows that it has.
+fn rules(texts: &[String], names: &Names<'_>) -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    let mut before = None;
+    for text in texts {
+        let when = text.split_once(" then ").map(|(when, _)| when);
+        rules.push(Rule { repeats: when.is_some() && when == before, ..grammar::rule(text, names)? });
+        before = when;
+    }
+    Ok(rules)
+}
+
+/// What reading and checking needs of the fields.
+fn hot(segment: &Segment) -> Hot {
+    let fields = &segment.fields;
+    let mut hot = Hot {
+        cells: fields.iter().map(|field| cell(field.at, field.kind)).collect(),
+        all: ranges(fields.iter().map(|field| field.at)),
+        partial: ranges(segment.partial_key.iter().map(|&field| fields[field].at)),
+        ..Hot::default()
+    };
+    for (number, field) in fields.iter().enumerate().filter(|(_, field)| field.required) {
+        let from = hot.tests.len();
+        hot.tests.extend(field.checks.iter().map(|check| check.test.clone()));
+        hot.required.push((number, from..hot.tests.len()));
+    }
+    hot
+}
+
+fn cell(at: At, kind: Kind) -> Cell {
+    let width = at.end - at.start;
+    Cell { at, kind, mask: if width > 8 { 0 } else { u64::MAX >> (64 - 8 * width) } }
+}
+
+/// The same positions in as few ranges as possible, in order.
+fn ranges(fields: impl Iterator<Item = At>) -> Vec<At> {
+    let mut all: Vec<At> = fields.collect();
+    all.sort_by_key(|at| at.start);
+    let mut joined: Vec<At> = Vec::new();
+    for at in all {
+        match joined.last_mut() {
+            Some(last) if at.start <= last.end => last.end = last.end.max(at.end),
+            _ => joined.push(at),
+        }
+    }
+    joined
 }
 
 fn field(raw: &RawField, shift: usize, month: usize) -> Result<Field> {

@@ -5,9 +5,10 @@
 use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
 
-use super::engine::{Job, is_trailer, progress};
-use super::index::{CaseProblem, Entry, What};
-use super::layout::{Finding, Header, Record, RecordType, Segment};
+use super::engine::{Job, PROGRESS_EVERY, is_trailer, progress};
+use super::index::{CaseProblem, Entry, Index, Run, What};
+use super::layout::{Finding, Header, RecordType, Segment};
+use super::record::Record;
 use super::source::Source;
 use super::tally::{Tally, blank};
 use super::value::{Line, Month, Value};
@@ -19,6 +20,9 @@ pub(super) struct Emitter<'e, 'j, 'p> {
     job: &'e Job<'j>,
     share: u64,
     entries: &'e [Entry],
+    runs: &'e [Run],
+    /// The number of the next entry.
+    at: u32,
     problems: &'e [CaseProblem],
     tally: &'e mut Tally<'p>,
     record: Record,
@@ -28,16 +32,17 @@ pub(super) struct Emitter<'e, 'j, 'p> {
 }
 
 impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
-    /// `entries` and `problems` come in order of line and segment.
+    /// `problems` come in order of line and segment.
     pub(super) fn new(
         job: &'e Job<'j>,
         share: u64,
-        entries: &'e [Entry],
+        index: &'e Index,
         problems: &'e [CaseProblem],
         tally: &'e mut Tally<'p>,
     ) -> Self {
-        let record = Record::default();
-        Self { job, share, entries, problems, tally, record, trailers: 0, is_empty_file: false }
+        let (entries, runs, record) = (&index.entries[..], &index.runs[..], Record::default());
+        let (at, trailers, is_empty_file) = (0, 0, false);
+        Self { job, share, entries, runs, at, problems, tally, record, trailers, is_empty_file }
     }
 
     /// Reads the file and says what there is to say.
@@ -50,7 +55,9 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         while let Some(line) = source.next()? {
             context.cancel.check()?;
             self.line(&line, context)?;
-            progress(context, job, &source, self.share, 1);
+            if line.number % PROGRESS_EVERY == 0 {
+                progress(context, job, &source, self.share, 1);
+            }
         }
         Ok(())
     }
@@ -66,17 +73,20 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             return Ok(());
         }
         let Some((_, record_type)) = job.record_type(line).filter(|_| line.readable) else {
-            if job.reports(self.share, line, None) {
+            if self.share == 0 {
                 self.unknown(line);
             }
             return Ok(());
         };
-        if job.skips(self.share, line, record_type) {
+        let reports = job.share_of(job.case_of(line, record_type)) == self.share;
+        if job.has_cases() && !reports {
             return Ok(());
         }
         let here = self.entries.iter().take_while(|entry| entry.line == line.number).count();
         let (entries, rest) = self.entries.split_at(here);
         self.entries = rest;
+        let from = self.at;
+        self.at += here as u32;
         let is_plain = |entry: &Entry| !entry.noted && !entry.deleted && entry.links == 0 && !entry.flawed;
         if context.records.is_none()
             && here == record_type.segments.len()
@@ -86,7 +96,8 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             self.tally.accept(&record_type.name, here as u64);
             return Ok(());
         }
-        let reports = job.reports(self.share, line, Some(record_type));
+        let passed = self.runs.iter().take_while(|run| run.to <= from).count();
+        self.runs = &self.runs[passed..];
         for (number, segment) in record_type.segments.iter().enumerate() {
             match entries.iter().find(|entry| usize::from(entry.segment) == number) {
                 Some(entry) => self.entry(line, record_type, segment, entry, context)?,
@@ -113,7 +124,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             record: Some(line.number),
             record_type: &record_type.name,
             month: &month,
-            case: job.has_cases().then_some(entry.case_line),
+            case: self.runs.first().map(|run| run.case_line).filter(|_| job.has_cases()),
             ..blank("")
         };
         if entry.noted {

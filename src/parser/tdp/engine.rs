@@ -18,21 +18,24 @@ use std::sync::atomic::Ordering;
 use anyhow::Context as _;
 use foldhash::fast::FixedState;
 
+use super::check::same;
 use super::compile::Catalogue;
 use super::emit::Emitter;
 use super::header::{self, HeaderProblem};
-use super::index::{Entry, judge};
-use super::layout::{
-    Duplicates, Finding, Header, Place, Program, Reading, Record, RecordType, Section, all_hold,
-};
+use super::index::{Entry, Index, judge};
+use super::layout::{Duplicates, Finding, Header, Place, Program, Reading, RecordType, Section};
 use super::period::Period;
+use super::record::{Record, all_hold};
 use super::source::{Kind, Source};
 use super::tally::{Tally, blank};
 use super::value::Line;
 use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission};
 
-/// Lines whose records are kept track of at once; about 55 bytes each.
-pub(super) const LINES_PER_SHARE: u64 = 1 << 20;
+/// Lines whose records are kept track of at once; about 45 bytes each.
+pub(super) const LINES_PER_SHARE: u64 = 2 << 20;
+
+/// Lines after which progress is shown again.
+pub(super) const PROGRESS_EVERY: u64 = 1024;
 
 /// What does not change while a file is parsed.
 pub(super) struct Job<'j> {
@@ -94,24 +97,20 @@ pub(super) fn parse(
     let mut doomed = HashSet::new();
     if section.duplicates == Duplicates::DeleteType && shares > 1 {
         for share in 0..shares {
-            let (mut entries, flawed) = index(&job, share, context)?;
-            doomed.extend(judge(section, &mut entries, &flawed, &doomed).doomed);
+            let mut index = index(&job, share, context)?;
+            doomed.extend(judge(section, &mut index, &doomed).doomed);
         }
     }
     let mut is_empty_file = false;
     for share in 0..shares {
-        let (mut entries, flawed) = index(&job, share, context)?;
-        let verdicts = judge(section, &mut entries, &flawed, &doomed);
-        drop(flawed);
-        tally.records_in_file += entries.len() as u64;
-        let mut emitter = Emitter::new(&job, share, &entries, &verdicts.problems, &mut tally);
+        let mut index = index(&job, share, context)?;
+        let verdicts = judge(section, &mut index, &doomed);
+        tally.records_in_file += index.entries.len() as u64;
+        let mut emitter = Emitter::new(&job, share, &index, &verdicts.problems, &mut tally);
         emitter.run(context)?;
         is_empty_file |= emitter.is_empty_file;
         if job.has_cases() {
-            let cases = tally.cases.get_or_insert_default();
-            for (total, (sound, unsound)) in cases.iter_mut().zip(verdicts.cases) {
-                *total = (total.0 + sound, total.1 + unsound);
-            }
+            tally.count_cases(verdicts.cases);
         }
     }
     if tally.records_created() == 0 && !is_empty_file {
@@ -133,7 +132,7 @@ impl Job<'_> {
         if self.header.is_none() {
             return records.into_iter().next();
         }
-        records.into_iter().find(|(_, record)| line.bytes.starts_with(record.name.as_bytes()))
+        records.into_iter().find(|(_, record)| starts_with(line, &record.name))
     }
 
     /// True for the lines that are neither header nor trailer nor, in a sheet, empty or a remark.
@@ -144,20 +143,15 @@ impl Job<'_> {
         }
     }
 
-    /// True when this share is the one to report on the line itself.
-    pub(super) fn reports(&self, share: u64, line: &Line<'_>, record: Option<&RecordType>) -> bool {
-        self.shares == 1 || self.share_of_line(line, record).unwrap_or(0) == share
+    /// The case that a line belongs to, hashed; `None` where there is none.
+    pub(super) fn case_of(&self, line: &Line<'_>, record: &RecordType) -> Option<u64> {
+        let case = record.segments[0].case_of(line).filter(|_| self.has_cases())?;
+        Some(self.seed.hash_one(case))
     }
 
-    /// The share that a line's case belongs to, where there are cases.
-    fn share_of_line(&self, line: &Line<'_>, record: Option<&RecordType>) -> Option<u64> {
-        let case = record.filter(|_| self.has_cases() && line.readable)?.segments[0].case_of(line)?;
-        Some(self.seed.hash_one(case) % self.shares)
-    }
-
-    /// True when no record of the line can belong to this share.
-    pub(super) fn skips(&self, share: u64, line: &Line<'_>, record: &RecordType) -> bool {
-        self.shares > 1 && self.has_cases() && self.share_of_line(line, Some(record)).unwrap_or(0) != share
+    /// The share in which a line is reported on: that of its case, or the first.
+    pub(super) fn share_of(&self, case: Option<u64>) -> u64 {
+        if self.shares == 1 { 0 } else { case.map_or(0, |case| case % self.shares) }
     }
 }
 
@@ -232,7 +226,7 @@ fn survey(
             survey.details += 1;
             continue;
         };
-        if line.number > 1 && line.bytes.starts_with(header.record.name.as_bytes()) {
+        if line.number > 1 && starts_with(&line, &header.record.name) {
             survey.second_header = Some(line.number);
             break;
         }
@@ -244,7 +238,13 @@ fn survey(
 }
 
 pub(super) fn is_trailer(header: &Header, line: &Line<'_>) -> bool {
-    line.bytes.starts_with(header.trailer.name.as_bytes())
+    starts_with(line, &header.trailer.name)
+}
+
+/// True for a line of this type.
+#[inline]
+fn starts_with(line: &Line<'_>, name: &str) -> bool {
+    line.bytes.get(..name.len()).is_some_and(|start| same(start, name.as_bytes()))
 }
 
 /// True for a row of a sheet that is empty or begins with `#`.
@@ -252,71 +252,76 @@ fn is_remark(row: &Line<'_>) -> bool {
     row.bytes.first() == Some(&b'#') || row.bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-/// Reads the file and keeps an entry of each record of the share, and the case numbers of those that
-/// a pre-check refuses.
-fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<(Vec<Entry>, HashSet<u64>), ParseError> {
-    let mut entries = Vec::new();
-    let mut flawed = HashSet::new();
+/// Reads the file and keeps an entry of each record of the share.
+fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, ParseError> {
+    let mut index = Index::default();
+    let mut shown = 0;
     let mut record = Record::default();
     let mut source = Source::open(&job.kind, job.path)?.context("the file is of unknown kind")?;
-    let (period, place) = (job.reading.period, job.reading.place);
     while let Some(line) = source.next()? {
         context.cancel.check()?;
-        if !line.readable || !job.is_detail(&line) {
-            continue;
+        if line.readable && job.is_detail(&line) {
+            index_line(job, share, &line, &mut record, &mut index);
         }
-        let Some((kind, record_type)) = job.record_type(&line) else { continue };
-        if job.skips(share, &line, record_type) {
-            continue;
+        if line.number % PROGRESS_EVERY == 0 {
+            progress(context, job, &source, share, 0);
+            let seen = index.entries.len() - std::mem::replace(&mut shown, index.entries.len());
+            context.progress.records.fetch_add(seen as u64, Ordering::Relaxed);
         }
-        let case = || record_type.segments[0].case_of(&line).map(|case| job.seed.hash_one(case));
-        for (number, segment) in record_type.segments.iter().enumerate() {
-            if !segment.precheck(&line, period, |_| {}) {
-                if !segment.is_quiet(&line) {
-                    flawed.extend(case());
-                }
-                continue;
-            }
-            segment.read(&line, job.reading.cipher, &mut record);
-            let mut is_flawed = false;
-            let sound = segment.check(&record, place, |finding| {
-                is_flawed |= !matches!(finding, Finding::Deprecated(_));
-            });
-            if !sound && job.header.is_none() {
-                continue;
-            }
-            let (mut exact, partial) = segment.hashes(&record, &job.seed);
-            if !segment.exact_except.is_empty() && all_hold(&segment.exact_except, &record) {
-                exact = job.seed.hash_one((line.number, number));
-            }
-            let owner = match job.section.duplicates {
-                Duplicates::DeleteCase | Duplicates::Keep => case().unwrap_or(0),
-                Duplicates::DeleteType => kind as u64,
-                Duplicates::DeleteCopies => exact,
-            };
-            if job.shares > 1 && !job.has_cases() && exact % job.shares != share {
-                continue;
-            }
-            context.progress.records.fetch_add(1, Ordering::Relaxed);
-            entries.push(Entry {
-                owner,
-                exact,
-                partial,
-                line: line.number,
-                case_line: line.number,
-                marks: segment.marks_of(&record),
-                kind: kind as u8,
-                segment: number as u8,
-                month: record.month.and_then(|month| period.index_of(month)).unwrap_or(0),
-                flawed: is_flawed,
-                noted: !sound,
-                deleted: false,
-                links: 0,
-            });
-        }
-        progress(context, job, &source, share, 0);
     }
-    Ok((entries, flawed))
+    context.progress.records.fetch_add((index.entries.len() - shown) as u64, Ordering::Relaxed);
+    Ok(index)
+}
+
+fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, index: &mut Index) {
+    let Some((kind, record_type)) = job.record_type(line) else { return };
+    let case = job.case_of(line, record_type);
+    if job.has_cases() && job.share_of(case) != share {
+        return;
+    }
+    let period = job.reading.period;
+    for (number, segment) in record_type.segments.iter().enumerate() {
+        if !segment.precheck(line, period, |_| {}) {
+            if !segment.is_quiet(line) {
+                index.flawed.extend(case);
+            }
+            continue;
+        }
+        segment.read(line, job.reading.cipher, record);
+        let mut flawed = false;
+        let sound = segment.check(record, job.reading.place, |finding| {
+            flawed |= !matches!(finding, Finding::Deprecated(_));
+        });
+        // In a sheet, a row with a problem is no record.
+        if !sound && job.header.is_none() {
+            continue;
+        }
+        let (mut exact, partial) = segment.hashes(line, record, &job.seed);
+        if !segment.exact_except.is_empty() && all_hold(&segment.exact_except, record) {
+            exact = job.seed.hash_one((line.number, number));
+        }
+        let (owner, month) = match job.section.duplicates {
+            Duplicates::DeleteCase | Duplicates::Keep => (case.unwrap_or(0), record.month),
+            Duplicates::DeleteType => (kind as u64, None),
+            Duplicates::DeleteCopies => (exact, None),
+        };
+        if job.shares > 1 && !job.has_cases() && exact % job.shares != share {
+            continue;
+        }
+        let entry = Entry {
+            exact,
+            partial,
+            line: line.number,
+            marks: segment.marks_of(record),
+            kind: kind as u8,
+            segment: number as u8,
+            flawed,
+            noted: !sound,
+            deleted: false,
+            links: 0,
+        };
+        index.push(owner, month.and_then(|month| period.index_of(month)).unwrap_or(0), entry);
+    }
 }
 
 /// Shows how far all readings together are, as if they were one reading of the file.

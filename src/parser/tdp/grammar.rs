@@ -116,7 +116,7 @@ pub(super) fn rule(text: &str, names: &Names<'_>) -> Result<Rule> {
                 RuleKind::Demand { when: Vec::new(), then }
             }
         };
-        Ok(Rule { kind })
+        Ok(Rule { kind, repeats: false })
     };
     read().with_context(|| format!("the rule {text:?} cannot be read"))
 }
@@ -181,7 +181,7 @@ fn one<'w>(words: &mut Peekable<impl Iterator<Item = &'w str>>, is_number: bool)
             let listed = if word == "=" { vec![argument()?] } else { list(words)? };
             let demand = choice("be", &listed);
             if numbers {
-                (Test::NumberIn(all_numbers(&listed)?), demand)
+                (number_in(all_numbers(&listed)?), demand)
             } else {
                 (Test::TextIn(all_texts(&listed)), demand)
             }
@@ -282,6 +282,13 @@ fn shown(value: &str) -> String {
 
 fn unquoted(value: &str) -> &str {
     value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(value)
+}
+
+fn number_in(numbers: Box<[i64]>) -> Test {
+    match numbers.iter().try_fold(0, |bits, &n| (0..64).contains(&n).then(|| bits | 1 << n)) {
+        Some(bits) => Test::NumberOf(bits),
+        None => Test::NumberIn(numbers),
+    }
 }
 
 fn all_numbers(values: &[&str]) -> Result<Box<[i64]>> {

@@ -6,9 +6,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::compile::Catalogue;
-use super::layout::{Finding, Header, Place, Program, Reading, Record, Section};
+use super::layout::{Finding, Header, Place, Program, Reading, Section};
 use super::lines::Lines;
 use super::period::Period;
+use super::record::Record;
 use super::source::text_line;
 use super::value::{Line, Value};
 use super::wording;
@@ -107,9 +108,9 @@ pub(super) fn read<'s>(
 /// The file cannot be read.
 pub(super) fn identify(catalogue: &Catalogue, path: &Path) -> Result<Option<Identity>> {
     let mut lines = Lines::new(File::open(path).context("failed to open the file")?);
-    let Some(bytes) = lines.next().context("failed to read the file")? else { return Ok(None) };
+    let Some(first) = lines.next().context("failed to read the file")? else { return Ok(None) };
     let mut offsets = Vec::new();
-    let line = first_line(bytes, &mut offsets);
+    let line = first_line(first.bytes, &mut offsets);
     for program in &catalogue.programs {
         let Some(header) = &program.header else { continue };
         let Ok((said, _)) = understand(header, &line, Period::from_calendar(2000, 1)) else { continue };

@@ -1,38 +1,75 @@
 //! What records have to do with each other: cases, duplicates, and who is deleted for it.
 //!
-//! Of each record only an [`Entry`] of hashes is kept. Entries are sorted so that a case's records
-//! stand together, wherever they stand in the file. No value is kept and nothing is logged here.
+//! Of each record only an [`Entry`] of hashes is kept, in the order of the file. A case's records
+//! mostly stand together; runs of them are sorted, so that they are found wherever they stand. No
+//! value is kept and nothing is logged here.
 
 use std::collections::HashSet;
 
 use super::layout::{Duplicates, Section};
 
+/// What is kept of the records of a share.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// In order of line and segment.
+    pub entries: Vec<Entry>,
+    /// In order of their entries.
+    pub runs: Vec<Run>,
+    /// Case numbers, hashed, with problems that left no entry.
+    pub flawed: HashSet<u64>,
+}
+
 /// What is kept of one record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
-    /// What the record belongs to: its case number, its type or itself, hashed.
-    pub owner: u64,
     /// All values, hashed.
     pub exact: u64,
     /// The values that make it a partial duplicate, hashed; 0 for none.
     pub partial: u64,
     pub line: u64,
-    /// The first line of its case in its month; known once judged.
-    pub case_line: u64,
     /// Bits of the rules between records that it answers.
     pub marks: u16,
     /// Which record type of the section, and which segment of it.
     pub kind: u8,
     pub segment: u8,
-    /// Which month of the quarter.
-    pub month: u8,
     /// It has a problem of its own that counts.
     pub flawed: bool,
     /// It has something to be logged.
     pub noted: bool,
     pub deleted: bool,
-    /// It must pass the check of these linked rules, and does not.
+    /// Bits of the linked rules whose check it must pass, and does not.
     pub links: u8,
+}
+
+/// Entries that stand together and belong together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// What the records belong to: their case number, their type or themselves, hashed.
+    pub owner: u64,
+    /// The first line of the case in its month; known once judged.
+    pub case_line: u64,
+    pub from: u32,
+    pub to: u32,
+    /// Which month of the quarter; 0 where there are no cases.
+    pub month: u8,
+}
+
+impl Index {
+    /// Adds the next record of the file.
+    pub(super) fn push(&mut self, owner: u64, month: u8, entry: Entry) {
+        let at = self.entries.len() as u32;
+        match self.runs.last_mut() {
+            Some(run) if run.owner == owner && run.month == month => run.to = at + 1,
+            _ => self.runs.push(Run { owner, month, case_line: entry.line, from: at, to: at + 1 }),
+        }
+        self.entries.push(entry);
+    }
+}
+
+impl Run {
+    pub(super) fn members(&self) -> std::ops::Range<usize> {
+        self.from as usize..self.to as usize
+    }
 }
 
 /// One problem between records, filed under one of them.
@@ -66,111 +103,118 @@ pub(super) struct Verdicts {
     pub doomed: HashSet<u64>,
 }
 
-/// Judges all records of a share, and leaves the entries in order of line and segment.
-///
-/// `flawed` are case numbers with problems that left no entry; `doomed` owners are deleted in any case.
-pub(super) fn judge(
-    section: &Section,
-    entries: &mut [Entry],
-    flawed: &HashSet<u64>,
-    doomed: &HashSet<u64>,
-) -> Verdicts {
+/// Judges all records of a share; `doomed` owners are deleted in any case.
+pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>) -> Verdicts {
     let mut verdicts = Verdicts::default();
-    let by_case = matches!(section.duplicates, Duplicates::DeleteCase | Duplicates::Keep);
-    let month = |entry: &Entry| if by_case { entry.month } else { 0 };
-    entries.sort_unstable_by_key(|e| (e.owner, month(e), e.kind, e.exact, e.line, e.segment));
-    for group in entries.chunk_by_mut(|a, b| a.owner == b.owner && month(a) == month(b)) {
-        let owner = group[0].owner;
-        if judge_group(section, group, &mut verdicts.problems) || doomed.contains(&owner) {
-            group.iter_mut().for_each(|entry| entry.deleted = true);
-            if section.duplicates == Duplicates::DeleteType {
-                verdicts.doomed.insert(owner);
-            }
-        }
-    }
-    if by_case {
-        for case in entries.chunk_by_mut(|a, b| a.owner == b.owner) {
-            judge_links(section, case);
-            let is_flawed =
-                case.iter().any(|e| e.flawed || e.deleted || e.links != 0) || flawed.contains(&case[0].owner);
-            for month in 0..3 {
-                if case.iter().any(|entry| !entry.deleted && entry.month == month) {
-                    let (sound, unsound) = &mut verdicts.cases[usize::from(month)];
-                    *if is_flawed { unsound } else { sound } += 1;
+    let Index { entries, runs, flawed } = index;
+    runs.sort_unstable_by_key(|run| (run.owner, run.month, run.from));
+    let mut members: Vec<usize> = Vec::new();
+    for owned in runs.chunk_by_mut(|a, b| a.owner == b.owner) {
+        let owner = owned[0].owner;
+        for case in owned.chunk_by_mut(|a, b| a.month == b.month) {
+            let first = case[0].case_line;
+            case.iter_mut().for_each(|run| run.case_line = first);
+            members.clear();
+            members.extend(case.iter().flat_map(Run::members));
+            if judge_case(section, entries, &mut members, &mut verdicts.problems) || doomed.contains(&owner) {
+                members.iter().for_each(|&member| entries[member].deleted = true);
+                if section.duplicates == Duplicates::DeleteType {
+                    verdicts.doomed.insert(owner);
                 }
             }
         }
+        if matches!(section.duplicates, Duplicates::DeleteCase | Duplicates::Keep) {
+            judge_links(section, entries, owned);
+            count_cases(entries, owned, flawed.contains(&owner), &mut verdicts.cases);
+        }
     }
-    entries.sort_unstable_by_key(|entry| (entry.line, entry.segment));
+    runs.sort_unstable_by_key(|run| run.from);
     verdicts.problems.sort_by_key(|problem| (problem.line, problem.segment));
     verdicts
 }
 
 /// Judges the records of one case in one month; true when they are to be deleted.
-fn judge_group(section: &Section, group: &mut [Entry], problems: &mut Vec<CaseProblem>) -> bool {
-    let first = group.iter().map(|entry| entry.line).min().unwrap_or_default();
-    group.iter_mut().for_each(|entry| entry.case_line = first);
+fn judge_case(
+    section: &Section,
+    entries: &mut [Entry],
+    members: &mut [usize],
+    problems: &mut Vec<CaseProblem>,
+) -> bool {
+    let case = || members.iter().map(|&member| &entries[member]);
     let before = problems.len();
     for (number, rule) in section.relations.iter().enumerate() {
         let bit = |mark: u8| move |entry: &&Entry| entry.marks & (1 << mark) != 0;
-        if group.iter().any(|entry| bit(rule.needs)(&entry)) {
+        if case().any(|entry| bit(rule.needs)(&entry)) {
             continue;
         }
-        let none = !group.iter().any(|entry| rule.types.contains(&entry.kind));
+        let none = !case().any(|entry| rule.types.contains(&entry.kind));
         let what = What::Relation { rule: number, none };
-        problems.extend(group.iter().filter(bit(rule.every)).map(|entry| entry.problem(what)));
+        problems.extend(case().filter(bit(rule.every)).map(|entry| entry.problem(what)));
     }
     let broken = problems[before..].iter().any(|problem| match problem.what {
         What::Relation { rule, .. } => !section.relations[rule].deprecated,
         _ => false,
     });
-    let crowded = section.most_records.is_some_and(|most| {
-        group.len() > most && {
-            let mut order: Vec<_> = group.iter().map(|entry| (entry.line, entry.segment)).collect();
-            let (_, &mut (line, segment), _) = order.select_nth_unstable(most);
-            problems.push(CaseProblem { line, segment, what: What::TooMany });
-            true
-        }
-    });
-    let doubled = find_duplicates(group, problems);
+    let extra = section.most_records.and_then(|most| members.get(most));
+    problems.extend(extra.map(|&member| entries[member].problem(What::TooMany)));
+    let crowded = extra.is_some();
+    let doubled = members.len() > 1 && find_duplicates(entries, members, problems);
     if doubled && section.duplicates == Duplicates::Keep {
         // Kept, but the case counts as one with problems.
-        group.iter_mut().for_each(|entry| entry.flawed = true);
+        members.iter().for_each(|&member| entries[member].flawed = true);
     }
     broken || crowded || doubled && section.duplicates != Duplicates::Keep
 }
 
 /// Files a problem for each later copy, exact before partial; true when there is one.
-/// The group comes sorted by type and all values.
-fn find_duplicates(group: &mut [Entry], problems: &mut Vec<CaseProblem>) -> bool {
+fn find_duplicates(entries: &[Entry], members: &mut [usize], problems: &mut Vec<CaseProblem>) -> bool {
     let before = problems.len();
-    let mut singles: Vec<Entry> = Vec::new();
-    for run in group.chunk_by(|a, b| a.kind == b.kind && a.exact == b.exact) {
-        let of = run[0].line;
-        let copies = run.iter().filter(|entry| entry.line != of);
+    let of = |member: &usize| &entries[*member];
+    let mut singles: Vec<usize> = Vec::new();
+    members.sort_unstable_by_key(|member| (of(member).kind, of(member).exact, *member));
+    for run in members.chunk_by(|a, b| of(a).kind == of(b).kind && of(a).exact == of(b).exact) {
+        let first = of(&run[0]).line;
+        let copies = run.iter().map(of).filter(|entry| entry.line != first);
         let found = problems.len();
-        problems.extend(copies.map(|entry| entry.problem(What::Duplicate { of })));
+        problems.extend(copies.map(|entry| entry.problem(What::Duplicate { of: first })));
         // Records that are exact duplicates are not also partial ones.
         if problems.len() == found {
-            singles.extend(run.iter().filter(|entry| entry.partial != 0));
+            singles.extend(run.iter().filter(|member| of(member).partial != 0));
         }
     }
-    singles.sort_unstable_by_key(|entry| (entry.kind, entry.partial, entry.line, entry.segment));
-    for run in singles.chunk_by(|a, b| a.kind == b.kind && a.partial == b.partial) {
-        let of = run[0].line;
-        let later = run.iter().filter(|entry| entry.line != of);
-        problems.extend(later.map(|entry| entry.problem(What::Partial { of })));
+    singles.sort_unstable_by_key(|member| (of(member).kind, of(member).partial, *member));
+    for run in singles.chunk_by(|a, b| of(a).kind == of(b).kind && of(a).partial == of(b).partial) {
+        let first = of(&run[0]).line;
+        let later = run.iter().map(of).filter(|entry| entry.line != first);
+        problems.extend(later.map(|entry| entry.problem(What::Partial { of: first })));
     }
     problems.len() > before
 }
 
+/// Counts a case number for each month of which records are left.
+fn count_cases(entries: &[Entry], owned: &[Run], is_flawed: bool, cases: &mut [(u64, u64); 3]) {
+    let records = |run: &Run| entries[run.members()].iter();
+    let is_flawed =
+        is_flawed || owned.iter().flat_map(records).any(|e| e.flawed || e.deleted || e.links != 0);
+    for case in owned.chunk_by(|a, b| a.month == b.month) {
+        if case.iter().flat_map(records).any(|entry| !entry.deleted) {
+            let (sound, unsound) = &mut cases[usize::from(case[0].month)];
+            *if is_flawed { unsound } else { sound } += 1;
+        }
+    }
+}
+
 /// Notes the linked rules that records of one case number break.
-fn judge_links(section: &Section, case: &mut [Entry]) {
+fn judge_links(section: &Section, entries: &mut [Entry], owned: &[Run]) {
     for (number, link) in section.links.iter().enumerate() {
-        let asked = case.iter().any(|entry| !entry.deleted && entry.marks & (1 << link.when) != 0);
-        let fails =
-            case.iter_mut().filter(|entry| asked && !entry.deleted && entry.marks & (1 << link.fails) != 0);
-        fails.for_each(|entry| entry.links |= 1 << number);
+        let left = |entry: &Entry, mark: u8| !entry.deleted && entry.marks & (1 << mark) != 0;
+        let mut all = owned.iter().flat_map(Run::members);
+        if all.any(|member| left(&entries[member], link.when)) {
+            for member in owned.iter().flat_map(Run::members) {
+                let fails = left(&entries[member], link.fails);
+                entries[member].links |= u8::from(fails) << number;
+            }
+        }
     }
 }
 

@@ -62,6 +62,11 @@ impl Random {
                 let span = (*most).min(widest).saturating_sub(*least).clamp(0, 4999) as u64;
                 padded(least + self.below(span + 1) as i64, width)
             }
+            Some(Test::NumberOf(allowed)) => {
+                let nth = self.below(u64::from(allowed.count_ones())) as usize;
+                let numbers = (0..64).filter(|n| allowed >> n & 1 == 1);
+                padded(numbers.into_iter().nth(nth).unwrap_or(0), width)
+            }
             Some(Test::NumberIn(allowed)) => {
                 padded(allowed[self.below(allowed.len() as u64) as usize], width)
             }

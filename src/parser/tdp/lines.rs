@@ -9,6 +9,14 @@ use std::io::{self, Read};
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
 const BUFFER: usize = 4 * LONGEST_LINE;
 
+/// One line, without its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawLine<'a> {
+    pub bytes: &'a [u8],
+    /// True when all bytes are surely ASCII; false when they may not be.
+    pub is_ascii: bool,
+}
+
 /// Reads lines; see the module.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -18,12 +26,13 @@ pub(super) struct Lines<R> {
     end: usize,
     read: u64,
     after_cr: bool,
+    is_ascii: bool,
 }
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(source: R) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { source, buffer, start: 0, end: 0, read: 0, after_cr: false }
+        Self { source, buffer, start: 0, end: 0, read: 0, after_cr: false, is_ascii: true }
     }
 
     /// Bytes of the file that were consumed.
@@ -35,7 +44,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// Whatever the source answers.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
         if self.start == self.end && !self.fill()? {
             return Ok(None);
         }
@@ -53,22 +62,28 @@ impl<R: Read> Lines<R> {
                 let to = from + searched + found;
                 self.start = to + 1;
                 self.after_cr = self.buffer[to] == b'\r';
-                return Ok(Some(&self.buffer[from..to.min(from + LONGEST_LINE)]));
+                return Ok(Some(self.line(from, to.min(from + LONGEST_LINE))));
             }
             searched += window.len();
             if searched > LONGEST_LINE {
-                return self.cut_line().map(Some);
+                self.cut_line()?;
+                return Ok(Some(self.line(0, LONGEST_LINE)));
             }
             if !self.fill()? {
                 let from = std::mem::replace(&mut self.start, self.end);
-                return Ok(Some(&self.buffer[from..self.end]));
+                return Ok(Some(self.line(from, self.end)));
             }
         }
     }
 
+    fn line(&self, from: usize, to: usize) -> RawLine<'_> {
+        RawLine { bytes: &self.buffer[from..to], is_ascii: self.is_ascii }
+    }
+
     /// Keeps the start of a line that is too long, and skips the rest of it.
-    fn cut_line(&mut self) -> io::Result<&[u8]> {
+    fn cut_line(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.start + LONGEST_LINE, 0);
+        self.is_ascii = false;
         loop {
             let got = read_some(&mut self.source, &mut self.buffer[LONGEST_LINE..])?;
             self.read += got as u64;
@@ -77,11 +92,11 @@ impl<R: Read> Lines<R> {
                 Some(found) => {
                     self.after_cr = self.buffer[LONGEST_LINE + found] == b'\r';
                     self.start = LONGEST_LINE + found + 1;
-                    return Ok(&self.buffer[..LONGEST_LINE]);
+                    return Ok(());
                 }
                 None if got == 0 => {
                     self.start = self.end;
-                    return Ok(&self.buffer[..LONGEST_LINE]);
+                    return Ok(());
                 }
                 None => {}
             }
@@ -96,6 +111,7 @@ impl<R: Read> Lines<R> {
         let got = read_some(&mut self.source, &mut self.buffer[self.end..])?;
         self.end += got;
         self.read += got as u64;
+        self.is_ascii = self.buffer[..self.end].is_ascii();
         Ok(got > 0)
     }
 }
@@ -129,7 +145,7 @@ mod tests {
         let mut lines = Lines::new(Drip(text, drip));
         let mut all = Vec::new();
         while let Some(line) = lines.next().expect("read") {
-            all.push(line.to_vec());
+            all.push(line.bytes.to_vec());
         }
         assert_eq!(lines.consumed(), text.len() as u64);
         all

@@ -27,6 +27,7 @@ mod layout;
 mod lines;
 mod period;
 mod raw;
+mod record;
 pub mod sample;
 mod sheet;
 mod source;

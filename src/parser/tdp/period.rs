@@ -36,7 +36,8 @@ impl Period {
 
     /// Which month of the quarter this is (0 to 2), if it is one.
     pub(super) fn index_of(self, month: Month) -> Option<u8> {
-        (0..3).find(|&nth| self.month(nth) == month)
+        let nth = month.0.checked_sub(self.month(0).0)?;
+        (nth < 3).then_some(nth as u8)
     }
 }
 

@@ -11,10 +11,10 @@ use super::CATALOGUE;
 use super::check::Test;
 use super::invent::Random;
 use super::layout::{
-    Condition, Field, Finding, Header, Kind, Place, Program, Reading, Record, RecordType, RuleKind, Section,
-    Segment,
+    Condition, Field, Finding, Header, Kind, Place, Program, Reading, RecordType, RuleKind, Section, Segment,
 };
 use super::period::Period;
+use super::record::Record;
 use super::source::text_line;
 use super::value::{At, Value};
 

@@ -92,18 +92,26 @@ impl Source {
     pub(super) fn next(&mut self) -> Result<Option<Line<'_>>> {
         match self {
             Self::Text { lines, offsets, number } => {
-                let Some(bytes) = lines.next().context("failed to read the submitted file")? else {
+                let Some(line) = lines.next().context("failed to read the submitted file")? else {
                     return Ok(None);
                 };
                 *number += 1;
-                Ok(Some(text_line(bytes, *number, offsets)))
+                if line.is_ascii {
+                    return Ok(Some(Line {
+                        number: *number,
+                        bytes: line.bytes,
+                        offsets: &[],
+                        readable: true,
+                    }));
+                }
+                Ok(Some(text_line(line.bytes, *number, offsets)))
             }
             Self::Csv { lines, cells, number } => {
-                let Some(bytes) = lines.next().context("failed to read the submitted file")? else {
+                let Some(line) = lines.next().context("failed to read the submitted file")? else {
                     return Ok(None);
                 };
                 *number += 1;
-                Ok(Some(cells.split(bytes, *number)))
+                Ok(Some(cells.split(line.bytes, *number)))
             }
             Self::Sheet { sheet, next } => {
                 *next += 1;

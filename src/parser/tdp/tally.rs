@@ -25,7 +25,7 @@ pub(super) struct Tally<'p> {
     pub records_in_file: u64,
     created: BTreeMap<String, u64>,
     /// Cases of each month without and with problems, in sections that have cases.
-    pub cases: Option<[(u64, u64); 3]>,
+    cases: Option<[(u64, u64); 3]>,
 }
 
 impl<'p> Tally<'p> {
@@ -94,6 +94,13 @@ impl<'p> Tally<'p> {
         match self.created.get_mut(record_type) {
             Some(count) => *count += records,
             None => drop(self.created.insert(record_type.to_owned(), records)),
+        }
+    }
+
+    /// Adds cases of each month without and with problems.
+    pub(super) fn count_cases(&mut self, cases: [(u64, u64); 3]) {
+        for (total, (sound, unsound)) in self.cases.get_or_insert_default().iter_mut().zip(cases) {
+            *total = (total.0 + sound, total.1 + unsound);
         }
     }
 

@@ -85,13 +85,32 @@ pub(super) fn is_blank(bytes: &[u8]) -> bool {
     }
 }
 
+/// Reads a number of nothing but digits, at most 18 of them.
+#[inline]
+pub(super) fn digits(bytes: &[u8]) -> Option<i64> {
+    if bytes.is_empty() || bytes.len() > 18 {
+        return None;
+    }
+    let mut sum = 0;
+    for &byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        sum = sum * 10 + i64::from(digit);
+    }
+    Some(sum)
+}
+
 /// Reads a whole number as the real system's language does: blanks around it, a sign and single
 /// underscores between digits are allowed. `None` for anything else, or beyond 18 digits.
 #[inline]
 pub(super) fn whole_number(bytes: &[u8]) -> Option<i64> {
-    if bytes.len() <= 18 && !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
-        return Some(bytes.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')));
-    }
+    digits(bytes).or_else(|| signed_number(bytes))
+}
+
+#[cold]
+fn signed_number(bytes: &[u8]) -> Option<i64> {
     let (negative, digits) = match bytes.trim_ascii() {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),

@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use super::check::Check;
 use super::index::What;
 use super::layout::{
-    Condition, Field, Finding, Link, Precheck, Record, RecordType, Rule, RuleKind, Section, Segment,
+    Condition, Field, Finding, Link, Precheck, RecordType, Rule, RuleKind, Section, Segment,
 };
 use super::period::Period;
+use super::record::Record;
 use super::value::{At, Line, Value, is_blank};
 
 /// Characters of a value that a message quotes.
