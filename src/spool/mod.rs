@@ -78,9 +78,13 @@ impl Spool {
             .mode(0o750)
             .create(dir)
             .with_context(|| format!("failed to make the spool folder {}", dir.display()))?;
-        let probe = dir.join(format!(".probe-{}", RunId::new()));
-        File::create_new(&probe)
-            .and_then(|_| fs::remove_file(&probe))
+        // One name for all: what a process that died here left behind, the next one removes.
+        let probe = dir.join(".probe");
+        File::create(&probe)
+            .and_then(|_| {
+                faults::point("probe-written");
+                remove_if_there(&probe)
+            })
             .with_context(|| format!("failed to write to the spool folder {}", dir.display()))?;
         Ok(Self { dir: dir.to_owned(), cap })
     }
@@ -214,6 +218,10 @@ impl SealedLog {
         faults::point("archive-removed");
         remove_if_there(&self.fallback_mark())?;
         faults::point("mark-removed");
+        // Only a process that died between the rename and their removal left any.
+        for number in 0..2 {
+            remove_if_there(&self.path.with_extension(format!("tail-{number}")))?;
+        }
         fs::remove_file(&self.path)
     }
 

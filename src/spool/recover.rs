@@ -22,6 +22,8 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
     if !main.has_head {
         bail!("the abandoned log of run {run} has no head record");
     }
+    // A torn line goes first: were this process to die too, its remains must not look like a line.
+    file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
     let mut log = Window::new(file, main.len);
     let mut tally = main.tally;
     if !main.has_tail {

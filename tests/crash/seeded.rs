@@ -58,7 +58,7 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
     let in_s3 = matches!(world.objects, parselog::objects::Objects::S3(_));
     let names: Vec<String> = points::all()
         .into_iter()
-        .filter(|name| (Way::to(name) == Way::Parts) <= in_s3 && name.starts_with("put-") <= !in_s3)
+        .filter(|name| (Way::to(name) == [Way::Parts]) <= in_s3 && name.starts_with("put-") <= !in_s3)
         .collect();
     let mut capped = false;
     for _ in 0..kills {

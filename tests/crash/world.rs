@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::db::TestDb;
 
 /// Longest time that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
@@ -239,10 +239,6 @@ impl World {
 
     fn logs_folder(&self) -> PathBuf {
         self.home().join("objects").join(&self.bucket).join(&self.prefix).join("parsing_logs")
-    }
-
-    pub(crate) fn worker_log(&self) -> String {
-        fs::read_to_string(self.home().join("worker.log")).unwrap_or_default()
     }
 
     /// Ends the test, and keeps everything on disk for who looks into it.
