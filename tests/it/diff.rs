@@ -10,7 +10,7 @@ use parselog::diff::{Change, Comparison, Counts, changed_lines, compare_lines};
 use parselog::reader::Lines;
 use proptest::prelude::*;
 
-use crate::support::{Desk, sample};
+use crate::support::{Desk, sample_text};
 
 /// A log of these problems: record number and message.
 fn log(problems: &[(u64, &str)]) -> String {
@@ -139,7 +139,7 @@ proptest! {
 #[tokio::test]
 async fn a_rerun_has_an_empty_diff_and_one_changed_byte_gives_exactly_that_change() {
     let desk = Desk::new().await;
-    let text = sample("tanf-active-2021-q1-corrected.txt");
+    let text = sample_text("tanf-active-2021-q1-corrected.txt");
     let file = desk.file("a.txt", &text);
     desk.ok(&["run", &file]);
     desk.ok(&["run", &file]);
@@ -149,7 +149,7 @@ async fn a_rerun_has_an_empty_diff_and_one_changed_byte_gives_exactly_that_chang
 
     // The family type of record 2 becomes 7: one byte.
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let whole = sample("tanf-active-2021-q1.txt");
+    let whole = sample_text("tanf-active-2021-q1.txt");
     let broken = whole.lines().nth(1).unwrap();
     assert_eq!(lines[1].bytes().zip(broken.bytes()).filter(|(a, b)| a != b).count(), 1);
     lines[1] = broken.to_owned();
@@ -175,7 +175,7 @@ async fn a_rerun_has_an_empty_diff_and_one_changed_byte_gives_exactly_that_chang
 #[tokio::test]
 async fn the_first_run_of_a_file_has_no_previous_one() {
     let desk = Desk::new().await;
-    let file = desk.file("a.txt", &sample("tanf-active-2021-q1.txt"));
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));
     desk.ok(&["run", &file]);
     let said = desk.run(&["diff", "a.txt"]);
     assert_eq!(said.code, 4, "{}", said.err);

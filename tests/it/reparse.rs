@@ -8,7 +8,7 @@ use parselog::queue::Ending;
 use parselog::store::reparse::{self, FileSelection, ReparseRequest};
 use parselog::store::{self, NewFile, PgPool, Request};
 
-use crate::support::{Desk, TestDb, new_file, outcome, sample};
+use crate::support::{Desk, TestDb, new_file, outcome, sample_text};
 
 fn all() -> FileSelection {
     FileSelection { all: true, ..FileSelection::default() }
@@ -162,7 +162,7 @@ async fn of_two_reparses_that_are_asked_for_at_once_only_one_is_queued() {
 #[tokio::test]
 async fn a_reparse_asks_first_and_without_a_terminal_it_wants_a_yes() {
     let desk = Desk::new().await;
-    let file = desk.file("a.txt", &sample("tanf-active-2021-q1.txt"));
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));
     desk.ok(&["run", &file]);
     let said = desk.run(&["reparse", "--all"]);
     assert_eq!(said.code, 2, "{}", said.err);
@@ -177,11 +177,11 @@ async fn a_reparse_asks_first_and_without_a_terminal_it_wants_a_yes() {
 #[tokio::test]
 async fn a_reparse_shows_before_and_after_and_its_diff_names_the_files_that_changed_most_first() {
     let desk = Desk::new().await;
-    let text = sample("tanf-active-2021-q1-corrected.txt");
+    let text = sample_text("tanf-active-2021-q1-corrected.txt");
     for name in ["a.txt", "b.txt"] {
         desk.ok(&["run", &desk.file(name, &text)]);
     }
-    let broken = sample("tanf-active-2021-q1.txt");
+    let broken = sample_text("tanf-active-2021-q1.txt");
     desk.ok(&["run", &desk.file("c.txt", &broken)]);
 
     desk.ok(&["reparse", "--all", "--yes", "--reason", "new rules"]);

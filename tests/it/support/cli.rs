@@ -101,6 +101,11 @@ pub(crate) fn sample(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// The text of a shipped sample.
+pub(crate) fn sample_text(name: &str) -> String {
+    std::fs::read_to_string(sample(name)).unwrap()
+}
+
 fn collect(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
