@@ -4,7 +4,6 @@
 //! `PARSELOG_CRASHES` says how many seeded kills (60 without it); `PARSELOG_SEED` repeats a plan.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![expect(clippy::print_stderr, reason = "a test prints its seed and its counts")]
 
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/support/db.rs"]
