@@ -38,11 +38,12 @@ test: ## run every test, with a database and a LocalStack of its own
 
 .PHONY: tests
 tests:
-	@scripts/test
+	@scripts/test --features faults
 
 check: deny ## formatting, lints, documentation, licences: all without warnings
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 deny: $(DENY) ## check what is linked in: licences, sources, forbidden crates
@@ -59,9 +60,9 @@ bench: ## measure the cost of an event, of parsing and of reading
 	cargo bench
 
 N ?= 100
-crash: ## kill -9 a worker N times in mid-parse and count what is lost
+crash: ## kill -9 a worker at every named point and N times at random, and count what is lost
 	@scripts/setup test
-	PARSELOG_CRASHES=$(N) scripts/test --test it crash::
+	PARSELOG_CRASHES=$(N) scripts/test --features faults --test crash -- --nocapture
 
 SIZE ?= 10M
 OUT ?= target/sample.txt

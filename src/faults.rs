@@ -1,8 +1,9 @@
 //! Fault points: named places where a test can kill the process as `kill -9` would.
 //!
 //! Without the feature `faults` a point is an empty inline function, and the environment is not
-//! looked at. With it, `PARSELOG_FAULT=name[:n]` ends the process with SIGKILL at the n-th passage of
-//! that point: no destructor runs, nothing is flushed. `tests/crash` kills a worker at each of them.
+//! looked at. With it, `PARSELOG_FAULT=name[:n[:stop]]` ends the process with SIGKILL at the n-th
+//! passage of that point: no destructor runs, nothing is flushed. With `stop` it is SIGSTOP, and the
+//! process goes on when somebody lets it. `tests/crash` does both.
 
 /// A place between two steps where the process may die.
 #[cfg(not(feature = "faults"))]
@@ -15,16 +16,23 @@ pub fn point(name: &'static str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static WANTED: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
+    use rustix::process::{Signal, getpid, kill_process};
+
+    static WANTED: OnceLock<Option<(String, AtomicU64, Signal)>> = OnceLock::new();
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("PARSELOG_FAULT").ok()?;
-        let (name, passage) = text.split_once(':').unwrap_or((&text, "1"));
-        Some((name.to_owned(), AtomicU64::new(passage.parse().expect("PARSELOG_FAULT=name:n"))))
+        let mut parts = text.split(':');
+        let name = parts.next()?.to_owned();
+        let passage = parts.next().unwrap_or("1").parse().expect("PARSELOG_FAULT=name:n");
+        let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
+        Some((name, AtomicU64::new(passage), signal))
     });
-    if let Some((wanted, left)) = wanted
+    if let Some((wanted, left, signal)) = wanted
         && wanted == name
         && left.fetch_sub(1, Ordering::SeqCst) == 1
     {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let _ = kill_process(getpid(), *signal);
+        // Another thread may take the signal; this one gets no further until it is dealt with.
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }

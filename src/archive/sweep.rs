@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Archived, Archiver};
+use crate::parser;
 use crate::queue::{self, Finished};
 use crate::spool::Entry;
 use crate::{carry, faults};
@@ -56,6 +57,9 @@ impl Archiver {
         };
         if !entry.sealed {
             swept.recovered += 1;
+            // Before the next attempt may begin.
+            let run = entry.run;
+            carry::spawn_blocking(move || parser::clear_after(run)).await?;
             faults::point("recovered");
             match queue::crashed(&self.pool, entry.run).await {
                 Ok(Finished::Yes) => tracing::warn!(run = %entry.run, "crashed: its worker is gone"),

@@ -13,7 +13,7 @@ pub mod tdp;
 
 use std::path::Path;
 
-pub use command::{CommandOptions, CommandParser};
+pub use command::{CommandOptions, CommandParser, clear_after};
 pub use outcome::{CaseTotals, FirstError, MonthCases, Outcome, SummaryStatus};
 pub use problem::{Category, Problem};
 pub use progress::{Cancel, CancelReason, Progress};

@@ -1,17 +1,18 @@
 //! Nothing is lost: a real worker is killed, stopped and cut off, and an oracle looks at what is left.
 //!
 //! It needs the feature `faults`, for the parser that acknowledges events and for the named points.
-//! `PARSELOG_CRASHES` says how many seeded kills (100 without it); `PARSELOG_SEED` repeats a plan.
+//! `PARSELOG_CRASHES` says how many seeded kills (60 without it); `PARSELOG_SEED` repeats a plan.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![expect(clippy::print_stderr, reason = "a test prints its seed and its counts")]
 
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/support/db.rs"]
 mod db;
+mod fenced;
 mod oracle;
 mod orphans;
 mod points;
+mod postgres;
 mod rng;
 mod seeded;
 mod world;

@@ -253,6 +253,12 @@ impl Worker {
         self.child.try_wait().unwrap()
     }
 
+    /// Whether it was stopped by SIGSTOP.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended by itself a moment ago.
         let _ = kill_process(Pid::from_child(&self.child), signal);

@@ -29,6 +29,7 @@ use result::ResultFile;
 use tally::Tally;
 use template::Template;
 
+use crate::ids::RunId;
 use crate::redact::Redactor;
 
 use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission};
@@ -44,6 +45,13 @@ pub struct CommandParser {
     template: Template,
     options: CommandOptions,
     redactor: Redactor,
+}
+
+/// Ends what a dead worker left of the external parser of a run, so that it does not go on beside the
+/// next attempt.
+pub fn clear_after(run: RunId) {
+    process::end_orphans(run);
+    ResultFile::remove_left_over(run);
 }
 
 /// The bounds within which an external parser runs.

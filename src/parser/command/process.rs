@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, waitid};
 
 use crate::ids::RunId;
 
@@ -29,7 +29,7 @@ impl Group {
     pub(super) fn spawn(command: &mut Command, run: RunId) -> io::Result<Self> {
         let child = command.process_group(0).spawn()?;
         let leader = Pid::from_child(&child);
-        Ok(Self { child, leader, mark: format!("PARSELOG_RUN_ID={run}"), status: None })
+        Ok(Self { child, leader, mark: mark_of(run), status: None })
     }
 
     /// The pipes of the program, once.
@@ -94,14 +94,7 @@ impl Group {
     /// The living processes of the group, and those elsewhere that carry the run's mark.
     #[cfg(target_os = "linux")]
     fn survivors(&self) -> Vec<Pid> {
-        let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
-        numbers
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
-            .filter(|pid| {
-                let group = live_group(*pid);
-                group.is_some_and(|group| group == self.leader || carries(*pid, self.mark.as_bytes()))
-            })
-            .collect()
+        living(|pid, group| group == self.leader || carries(pid, self.mark.as_bytes()))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -117,6 +110,35 @@ impl Drop for Group {
             let _ = self.reap();
         }
     }
+}
+
+/// Kills what still runs of an external parser whose worker is gone. Only Linux shows whose a process
+/// is; elsewhere this does nothing.
+pub(super) fn end_orphans(run: RunId) {
+    #[cfg(target_os = "linux")]
+    {
+        let mark = mark_of(run);
+        let deadline = Instant::now() + KILL_PATIENCE;
+        loop {
+            let orphans = living(|pid, _| pid != getpid() && carries(pid, mark.as_bytes()));
+            if orphans.is_empty() {
+                return;
+            }
+            if Instant::now() > deadline {
+                return tracing::error!(%run, "a process of a dead worker's parser could not be ended");
+            }
+            for pid in orphans {
+                tracing::warn!(%run, pid = pid.as_raw_nonzero().get(), "ending a dead worker's parser");
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+/// The variable by which a process of a run's parser is known.
+fn mark_of(run: RunId) -> String {
+    format!("PARSELOG_RUN_ID={run}")
 }
 
 /// How a program ended, in words.
@@ -136,6 +158,16 @@ pub(super) fn describe(status: ExitStatus) -> String {
         }
         (None, None) => "the parser ended in an unknown way".to_owned(),
     }
+}
+
+/// The living processes that `fits` chooses by id and group.
+#[cfg(target_os = "linux")]
+fn living(fits: impl Fn(Pid, Pid) -> bool) -> Vec<Pid> {
+    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+    numbers
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+        .filter(|pid| live_group(*pid).is_some_and(|group| fits(*pid, group)))
+        .collect()
 }
 
 /// The group of a living process; a zombie is not alive.

@@ -38,13 +38,23 @@ pub(super) struct Stated {
 
 impl ResultFile {
     pub(super) fn prepare(run: RunId) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("parselog-result-{run}"));
+        let folder = Self::folder_of(run);
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("failed to make {}", folder.display()))?;
         let path = folder.join("result.json");
         Ok(Self { folder, path })
+    }
+
+    /// Removes what a process that died left of it.
+    pub(super) fn remove_left_over(run: RunId) {
+        // Mostly there is nothing, and a folder that stays holds counts and no data.
+        let _ = fs::remove_dir_all(Self::folder_of(run));
+    }
+
+    fn folder_of(run: RunId) -> PathBuf {
+        std::env::temp_dir().join(format!("parselog-result-{run}"))
     }
 
     pub(super) fn path(&self) -> &Path {
