@@ -1,59 +1,190 @@
-//! `parselog logs`: print the log of a run, from wherever it is.
+//! `parselog logs`: print the log of a run, from wherever it is, and follow it while it runs.
 
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Context, Result};
+use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+use regex::Regex;
 
 use super::desk::Desk;
-use super::target::{TARGET_HELP, find_run};
-use super::{Common, Exit, show};
-use crate::reader::{LogSource, Selection};
+use super::target::{TARGET_HELP, find_run, previous};
+use super::when::{WHEN, when};
+use super::{CliError, Common, Exit, show};
+use crate::reader::{Cost, Follower, LogSource, News, Selection};
 use crate::record::{Level, Record, Text};
+use crate::store::{self, Run, RunFilter};
 
 /// Print the log of a run, from this machine's spool or from the object store.
+///
+/// Of a large archived log, --tail, --lines and --since fetch only what they show.
 #[derive(Debug, Args)]
 pub(super) struct Logs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
-    /// Print the records as they are, one JSON object per line.
-    #[arg(long)]
-    json: bool,
-    /// Only the last N lines.
+    /// Take the run of the same file before that one.
+    #[arg(long, conflicts_with = "attempt")]
+    previous: bool,
+    /// Take this attempt of the same job, from 1.
     #[arg(long, value_name = "N")]
-    tail: Option<u64>,
+    attempt: Option<i32>,
+    /// Go on with what is added, until the log is closed; the run may be on another machine.
+    #[arg(long, short, conflicts_with_all = ["lines", "head", "until"])]
+    follow: bool,
+    /// Only lines A to B, counted from 1; either may be left out.
+    #[arg(long, value_name = "A:B", value_parser = range)]
+    lines: Option<Range<u64>>,
+    /// Only lines of this time or later: a time (UTC), or how long ago, such as 10m.
+    #[arg(long, value_name = WHEN, value_parser = when)]
+    since: Option<DateTime<Utc>>,
+    /// Only lines before this time.
+    #[arg(long, value_name = WHEN, value_parser = when)]
+    until: Option<DateTime<Utc>>,
     /// Only lines of at least this level: trace, debug, info, warn, error.
     #[arg(long)]
     level: Option<Level>,
+    /// Only what was said about this line or row of the submitted file.
+    #[arg(long, value_name = "N")]
+    record: Option<u64>,
+    /// Only lines that match this regular expression.
+    #[arg(long, value_name = "REGEX")]
+    grep: Option<Regex>,
+    /// Only lines whose context has this value; may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = field)]
+    field: Vec<(String, String)>,
+    /// Only the first N of them.
+    #[arg(long, value_name = "N", conflicts_with = "tail")]
+    head: Option<u64>,
+    /// Only the last N of them.
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
+    /// How lines look.
+    #[arg(long, short, value_name = "HOW", default_value = "text", conflicts_with = "json")]
+    output: Form,
+    /// Short for --output json.
+    #[arg(long)]
+    json: bool,
+    /// Say what reading cost: requests and bytes.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Text,
+    /// One JSON object per line, whatever the line is.
+    Json,
+    /// The bytes of the log.
+    Raw,
 }
 
 impl Logs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
-        let run = find_run(&desk.pool, &self.target).await?;
-        let selection = Selection { level: self.level, tail: self.tail, ..Selection::default() };
-        let printer = Printer { json: self.json, color: show::color(), out: BufWriter::new(io::stdout()) };
-        LogSource::find(&run, &desk.spool)?.read(&desk.objects, selection, printer.each()).await?;
+        let run = self.find(&desk).await?;
+        let form = if self.json { Form::Json } else { self.output };
+        let mut printer = Printer { form, color: show::color(), out: BufWriter::new(io::stdout()) };
+        let selection = Selection {
+            lines: self.lines,
+            since: self.since,
+            until: self.until,
+            level: self.level,
+            record: self.record,
+            grep: self.grep,
+            fields: self.field,
+            head: self.head,
+            tail: self.tail,
+        };
+        if self.follow && run.logs_uri.is_none() {
+            follow(desk, &run, selection, printer).await?;
+            return Ok(Exit::Ok);
+        }
+        let each = move |line: &[u8]| printer.print(line);
+        let cost = LogSource::find(&run, &desk.spool)?.read(&desk.objects, selection, each).await?;
+        if self.verbose {
+            let Cost { gets, bytes } = cost;
+            show::note(&format!("{gets} requests, {bytes} bytes ({}) fetched", ByteSize(bytes)));
+        }
         Ok(Exit::Ok)
+    }
+
+    async fn find(&self, desk: &Desk) -> Result<Run> {
+        let run = find_run(&desk.pool, &self.target).await?;
+        if self.previous {
+            return previous(&desk.pool, &run).await;
+        }
+        let Some(attempt) = self.attempt else { return Ok(run) };
+        let filter = RunFilter {
+            batch: Some(run.batch_id),
+            data_file: Some(run.data_file_id),
+            ..RunFilter::default()
+        };
+        let mut attempts = store::find(&desk.pool, &filter).await?.into_iter();
+        attempts.find(|run| run.attempt == attempt).ok_or_else(|| {
+            CliError::not_found(format!("there is no attempt {attempt} at the job of run {}", run.id))
+        })
+    }
+}
+
+async fn follow(desk: Desk, run: &Run, selection: Selection, mut printer: Printer) -> Result<()> {
+    let mut follower =
+        Follower::new(desk.pool.clone(), desk.objects.clone(), desk.spool.clone(), run.id, selection);
+    let stop = tokio::signal::ctrl_c();
+    tokio::pin!(stop);
+    loop {
+        let news = tokio::select! {
+            pressed = &mut stop => return pressed.context("failed to listen for ^C"),
+            news = follower.next() => news?,
+        };
+        match news {
+            None => return Ok(()),
+            Some(News::Note(note)) => show::note(&note),
+            Some(News::Lines(lines)) => {
+                lines.iter().try_for_each(|line| printer.print(line))?;
+                printer.out.flush()?;
+            }
+        }
     }
 }
 
 /// Prints lines of a log; what is left is flushed when it is dropped.
 struct Printer {
-    json: bool,
+    form: Form,
     color: bool,
     out: BufWriter<io::Stdout>,
 }
 
 impl Printer {
-    fn each(mut self) -> impl FnMut(&[u8]) -> io::Result<()> + Send + 'static {
-        move |line| {
-            if self.json {
-                self.out.write_all(line)
-            } else {
+    fn print(&mut self, line: &[u8]) -> io::Result<()> {
+        match self.form {
+            Form::Raw => self.out.write_all(line),
+            Form::Json if Record::decode(line).is_some() => self.out.write_all(line),
+            Form::Json => {
+                serde_json::to_writer(&mut self.out, &Record::decode_lossy(line))?;
+                writeln!(self.out)
+            }
+            Form::Text => {
                 let record = Record::decode_lossy(line);
                 writeln!(self.out, "{}", Text { record: &record, color: self.color })
             }
         }
     }
+}
+
+/// `A:B`, both inclusive and from 1, as numbers from 0, the end exclusive.
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "use A:B, such as 1:20, :20 or 100:".to_owned();
+    let (from, to) = text.split_once(':').ok_or_else(wrong)?;
+    let from: u64 = if from.is_empty() { 1 } else { from.parse().map_err(|_| wrong())? };
+    let to: u64 = if to.is_empty() { u64::MAX } else { to.parse().map_err(|_| wrong())? };
+    if from == 0 || to < from { Err(wrong()) } else { Ok(from - 1..to) }
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("use KEY=VALUE, such as item=12")?;
+    Ok((key.to_owned(), value.to_owned()))
 }

@@ -2,21 +2,25 @@
 //!
 //! Data goes to stdout, everything else to stderr. An error is one line that says what to do next.
 
+mod actions;
 mod cancel;
 mod desk;
 mod diff;
 mod diff_reparse;
+mod history;
 mod logs;
 mod migrate;
 mod reparse;
 mod reparses;
 mod report;
+mod retention;
 mod run;
 mod runs;
 mod sample;
 mod show;
 mod submit;
 mod target;
+mod url;
 mod when;
 mod worker;
 
@@ -117,12 +121,24 @@ enum Command {
     Logs(logs::Logs),
     /// Make the error report of a run from its log.
     Report(report::Report),
+    /// Show every parse of a file over time.
+    History(history::History),
+    /// Show what happened to runs and other tasks.
+    Actions(actions::Actions),
+    /// Make a link to a log that works without an account, for a while.
+    Url(url::Url),
     /// Show what changed between two runs of a file.
     Diff(diff::Diff),
     /// Parse files once more, and see how far that is.
     Reparse(reparse::Reparse),
     /// List the latest reparses.
     Reparses(reparses::Reparses),
+    /// Delete old logs; outcome, counts and hashes stay.
+    Prune(retention::Prune),
+    /// Keep the logs of a file from being deleted.
+    Hold(retention::Hold),
+    /// Delete the log of a run, for instance because it holds personal data.
+    Erase(retention::Erase),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
     /// Bring the tables of the database up to date.
@@ -175,6 +191,12 @@ impl Command {
             Self::Diff(command) => command.run(common).await,
             Self::Reparse(command) => command.run(common).await,
             Self::Reparses(command) => command.run(common).await,
+            Self::History(command) => command.run(common).await,
+            Self::Actions(command) => command.run(common).await,
+            Self::Url(command) => command.run(common).await,
+            Self::Prune(command) => command.run(common).await,
+            Self::Hold(command) => command.run(common).await,
+            Self::Erase(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),

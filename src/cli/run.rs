@@ -58,6 +58,8 @@ impl Run {
         let watch = Watch::default();
         let (beating, beaten) = (watch.clone(), worker.clone());
         let heart = carry::spawn(async move { beating.beat(&beaten, heartbeat).await });
+        let (shipping, shipped) = (watch.clone(), worker.clone());
+        let shipper = carry::spawn(async move { shipping.ship(&shipped).await });
         let stopping = watch.clone();
         let stopper = carry::spawn(async move {
             // Without a handler ^C would leave the run to the sweep; with it the run ends at once.
@@ -81,6 +83,7 @@ impl Run {
             exit = worse(exit, &row);
         }
         heart.abort();
+        shipper.abort();
         stopper.abort();
         if !self.json && exit != Exit::Failed {
             show::note("read the log with: parselog logs @latest");

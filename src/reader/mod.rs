@@ -4,6 +4,7 @@
 //! This room knows lines and records; what they mean for a submission is the business of others.
 
 mod cost;
+mod follow;
 mod ranged;
 mod select;
 
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio_util::io::SyncIoBridge;
 
 pub use cost::Cost;
+pub use follow::{Follower, News};
 pub use select::{Selection, select};
 
 use self::cost::{Counted, Meter};

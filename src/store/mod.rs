@@ -11,8 +11,10 @@ mod connect;
 pub mod data_file;
 pub mod entry;
 mod find;
+pub mod follow;
 pub mod log;
 pub mod reparse;
+pub mod retention;
 pub mod run;
 
 pub use action::RunAction;

@@ -7,6 +7,7 @@ mod report;
 mod run_one;
 mod scratch;
 mod service;
+mod ship;
 mod watch;
 
 use std::path::PathBuf;

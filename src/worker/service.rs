@@ -36,6 +36,8 @@ impl Worker {
         let mut helpers = JoinSet::new();
         let (worker, beat) = (self.clone(), watch.clone());
         spawn_in(&mut helpers, async move { beat.beat(&worker, service.heartbeat).await });
+        let (worker, shipping) = (self.clone(), watch.clone());
+        spawn_in(&mut helpers, async move { shipping.ship(&worker).await });
         let worker = self.clone();
         spawn_in(&mut helpers, async move { worker.reap_for_ever().await });
         let worker = self.clone();

@@ -60,6 +60,11 @@ impl Watch {
         self.lock().get(&run).map(|flight| Arc::clone(&flight.progress))
     }
 
+    /// The runs in flight.
+    pub(super) fn runs(&self) -> Vec<RunId> {
+        self.lock().keys().copied().collect()
+    }
+
     pub(super) fn add(&self, claimed: &ClaimedRun) -> (InFlight, Watched) {
         let flight =
             InFlight { token: claimed.lease_token, cancel: Arc::default(), progress: Arc::default() };

@@ -19,7 +19,7 @@ async fn tables(db: &TestDb) -> Vec<String> {
 #[tokio::test]
 async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
     let db = TestDb::empty().await;
-    assert_eq!(store::pending(&db.pool).await.unwrap(), ["1 runs", "2 queue", "3 reparse"]);
+    assert_eq!(store::pending(&db.pool).await.unwrap(), ["1 runs", "2 queue", "3 reparse", "4 follow"]);
     let refusal = store::require_migrated(&db.pool).await.unwrap_err().to_string();
     assert!(refusal.contains("run `parselog migrate`"), "{refusal}");
 
@@ -28,7 +28,16 @@ async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
         store::require_migrated(&db.pool).await.unwrap();
         assert_eq!(
             tables(&db).await,
-            ["_sqlx_migrations", "data_file", "log_entry", "parse_file_meta", "parse_meta", "run_action"]
+            [
+                "_sqlx_migrations",
+                "data_file",
+                "log_entry",
+                "log_follow",
+                "log_piece",
+                "parse_file_meta",
+                "parse_meta",
+                "run_action"
+            ]
         );
 
         db.submit(&["a/one.txt", "a/two.txt"]).await;

@@ -1,0 +1,113 @@
+//! `parselog actions`: what happened to runs and other tasks.
+
+use std::fmt::Write as _;
+use std::io;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde::Serialize;
+
+use super::desk::open_database;
+use super::target::find_run;
+use super::when::{WHEN, when};
+use super::{Common, Exit, show};
+use crate::record::write_safe;
+use crate::store::Action;
+use crate::store::action::{self, ActionCount, ActionFilter, RunAction};
+
+/// Show what happened to runs and other tasks, the latest first.
+#[derive(Debug, Args)]
+pub(super) struct Actions {
+    /// Only of this task: parse, reparse, or another one's code.
+    #[arg(long)]
+    task: Option<String>,
+    /// Only this: run, success, fail, terminate, inaction, crash.
+    #[arg(long)]
+    action: Option<Action>,
+    /// Only of this run, or the latest run of this file.
+    #[arg(long, value_name = "RUN|FILE")]
+    run: Option<String>,
+    /// Only at this time or later: a time (UTC), or how long ago, such as 2h.
+    #[arg(long, value_name = WHEN, value_parser = when)]
+    since: Option<DateTime<Utc>>,
+    /// Only before this time.
+    #[arg(long, value_name = WHEN, value_parser = when)]
+    until: Option<DateTime<Utc>>,
+    /// Instead of each, say how often every task came to every action, and when last.
+    #[arg(long)]
+    counts: bool,
+    /// At most so many.
+    #[arg(long, short = 'n', default_value_t = 50, value_name = "N")]
+    limit: i64,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    json: bool,
+    /// Print comma-separated values under a line of headings.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+impl Actions {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (pool, _cluster) = open_database(common).await?;
+        let run = match &self.run {
+            Some(text) => Some(find_run(&pool, text).await?.id),
+            None => None,
+        };
+        let filter = ActionFilter {
+            run,
+            task: self.task.clone(),
+            action: self.action,
+            since: self.since,
+            until: self.until,
+            limit: Some(self.limit),
+        };
+        if self.counts {
+            self.print(&action::counts(&pool, &filter).await?, counts_table)?;
+        } else {
+            self.print(&action::list(&pool, &filter).await?, actions_table)?;
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn print<T: Serialize>(&self, rows: &[T], table: impl Fn(&[T]) -> String) -> Result<()> {
+        if self.json {
+            return rows.iter().try_for_each(show::json);
+        }
+        if !self.csv {
+            return show::line(table(rows).trim_end());
+        }
+        let mut out = csv::Writer::from_writer(io::stdout().lock());
+        rows.iter().try_for_each(|row| out.serialize(row))?;
+        Ok(out.flush()?)
+    }
+}
+
+fn actions_table(rows: &[RunAction]) -> String {
+    let mut text =
+        format!("{:23}  {:12}  {:9}  {:36}  {:20}  DETAIL\n", "AT (UTC)", "TASK", "ACTION", "RUN", "WORKER");
+    for row in rows {
+        let _ = write!(
+            text,
+            "{:23}  {:12}  {:9}  {:36}  {:20}  ",
+            row.at.format("%Y-%m-%d %H:%M:%S%.3f"),
+            row.task,
+            row.action,
+            row.run_id.map_or_else(|| "-".to_owned(), |run| run.to_string()),
+            row.worker.as_deref().unwrap_or("-")
+        );
+        let _ = write_safe(&mut text, row.detail.as_deref().unwrap_or_default());
+        text.push('\n');
+    }
+    text
+}
+
+fn counts_table(rows: &[ActionCount]) -> String {
+    let mut text = format!("{:12}  {:9}  {:>9}  LATEST (UTC)\n", "TASK", "ACTION", "COUNT");
+    for row in rows {
+        let latest = row.latest_at.format("%Y-%m-%d %H:%M:%S");
+        let _ = writeln!(text, "{:12}  {:9}  {:>9}  {latest}", row.task, row.action, row.count);
+    }
+    text
+}

@@ -1,0 +1,84 @@
+//! `parselog history`: every parse of a file over time.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::desk::open_database;
+use super::target::find_file;
+use super::{Common, Exit, show};
+use crate::record::write_safe;
+use crate::store::{self, Run, RunFilter};
+
+/// Show every parse of a file over time, whatever version of it: when, why, and what came of it.
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// Data file id, file name or key
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// At most so many, the newest.
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<i64>,
+    /// Print one JSON object per run, with every column.
+    #[arg(long)]
+    json: bool,
+}
+
+impl History {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (pool, _cluster) = open_database(common).await?;
+        let file = find_file(&pool, &self.file).await?;
+        let object = Some((file.bucket, file.key));
+        let filter = RunFilter { object, limit: self.limit, ..RunFilter::default() };
+        let runs = store::find(&pool, &filter).await?;
+        if self.json {
+            runs.iter().try_for_each(show::json)?;
+        } else {
+            show::line(table(&runs).trim_end())?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn table(runs: &[Run]) -> String {
+    let mut text = format!(
+        "{:19}  {:16}  {:>4}  {:30}  {:22}  {:>8}  {:36}  LOG\n",
+        "QUEUED (UTC)", "WHY", "FILE", "OUTCOME", "ERRORS BY CATEGORY", "TOOK", "RUN"
+    );
+    for run in runs {
+        let why = match run.attempt {
+            1 => format!("{} {}", run.kind, run.batch_id),
+            attempt => format!("{} {} #{attempt}", run.kind, run.batch_id),
+        };
+        let errors = run.error_counts.as_ref().map_or_else(
+            || "-".to_owned(),
+            |counts| {
+                let counts: Vec<String> =
+                    counts.iter().map(|(category, count)| format!("{category}:{count}")).collect();
+                if counts.is_empty() { "none".to_owned() } else { counts.join(" ") }
+            },
+        );
+        let took = match (run.started_at, run.finished_at) {
+            (Some(started), Some(finished)) => {
+                format!("{:.1} s", (finished - started).as_seconds_f64())
+            }
+            _ => "-".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "{:19}  {why:16}  {:>4}  {:30}  {errors:22}  {took:>8}  {:36}  {}",
+            run.queued_at.format("%Y-%m-%d %H:%M:%S"),
+            run.data_file_id.to_string(),
+            show::verdict(run),
+            run.id.to_string(),
+            show::log_place(run)
+        );
+        if let Some(reason) = &run.reason {
+            text.push_str("    ");
+            let _ = write_safe(&mut text, reason);
+            text.push('\n');
+        }
+    }
+    text
+}

@@ -1,0 +1,206 @@
+//! Following a log while it grows, from this machine's spool or from another machine.
+//!
+//! On the machine of the run the spool file is read as it grows. Elsewhere the reader asks for the
+//! log in the database, and the run's worker ships it there in pieces: the database is the one thing
+//! that both can reach, no port has to be open, and nothing is shipped that nobody asked for. Either
+//! way the end comes from the archive when the run is over and its file is gone.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Lines, LogSource, Selection};
+use crate::carry;
+use crate::ids::RunId;
+use crate::objects::Objects;
+use crate::record::Record;
+use crate::spool::Spool;
+use crate::store::{self, LogState, PgPool, follow};
+
+/// How often it is looked for more.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long a wish to follow holds without being renewed.
+const WISH: Duration = Duration::from_secs(20);
+
+/// Bytes that are read at once.
+const AT_ONCE: usize = 1 << 20;
+
+/// Follows one log from its beginning, or from as far back as another machine still has it.
+///
+/// What a log beyond its cap holds behind the cut comes when the log is closed.
+pub struct Follower {
+    pool: PgPool,
+    objects: Objects,
+    spool: Spool,
+    run: RunId,
+    selection: Selection,
+    file: Option<Arc<File>>,
+    archive: Option<Lines>,
+    /// Bytes of the log that were seen.
+    at: u64,
+    /// What was read of a line that is not complete yet.
+    rest: Vec<u8>,
+    /// The last lines, until everything that is there at first was read.
+    held: Option<VecDeque<Vec<u8>>>,
+    waits: Option<String>,
+    news: VecDeque<News>,
+    ended: bool,
+}
+
+/// Something new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// These lines, newline included.
+    Lines(Vec<Vec<u8>>),
+    /// Why nothing comes, or what is missing.
+    Note(String),
+}
+
+impl Follower {
+    /// Follows the log of a run; of the selection only what holds for single lines, and the tail,
+    /// counts.
+    pub fn new(pool: PgPool, objects: Objects, spool: Spool, run: RunId, selection: Selection) -> Self {
+        Self {
+            held: selection.tail.map(|_| VecDeque::new()),
+            pool,
+            objects,
+            spool,
+            run,
+            selection,
+            file: None,
+            archive: None,
+            at: 0,
+            rest: Vec::new(),
+            waits: None,
+            news: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Waits for something new; `None` when the log is closed and was told to its end.
+    ///
+    /// # Errors
+    /// When the database, the spool or the object store fails, or there will be no log.
+    pub async fn next(&mut self) -> Result<Option<News>> {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return Ok(Some(news));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if self.file.is_none() {
+                let entry = self.spool.find(self.run);
+                self.file = entry.and_then(|entry| File::open(entry.path).ok()).map(Arc::new);
+            }
+            let came = match self.file.clone() {
+                Some(file) => self.local(file).await?,
+                None => self.remote().await?,
+            };
+            // What was there at first is read, so its last lines are known.
+            if (!came || self.ended)
+                && let Some(held) = self.held.take().filter(|held| !held.is_empty())
+            {
+                self.news.push_back(News::Lines(held.into()));
+            }
+            if !came && !self.ended && self.news.is_empty() {
+                tokio::time::sleep(TICK).await;
+            }
+        }
+    }
+
+    async fn local(&mut self, file: Arc<File>) -> Result<bool> {
+        let at = self.at;
+        let read = carry::spawn_blocking(move || -> io::Result<Vec<u8>> {
+            let mut bytes = vec![0; AT_ONCE];
+            let read = file.read_at(&mut bytes, at)?;
+            bytes.truncate(bytes[..read].iter().position(|byte| *byte == 0).unwrap_or(read));
+            Ok(bytes)
+        });
+        let bytes = read.await.context("reading panicked")?.context("failed to read a log in the spool")?;
+        Ok(self.take(&bytes))
+    }
+
+    async fn remote(&mut self) -> Result<bool> {
+        let run =
+            store::run::get(&self.pool, self.run).await?.context("the run is gone from the database")?;
+        let never = run.status.is_final() && run.started_at.is_none();
+        if never || matches!(run.log_state, LogState::Archived | LogState::Lost | LogState::Pruned) {
+            return self.archived(&LogSource::find(&run, &self.spool)?).await;
+        }
+        follow::want(&self.pool, self.run, WISH).await?;
+        let mut came = false;
+        for (at, bytes) in follow::pieces(&self.pool, self.run, self.at).await? {
+            let missing = at.cast_unsigned() - self.at;
+            if missing > 0 {
+                self.rest.clear();
+                let note = format!("{missing} bytes before this are not here; they will be in the archive");
+                self.news.push_back(News::Note(note));
+            }
+            self.at = at.cast_unsigned();
+            came |= self.take(&bytes);
+        }
+        let worker = run.worker.as_deref().unwrap_or("a worker");
+        let waits = match run.started_at {
+            None => Some("the run is queued; its log begins when a worker takes it".to_owned()),
+            Some(_) if run.status.is_final() => {
+                Some(format!("the run has ended; {worker} has the end of its log until it is archived"))
+            }
+            Some(_) => None,
+        };
+        if waits != self.waits {
+            self.waits.clone_from(&waits);
+            self.news.extend(waits.map(News::Note));
+        }
+        Ok(came)
+    }
+
+    /// Reads what was not told yet from the archive.
+    async fn archived(&mut self, source: &LogSource) -> Result<bool> {
+        let skip = if self.archive.is_none() { self.at } else { 0 };
+        let mut lines = match self.archive.take() {
+            Some(lines) => lines,
+            None => source.open(&self.objects).await?,
+        };
+        let read = carry::spawn_blocking(move || -> io::Result<(Lines, Vec<u8>)> {
+            io::copy(&mut lines.reader.by_ref().take(skip), &mut io::sink())?;
+            let mut bytes = Vec::new();
+            lines.reader.by_ref().take(AT_ONCE as u64).read_to_end(&mut bytes)?;
+            Ok((lines, bytes))
+        });
+        let (lines, bytes) = read.await.context("reading panicked")?.context("failed to read the log")?;
+        self.archive = Some(lines);
+        self.ended = bytes.is_empty();
+        Ok(self.take(&bytes))
+    }
+
+    /// Takes the next bytes of the log; returns whether there were any.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        self.at += bytes.len() as u64;
+        self.rest.extend_from_slice(bytes);
+        let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut lines = Vec::new();
+        for line in self.rest[..whole].split_inclusive(|byte| *byte == b'\n') {
+            self.ended |= Record::decode(line).is_some_and(|record| record.tail.is_some());
+            if self.selection.wants(line) {
+                lines.push(line.to_owned());
+            }
+        }
+        self.rest.drain(..whole);
+        match (&mut self.held, self.selection.tail) {
+            (Some(held), Some(most)) => {
+                held.extend(lines);
+                held.drain(..held.len().saturating_sub(most as usize));
+            }
+            _ if lines.is_empty() => {}
+            _ => self.news.push_back(News::Lines(lines)),
+        }
+        !bytes.is_empty()
+    }
+}

@@ -1,0 +1,112 @@
+//! Letting logs go: which are old, what their rows say afterwards, and which must stay.
+//!
+//! A row keeps outcome, counts and hashes. The audit log is told before an object is deleted and
+//! again when its row says so, hence a crash in between leaves no URI that nobody can explain, and
+//! doing it again ends well.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgExecutor};
+
+use super::DataFile;
+use crate::ids::{DataFileId, RunId};
+
+/// A log that may go.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OldLog {
+    pub id: RunId,
+    pub logs_uri: String,
+    pub log_gzip_bytes: i64,
+    pub log_archived_at: DateTime<Utc>,
+}
+
+/// The logs archived before this moment, after run `after`, in the order of their runs; none of a
+/// file on legal hold.
+///
+/// # Errors
+/// The database fails.
+pub async fn archived_before(
+    db: impl PgExecutor<'_>,
+    moment: DateTime<Utc>,
+    after: Option<RunId>,
+    limit: i64,
+) -> Result<Vec<OldLog>> {
+    sqlx::query_as(
+        "select r.id, r.logs_uri, r.log_gzip_bytes, r.log_archived_at
+         from parse_file_meta r join data_file f on f.id = r.data_file_id
+         where r.log_state = 'archived' and r.log_archived_at < $1 and not f.legal_hold
+           and ($2::uuid is null or r.id > $2)
+         order by r.id limit $3",
+    )
+    .bind(moment)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .context("failed to look for old logs")
+}
+
+/// The log is deleted: the row says so, and loses its texts where `texts` says they may be private.
+/// A log that was let go already stays so, without a second audit entry.
+///
+/// # Errors
+/// The database fails.
+pub async fn log_gone(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+    actor: &str,
+    entry: &str,
+    reason: Option<&str>,
+    texts: bool,
+) -> Result<()> {
+    sqlx::query(
+        "with gone as (
+             update parse_file_meta set log_state = 'pruned', logs_uri = null,
+                    first_error = case when $5 then null else first_error end,
+                    first_error_record = case when $5 then null else first_error_record end
+             where id = $1 and log_state = 'archived' returning *
+         )
+         insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
+         select $2, $3, data_file_id, batch_id, id, $4 from gone",
+    )
+    .bind(run)
+    .bind(actor)
+    .bind(entry)
+    .bind(reason)
+    .bind(texts)
+    .execute(db)
+    .await
+    .with_context(|| format!("failed to note that the log of run {run} is gone"))?;
+    Ok(())
+}
+
+/// Sets or releases the legal hold of a file, in all its versions; returns those that changed.
+///
+/// # Errors
+/// The database fails.
+pub async fn hold(
+    db: impl PgExecutor<'_>,
+    file: &DataFile,
+    hold: bool,
+    actor: &str,
+    reason: Option<&str>,
+) -> Result<Vec<DataFileId>> {
+    sqlx::query_scalar(
+        "with changed as (
+             update data_file set legal_hold = $3
+             where bucket = $1 and key = $2 and legal_hold <> $3 returning id
+         ), noted as (
+             insert into log_entry (actor, entry, data_file_id, detail)
+             select $4, case when $3 then 'held' else 'hold-released' end, id, $5 from changed
+         )
+         select id from changed order by id",
+    )
+    .bind(&file.bucket)
+    .bind(&file.key)
+    .bind(hold)
+    .bind(actor)
+    .bind(reason)
+    .fetch_all(db)
+    .await
+    .with_context(|| format!("failed to change the hold of data file {}", file.id))
+}

@@ -1,0 +1,123 @@
+//! History and actions of a file, and letting its logs go.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use parselog::ids::RunId;
+use parselog::store::{self, LogState, Run};
+
+use crate::support::{Desk, sample};
+
+async fn desk_with_runs() -> (Desk, Vec<Run>) {
+    let desk = Desk::new().await;
+    let text = sample("tanf-active-2021-q1.txt");
+    let file = desk.file("a.txt", &text);
+    desk.ok(&["run", &file]);
+    desk.file("a.txt", &sample("tanf-active-2021-q1-corrected.txt"));
+    desk.ok(&["run", &file]);
+    desk.ok(&["run", &desk.file("b.txt", &text)]);
+    let mut runs = store::find(&desk.db.pool, &store::RunFilter::default()).await.unwrap();
+    runs.reverse();
+    (desk, runs)
+}
+
+/// What of the log is still below the home.
+fn stored(desk: &Desk, run: RunId) -> usize {
+    let mut folders = vec![desk.home.path().join("home/objects")];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if entry.path().to_str().unwrap().contains(&run.to_string()) {
+                found += 1;
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn history_shows_every_parse_of_a_file_in_all_its_versions() {
+    let (desk, runs) = desk_with_runs().await;
+    desk.ok(&["reparse", "a.txt", "--yes", "--reason", "new rules"]);
+    desk.ok(&["worker", "--drain"]);
+    let said = desk.ok(&["history", "a.txt", "--json"]).json();
+    assert_eq!(said.len(), 3);
+    assert_eq!((&said[0]["kind"], &said[0]["reason"]), (&"reparse".into(), &"new rules".into()));
+    assert_eq!(said[2]["id"], runs[0].id.to_string());
+    assert_ne!(said[1]["version_id"], said[2]["version_id"]);
+    let text = desk.ok(&["history", "1"]).out;
+    assert!(text.contains("reparse 4") && text.contains("submission 1"), "{text}");
+    assert!(text.contains("2:2 3:2 4:3 7:2") && text.contains("none"), "{text}");
+    assert_eq!(desk.run(&["history", "nothing"]).code, 4);
+}
+
+#[tokio::test]
+async fn actions_are_listed_and_counted_for_people_and_for_programs() {
+    let (desk, runs) = desk_with_runs().await;
+    let said = desk.ok(&["actions", "--json"]).json();
+    assert_eq!(said.len(), 6);
+    assert_eq!((&said[0]["action"], &said[0]["task"]), (&"success".into(), &"parse".into()));
+    assert_eq!(desk.ok(&["actions", "--json", "--action", "run"]).json().len(), 3);
+    assert_eq!(desk.ok(&["actions", "--json", "--run", &runs[0].id.to_string()]).json().len(), 2);
+    assert_eq!(desk.ok(&["actions", "--json", "--until", "1h"]).json().len(), 0);
+    let counts = desk.ok(&["actions", "--counts", "--json"]).json();
+    assert_eq!((&counts[0]["count"], &counts[1]["count"]), (&3.into(), &3.into()));
+    let csv = desk.ok(&["actions", "--csv", "--task", "parse", "-n", "1"]).out;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "id,run_id,task,action,at,worker,detail");
+    assert!(lines.len() == 2 && lines[1].contains(",parse,success,"), "{csv}");
+}
+
+#[tokio::test]
+async fn prune_deletes_old_logs_but_not_held_ones_and_the_rows_keep_the_rest() {
+    let (desk, runs) = desk_with_runs().await;
+    assert!(desk.ok(&["prune", "--older-than", "1d"]).out.starts_with("0 logs"));
+    desk.ok(&["hold", "b.txt", "--reason", "inquiry"]);
+    let said = desk.ok(&["prune", "--older-than", "0s", "--dry-run"]).out;
+    assert!(said.contains("2 logs") && said.contains("would be deleted"), "{said}");
+    assert!(runs.iter().all(|run| stored(&desk, run.id) > 0), "a dry run deleted");
+    assert!(desk.ok(&["prune", "--older-than", "0s", "--by", "bea"]).out.contains("2 logs"));
+
+    for run in &runs[..2] {
+        let now = desk.db.run(run.id).await;
+        assert_eq!((now.log_state, now.logs_uri, stored(&desk, run.id)), (LogState::Pruned, None, 0));
+        assert_eq!((now.summary_status, now.error_counts), (run.summary_status, run.error_counts.clone()));
+        assert_eq!((now.log_raw_sha256, now.log_lines), (run.log_raw_sha256, run.log_lines));
+        assert!(desk.db.entries(run.id).await.ends_with(&["deleting".to_owned(), "pruned".to_owned()]));
+        let said = desk.run(&["logs", &run.id.to_string()]);
+        assert!(said.code == 1 && said.err.contains("was pruned"), "{}", said.err);
+    }
+    assert_eq!(desk.ok(&["logs", "b.txt"]).out.lines().count(), 14);
+    assert_eq!(desk.run(&["erase", "b.txt", "--yes"]).code, 2, "a held log was erased");
+    desk.ok(&["hold", "b.txt", "--release"]);
+    assert!(desk.ok(&["prune", "--older-than", "0s"]).out.starts_with("1 logs"));
+    let said = desk.ok(&["diff", "a.txt"]);
+    assert!(said.err.contains("only statuses and counts are compared"), "{}", said.err);
+    assert!(said.out.contains("Partially Accepted with Errors -> Accepted"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn erasing_takes_the_log_and_the_first_error_and_keeps_the_counts() {
+    let (desk, runs) = desk_with_runs().await;
+    let run = &runs[0];
+    let id = run.id.to_string();
+    assert_eq!(desk.run(&["erase", &id]).code, 2, "without --yes");
+    desk.ok(&["erase", &id, "--yes", "--reason", "a name in it"]);
+    let now = desk.db.run(run.id).await;
+    assert_eq!((now.log_state, now.first_error, now.first_error_record), (LogState::Pruned, None, None));
+    assert_eq!((now.error_count, now.log_gzip_sha256), (run.error_count, run.log_gzip_sha256));
+    assert_eq!(stored(&desk, run.id), 0);
+    let last = store::entry::of_run(&desk.db.pool, run.id).await.unwrap().pop().unwrap();
+    assert_eq!((last.entry.as_str(), last.actor.as_str()), ("erased", "ann"));
+    assert_eq!(last.detail.as_deref(), Some("a name in it"));
+    assert_eq!(desk.run(&["erase", &id, "--yes"]).code, 1, "twice");
+}
+
+#[tokio::test]
+async fn a_log_in_a_folder_has_no_link() {
+    let (desk, _) = desk_with_runs().await;
+    let said = desk.run(&["url", "@latest"]);
+    assert!(said.code == 2 && said.err.contains("links need an S3 bucket"), "{}", said.err);
+}
