@@ -6,6 +6,7 @@ mod cancel;
 mod desk;
 mod diff;
 mod diff_reparse;
+mod doctor;
 mod logs;
 mod migrate;
 mod reparse;
@@ -17,6 +18,7 @@ mod sample;
 mod show;
 mod submit;
 mod target;
+mod verify;
 mod when;
 mod worker;
 
@@ -125,6 +127,10 @@ enum Command {
     Reparses(reparses::Reparses),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
+    /// Compare rows, objects and spool, and repair what is safe.
+    Doctor(doctor::Doctor),
+    /// Read archived logs again and compare them with their rows.
+    Verify(verify::Verify),
     /// Bring the tables of the database up to date.
     Migrate(migrate::Migrate),
     /// Write an invented submission of any size, sound or broken.
@@ -176,6 +182,8 @@ impl Command {
             Self::Reparse(command) => command.run(common).await,
             Self::Reparses(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
+            Self::Doctor(command) => command.run(common).await,
+            Self::Verify(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),
         }

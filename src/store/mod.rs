@@ -11,6 +11,7 @@ mod connect;
 pub mod data_file;
 pub mod entry;
 mod find;
+pub mod health;
 pub mod log;
 pub mod reparse;
 pub mod run;
