@@ -15,17 +15,17 @@ use parselog::reader::{Cost, LogSource, Selection};
 use parselog::record::timestamp_of;
 use tempfile::TempDir;
 
-use crate::support::{Desk, sample};
+use crate::support::{Desk, sample_text};
 
 /// A log of about `bytes` bytes, made as it is read, with lines such as parsers write.
-struct Invented {
+pub(crate) struct Invented {
     line: Vec<u8>,
     at: usize,
     number: u64,
     left: u64,
 }
 
-fn invented(bytes: u64) -> Invented {
+pub(crate) fn invented(bytes: u64) -> Invented {
     Invented { line: Vec::new(), at: 0, number: 0, left: bytes }
 }
 
@@ -167,7 +167,7 @@ async fn an_index_never_changes_what_a_selection_gives() {
 #[tokio::test]
 async fn logs_shows_the_lines_that_are_asked_for() {
     let desk = Desk::new().await;
-    let file = desk.file("a.txt", &sample("tanf-active-2021-q1.txt"));
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));
     desk.ok(&["run", &file]);
     let count = |arguments: &[&str]| {
         let arguments: Vec<&str> = ["logs", "@latest"].iter().chain(arguments).copied().collect();
@@ -240,7 +240,7 @@ async fn follow(spool: Option<&str>) {
          while [ ! -e \"$2/three\" ]; do sleep 0.02; done\necho 'step three'\n",
     );
     let rule = format!("tanf/*=sh {script} {{file}} {steps}");
-    let file = desk.file("a.txt", &sample("tanf-active-2021-q1-corrected.txt"));
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1-corrected.txt"));
     desk.ok(&["submit", &file]);
     let mut worker = desk.command(&["worker", "--drain", "--parser-for", &rule]);
     let worker = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -5,14 +5,14 @@
 use parselog::ids::RunId;
 use parselog::store::{self, LogState, Run};
 
-use crate::support::{Desk, sample};
+use crate::support::{Desk, sample_text};
 
 async fn desk_with_runs() -> (Desk, Vec<Run>) {
     let desk = Desk::new().await;
-    let text = sample("tanf-active-2021-q1.txt");
+    let text = sample_text("tanf-active-2021-q1.txt");
     let file = desk.file("a.txt", &text);
     desk.ok(&["run", &file]);
-    desk.file("a.txt", &sample("tanf-active-2021-q1-corrected.txt"));
+    desk.file("a.txt", &sample_text("tanf-active-2021-q1-corrected.txt"));
     desk.ok(&["run", &file]);
     desk.ok(&["run", &desk.file("b.txt", &text)]);
     let mut runs = store::find(&desk.db.pool, &store::RunFilter::default()).await.unwrap();
@@ -22,7 +22,7 @@ async fn desk_with_runs() -> (Desk, Vec<Run>) {
 
 /// What of the log is still below the home.
 fn stored(desk: &Desk, run: RunId) -> usize {
-    let mut folders = vec![desk.home.path().join("home/objects")];
+    let mut folders = vec![desk.home.path().join("objects")];
     let mut found = 0;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
