@@ -13,6 +13,7 @@ mod diff;
 mod docs;
 mod fault_server;
 mod gzip;
+mod links;
 mod localstack;
 mod migrations;
 mod objects_faults;

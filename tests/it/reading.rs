@@ -173,18 +173,19 @@ async fn logs_shows_the_lines_that_are_asked_for() {
         let arguments: Vec<&str> = ["logs", "@latest"].iter().chain(arguments).copied().collect();
         desk.ok(&arguments).out.lines().count()
     };
-    assert_eq!(count(&[]), 14);
+    let all = count(&[]);
+    assert!(all > 11, "nine problems and what is around them: {all}");
     assert_eq!(count(&["--head", "3"]), 3);
     assert_eq!(count(&["--tail", "2"]), 2);
     assert_eq!(count(&["--lines", "2:5"]), 4);
-    assert_eq!(count(&["--lines", "13:"]), 2);
+    assert_eq!(count(&["--lines", "10:"]), all - 9);
     assert_eq!(count(&["--level", "warn"]), 9);
     assert_eq!(count(&["--record", "9"]), 1);
     assert_eq!(count(&["--grep", "item (12|35) "]), 2);
     assert_eq!(count(&["--field", "category=2", "--field", "item=12"]), 1);
-    assert_eq!(count(&["--since", "1h"]), 14);
+    assert_eq!(count(&["--since", "1h"]), all);
     assert_eq!(count(&["--since", "2000-01-01", "--until", "2000-01-02"]), 0);
-    assert_eq!(count(&["--attempt", "1"]), 14);
+    assert_eq!(count(&["--attempt", "1"]), all);
     for wrong in [&["--lines", "0:3"][..], &["--grep", "("], &["--field", "x"], &["--since", "soon"]] {
         let arguments: Vec<&str> = ["logs", "@latest"].iter().chain(wrong).copied().collect();
         assert_eq!(desk.run(&arguments).code, 2, "{wrong:?}");
