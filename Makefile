@@ -69,11 +69,9 @@ OUT ?= target/sample.txt
 sample: build ## generate a submission: make sample SIZE=1G OUT=big.txt FORCE=yes
 	$(PARSELOG) sample --size $(SIZE) $(if $(FORCE),--force) $(OUT)
 
-demo: build ## parse the sample with an external parser, a Python script
+demo: build ## the whole story: submit, correct, compare, parse all once more, compare
 	@scripts/setup run
-	$(PARSELOG) run --program tanf --section active --year 2021 --quarter 1 \
-		--parser 'python3 examples/parsers/count_lines.py {file}' $(SAMPLE)
-	$(PARSELOG) logs @latest
+	@scripts/demo
 
 clean: ## remove what was built; the runs in .parselog stay
 	cargo clean

@@ -96,9 +96,9 @@ impl Totals {
         if self.unread > 0 {
             let _ = write!(text, "\n  {} files could not be compared: see below", self.unread);
         }
-        let _ = write!(text, "\n  records   {} before, {} after\n", self.records_before, self.records_after);
+        let _ = write!(text, "\n  records   {} before, {} after", self.records_before, self.records_after);
         for (verdicts, files) in &self.verdicts {
-            let _ = write!(text, "\n  {files:>9}  {verdicts}");
+            let _ = write!(text, "\n  {files} {}: {verdicts}", if *files == 1 { "file" } else { "files" });
         }
         let _ = write!(
             text,

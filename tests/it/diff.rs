@@ -10,6 +10,7 @@ use parselog::diff::{Change, Comparison, Counts, changed_lines, compare_lines};
 use parselog::reader::Lines;
 use proptest::prelude::*;
 
+use crate::reading::invented;
 use crate::support::{Desk, sample_text};
 
 /// A log of these problems: record number and message.
@@ -134,6 +135,39 @@ proptest! {
             .collect();
         prop_assert_eq!(counted, expected);
     }
+}
+
+/// The most memory that this process had so far, in KiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+#[ignore = "takes minutes: it compares two logs of 1 GB"]
+fn two_logs_of_1_gb_compare_in_bounded_memory() {
+    // The second log lacks the first line and goes on a little longer.
+    let before = || Lines::new(io::BufReader::with_capacity(1 << 20, invented(1_000_000_000)), 0);
+    let after = || {
+        let mut reader = io::BufReader::with_capacity(1 << 20, invented(1_000_000_500));
+        io::BufRead::skip_until(&mut reader, b'\n').unwrap();
+        Lines::new(reader, 0)
+    };
+    let at_first = peak_memory();
+    let comparison = compare_lines(before(), after(), 1 << 18).unwrap();
+    let mut told = Vec::new();
+    changed_lines(&comparison, before(), after(), |change, problem| {
+        told.push((change, problem.record));
+        Ok(())
+    })
+    .unwrap();
+    let grown = peak_memory() - at_first;
+    println!("{:?}, {grown} KiB more memory", comparison.total);
+    assert_eq!(told.len() as u64, comparison.total.appeared + comparison.total.disappeared);
+    assert_eq!(told[0], (Change::Disappeared, Some(1)));
+    assert!(comparison.total.unchanged > 3_000_000 && told.len() < 10);
+    assert!(grown < 100 << 10, "{grown} KiB");
 }
 
 #[tokio::test]

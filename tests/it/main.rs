@@ -14,6 +14,7 @@ mod docs;
 mod doctor;
 mod fault_server;
 mod gzip;
+mod links;
 mod localstack;
 mod migrations;
 mod objects_faults;

@@ -15,17 +15,17 @@ use parselog::reader::{Cost, LogSource, Selection};
 use parselog::record::timestamp_of;
 use tempfile::TempDir;
 
-use crate::support::{Desk, sample};
+use crate::support::{Desk, sample_text};
 
 /// A log of about `bytes` bytes, made as it is read, with lines such as parsers write.
-struct Invented {
+pub(crate) struct Invented {
     line: Vec<u8>,
     at: usize,
     number: u64,
     left: u64,
 }
 
-fn invented(bytes: u64) -> Invented {
+pub(crate) fn invented(bytes: u64) -> Invented {
     Invented { line: Vec::new(), at: 0, number: 0, left: bytes }
 }
 
@@ -167,24 +167,25 @@ async fn an_index_never_changes_what_a_selection_gives() {
 #[tokio::test]
 async fn logs_shows_the_lines_that_are_asked_for() {
     let desk = Desk::new().await;
-    let file = desk.file("a.txt", &sample("tanf-active-2021-q1.txt"));
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));
     desk.ok(&["run", &file]);
     let count = |arguments: &[&str]| {
         let arguments: Vec<&str> = ["logs", "@latest"].iter().chain(arguments).copied().collect();
         desk.ok(&arguments).out.lines().count()
     };
-    assert_eq!(count(&[]), 14);
+    let all = count(&[]);
+    assert!(all > 11, "nine problems and what is around them: {all}");
     assert_eq!(count(&["--head", "3"]), 3);
     assert_eq!(count(&["--tail", "2"]), 2);
     assert_eq!(count(&["--lines", "2:5"]), 4);
-    assert_eq!(count(&["--lines", "13:"]), 2);
+    assert_eq!(count(&["--lines", "10:"]), all - 9);
     assert_eq!(count(&["--level", "warn"]), 9);
     assert_eq!(count(&["--record", "9"]), 1);
     assert_eq!(count(&["--grep", "item (12|35) "]), 2);
     assert_eq!(count(&["--field", "category=2", "--field", "item=12"]), 1);
-    assert_eq!(count(&["--since", "1h"]), 14);
+    assert_eq!(count(&["--since", "1h"]), all);
     assert_eq!(count(&["--since", "2000-01-01", "--until", "2000-01-02"]), 0);
-    assert_eq!(count(&["--attempt", "1"]), 14);
+    assert_eq!(count(&["--attempt", "1"]), all);
     for wrong in [&["--lines", "0:3"][..], &["--grep", "("], &["--field", "x"], &["--since", "soon"]] {
         let arguments: Vec<&str> = ["logs", "@latest"].iter().chain(wrong).copied().collect();
         assert_eq!(desk.run(&arguments).code, 2, "{wrong:?}");
@@ -240,7 +241,7 @@ async fn follow(spool: Option<&str>) {
          while [ ! -e \"$2/three\" ]; do sleep 0.02; done\necho 'step three'\n",
     );
     let rule = format!("tanf/*=sh {script} {{file}} {steps}");
-    let file = desk.file("a.txt", &sample("tanf-active-2021-q1-corrected.txt"));
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1-corrected.txt"));
     desk.ok(&["submit", &file]);
     let mut worker = desk.command(&["worker", "--drain", "--parser-for", &rule]);
     let worker = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

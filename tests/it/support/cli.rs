@@ -46,12 +46,7 @@ impl Desk {
 
     /// Runs the program to its end, for what it prints as text.
     pub(crate) fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Said {
-        let Output { status, stdout, stderr } = self.output(arguments);
-        Said {
-            code: status.code().unwrap_or(-1),
-            out: String::from_utf8(stdout).unwrap(),
-            err: String::from_utf8(stderr).unwrap(),
-        }
+        Said::of(self.output(arguments))
     }
 
     /// Runs it and expects that it works.
@@ -89,6 +84,15 @@ impl Desk {
 }
 
 impl Said {
+    /// What a command printed that has ended.
+    pub(crate) fn of(Output { status, stdout, stderr }: Output) -> Self {
+        Self {
+            code: status.code().unwrap_or(-1),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
     /// The lines of stdout as JSON.
     pub(crate) fn json(&self) -> Vec<Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -3,5 +3,5 @@
 mod cli;
 mod db;
 
-pub(crate) use cli::{Desk, sample, sample_text};
+pub(crate) use cli::{Desk, Said, sample, sample_text};
 pub(crate) use db::{TestDb, claimant, new_file, outcome};
