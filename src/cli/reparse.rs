@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use super::desk::open_database;
-use super::reparses::{Status, report, wait};
+use super::reparses::{Status, interrupts, report, wait};
 use super::submit::{code, quarter, user};
 use super::target::find_file;
 use super::when::{WHEN, when};
@@ -132,12 +132,13 @@ impl Reparse {
             deadline: Utc::now() + self.deadline,
             force: self.force,
         };
+        let stop = if self.wait { Some(interrupts()?) } else { None };
         let (id, files) = reparse::enqueue(&pool, &selection, &request).await?;
         if !self.json {
             show::line(&format!("reparse {id}  {files} files queued"))?;
         }
-        if self.wait {
-            wait(&pool, id).await?;
+        if let Some(stop) = stop {
+            wait(&pool, id, stop).await?;
         }
         if self.wait || self.json {
             return report(&pool, id, self.json).await;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::desk::open_database;
 use super::diff::category_name;
@@ -48,7 +49,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) async fn run(self, pool: &PgPool) -> Result<Exit> {
         if self.wait {
-            wait(pool, BatchId(self.id)).await?;
+            wait(pool, BatchId(self.id), interrupts()?).await?;
         }
         report(pool, BatchId(self.id), self.json).await
     }
@@ -86,12 +87,15 @@ impl Reparses {
     }
 }
 
+/// From now on ^C ends no more than the waiting.
+pub(super) fn interrupts() -> Result<Signal> {
+    signal(SignalKind::interrupt()).context("failed to listen for ^C")
+}
+
 /// Returns when nothing of the reparse is queued or running, or at ^C.
-pub(super) async fn wait(pool: &PgPool, id: BatchId) -> Result<()> {
+pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result<()> {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  eta {eta}  {msg}");
     let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let stop = tokio::signal::ctrl_c();
-    tokio::pin!(stop);
     loop {
         let row = get(pool, id).await?;
         bar.set_length(row.files.unsigned_abs());
@@ -105,8 +109,7 @@ pub(super) async fn wait(pool: &PgPool, id: BatchId) -> Result<()> {
             return Ok(());
         }
         tokio::select! {
-            pressed = &mut stop => {
-                pressed.context("failed to listen for ^C")?;
+            _ = stop.recv() => {
                 bar.finish_and_clear();
                 show::note(&format!(
                     "the reparse goes on; wait for it with: parselog reparse status {id} --wait"

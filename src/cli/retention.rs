@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use bytesize::ByteSize;
 use chrono::Utc;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::desk::{Desk, open_database};
 use super::submit::user;
 use super::target::{TARGET_HELP, find_file, find_run};
 use super::{CliError, Common, Exit, show};
-use crate::config::duration;
-use crate::ids::RunId;
-use crate::store::{LogState, data_file, entry, retention};
+use crate::config::{ReportFormat, duration};
+use crate::ids::{LogKey, RunId, report_key};
+use crate::objects::ObjectError;
+use crate::store::{self, LogState, Run, data_file, entry, retention};
 
 /// Logs that are looked up at once.
 const PAGE: i64 = 1000;
@@ -86,7 +87,7 @@ impl Prune {
                         old.logs_uri
                     ))?;
                 } else {
-                    delete(&desk, old.id, &old.logs_uri, &by, "pruned", Some(&reason), false).await?;
+                    delete(&desk, old.id, &by, "pruned", Some(&reason), false).await?;
                 }
                 logs += 1;
                 bytes += old.log_gzip_bytes.unsigned_abs();
@@ -125,14 +126,14 @@ impl Erase {
                 file.id, file.id
             )));
         }
-        let Some(uri) = run.logs_uri.clone() else {
+        if run.logs_uri.is_none() {
             return Err(match run.log_state {
                 LogState::Pruned => anyhow!("the log of run {} is deleted already", run.id),
                 state => {
                     anyhow!("the log of run {} is {state}: it can be erased once it is archived", run.id)
                 }
             });
-        };
+        }
         if !self.yes {
             return Err(CliError::usage(format!(
                 "the log of run {} would be gone for good: say --yes",
@@ -140,24 +141,43 @@ impl Erase {
             )));
         }
         let by = self.by.unwrap_or_else(user);
-        delete(&desk, run.id, &uri, &by, "erased", self.reason.as_deref(), true).await?;
+        delete(&desk, run.id, &by, "erased", self.reason.as_deref(), true).await?;
         show::line(&format!("{}  its log is erased; outcome, counts and hashes stay", run.id))?;
         Ok(Exit::Ok)
     }
 }
 
-/// Tells the audit log, deletes the object, then writes the row. Each may be repeated.
+/// Tells the audit log, deletes the log and what was made of it, then writes the row. Each may be
+/// repeated.
 async fn delete(
     desk: &Desk,
     run: RunId,
-    uri: &str,
     by: &str,
     done: &str,
     reason: Option<&str>,
     texts: bool,
 ) -> Result<()> {
+    let row = store::run::get(&desk.pool, run).await?.context("the run is gone from the database")?;
+    let Some(uri) = &row.logs_uri else { return Ok(()) };
     entry::about_run(&desk.pool, run, Some(by), "deleting", Some(uri)).await?;
+    delete_reports(desk, &row).await.with_context(|| format!("failed to delete a report on run {run}"))?;
     let deleted = desk.objects.delete(&uri.parse()?).await;
     deleted.with_context(|| format!("failed to delete the log of run {run}"))?;
     retention::log_gone(&desk.pool, run, by, done, reason, texts).await
+}
+
+/// The reports on a run lie beside its log, and say what it says.
+async fn delete_reports(desk: &Desk, run: &Run) -> Result<()> {
+    let Some(started) = run.started_at else { return Ok(()) };
+    let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
+    for format in ReportFormat::value_variants() {
+        let key = report_key(log_key.as_str(), format.extension());
+        match desk.objects.head(&desk.objects.uri(&run.bucket, &key, None)?).await {
+            // The very version: deleting without one would only hide it.
+            Ok(stored) => desk.objects.delete(&stored.uri).await?,
+            Err(ObjectError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }

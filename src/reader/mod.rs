@@ -78,7 +78,7 @@ impl LogSource {
                 bail!("the log of run {} is lost: {why}", run.id)
             }
             state => bail!(
-                "the log of run {} is {state} in the spool of {worker}: read it there, or wait until it is archived",
+                "the log of run {} is {state} in the spool of {worker}: read it there, follow it with `logs -f`, or wait until it is archived",
                 run.id
             ),
         }

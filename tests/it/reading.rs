@@ -102,7 +102,6 @@ impl Archive {
             let (lines, cost) =
                 self.read(Selection { lines: Some(from..from + 200), ..Selection::default() }).await;
             assert!(lines == numbers(from), "wrong lines from {from}");
-            println!("lines from {from}: {cost:?}");
             assert!(cost.gets <= 3 && cost.bytes <= 512 << 10, "lines from {from} cost {cost:?}");
         }
         let (lines, cost) = self.read(Selection { tail: Some(200), ..Selection::default() }).await;
@@ -255,10 +254,8 @@ async fn follow(spool: Option<&str>) {
     let mut reader = Running(reader);
     let lines = lines_of(&mut reader.0);
     wait_for(&lines, "step one");
-    let asked = Instant::now();
     desk.file("two", "");
     wait_for(&lines, "step two");
-    println!("a new line was shown after {:?}", asked.elapsed());
     desk.file("three", "");
     wait_for(&lines, "step three");
     wait_for(&lines, "log closed");

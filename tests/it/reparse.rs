@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use chrono::{Duration, Utc};
 use parselog::ids::{BatchId, DataFileId};
 use parselog::queue::Ending;
@@ -172,6 +175,21 @@ async fn a_reparse_asks_first_and_without_a_terminal_it_wants_a_yes() {
     assert_eq!(desk.run(&["reparse", "--all", "--year", "2021"]).code, 2, "all, and not all");
     assert_eq!(desk.run(&["reparse", "--program", "fra", "--yes"]).code, 4, "none fits");
     assert_eq!(desk.ok(&["reparses", "--json"]).out, "", "something was queued");
+}
+
+#[tokio::test]
+async fn interrupting_the_wait_leaves_the_reparse_queued() {
+    let desk = Desk::new().await;
+    desk.db.submit(&["a/1.txt"]).await;
+    let mut waiting =
+        desk.command(&["reparse", "--all", "--yes", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(waiting.stdout.take().unwrap()).lines();
+    let queued = out.find(|line| line.as_ref().is_ok_and(|line| line.contains("files queued")));
+    assert!(queued.is_some(), "it queued nothing");
+    assert!(Command::new("kill").args(["-INT", &waiting.id().to_string()]).status().unwrap().success());
+    assert!(waiting.wait().unwrap().success(), "^C was no ordinary end");
+    let state = reparse::get(&desk.db.pool, BatchId(2)).await.unwrap().unwrap();
+    assert_eq!((state.queued, state.finished_at), (1, None));
 }
 
 #[tokio::test]

@@ -117,6 +117,17 @@ async fn erasing_takes_the_log_and_the_first_error_and_keeps_the_counts() {
 }
 
 #[tokio::test]
+async fn the_report_beside_a_log_goes_with_it() {
+    let desk = Desk::new().await;
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));
+    desk.ok(&["run", &file, "--reports", "xlsx"]);
+    let run = store::latest(&desk.db.pool, &store::RunFilter::default()).await.unwrap().unwrap();
+    assert_eq!(stored(&desk, run.id), 4, "log and report, each also under its version");
+    desk.ok(&["erase", "@latest", "--yes"]);
+    assert_eq!(stored(&desk, run.id), 0);
+}
+
+#[tokio::test]
 async fn a_log_in_a_folder_has_no_link() {
     let (desk, _) = desk_with_runs().await;
     let said = desk.run(&["url", "@latest"]);
