@@ -35,13 +35,14 @@ impl Watch {
         for tick in 0_u32.. {
             ticks.tick().await;
             let runs = self.runs();
-            if runs.is_empty() {
-                continue;
-            }
-            if tick.is_multiple_of(CLEANING) {
-                let _ = follow::clean(&worker.pool).await;
-            }
-            if let Err(error) = ship(&worker.pool, &worker.spool, &runs).await {
+            let shipped = async {
+                // What the last reader of an ended run left goes when nothing runs, too.
+                if tick.is_multiple_of(CLEANING) {
+                    follow::clean(&worker.pool).await?;
+                }
+                if runs.is_empty() { Ok(()) } else { ship(&worker.pool, &worker.spool, &runs).await }
+            };
+            if let Err(error) = shipped.await {
                 tracing::debug!("readers of running logs get nothing for now: {error:#}");
             }
         }

@@ -1,7 +1,6 @@
 //! The integration tests, in one binary: each module tests one room.
 
 #![expect(clippy::disallowed_methods, reason = "a test's own threads belong to no run")]
-#![expect(clippy::print_stdout, reason = "a test may say what it measured")]
 #![expect(clippy::unwrap_used, reason = "a test that unwraps what is not there fails, as it should")]
 #![expect(unreachable_pub, reason = "a test binary has no users")]
 

@@ -13,9 +13,10 @@ use parselog::gzip;
 use parselog::objects::{Folder, Objects};
 use parselog::reader::{Cost, LogSource, Selection};
 use parselog::record::timestamp_of;
+use parselog::store::follow;
 use tempfile::TempDir;
 
-use crate::support::{Desk, sample_text};
+use crate::support::{Desk, TestDb, sample_text};
 
 /// A log of about `bytes` bytes, made as it is read, with lines such as parsers write.
 pub(crate) struct Invented {
@@ -231,7 +232,7 @@ fn wait_for(lines: &Receiver<String>, what: &str) -> String {
 }
 
 /// A worker parses; a second process follows, with this spool of its own or the worker's.
-async fn follow(spool: Option<&str>) {
+async fn follow_with(spool: Option<&str>) {
     let desk = Desk::new().await;
     let steps = desk.home.path().to_str().unwrap().to_owned();
     let script = desk.file(
@@ -265,11 +266,38 @@ async fn follow(spool: Option<&str>) {
 }
 
 #[tokio::test]
+async fn pieces_go_with_the_last_wish_and_a_reader_that_fell_behind_misses_only_old_ones() {
+    let db = TestDb::new().await;
+    let run = db.submit(&["a/1.txt"]).await[0].run_id;
+    assert_eq!(follow::wanted(&db.pool, &[run]).await.unwrap(), [], "nobody asked");
+    follow::want(&db.pool, run, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(follow::wanted(&db.pool, &[run]).await.unwrap(), [(run, None)]);
+    follow::ship(&db.pool, run, None, 100, b"one\n").await.unwrap();
+    follow::ship(&db.pool, run, None, 100, b"again\n").await.unwrap();
+    follow::ship(&db.pool, run, Some(104), 104, b"two\n").await.unwrap();
+    let pieces = follow::pieces(&db.pool, run, 0).await.unwrap();
+    assert_eq!(pieces, [(100, b"one\n".to_vec()), (104, b"two\n".to_vec())], "a piece was shipped twice");
+    let much = vec![b'x'; follow::KEPT as usize];
+    follow::ship(&db.pool, run, Some(108), 108, &much).await.unwrap();
+    let kept: Vec<i64> =
+        follow::pieces(&db.pool, run, 0).await.unwrap().into_iter().map(|(at, _)| at).collect();
+    assert_eq!(kept, [108]);
+    follow::clean(&db.pool).await.unwrap();
+    assert_eq!(follow::pieces(&db.pool, run, 0).await.unwrap().len(), 1, "it is still wanted");
+    sqlx::query("update log_follow set wanted_until = now() - interval '1 s'")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    follow::clean(&db.pool).await.unwrap();
+    assert!(follow::pieces(&db.pool, run, 0).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_second_process_follows_a_run_through_the_spool_of_the_same_machine() {
-    follow(None).await;
+    follow_with(None).await;
 }
 
 #[tokio::test]
 async fn a_second_machine_follows_a_run_through_the_database_alone() {
-    follow(Some("another-machine")).await;
+    follow_with(Some("another-machine")).await;
 }
