@@ -26,6 +26,8 @@ pub(super) struct Emitter<'e, 'j, 'p> {
     problems: &'e [CaseProblem],
     tally: &'e mut Tally<'p>,
     record: Record,
+    /// Records accepted of each type of the section.
+    created: Vec<u64>,
     trailers: u64,
     /// The file is empty on purpose: no detail, and one sound trailer that counts 0.
     pub is_empty_file: bool,
@@ -42,7 +44,8 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
     ) -> Self {
         let (entries, runs, record) = (&index.entries[..], &index.runs[..], Record::default());
         let (at, trailers, is_empty_file) = (0, 0, false);
-        Self { job, share, entries, runs, at, problems, tally, record, trailers, is_empty_file }
+        let created = vec![0; job.section.records.len()];
+        Self { job, share, entries, runs, at, problems, tally, record, created, trailers, is_empty_file }
     }
 
     /// Reads the file and says what there is to say.
@@ -59,6 +62,9 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
                 progress(context, job, &source, self.share, 1);
             }
         }
+        for (record_type, &records) in job.section.records.iter().zip(&self.created) {
+            self.tally.accept(&record_type.name, records);
+        }
         Ok(())
     }
 
@@ -72,7 +78,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         if !job.is_detail(line) {
             return Ok(());
         }
-        let Some((_, record_type)) = job.record_type(line).filter(|_| line.readable) else {
+        let Some((kind, record_type)) = job.record_type(line).filter(|_| line.readable) else {
             if self.share == 0 {
                 self.unknown(line);
             }
@@ -93,7 +99,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             && self.problems.first().is_none_or(|problem| problem.line != line.number)
             && entries.iter().all(is_plain)
         {
-            self.tally.accept(&record_type.name, here as u64);
+            self.created[kind] += here as u64;
             return Ok(());
         }
         let passed = self.runs.iter().take_while(|run| run.to <= from).count();
@@ -161,7 +167,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             self.tally.log(&Problem { category, item, field, message: &message, ..base.clone() });
         }
         if !entry.deleted {
-            self.tally.accept(&record_type.name, 1);
+            self.created[usize::from(entry.kind)] += 1;
             if let Some(sink) = &mut context.records {
                 sink.accept(&record_type.name, &as_json(segment, &self.record))
                     .context("failed to hand out a record")?;

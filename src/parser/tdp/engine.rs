@@ -32,7 +32,7 @@ use super::value::Line;
 use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission};
 
 /// Lines whose records are kept track of at once; about 45 bytes each.
-pub(super) const LINES_PER_SHARE: u64 = 2 << 20;
+pub(super) const LINES_PER_SHARE: u64 = 4 << 20;
 
 /// Lines after which progress is shown again.
 pub(super) const PROGRESS_EVERY: u64 = 1024;
@@ -151,7 +151,8 @@ impl Job<'_> {
 
     /// The share in which a line is reported on: that of its case, or the first.
     pub(super) fn share_of(&self, case: Option<u64>) -> u64 {
-        if self.shares == 1 { 0 } else { case.map_or(0, |case| case % self.shares) }
+        // The hash as a fraction of all hashes, times the shares.
+        case.map_or(0, |case| ((u128::from(case) * u128::from(self.shares)) >> 64) as u64)
     }
 }
 
@@ -305,7 +306,7 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
             Duplicates::DeleteType => (kind as u64, None),
             Duplicates::DeleteCopies => (exact, None),
         };
-        if job.shares > 1 && !job.has_cases() && exact % job.shares != share {
+        if job.shares > 1 && !job.has_cases() && job.share_of(Some(exact)) != share {
             continue;
         }
         let entry = Entry {

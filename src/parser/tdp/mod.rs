@@ -2,7 +2,7 @@
 //!
 //! What records look like and which rules hold is data, in `schema/`, one file per program; the
 //! engine knows no field by name. A new field, record type or section is a change of those files; a
-//! new program is one more file, named in [`SCHEMAS`].
+//! new program is one more file, named in `SCHEMAS` below.
 //!
 //! Where the real system has quirks, this parser does the following instead:
 //! - A case's records are found wherever they stand in the file, not only in adjacent lines.
@@ -26,9 +26,11 @@ mod invent;
 mod layout;
 mod lines;
 mod period;
+mod phrase;
 mod raw;
 mod record;
 pub mod sample;
+mod shape;
 mod sheet;
 mod source;
 mod tally;

@@ -91,7 +91,6 @@ impl Segment {
 
     /// Reads all values of the record.
     pub(super) fn read(&self, line: &Line<'_>, cipher: Option<&Cipher>, record: &mut Record) {
-        record.month = self.month_of(line);
         record.bytes.clear();
         record.bytes.extend_from_slice(line.bytes);
         // So that a whole word can be read from wherever a field starts.
@@ -112,6 +111,10 @@ impl Segment {
                 }
             }
         }
+        record.month = match self.month.map(|month| record.values[month]) {
+            Some(Value::Number(number)) => Month::from_number(number),
+            Some(Value::Blank | Value::Text(_)) | None => None,
+        };
     }
 
     /// Names everything that is wrong with a record that was read. True when nothing is.

@@ -91,9 +91,8 @@ impl<'p> Tally<'p> {
 
     /// Counts accepted records of one type.
     pub(super) fn accept(&mut self, record_type: &str, records: u64) {
-        match self.created.get_mut(record_type) {
-            Some(count) => *count += records,
-            None => drop(self.created.insert(record_type.to_owned(), records)),
+        if records > 0 {
+            *self.created.entry(record_type.to_owned()).or_default() += records;
         }
     }
 
