@@ -143,7 +143,8 @@ impl World {
         loop {
             self.let_time_pass(&worker.name).await;
             let (unfinished, unarchived) = self.left_to_do().await;
-            if unfinished == 0 && unarchived == 0 && self.spool_files().is_empty() {
+            // Where nothing is left to do, it must have come as far as to know SIGTERM.
+            if unfinished == 0 && unarchived == 0 && self.spool_files().is_empty() && self.says(&worker) {
                 break;
             }
             let ended = worker.poll();
@@ -185,6 +186,12 @@ impl World {
                 file.set_modified(long_ago).unwrap();
             }
         }
+    }
+
+    fn says(&self, worker: &Worker) -> bool {
+        let log = fs::read_to_string(self.home().join("worker.log")).unwrap_or_default();
+        let name = format!("worker={} ", worker.name);
+        log.lines().any(|line| line.contains("worker started") && line.contains(&name))
     }
 
     async fn left_to_do(&self) -> (i64, i64) {
