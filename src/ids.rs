@@ -83,12 +83,24 @@ impl LogKey {
         run: RunId,
     ) -> Self {
         let folder = data_file_key.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let slash = if folder.is_empty() { "" } else { "/" };
+        let logs = Self::folder(folder);
         let started = started.format("%Y%m%dT%H%M%SZ");
         let reparse = reparse.map(|id| format!("-reparse-{id}")).unwrap_or_default();
-        Self(format!(
-            "{folder}{slash}parsing_logs/parse-datafile-{data_file}-{started}{reparse}-{run}.log.gz"
-        ))
+        Self(format!("{logs}/parse-datafile-{data_file}-{started}{reparse}-{run}.log.gz"))
+    }
+
+    /// The folder in which the logs of the files in a folder lie; the files' folder may be empty.
+    pub fn folder(of_files: &str) -> String {
+        let slash = if of_files.is_empty() { "" } else { "/" };
+        format!("{of_files}{slash}parsing_logs")
+    }
+
+    /// The run whose log has this key; `None` when it is the key of no log.
+    pub fn run_of(key: &str) -> Option<RunId> {
+        let (folder, name) = key.rsplit_once('/')?;
+        let stem = name.strip_prefix("parse-datafile-")?.strip_suffix(".log.gz")?;
+        let run = stem.get(stem.len().checked_sub(36)?..)?;
+        (folder == "parsing_logs" || folder.ends_with("/parsing_logs")).then(|| run.parse().ok())?
     }
 
     /// The key as S3 takes it.

@@ -3,7 +3,7 @@
 //! The rooms, lowest first; imports go downward only (`tests/it/architecture.rs` checks it):
 //!
 //! ```text
-//! main cli telemetry > worker report > archive reader diff > scope queue
+//! main cli telemetry > worker report doctor > archive reader diff > scope queue
 //!   > spool objects store cluster parser > ids record redact gzip carry config faults
 //! ```
 
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod diff;
+pub mod doctor;
 pub mod faults;
 pub mod gzip;
 pub mod ids;

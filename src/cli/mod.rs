@@ -7,6 +7,7 @@ mod cancel;
 mod desk;
 mod diff;
 mod diff_reparse;
+mod doctor;
 mod history;
 mod logs;
 mod migrate;
@@ -21,6 +22,7 @@ mod show;
 mod submit;
 mod target;
 mod url;
+mod verify;
 mod when;
 mod worker;
 
@@ -141,6 +143,10 @@ enum Command {
     Erase(retention::Erase),
     /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
+    /// Compare rows, objects and spool, and repair what is safe.
+    Doctor(doctor::Doctor),
+    /// Read archived logs again and compare them with their rows.
+    Verify(verify::Verify),
     /// Bring the tables of the database up to date.
     Migrate(migrate::Migrate),
     /// Write an invented submission of any size, sound or broken.
@@ -198,6 +204,8 @@ impl Command {
             Self::Hold(command) => command.run(common).await,
             Self::Erase(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
+            Self::Doctor(command) => command.run(common).await,
+            Self::Verify(command) => command.run(common).await,
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),
         }

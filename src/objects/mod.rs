@@ -90,6 +90,14 @@ pub struct StaleUpload {
     pub id: String,
 }
 
+/// An object that a listing found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    /// In bytes.
+    pub size: u64,
+}
+
 /// The bytes of an object as they arrive.
 pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
 
@@ -203,6 +211,17 @@ impl Objects {
         match self {
             Self::S3(s3) => s3.presign_get(uri, expires, headers).await,
             Self::Folder(_) => Err(anyhow!("links need an S3 bucket: {uri} is in a folder").into()),
+        }
+    }
+
+    /// The objects directly in a folder, named without its last slash. None where it does not exist.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn list_folder(&self, bucket: &str, folder: &str) -> Result<Vec<Listed>> {
+        match self {
+            Self::S3(s3) => s3.list_folder(bucket, folder).await,
+            Self::Folder(store) => store.list_folder(bucket, folder).await,
         }
     }
 

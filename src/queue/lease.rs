@@ -60,6 +60,30 @@ pub async fn reap(pool: &PgPool, grace: Duration) -> Result<Vec<RunId>> {
     .await
     .context("failed to look for runs whose lease is over")?;
 
+    let reaped = end_expired(pool, expired).await?;
+    batch::close_finished(pool).await?;
+    Ok(reaped)
+}
+
+/// As [`reap`], for leases that were over `long` ago, over a connection of any age: for a person who
+/// looks after the system where no worker does.
+///
+/// # Errors
+/// The database fails; what was reaped before stays so.
+pub async fn reap_long_expired(pool: &PgPool, long: Duration) -> Result<Vec<RunId>> {
+    let expired: Vec<(RunId, Uuid)> = sqlx::query_as(
+        "select id, lease_token from parse_file_meta where status = 'running' and lease_until < now() - $1",
+    )
+    .bind(long)
+    .fetch_all(pool)
+    .await
+    .context("failed to look for runs whose lease is over")?;
+    let reaped = end_expired(pool, expired).await?;
+    batch::close_finished(pool).await?;
+    Ok(reaped)
+}
+
+async fn end_expired(pool: &PgPool, expired: Vec<(RunId, Uuid)>) -> Result<Vec<RunId>> {
     let mut reaped = Vec::new();
     for (run, token) in expired {
         let ending = Ending::Crash { reason: "the lease is over: the worker stopped answering".to_owned() };
@@ -68,6 +92,5 @@ pub async fn reap(pool: &PgPool, grace: Duration) -> Result<Vec<RunId>> {
             reaped.push(run);
         }
     }
-    batch::close_finished(pool).await?;
     Ok(reaped)
 }

@@ -147,6 +147,29 @@ impl Spool {
         })
     }
 
+    /// Whether a living process holds the log's lock.
+    pub fn is_held(&self, entry: &Entry) -> bool {
+        let tried = File::open(&entry.path).map(|file| file.try_lock());
+        matches!(tried, Ok(Err(TryLockError::WouldBlock)))
+    }
+
+    /// Files of the spool's kinds, older than `age`, whose log is not here any more.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn strays(&self, age: Duration) -> Result<Vec<PathBuf>> {
+        let mut strays = Vec::new();
+        for found in fs::read_dir(&self.dir).context("failed to list the spool folder")? {
+            let path = found.context("failed to list the spool folder")?.path();
+            let Some((run, suffix)) = split_name(&path) else { continue };
+            let of_a_log = matches!(suffix.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz");
+            if of_a_log && self.find(run).is_none() && is_older(&path, age) {
+                strays.push(path);
+            }
+        }
+        Ok(strays)
+    }
+
     /// Takes over a log whose process is gone; closes it with a `crash` tail where it has none.
     /// `None` when a living process holds it, or it is gone by now.
     ///
@@ -243,12 +266,14 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn remove_if_stale(path: &Path) {
-    let age = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-    if age.is_some_and(|age| age > NEW_FILE_GRACE)
-        && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
-    {
+    if is_older(path, NEW_FILE_GRACE) && File::open(path).is_ok_and(|file| file.try_lock().is_ok()) {
         let _ = fs::remove_file(path);
     }
+}
+
+fn is_older(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    modified.and_then(|at| at.elapsed().ok()).is_some_and(|elapsed| elapsed > age)
 }
 
 fn split_name(path: &Path) -> Option<(RunId, String)> {

@@ -12,6 +12,7 @@ pub mod data_file;
 pub mod entry;
 mod find;
 pub mod follow;
+pub mod health;
 pub mod log;
 pub mod reparse;
 pub mod retention;

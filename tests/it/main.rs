@@ -11,6 +11,7 @@ mod cluster;
 mod command_parser;
 mod diff;
 mod docs;
+mod doctor;
 mod fault_server;
 mod gzip;
 mod localstack;

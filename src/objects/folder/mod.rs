@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 
 use self::place::{Place, UNFINISHED, absent_is_fine, is_absent};
-use super::{Bytes, Chunk, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored};
+use super::{Bytes, Chunk, Listed, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored};
 use crate::carry;
 
 /// A folder that serves as object store.
@@ -92,6 +92,27 @@ impl Folder {
         let place = self.locate(uri)?;
         let version = uri.version().map(ToOwned::to_owned);
         blocking(move || Ok(place.delete(version.as_deref()).context("failed to delete an object")?)).await
+    }
+
+    pub(super) async fn list_folder(&self, bucket: &str, folder: &str) -> Result<Vec<Listed>> {
+        let place = self.place(bucket, folder)?;
+        let folder = folder.to_owned();
+        blocking(move || {
+            let entries = match fs::read_dir(&place.current) {
+                Err(error) if is_absent(&error) => return Ok(Vec::new()),
+                entries => entries.with_context(|| format!("failed to list {}", place.uri(None)))?,
+            };
+            let mut found = Vec::new();
+            for entry in entries {
+                let entry = entry.context("failed to list a folder")?;
+                let metadata = entry.metadata().context("failed to list a folder")?;
+                if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                    found.push(Listed { key: format!("{folder}/{name}"), size: metadata.len() });
+                }
+            }
+            Ok(found)
+        })
+        .await
     }
 
     pub(super) async fn stale_uploads(

@@ -22,7 +22,7 @@ pub(super) const UNFINISHED: &str = ".part";
 pub(super) struct Place {
     pub(super) bucket: PathBuf,
     /// The current version.
-    current: PathBuf,
+    pub(super) current: PathBuf,
     /// The folder of all versions.
     versions: PathBuf,
     /// As callers know it, without a version.

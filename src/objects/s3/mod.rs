@@ -5,6 +5,7 @@
 //! AWS environment unless the options name them.
 
 mod error;
+mod list;
 mod put;
 
 use std::io;

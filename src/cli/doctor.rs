@@ -1,0 +1,67 @@
+//! `parselog doctor`: compare rows, objects and spool, and repair what is safe.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::desk::Desk;
+use super::{Common, Exit, show};
+use crate::config::duration;
+use crate::doctor::{self, Finding};
+use crate::record::write_safe;
+
+/// Compare rows, objects and spool both ways, and name every difference.
+///
+/// Silent, with exit code 0, when there is none; 1 when some remain.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Repair what is safe: archive abandoned logs, abort stale uploads, end runs without a worker.
+    #[arg(long)]
+    fix: bool,
+    /// No other machine has a spool: with --fix, a log that is not in this one is marked as lost.
+    #[arg(long)]
+    sole_spool: bool,
+    /// What is younger than this may still be in a worker's hands, and is no difference.
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
+    grace: Duration,
+    /// Print one JSON object per difference.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let desk = Desk::open(common).await?;
+        let doctor = doctor::Doctor {
+            pool: desk.pool.clone(),
+            objects: desk.objects.clone(),
+            spool: desk.spool.clone(),
+            archiver: desk.archiver(),
+            grace: self.grace,
+            sole_spool: self.sole_spool,
+        };
+        let mut findings = doctor.examine().await?;
+        if self.fix && findings.iter().any(|finding| finding.repairable) {
+            let before = findings.len();
+            doctor.repair(&findings).await?;
+            findings = doctor.examine().await?;
+            show::note(&format!("{before} differences found, {} remain", findings.len()));
+        }
+        for finding in &findings {
+            if self.json { show::json(finding)? } else { show::line(&text(finding))? }
+        }
+        Ok(if findings.is_empty() { Exit::Ok } else { Exit::Failed })
+    }
+}
+
+fn text(finding: &Finding) -> String {
+    let mut text = format!("{:18}  ", finding.kind.code());
+    match (finding.run, finding.batch) {
+        (Some(run), _) => text.push_str(&format!("run {run}  ")),
+        (None, Some(batch)) => text.push_str(&format!("batch {batch}  ")),
+        (None, None) => {}
+    }
+    let _ = write_safe(&mut text, &finding.what);
+    text
+}

@@ -1,0 +1,73 @@
+//! `parselog verify`: read archived logs again and compare them with their rows.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::desk::Desk;
+use super::target::{TARGET_HELP, find_run};
+use super::{Common, Exit, show};
+use crate::doctor::verify;
+use crate::record::write_safe;
+use crate::store::{self, LogState, Run, RunFilter};
+
+/// Rows that are read at once.
+const PAGE: i64 = 100;
+
+/// Read archived logs again and compare sizes, checksums, lines, events and accounting with the rows.
+///
+/// Any flipped bit, cut or exchanged object is named, and the exit code is 1.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[arg(value_name = "RUN|FILE", help = TARGET_HELP, required_unless_present = "all")]
+    target: Option<String>,
+    /// Every archived log, the newest first.
+    #[arg(long, conflicts_with = "target")]
+    all: bool,
+    /// Print one JSON object per log.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let desk = Desk::open(common).await?;
+        let (mut good, mut bad) = (0, 0);
+        let mut page = match &self.target {
+            Some(target) => vec![find_run(&desk.pool, target).await?],
+            None => archived(&desk, None).await?,
+        };
+        while let Some(last) = page.last().map(|run| run.id) {
+            for run in &page {
+                let problems = verify(&desk.objects, run).await?;
+                *(if problems.is_empty() { &mut good } else { &mut bad }) += 1;
+                self.show(run, &problems)?;
+            }
+            page = if self.all { archived(&desk, Some(last)).await? } else { Vec::new() };
+        }
+        if !self.json {
+            show::line(&format!("{good} of {} logs are what their rows say", good + bad))?;
+        }
+        Ok(if bad == 0 { Exit::Ok } else { Exit::Failed })
+    }
+
+    fn show(&self, run: &Run, problems: &[String]) -> Result<()> {
+        if self.json {
+            return show::json(&json!({
+                "run": run.id, "uri": run.logs_uri, "ok": problems.is_empty(), "problems": problems,
+            }));
+        }
+        for problem in problems {
+            let mut text = format!("run {}  ", run.id);
+            let _ = write_safe(&mut text, problem);
+            show::line(&text)?;
+        }
+        Ok(())
+    }
+}
+
+async fn archived(desk: &Desk, before: Option<crate::ids::RunId>) -> Result<Vec<Run>> {
+    let filter =
+        RunFilter { log_state: vec![LogState::Archived], before, limit: Some(PAGE), ..RunFilter::default() };
+    store::find(&desk.pool, &filter).await
+}

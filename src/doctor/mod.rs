@@ -1,0 +1,169 @@
+//! The doctor: compares rows, objects and spool both ways, names every difference, and repairs what
+//! is safe. Also `verify`, which reads archived logs again and compares them with their rows.
+//!
+//! It finds and it repairs by what other rooms do anyway: the sweep, the reaper, the abort of an
+//! upload. It never deletes a log.
+
+mod objects;
+mod rows;
+mod spool;
+mod verify;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+pub use verify::verify;
+
+use crate::archive::Archiver;
+use crate::ids::{BatchId, RunId};
+use crate::objects::{Objects, StaleUpload};
+use crate::queue;
+use crate::spool::Spool;
+use crate::store::{self, PgPool};
+
+/// An upload younger than this may still be under way, whoever does it.
+const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// Looks after one system.
+#[derive(Debug, Clone)]
+pub struct Doctor {
+    pub pool: PgPool,
+    pub objects: Objects,
+    pub spool: Spool,
+    pub archiver: Archiver,
+    /// What is younger may still be in somebody's hands, and is no difference.
+    pub grace: Duration,
+    /// No other machine has a spool: a log that is not in this one is nowhere.
+    pub sole_spool: bool,
+}
+
+/// What is wrong. The names are the codes that scripts read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The row gives a URI, and nothing is there.
+    ArchiveMissing,
+    /// The object has another size than the row says.
+    ArchiveSize,
+    /// The run is over, and its log is neither archived nor in this spool.
+    LogNotHere,
+    /// An archived log that no row gives as its own.
+    ObjectWithoutRow,
+    /// A log in the spool of which the database knows no run.
+    SpoolWithoutRow,
+    /// A log in the spool on which no process works.
+    SpoolAbandoned,
+    /// A file in the spool that belongs to no log.
+    SpoolStray,
+    /// An upload that was begun long ago and never ended.
+    StaleUpload,
+    /// A running run whose worker let its lease go.
+    LeaseOver,
+    /// A running run past its deadline.
+    PastDeadline,
+    /// A batch past its deadline, with runs that have not ended.
+    BatchOverdue,
+}
+
+/// One difference.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    pub kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
+    /// One line; names and reasons, nothing of a log's content.
+    pub what: String,
+    /// Whether [`Doctor::repair`] does something about it.
+    pub repairable: bool,
+    #[serde(skip)]
+    repair: Option<Repair>,
+}
+
+/// What is safe to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Repair {
+    Sweep,
+    Reap,
+    AbortUpload { bucket: String, upload: StaleUpload },
+    MarkLost { run: RunId },
+    RemoveStray { path: PathBuf },
+}
+
+impl Kind {
+    /// The code, such as `archive-missing`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ArchiveMissing => "archive-missing",
+            Self::ArchiveSize => "archive-size",
+            Self::LogNotHere => "log-not-here",
+            Self::ObjectWithoutRow => "object-without-row",
+            Self::SpoolWithoutRow => "spool-without-row",
+            Self::SpoolAbandoned => "spool-abandoned",
+            Self::SpoolStray => "spool-stray",
+            Self::StaleUpload => "stale-upload",
+            Self::LeaseOver => "lease-over",
+            Self::PastDeadline => "past-deadline",
+            Self::BatchOverdue => "batch-overdue",
+        }
+    }
+}
+
+impl Finding {
+    fn new(kind: Kind, run: Option<RunId>, what: impl Into<String>) -> Self {
+        Self { kind, run, batch: None, what: what.into(), repairable: false, repair: None }
+    }
+
+    fn repaired_by(self, repair: Repair) -> Self {
+        Self { repairable: true, repair: Some(repair), ..self }
+    }
+}
+
+impl Doctor {
+    /// Looks at everything; none on a healthy system, however busy it is.
+    ///
+    /// # Errors
+    /// The database, the object store or the spool can't be asked: then nothing is known.
+    pub async fn examine(&self) -> Result<Vec<Finding>> {
+        let mut findings = self.examine_rows().await?;
+        findings.extend(self.examine_spool().await?);
+        findings.extend(self.examine_objects().await?);
+        Ok(findings)
+    }
+
+    /// Repairs what is safe to repair of these. Whether it worked, a second examination shows.
+    ///
+    /// # Errors
+    /// The first repair that failed; the others were done, or are done the next time.
+    pub async fn repair(&self, findings: &[Finding]) -> Result<()> {
+        let repairs = || findings.iter().filter_map(|finding| finding.repair.as_ref());
+        for repair in repairs() {
+            match repair {
+                Repair::AbortUpload { bucket, upload } => {
+                    self.objects.abort_upload(bucket, upload).await.context("failed to abort an upload")?;
+                }
+                Repair::MarkLost { run } => {
+                    let reason = "doctor: the log is neither archived nor in the spool";
+                    store::log::log_lost(&self.pool, *run, reason, 0).await?;
+                }
+                Repair::RemoveStray { path } => {
+                    std::fs::remove_file(path).context("failed to remove a stray file of the spool")?;
+                }
+                Repair::Sweep | Repair::Reap => {}
+            }
+        }
+        // These two do all of their kind at once. A run whose log is found abandoned ends as a crash
+        // by the sweep already, so the leases come after it.
+        if repairs().any(|repair| *repair == Repair::Sweep) {
+            self.archiver.sweep().await?;
+        }
+        if repairs().any(|repair| *repair == Repair::Reap) {
+            queue::reap_long_expired(&self.pool, self.grace).await?;
+        }
+        Ok(())
+    }
+}

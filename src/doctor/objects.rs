@@ -1,0 +1,79 @@
+//! From the object store: is every log there some run's, and did every upload end?
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use chrono::Utc;
+
+use super::{Doctor, Finding, Kind, Repair, UPLOAD_AGE};
+use crate::ids::{LogKey, RunId};
+use crate::objects::{Listed, ObjectError};
+use crate::store::{self, LogState};
+
+impl Doctor {
+    pub(super) async fn examine_objects(&self) -> Result<Vec<Finding>> {
+        let folders = store::health::log_folders(&self.pool).await?;
+        let mut findings = Vec::new();
+        for place in &folders {
+            let folder = LogKey::folder(&place.folder);
+            let listed = match self.objects.list_folder(&place.bucket, &folder).await {
+                // Its submissions are gone with it, and so are its logs: the rows tell.
+                Err(ObjectError::NotFound { .. }) => continue,
+                listed => listed.map_err(|error| anyhow!(error))?,
+            };
+            for page in listed.chunks(1000) {
+                findings.extend(self.examine_page(&place.bucket, page).await?);
+            }
+        }
+        let buckets: BTreeSet<&str> = folders.iter().map(|place| place.bucket.as_str()).collect();
+        for bucket in buckets {
+            findings.extend(self.examine_uploads(bucket, UPLOAD_AGE).await?);
+        }
+        Ok(findings)
+    }
+
+    async fn examine_page(&self, bucket: &str, page: &[Listed]) -> Result<Vec<Finding>> {
+        let logs: Vec<(RunId, &str)> = page
+            .iter()
+            .filter_map(|object| Some((LogKey::run_of(&object.key)?, object.key.as_str())))
+            .collect();
+        let runs: Vec<RunId> = logs.iter().map(|(run, _)| *run).collect();
+        let known: HashMap<_, _> = store::health::log_facts(&self.pool, &runs)
+            .await?
+            .into_iter()
+            .map(|facts| (facts.id, facts))
+            .collect();
+        let recently = Utc::now() - self.grace;
+        Ok(logs
+            .into_iter()
+            .filter_map(|(run, key)| {
+                let what = match known.get(&run) {
+                    None => "its run is not in the database".to_owned(),
+                    Some(facts) if facts.log_state == LogState::Archived => return None,
+                    // It may be on its way to the row, now or when its spool file is swept.
+                    Some(facts) if facts.finished_at.is_none_or(|at| at > recently) => return None,
+                    Some(_) if self.spool.find(run).is_some() => return None,
+                    Some(facts) => format!("its run's row says that the log is {}", facts.log_state),
+                };
+                Some(Finding::new(Kind::ObjectWithoutRow, Some(run), format!("{bucket}/{key}: {what}")))
+            })
+            .collect())
+    }
+
+    async fn examine_uploads(&self, bucket: &str, age: Duration) -> Result<Vec<Finding>> {
+        let uploads = match self.objects.stale_uploads(bucket, "", age).await {
+            Err(ObjectError::NotFound { .. }) => Vec::new(),
+            uploads => uploads.map_err(|error| anyhow!(error))?,
+        };
+        // Other programs may use the bucket too: only uploads of logs are ours.
+        let ours = uploads.into_iter().filter_map(|upload| Some((LogKey::run_of(&upload.key)?, upload)));
+        Ok(ours
+            .map(|(run, upload)| {
+                let what = format!("an upload of {bucket}/{} was never ended", upload.key);
+                let repair = Repair::AbortUpload { bucket: bucket.to_owned(), upload };
+                Finding::new(Kind::StaleUpload, Some(run), what).repaired_by(repair)
+            })
+            .collect())
+    }
+}

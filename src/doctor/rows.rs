@@ -1,0 +1,117 @@
+//! From the rows: does what they say hold?
+
+use anyhow::{Result, anyhow};
+use chrono::Utc;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Doctor, Finding, Kind, Repair};
+use crate::objects::{ObjectError, ObjectUri};
+use crate::store::{self, LogState, Run, RunFilter, RunStatus};
+
+/// Rows that are held at once, and objects that are asked for at once.
+const PAGE: i64 = 500;
+const AT_ONCE: usize = 8;
+
+impl Doctor {
+    pub(super) async fn examine_rows(&self) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        self.each_page(
+            RunFilter { log_state: vec![LogState::Archived], ..RunFilter::default() },
+            async |page| {
+                // Owned runs, since a closure over borrowed ones would make a future that is not `Send`.
+                let looked = stream::iter(page.into_iter().map(|run| self.look_up(run))).buffered(AT_ONCE);
+                findings.extend(looked.try_collect::<Vec<_>>().await?.into_iter().flatten());
+                Ok(())
+            },
+        )
+        .await?;
+        let waiting = vec![LogState::Open, LogState::Sealed, LogState::Fallback];
+        self.each_page(RunFilter { log_state: waiting, ..RunFilter::default() }, async |page| {
+            findings.extend(page.iter().filter_map(|run| self.is_elsewhere(run)));
+            Ok(())
+        })
+        .await?;
+        self.each_page(
+            RunFilter { status: vec![RunStatus::Running], ..RunFilter::default() },
+            async |page| {
+                findings.extend(page.iter().filter_map(|run| self.is_stuck(run)));
+                Ok(())
+            },
+        )
+        .await?;
+        for batch in store::health::overdue(&self.pool).await? {
+            let what =
+                format!("{} runs have not ended, its deadline was {}", batch.unfinished, batch.deadline);
+            findings.push(Finding { batch: Some(batch.id), ..Finding::new(Kind::BatchOverdue, None, what) });
+        }
+        Ok(findings)
+    }
+
+    /// Calls `each` with all runs that the filter lets through, page by page.
+    pub(super) async fn each_page(
+        &self,
+        filter: RunFilter,
+        mut each: impl AsyncFnMut(Vec<Run>) -> Result<()>,
+    ) -> Result<()> {
+        let mut filter = RunFilter { limit: Some(PAGE), ..filter };
+        loop {
+            let page = store::find(&self.pool, &filter).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            filter.before = Some(last.id);
+            each(page).await?;
+        }
+    }
+
+    async fn look_up(&self, run: Run) -> Result<Option<Finding>> {
+        let text = run.logs_uri.as_deref().unwrap_or_default();
+        let missing = |what: String| Some(Finding::new(Kind::ArchiveMissing, Some(run.id), what));
+        let Ok(uri) = text.parse::<ObjectUri>() else {
+            return Ok(missing("the row's URI can't be read".to_owned()));
+        };
+        Ok(match self.objects.head(&uri).await {
+            Ok(stored) if Some(stored.size.cast_signed()) == run.log_gzip_bytes => None,
+            Ok(stored) => {
+                let said = run.log_gzip_bytes.unwrap_or_default();
+                let what = format!("{uri} has {} bytes, the row says {said}", stored.size);
+                Some(Finding::new(Kind::ArchiveSize, Some(run.id), what))
+            }
+            Err(ObjectError::NotFound { missing: what, .. }) => {
+                let finding = missing(format!("{what} not found: {uri}"));
+                // The spool may still have it, where a process died between the row and the removal.
+                let spooled = self.spool.find(run.id).is_some();
+                finding.map(|finding| if spooled { finding.repaired_by(Repair::Sweep) } else { finding })
+            }
+            Err(error) => return Err(anyhow!(error)),
+        })
+    }
+
+    fn is_elsewhere(&self, run: &Run) -> Option<Finding> {
+        let ended = run.finished_at.is_some_and(|at| at < Utc::now() - self.grace);
+        if !ended || self.spool.find(run.id).is_some() {
+            return None;
+        }
+        let worker = run.worker.as_deref().unwrap_or("an unknown worker");
+        let state = run.log_state;
+        let finding = |what| Finding::new(Kind::LogNotHere, Some(run.id), what);
+        Some(if self.sole_spool {
+            finding(format!("the log is {state}, but not in the spool: it is lost"))
+                .repaired_by(Repair::MarkLost { run: run.id })
+        } else {
+            finding(format!("the log is {state} in the spool of {worker}, and not in this one: look there"))
+        })
+    }
+
+    fn is_stuck(&self, run: &Run) -> Option<Finding> {
+        let long_ago = Utc::now() - self.grace;
+        let worker = run.worker.as_deref().unwrap_or("an unknown worker");
+        if run.lease_until.is_some_and(|until| until < long_ago) {
+            let what = format!("{worker} stopped answering, and no other worker looks after its runs");
+            let finding = Finding::new(Kind::LeaseOver, Some(run.id), what);
+            return Some(finding.repaired_by(Repair::Reap));
+        }
+        run.deadline.filter(|deadline| *deadline < long_ago).map(|deadline| {
+            let what = format!("{worker} runs it past its deadline {deadline}: `parselog cancel` stops it");
+            Finding::new(Kind::PastDeadline, Some(run.id), what)
+        })
+    }
+}

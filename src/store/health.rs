@@ -1,0 +1,74 @@
+//! What a check of the whole system asks of several tables at once.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgExecutor};
+
+use super::{LogState, RunStatus};
+use crate::ids::{BatchId, RunId};
+
+/// A folder in which logs may lie: that of a submitted file. The folder is empty for a key without one.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct LogFolder {
+    pub bucket: String,
+    pub folder: String,
+}
+
+/// What a run's row says of its log, in short.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct LogFacts {
+    pub id: RunId,
+    pub status: RunStatus,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub log_state: LogState,
+}
+
+/// A batch with unfinished runs.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Overdue {
+    pub id: BatchId,
+    pub deadline: DateTime<Utc>,
+    pub unfinished: i64,
+}
+
+/// The folders of all submitted files, without a last slash.
+///
+/// # Errors
+/// The database fails.
+pub async fn log_folders(db: impl PgExecutor<'_>) -> Result<Vec<LogFolder>> {
+    sqlx::query_as(
+        "select distinct bucket, regexp_replace(key, '/?[^/]*$', '') as folder from data_file order by 1, 2",
+    )
+    .fetch_all(db)
+    .await
+    .context("failed to list the folders of submitted files")
+}
+
+/// The facts of those of the runs that are in the database.
+///
+/// # Errors
+/// The database fails.
+pub async fn log_facts(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<LogFacts>> {
+    sqlx::query_as("select id, status, finished_at, log_state from parse_file_meta where id = any($1)")
+        .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await
+        .context("failed to read what the rows say of logs")
+}
+
+/// The batches that are past their deadline and not finished.
+///
+/// # Errors
+/// The database fails.
+pub async fn overdue(db: impl PgExecutor<'_>) -> Result<Vec<Overdue>> {
+    sqlx::query_as(
+        "select b.id, b.deadline, count(r.id) as unfinished
+         from parse_meta b
+         join parse_file_meta r on r.batch_id = b.id and r.status in ('queued', 'running')
+         where b.finished_at is null and b.deadline < now()
+         group by b.id order by b.id",
+    )
+    .fetch_all(db)
+    .await
+    .context("failed to look for overdue batches")
+}
