@@ -21,6 +21,7 @@ mod objects_folder;
 mod objects_s3;
 mod queue;
 mod reading;
+mod redact;
 mod reparse;
 mod report;
 mod retention;
