@@ -8,6 +8,7 @@
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/support/db.rs"]
 mod db;
+mod disk;
 mod fenced;
 mod oracle;
 mod orphans;
