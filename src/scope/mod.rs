@@ -8,6 +8,7 @@ mod encode;
 mod layer;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Span;
@@ -37,6 +38,8 @@ pub struct LogScope {
 struct Sink {
     run: RunId,
     journal: Arc<Mutex<Option<Journal>>>,
+    /// Events that came while there was no journal.
+    refused: AtomicU64,
 }
 
 impl LogScope {
@@ -51,7 +54,7 @@ impl LogScope {
         };
         let journal = Arc::new(Mutex::new(journal));
         syncer.watch(&journal);
-        let sink = Arc::new(Sink { run: head.run, journal });
+        let sink = Arc::new(Sink { run: head.run, journal, refused: AtomicU64::new(0) });
         let span = tracing::error_span!(target: RUN_TARGET, parent: None, "run");
         attach(&span, &sink);
         (Self { sink, span }, error)
@@ -72,16 +75,23 @@ impl LogScope {
         journal.map(|journal| journal.seal(ending, reason)).transpose()
     }
 
-    /// Events that the log could not take so far.
+    /// Events that the log could not take so far; all of them, when it could not be created.
     pub fn dropped(&self) -> u64 {
-        self.sink.lock().as_ref().map_or(0, Journal::dropped)
+        let refused = || self.sink.refused.load(Ordering::Relaxed);
+        self.sink.lock().as_ref().map_or_else(refused, Journal::dropped)
     }
 }
 
 impl Sink {
     /// Stores one event; `false` when the log could not take it.
     fn store(&self, level: Level, body: &[u8]) -> bool {
-        self.lock().as_mut().is_some_and(|journal| journal.append(level, body) == Stored::Yes)
+        match self.lock().as_mut() {
+            Some(journal) => journal.append(level, body) == Stored::Yes,
+            None => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Journal>> {

@@ -139,7 +139,7 @@ impl Journal {
                 self.lines += segment.stored.total();
                 copy_lines(&segment.path, segment.window.len(), |line| {
                     faults::point("cut-copied");
-                    self.main.append(line, b"")
+                    self.main.append_closing(line)
                 })?;
             }
         }

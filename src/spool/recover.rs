@@ -108,14 +108,14 @@ fn read_segments(dir: &Path, run: RunId, main: &Scan, tally: &mut Tally) -> Resu
 fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally: &Tally) -> Result<()> {
     if !main.has_cut {
         let cut = Cut { dropped: tally.dropped() };
-        log.append(&cut.to_line(Utc::now()), b"").context("failed to mark a cut")?;
+        log.append_closing(&cut.to_line(Utc::now())).context("failed to mark a cut")?;
     }
     for (path, len) in segments {
         // A line that is in the main file already was copied there before the crash.
         copy_lines(&path, len, |line| match seq_of(line) {
             Some(seq) if seq > main.tally.emitted => {
                 faults::point("recover-copied");
-                log.append(line, b"")
+                log.append_closing(line)
             }
             _ => Ok(()),
         })

@@ -64,14 +64,18 @@ impl Window {
     }
 
     /// Appends `head` and `body` as one event. On an error nothing was appended.
+    ///
+    /// It leaves room on the disk: half of what the log has by now, and no less than a window. It takes less to
+    /// append its last segments and to compress it, so a log that filled the disk still gets away.
     pub(super) fn append(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        self.reserve((head.len() + body.len()) as u64 + CLOSING_ROOM)?;
+        let keep = (self.len / 2).max(ALIGNMENT);
+        self.reserve((head.len() + body.len()) as u64 + CLOSING_ROOM, keep)?;
         self.store(head, body)
     }
 
-    /// Appends a last record, for which there is room even on a full disk.
+    /// Appends what closes the log, for which there is room even on a full disk.
     pub(super) fn append_closing(&mut self, line: &[u8]) -> io::Result<()> {
-        self.reserve(line.len() as u64)?;
+        self.reserve(line.len() as u64, 0)?;
         self.store(line, b"")
     }
 
@@ -113,14 +117,21 @@ impl Window {
         self.file.sync_all()
     }
 
-    fn reserve(&mut self, size: u64) -> io::Result<()> {
+    /// Maps room for `size` bytes more, where `keep` bytes of the disk stay free after that.
+    fn reserve(&mut self, size: u64, keep: u64) -> io::Result<()> {
         match &self.mapping {
             Mapping::Unsupported => return Ok(()),
             Mapping::Mapped { start, map } if self.len + size <= start + map.len() as u64 => return Ok(()),
             _ => {}
         }
         let start = self.len / ALIGNMENT * ALIGNMENT;
-        let wanted = (self.len - start + size).max(self.next_size).next_multiple_of(ALIGNMENT);
+        let least = (self.len - start + size).next_multiple_of(ALIGNMENT);
+        let free = rustix::fs::fstatvfs(&self.file).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
+        if free < least + keep {
+            return Err(Errno::NOSPC.into());
+        }
+        let wanted = self.next_size.max(least).next_multiple_of(ALIGNMENT);
+        let wanted = if free < wanted + keep { least } else { wanted };
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), start, wanted) {
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {

@@ -23,6 +23,9 @@ use crate::{carry, faults};
 /// How long a parser may take to stop once it is asked to; then the run ends without it.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
+/// Why there is no log, once the run is over.
+const NEVER_OPENED: &str = "the log could not be opened in the spool; its events are in the global log";
+
 /// How the row's end is tried again while the database does not answer.
 const FINISH_PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 60, 60];
 
@@ -265,7 +268,13 @@ impl Worker {
         faults::point("before-seal");
         let sealed = carry::spawn_blocking(move || scope.seal(word, reason)).await;
         match sealed.map_err(std::io::Error::from).flatten() {
-            Ok(log) => log,
+            Ok(Some(log)) => Some(log),
+            Ok(None) => {
+                if let Err(error) = store::log::log_lost(&self.pool, run.id, NEVER_OPENED, dropped).await {
+                    tracing::warn!(run = %run.id, "the row does not say how many events its log misses: {error:#}");
+                }
+                None
+            }
             Err(error) => {
                 tracing::error!(run = %run.id, "the log could not be completed; the sweep will: {error}");
                 None

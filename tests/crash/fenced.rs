@@ -7,7 +7,7 @@ use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::Signal;
 
 use crate::TURN;
-use crate::oracle;
+use crate::oracle::{self, Losses};
 use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ async fn sleeps_at(fault: &str) {
     assert_eq!(statuses, [RunStatus::Success, RunStatus::Crash], "{fault}");
     let entries = store::entry::of_run(&world.db.pool, runs[1].id).await.unwrap();
     assert!(entries.iter().any(|entry| entry.entry == "fenced"), "{fault}: {entries:?}");
-    oracle::check(&mut world, false, fault).await;
+    oracle::check(&mut world, Losses::None, fault).await;
 }
 
 async fn runs(world: &World) -> Vec<Run> {

@@ -8,12 +8,17 @@
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/support/db.rs"]
 mod db;
+mod disk;
+#[expect(dead_code, reason = "the other test binary uses all of it")]
+#[path = "../it/fault_server.rs"]
+mod fault_server;
 mod fenced;
 mod oracle;
 mod orphans;
 mod points;
 mod postgres;
 mod rng;
+mod s3;
 mod seeded;
 mod world;
 

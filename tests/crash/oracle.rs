@@ -24,6 +24,9 @@ pub(crate) struct Counts {
     /// Runs whose worker died before it could open a log, or say anything.
     pub(crate) without_log: u64,
     pub(crate) acknowledged: u64,
+    /// Of these, those that are in a log.
+    pub(crate) acknowledged_stored: u64,
+    /// Events in all logs, those of the worker itself too.
     pub(crate) stored: u64,
     /// Declared by the logs themselves, all of logs that reached their cap.
     pub(crate) dropped: u64,
@@ -35,19 +38,30 @@ impl Counts {
         self.crashed += other.crashed;
         self.without_log += other.without_log;
         self.acknowledged += other.acknowledged;
+        self.acknowledged_stored += other.acknowledged_stored;
         self.stored += other.stored;
         self.dropped += other.dropped;
     }
 }
 
-/// Checks everything that was promised. `capped` says whether logs may have dropped anything.
-pub(crate) async fn check(world: &mut World, capped: bool, about: &str) -> Counts {
+/// What logs may have dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Losses {
+    None,
+    /// What lies between the head and the tail of a log past its cap.
+    BelowCap,
+    /// Anything, the last events too, as long as it is counted.
+    AnyCounted,
+}
+
+/// Checks everything that was promised.
+pub(crate) async fn check(world: &mut World, losses: Losses, about: &str) -> Counts {
     let mut complaints = String::new();
     let mut counts = Counts::default();
     let runs = store::find(&world.db.pool, &RunFilter::default()).await.unwrap();
     let mut places = HashSet::new();
     for run in &runs {
-        let checked = check_run(world, run, capped, &mut counts).await;
+        let checked = check_run(world, run, losses, &mut counts).await;
         if let Err(complaint) = checked {
             let _ =
                 writeln!(complaints, "run {} ({}, log {}): {complaint}", run.id, run.status, run.log_state);
@@ -76,7 +90,7 @@ pub(crate) async fn check(world: &mut World, capped: bool, about: &str) -> Count
     counts
 }
 
-async fn check_run(world: &World, run: &Run, capped: bool, counts: &mut Counts) -> Result<(), String> {
+async fn check_run(world: &World, run: &Run, losses: Losses, counts: &mut Counts) -> Result<(), String> {
     counts.runs += 1;
     counts.crashed += u64::from(run.status == RunStatus::Crash);
     if matches!(run.status, RunStatus::Queued | RunStatus::Running) {
@@ -87,6 +101,12 @@ async fn check_run(world: &World, run: &Run, capped: bool, counts: &mut Counts) 
     counts.acknowledged += acks.len() as u64;
     if run.log_state == LogState::None && acks.is_empty() && run.status == RunStatus::Crash {
         counts.without_log += 1;
+        return Ok(());
+    }
+    let all_dropped = run.log_dropped.is_some_and(|dropped| dropped.cast_unsigned() >= acks.len() as u64);
+    if losses == Losses::AnyCounted && run.log_state == LogState::Lost && all_dropped {
+        counts.without_log += 1;
+        counts.dropped += run.log_dropped.unwrap_or_default().cast_unsigned();
         return Ok(());
     }
     if run.log_state != LogState::Archived {
@@ -107,23 +127,29 @@ async fn check_run(world: &World, run: &Run, capped: bool, counts: &mut Counts) 
     }
     let stored = events.len() as u64;
     let emitted = events.last().map_or(0, |event| event.seq);
-    if tail.events.total() != stored || tail.dropped != emitted - stored {
+    let seen_to_be_missing = emitted - stored;
+    let counted = match losses {
+        Losses::AnyCounted => tail.dropped >= seen_to_be_missing,
+        _ => tail.dropped == seen_to_be_missing,
+    };
+    if tail.events.total() != stored || !counted {
         return Err(format!("{emitted} emitted, {stored} stored, but its tail is {tail:?}"));
     }
     let said: u64 = run.log_events.as_ref().map_or(0, |events| events.values().sum());
     if (said, run.log_dropped) != (stored, Some(tail.dropped.cast_signed())) {
         return Err(format!("the row says {said} events, {:?} dropped", run.log_dropped));
     }
-    if tail.dropped > 0 && !capped {
+    if tail.dropped > 0 && losses == Losses::None {
         return Err(format!("{} events were dropped", tail.dropped));
     }
     counts.stored += stored;
     counts.dropped += tail.dropped;
-    check_acknowledged(run.id, &acks, &events, tail.dropped)
+    counts.acknowledged_stored += check_acknowledged(run.id, &acks, &events, tail.dropped)?;
+    Ok(())
 }
 
 /// Every acknowledged event is in the log once, or among those that its tail declares dropped.
-fn check_acknowledged(run: RunId, acks: &[u64], events: &[&Record], dropped: u64) -> Result<(), String> {
+fn check_acknowledged(run: RunId, acks: &[u64], events: &[&Record], dropped: u64) -> Result<u64, String> {
     let mut logged = HashSet::new();
     for event in events.iter().filter(|event| event.message == "acknowledged event") {
         if event.fields["run"] != run.to_string() {
@@ -138,7 +164,7 @@ fn check_acknowledged(run: RunId, acks: &[u64], events: &[&Record], dropped: u64
     if missing.len() as u64 > dropped {
         return Err(format!("acknowledged events are missing: {missing:?}, {dropped} declared dropped"));
     }
-    Ok(())
+    Ok((acks.len() - missing.len()) as u64)
 }
 
 /// The archive's records, after its bytes are what the row says.

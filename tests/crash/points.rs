@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::TURN;
-use crate::oracle::{self, Counts};
+use crate::oracle::{self, Counts, Losses};
 use crate::world::World;
 
 /// How long a worker may take to come to a point.
@@ -97,7 +97,7 @@ async fn a_worker_killed_at_any_named_point_loses_nothing() {
             let began = Instant::now();
             kill_at(world, point, *way).await;
             world.drain().await;
-            last = oracle::check(world, true, &format!("killed at {point}, {way:?}")).await;
+            last = oracle::check(world, Losses::BelowCap, &format!("killed at {point}, {way:?}")).await;
             kills += 1;
             eprintln!("killed at {point:24} {:16} {:5} ms", format!("{way:?}"), began.elapsed().as_millis());
         }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use crate::TURN;
-use crate::oracle;
+use crate::oracle::{self, Losses};
 use crate::rng::Rng;
 use crate::world::World;
 
@@ -64,7 +64,7 @@ async fn connections_cut_between_any_two_statements_lose_nothing() {
     }
     assert!(worker.stop(Signal::TERM).success(), "a cut connection ended the worker");
     world.drain().await;
-    let counts = oracle::check(&mut world, false, "connections were cut").await;
+    let counts = oracle::check(&mut world, Losses::None, "connections were cut").await;
     eprintln!("{cuts} connections cut; {counts:?}");
 }
 
@@ -94,5 +94,5 @@ async fn an_outage_of_the_database_longer_than_a_lease_costs_no_run() {
     world.drain().await;
     let runs = store::find(&world.db.pool, &RunFilter::default()).await.unwrap();
     assert!(runs.iter().all(|run| run.status == RunStatus::Success && run.attempt == 1), "{runs:?}");
-    oracle::check(&mut world, false, "the database was gone").await;
+    oracle::check(&mut world, Losses::None, "the database was gone").await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::Signal;
 
 use crate::TURN;
-use crate::oracle::{self, Counts};
+use crate::oracle::{self, Counts, Losses};
 use crate::points::{self, SMALL_CAP, Way};
 use crate::rng::Rng;
 use crate::world::World;
@@ -60,7 +60,7 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
         .into_iter()
         .filter(|name| (Way::to(name) == [Way::Parts]) <= in_s3 && name.starts_with("put-") <= !in_s3)
         .collect();
-    let mut capped = false;
+    let mut losses = Losses::None;
     for _ in 0..kills {
         while world.waiting().await < 5 {
             world.submit(20 + rng.below(400), 1 + rng.below(3), rng.below(300)).await;
@@ -73,7 +73,9 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
             }
         }
         let cap = rng.once_in(3);
-        capped |= cap;
+        if cap {
+            losses = Losses::BelowCap;
+        }
         let environment: &[_] = if cap { &[SMALL_CAP] } else { &[] };
         if rng.once_in(2) {
             let fault = format!("{}:{}", rng.pick(&names), passage(rng));
@@ -90,7 +92,7 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
         tally.in_flight += u64::from(world.running().await > 0);
     }
     world.drain().await;
-    oracle::check(world, capped, &format!("PARSELOG_SEED={seed}, kill {}", tally.kills)).await
+    oracle::check(world, losses, &format!("PARSELOG_SEED={seed}, kill {}", tally.kills)).await
 }
 
 /// Most points are passed a few times, those of an event a thousand times.

@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::TestDb;
+use crate::disk::on_a_small_disk;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_parselog");
 
 /// Longest time that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -108,10 +111,21 @@ impl World {
 
     /// Starts a worker; `fault` is where it kills itself, as `name:n`.
     pub(crate) fn worker(&mut self, fault: Option<&str>, extra: &[(&str, &str)]) -> Worker {
+        let mut command = Command::new(PROGRAM);
+        command.env_remove("PARSELOG_FAULT").envs(fault.map(|fault| ("PARSELOG_FAULT", fault)));
+        self.start(command, extra)
+    }
+
+    /// Starts a worker whose spool is on a disk of this size.
+    pub(crate) fn worker_on_a_small_disk(&mut self, size: &str, extra: &[(&str, &str)]) -> Worker {
+        let command = on_a_small_disk(&self.home().join("spool"), size, PROGRAM);
+        self.start(command, extra)
+    }
+
+    fn start(&mut self, mut command: Command, extra: &[(&str, &str)]) -> Worker {
         self.started += 1;
         let name = format!("w{}", self.started);
         let log = OpenOptions::new().append(true).create(true).open(self.home().join("worker.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
         command
             .arg("worker")
             .env("DATABASE_URL", self.db.url())
@@ -123,15 +137,11 @@ impl World {
             .env("PARSELOG_SWEEP", "100ms")
             .env("PARSELOG_SLOTS", "3")
             .env_remove("PARSELOG_BUCKET")
-            .env_remove("PARSELOG_FAULT")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(extra.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        if let Some(fault) = fault {
-            command.env("PARSELOG_FAULT", fault);
-        }
         Worker { child: command.spawn().unwrap(), name }
     }
 
@@ -188,8 +198,13 @@ impl World {
         }
     }
 
+    /// The global log of all workers so far.
+    pub(crate) fn worker_log(&self) -> String {
+        fs::read_to_string(self.home().join("worker.log")).unwrap_or_default()
+    }
+
     fn says(&self, worker: &Worker) -> bool {
-        let log = fs::read_to_string(self.home().join("worker.log")).unwrap_or_default();
+        let log = self.worker_log();
         let name = format!("worker={} ", worker.name);
         log.lines().any(|line| line.contains("worker started") && line.contains(&name))
     }

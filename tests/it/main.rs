@@ -19,6 +19,7 @@ mod migrations;
 mod objects_faults;
 mod objects_folder;
 mod objects_s3;
+mod promises;
 mod queue;
 mod reading;
 mod redact;
