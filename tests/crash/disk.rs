@@ -12,7 +12,7 @@ use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::Signal;
 
 use crate::TURN;
-use crate::oracle::{self, Losses};
+use crate::oracle::{self, Counts, Losses};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,11 +29,12 @@ async fn on_a_full_disk_the_parse_goes_on_and_every_event_is_stored_or_counted()
         ("1m", "1", "900KiB"),
         ("64k", "2", "4GiB"),
     ] {
-        with_a_disk_of(size, slots, cap).await;
+        let counts = with_a_disk_of(size, slots, cap).await;
+        eprintln!("a disk of {size}, {slots} at once, cap {cap}: {counts:?}");
     }
 }
 
-async fn with_a_disk_of(size: &str, slots: &str, cap: &str) {
+async fn with_a_disk_of(size: &str, slots: &str, cap: &str) -> Counts {
     let mut world = World::in_folder().await;
     fs::create_dir(world.home().join("spool")).unwrap();
     // Each of them is larger than the disk.
@@ -68,7 +69,7 @@ async fn with_a_disk_of(size: &str, slots: &str, cap: &str) {
     if cap == "4GiB" {
         assert_eq!(overflowed, gone, "{counts:?}");
     }
-    eprintln!("a disk of {size}, {slots} at once, cap {cap}: {counts:?}");
+    counts
 }
 
 /// A command in a mount namespace of its own, with a disk of `size` at `folder`.
