@@ -143,33 +143,42 @@ pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
 /// Appends `text` as the inside of a JSON string. Beyond what JSON demands it escapes every
 /// control character and every character that reorders or breaks lines on a terminal.
 pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    escape(out, text, |byte| byte == b'"' || byte == b'\\');
+    const SUSPECT: [bool; 256] = suspects(true);
+    escape(out, text, &SUSPECT);
 }
 
 /// Appends JSON text as it is, with what a terminal must not see escaped; such characters can only
 /// stand inside its strings.
 pub(super) fn push_json_escaped(out: &mut Vec<u8>, json: &str) {
-    escape(out, json, |_| false);
+    const SUSPECT: [bool; 256] = suspects(false);
+    escape(out, json, &SUSPECT);
 }
 
-fn escape(out: &mut Vec<u8>, text: &str, quoted: impl Fn(u8) -> bool) {
+/// Which bytes may begin a character that is escaped; all others are copied in runs.
+const fn suspects(quoted: bool) -> [bool; 256] {
+    let mut table = [true; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        table[byte] = quoted && (byte == b'"' as usize || byte == b'\\' as usize);
+        byte += 1;
+    }
+    table
+}
+
+fn escape(out: &mut Vec<u8>, text: &str, suspect: &[bool; 256]) {
     let bytes = text.as_bytes();
     let mut clean_from = 0;
     let mut at = 0;
-    while at < bytes.len() {
-        let byte = bytes[at];
-        if (0x20..0x7f).contains(&byte) && !quoted(byte) {
-            at += 1;
-            continue;
-        }
+    while let Some(next) = bytes[at..].iter().position(|byte| suspect[usize::from(*byte)]) {
+        at += next;
         let character = text[at..].chars().next().expect("`at` stays on character boundaries");
-        let next = at + character.len_utf8();
-        if quoted(byte) || is_unsafe(character) {
+        let after = at + character.len_utf8();
+        if character.is_ascii() || is_unsafe(character) {
             out.extend_from_slice(&bytes[clean_from..at]);
             push_escape(out, character);
-            clean_from = next;
+            clean_from = after;
         }
-        at = next;
+        at = after;
     }
     out.extend_from_slice(&bytes[clean_from..]);
 }
