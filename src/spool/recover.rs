@@ -24,7 +24,7 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
     }
     // A torn line goes first: were this process to die too, its remains must not look like a line.
     file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
-    let mut log = Window::new(file, main.len);
+    let mut log = Window::new(file, main.len, u64::MAX);
     let mut tally = main.tally;
     if !main.has_tail {
         faults::point("recover-scanned");

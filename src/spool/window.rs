@@ -5,33 +5,43 @@
 //! the copy, since the pages belong to the file, not to the process. The kernel writes them back
 //! whatever happens to us, and `fdatasync` flushes them as it does written ones.
 //!
-//! Space is reserved before it is mapped, so a full disk is an error here and never a SIGBUS. On a
-//! filesystem that can't reserve, each append is one positioned write. The file is longer than its
-//! content until [`Window::close`]; the rest is zeros, which no record contains.
+//! Before it is mapped a stretch of the file is written with zeros. That makes a full disk an error
+//! here and never a SIGBUS, and one large write with one `madvise` behind it costs half of what the
+//! faults of single pages would. Where a file can't be mapped, each append is one positioned write.
+//! The file is longer than its content until [`Window::close`]; the rest is zeros, which no record
+//! contains.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use memmap2::{MmapMut, MmapOptions};
-use rustix::fs::FallocateFlags;
+use memmap2::{Advice, MmapMut, MmapOptions};
 use rustix::io::Errno;
 
 use crate::faults;
 
-/// Windows start here and double up to [`MAX_WINDOW`], so that short logs reserve little.
-const MIN_WINDOW: u64 = 64 * 1024;
-const MAX_WINDOW: u64 = 1024 * 1024;
+/// Windows start here and grow fourfold up to [`MAX_WINDOW`], so that short logs write few zeros.
+const MIN_WINDOW: u64 = 16 * 1024;
+const MAX_WINDOW: u64 = 256 * 1024;
 /// Room kept behind every event, so that a log can be closed on a disk that became full.
 const CLOSING_ROOM: u64 = 4 * 1024;
 /// Mappings start on multiples of this, a multiple of every page size in use.
 const ALIGNMENT: u64 = 64 * 1024;
+/// Windows end on multiples of this, so that no page is reserved in two pieces.
+const PAGE: u64 = 4 * 1024;
+
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The writer of one file.
 #[derive(Debug)]
 pub(super) struct Window {
     file: File,
+    /// Bytes of content.
     len: u64,
+    /// Where the zeros behind the content end.
+    reserved: u64,
+    /// Windows end here: the most that is to be in the file, as far as that is known.
+    limit: u64,
     next_size: u64,
     mapping: Mapping,
 }
@@ -43,14 +53,14 @@ enum Mapping {
         start: u64,
         map: MmapMut,
     },
-    /// The filesystem can't reserve space: plain writes.
+    /// The file can't be mapped: plain writes.
     Unsupported,
 }
 
 impl Window {
-    /// Appends to `file` after its first `len` bytes.
-    pub(super) fn new(file: File, len: u64) -> Self {
-        Self { file, len, next_size: MIN_WINDOW, mapping: Mapping::None }
+    /// Appends to `file` after its first `len` bytes. Beyond `limit` it reserves no more than it must.
+    pub(super) fn new(file: File, len: u64, limit: u64) -> Self {
+        Self { file, len, reserved: len, limit, next_size: MIN_WINDOW, mapping: Mapping::None }
     }
 
     /// Bytes of content.
@@ -63,12 +73,9 @@ impl Window {
         &self.file
     }
 
-    /// Appends `head` and `body` as one event. On an error nothing was appended.
-    ///
-    /// It leaves room on the disk: half of what the log has by now, and no less than a window. It takes less to
-    /// append its last segments and to compress it, so a log that filled the disk still gets away.
-    pub(super) fn append(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        let keep = (self.len / 2).max(ALIGNMENT);
+    /// Appends `head` and `body` as one event, where `keep` bytes of the disk stay free after that.
+    /// On an error nothing was appended.
+    pub(super) fn append(&mut self, head: &[u8], body: &[u8], keep: u64) -> io::Result<()> {
         self.reserve((head.len() + body.len()) as u64 + CLOSING_ROOM, keep)?;
         self.store(head, body)
     }
@@ -104,7 +111,7 @@ impl Window {
     pub(super) fn clear(&mut self) -> io::Result<()> {
         self.mapping = Mapping::None;
         self.file.set_len(0)?;
-        self.len = 0;
+        (self.len, self.reserved) = (0, 0);
         Ok(())
     }
 
@@ -124,34 +131,36 @@ impl Window {
             Mapping::Mapped { start, map } if self.len + size <= start + map.len() as u64 => return Ok(()),
             _ => {}
         }
-        let start = self.len / ALIGNMENT * ALIGNMENT;
-        let least = (self.len - start + size).next_multiple_of(ALIGNMENT);
+        let needed = (self.len + size).next_multiple_of(PAGE);
+        let wanted = (self.len + self.next_size).min(self.limit).next_multiple_of(PAGE).max(needed);
         let free = rustix::fs::fstatvfs(&self.file).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
-        if free < least + keep {
+        let fits = |end: u64| end.saturating_sub(self.reserved) + keep <= free;
+        let Some(end) = [wanted, needed].into_iter().find(|end| fits(*end)) else {
             return Err(Errno::NOSPC.into());
+        };
+        while self.reserved < end {
+            let zeros = &ZEROS[..ZEROS.len().min((end - self.reserved) as usize)];
+            self.file.write_all_at(zeros, self.reserved)?;
+            self.reserved += zeros.len() as u64;
         }
-        let wanted = self.next_size.max(least).next_multiple_of(ALIGNMENT);
-        let wanted = if free < wanted + keep { least } else { wanted };
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), start, wanted) {
-            Ok(()) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                self.mapping = Mapping::Unsupported;
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.next_size = (self.next_size * 2).min(MAX_WINDOW);
         faults::point("window-reserved");
-        let map = map_window(&self.file, start, wanted as usize)?;
-        self.mapping = Mapping::Mapped { start, map };
+        self.next_size = (self.next_size * 4).min(MAX_WINDOW);
+        let start = self.len / ALIGNMENT * ALIGNMENT;
+        self.mapping = match map_window(&self.file, start, (self.reserved - start) as usize) {
+            Ok(map) => Mapping::Mapped { start, map },
+            Err(_) => Mapping::Unsupported,
+        };
         Ok(())
     }
 }
 
 #[expect(unsafe_code, reason = "a shared file mapping is the one unsafe thing parselog does")]
 fn map_window(file: &File, start: u64, size: usize) -> io::Result<MmapMut> {
-    // SAFETY: the range is reserved in a file of the private spool folder. Only the holder of its
+    // SAFETY: the range is written, in a file of the private spool folder. Only the holder of its
     // lock writes to it or cuts it, and this struct is that holder; readers use plain reads. The
     // mapping is dropped before the file is cut, so no access falls behind its end.
-    unsafe { MmapOptions::new().offset(start).len(size).map_mut(file) }
+    let map = unsafe { MmapOptions::new().offset(start).len(size).map_mut(file) }?;
+    // Only speed hangs on it, and kernels before 5.14 don't know it.
+    let _ = map.advise(Advice::PopulateWrite);
+    Ok(map)
 }
