@@ -16,9 +16,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::GlobalFormat;
-use crate::record::{Encoder, Level, Record, Text, push_prefix};
+use crate::record::{Encoder, Record, Text, push_prefix};
 use crate::redact::Redactor;
-use crate::scope::{EventVisitor, Outside, RUN_TARGET, ScopeLayer};
+use crate::scope::{EventVisitor, Outside, RUN_TARGET, ScopeLayer, origin};
 
 /// Sets up logging for the whole process; once.
 ///
@@ -115,9 +115,10 @@ fn to_record(leaving: &Outside<'_>, levels: &Targets) -> Option<Record> {
                 return None;
             }
             let mut encoder = Encoder::default();
-            encoder.start(Level::from(*metadata.level()), metadata.target());
+            let origin = origin(metadata);
+            encoder.start(&origin);
             event.record(&mut EventVisitor(&mut encoder));
-            line.extend_from_slice(encoder.finish(metadata.file().zip(metadata.line()), b""));
+            line.extend_from_slice(encoder.finish(&origin, b""));
             Record::decode(&line)
         }
         Outside::Overflow { run, body, .. } => {

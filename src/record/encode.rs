@@ -1,14 +1,21 @@
-//! Encoding: from values to the bytes of one line, with everything that could fool a reader escaped.
+//! Encoding: from values to the bytes of one line.
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
 
 use chrono::DateTime;
 
-use super::{Level, MAX_VALUE_BYTES};
+use super::{Level, MAX_VALUE_BYTES, push_escaped};
 
 /// Version of the record format, in every head.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// What every record of one call site has in common, escaped once.
+#[derive(Debug)]
+pub struct Origin {
+    opening: Vec<u8>,
+    source: Vec<u8>,
+}
 
 /// Builds the part of a line that follows the prefix: everything that is known before the event
 /// has its number. Reused from event to event, so that encoding allocates nothing.
@@ -20,24 +27,38 @@ pub struct Encoder {
     has_message: bool,
 }
 
+impl Origin {
+    /// The origin with a level and a target; `source` is file and line, where they are known.
+    pub fn new(level: Level, target: &str, source: Option<(&str, u32)>) -> Self {
+        let mut opening = format!(",\"level\":\"{level}\",\"target\":\"").into_bytes();
+        push_escaped(&mut opening, target);
+        opening.push(b'"');
+        let mut text = Vec::new();
+        if let Some((file, line)) = source {
+            text.extend_from_slice(b",\"source\":\"");
+            push_escaped(&mut text, file);
+            text.push(b':');
+            push_number(&mut text, u64::from(line));
+            text.push(b'"');
+        }
+        Self { opening, source: text }
+    }
+}
+
 impl Encoder {
     /// Starts a record.
-    pub fn start(&mut self, level: Level, target: &str) {
+    pub fn start(&mut self, origin: &Origin) {
         self.line.clear();
         self.fields.clear();
         self.record = None;
         self.has_message = false;
-        self.line.extend_from_slice(b",\"level\":\"");
-        self.line.extend_from_slice(level.as_str().as_bytes());
-        self.line.extend_from_slice(b"\",\"target\":\"");
-        push_escaped(&mut self.line, target);
-        self.line.push(b'"');
+        self.line.extend_from_slice(&origin.opening);
     }
 
     /// Adds the message.
     pub fn message(&mut self, message: fmt::Arguments<'_>) {
         self.line.extend_from_slice(b",\"message\":\"");
-        push_cut(&mut self.line, message);
+        push_cut(&mut self.line, |out| out.write_fmt(message));
         self.line.push(b'"');
         self.has_message = true;
     }
@@ -48,14 +69,28 @@ impl Encoder {
     }
 
     /// Adds a text field.
-    pub fn text(&mut self, key: &str, value: fmt::Arguments<'_>) {
+    pub fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         self.fields.push(b'"');
-        push_cut(&mut self.fields, value);
+        push_cut(&mut self.fields, |out| out.write_str(value));
         self.fields.push(b'"');
     }
 
-    /// Adds a field whose text is JSON already: a number or a bool.
+    /// Adds a text field that is yet to be formatted.
+    pub fn formatted(&mut self, key: &str, value: fmt::Arguments<'_>) {
+        self.key(key);
+        self.fields.push(b'"');
+        push_cut(&mut self.fields, |out| out.write_fmt(value));
+        self.fields.push(b'"');
+    }
+
+    /// Adds a field that is a whole number of zero or more.
+    pub fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        push_number(&mut self.fields, value);
+    }
+
+    /// Adds a field whose text is JSON already: another number or a bool.
     pub fn literal(&mut self, key: &str, value: impl fmt::Display) {
         self.key(key);
         let _ = write!(Raw(&mut self.fields), "{value}");
@@ -66,13 +101,13 @@ impl Encoder {
         if value.is_finite() {
             self.literal(key, value);
         } else {
-            self.text(key, format_args!("{value}"));
+            self.formatted(key, format_args!("{value}"));
         }
     }
 
-    /// Ends the record and returns what follows the prefix, newline included. `source` is file and
-    /// line; `span` is an already escaped span path.
-    pub fn finish(&mut self, source: Option<(&str, u32)>, span: &[u8]) -> &[u8] {
+    /// Ends the record and returns what follows the prefix, newline included. `span` is an already
+    /// escaped span path.
+    pub fn finish(&mut self, origin: &Origin, span: &[u8]) -> &[u8] {
         if !self.has_message {
             self.line.extend_from_slice(b",\"message\":\"\"");
         }
@@ -80,13 +115,7 @@ impl Encoder {
             self.line.extend_from_slice(b",\"record\":");
             push_number(&mut self.line, record);
         }
-        if let Some((file, line)) = source {
-            self.line.extend_from_slice(b",\"source\":\"");
-            push_escaped(&mut self.line, file);
-            self.line.push(b':');
-            push_number(&mut self.line, u64::from(line));
-            self.line.push(b'"');
-        }
+        self.line.extend_from_slice(&origin.source);
         if !span.is_empty() {
             self.line.extend_from_slice(b",\"span\":\"");
             self.line.extend_from_slice(span);
@@ -140,73 +169,10 @@ pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
     line.extend_from_slice(&digits);
 }
 
-/// Appends `text` as the inside of a JSON string. Beyond what JSON demands it escapes every
-/// control character and every character that reorders or breaks lines on a terminal.
-pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    const SUSPECT: [bool; 256] = suspects(true);
-    escape(out, text, &SUSPECT);
-}
-
-/// Appends JSON text as it is, with what a terminal must not see escaped; such characters can only
-/// stand inside its strings.
-pub(super) fn push_json_escaped(out: &mut Vec<u8>, json: &str) {
-    const SUSPECT: [bool; 256] = suspects(false);
-    escape(out, json, &SUSPECT);
-}
-
-/// Which bytes may begin a character that is escaped; all others are copied in runs.
-const fn suspects(quoted: bool) -> [bool; 256] {
-    let mut table = [true; 256];
-    let mut byte = 0x20;
-    while byte < 0x7f {
-        table[byte] = quoted && (byte == b'"' as usize || byte == b'\\' as usize);
-        byte += 1;
-    }
-    table
-}
-
-fn escape(out: &mut Vec<u8>, text: &str, suspect: &[bool; 256]) {
-    let bytes = text.as_bytes();
-    let mut clean_from = 0;
-    let mut at = 0;
-    while let Some(next) = bytes[at..].iter().position(|byte| suspect[usize::from(*byte)]) {
-        at += next;
-        let character = text[at..].chars().next().expect("`at` stays on character boundaries");
-        let after = at + character.len_utf8();
-        if character.is_ascii() || is_unsafe(character) {
-            out.extend_from_slice(&bytes[clean_from..at]);
-            push_escape(out, character);
-            clean_from = after;
-        }
-        at = after;
-    }
-    out.extend_from_slice(&bytes[clean_from..]);
-}
-
-/// Whether a character could forge a line, move a cursor or reorder text on a terminal.
-pub(crate) fn is_unsafe(character: char) -> bool {
-    matches!(character,
-        '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}'
-        | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-fn push_escape(out: &mut Vec<u8>, character: char) {
-    match character {
-        '"' => out.extend_from_slice(b"\\\""),
-        '\\' => out.extend_from_slice(b"\\\\"),
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\t' => out.extend_from_slice(b"\\t"),
-        other => {
-            let _ = write!(Raw(out), "\\u{:04x}", u32::from(other));
-        }
-    }
-}
-
-fn push_cut(out: &mut Vec<u8>, value: fmt::Arguments<'_>) {
+/// Appends what `write` writes, escaped, and no more of it than a value may take.
+fn push_cut(out: &mut Vec<u8>, write: impl FnOnce(&mut Escaping<'_>) -> fmt::Result) {
     let mut writer = Escaping { out, room: MAX_VALUE_BYTES, cut: 0 };
-    let _ = writer.write_fmt(value);
+    let _ = write(&mut writer);
     let cut = writer.cut;
     if cut > 0 {
         let _ = write!(Raw(out), "… [{cut} more bytes]");

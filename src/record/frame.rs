@@ -106,7 +106,7 @@ fn frame_line(at: DateTime<Utc>, message: &str, key: &str, body: &impl Serialize
     line.extend_from_slice(b"\":");
     // Through the encoder's escape, so that no name in a head carries a control or bidi character.
     let body = serde_json::to_string(body).expect("a frame of plain values always serialises");
-    super::encode::push_json_escaped(&mut line, &body);
+    super::escape::push_json_escaped(&mut line, &body);
     line.extend_from_slice(b"}\n");
     line
 }

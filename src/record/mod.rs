@@ -11,12 +11,14 @@
 
 mod decode;
 mod encode;
+mod escape;
 mod frame;
 mod level;
 mod text;
 
 pub use decode::{Record, level_of, seq_of, timestamp_of};
-pub use encode::{Encoder, SCHEMA_VERSION, push_escaped, push_prefix, push_timestamp};
+pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
+pub use escape::push_escaped;
 pub use frame::{Cut, Ending, Head, Tail};
 pub use level::{Level, LevelCounts};
 pub use text::{Text, write_safe};

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde_json::Value;
 
-use super::encode::is_unsafe;
+use super::escape::is_unsafe;
 use super::{Level, Record};
 
 /// Shows a record as `2026-11-21 06:30:23.123 WARN  record 12: message  key=value …`.

@@ -12,22 +12,26 @@ pub(crate) struct EventVisitor<'a>(pub(crate) &'a mut Encoder);
 
 impl Visit for EventVisitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, format_args!("{value:?}"));
+        self.formatted(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, format_args!("{value}"));
+        match field.name() {
+            "message" => self.0.message(format_args!("{value}")),
+            name if is_of_log_crate(name) => {}
+            name => self.0.text(name, value),
+        }
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.text(field, format_args!("{}", Chain(value)));
+        self.formatted(field, format_args!("{}", Chain(value)));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         match field.name() {
             "record" => self.0.record(value),
             name if is_of_log_crate(name) => {}
-            name => self.0.literal(name, value),
+            name => self.0.number(name, value),
         }
     }
 
@@ -48,11 +52,11 @@ impl Visit for EventVisitor<'_> {
 }
 
 impl EventVisitor<'_> {
-    fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn formatted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         match field.name() {
             "message" => self.0.message(value),
             name if is_of_log_crate(name) => {}
-            name => self.0.text(name, value),
+            name => self.0.formatted(name, value),
         }
     }
 }

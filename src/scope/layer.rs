@@ -12,8 +12,9 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Sink;
 use super::encode::{EventVisitor, SpanVisitor};
+use super::origins::{Origins, origin};
 use crate::ids::RunId;
-use crate::record::{Encoder, Level};
+use crate::record::{Encoder, Level, Origin};
 
 /// Sends every event inside a run's span to that run's log, and every other event outside.
 ///
@@ -55,8 +56,15 @@ struct Place {
     path: Vec<u8>,
 }
 
+/// What a thread encodes its events with.
+#[derive(Debug, Default)]
+struct Bench {
+    encoder: Encoder,
+    origins: Origins,
+}
+
 thread_local! {
-    static ENCODER: RefCell<Encoder> = RefCell::default();
+    static BENCH: RefCell<Bench> = RefCell::default();
 }
 
 impl<O, F> ScopeLayer<O, F>
@@ -119,7 +127,7 @@ where
         let of_log_crate = event.normalized_metadata();
         let metadata = of_log_crate.as_ref().unwrap_or_else(|| event.metadata());
         if (self.in_scope)(metadata) {
-            self.store(&scope.0, event, metadata);
+            self.store(&scope.0, event, of_log_crate.as_ref());
         }
     }
 }
@@ -128,21 +136,26 @@ impl<O, F> ScopeLayer<O, F>
 where
     O: Fn(Outside<'_>),
 {
-    fn store(&self, place: &Place, event: &Event<'_>, metadata: &Metadata<'_>) {
-        let level = Level::from(*metadata.level());
-        let encode = |encoder: &mut Encoder| {
-            encoder.start(level, metadata.target());
+    fn store(&self, place: &Place, event: &Event<'_>, of_log_crate: Option<&Metadata<'_>>) {
+        let level = Level::from(*event.metadata().level());
+        let encode = |encoder: &mut Encoder, origin: &Origin| {
+            encoder.start(origin);
             event.record(&mut EventVisitor(encoder));
-            let source = metadata.file().zip(metadata.line());
-            let body = encoder.finish(source, &place.path);
+            let body = encoder.finish(origin, &place.path);
             if !place.sink.store(level, body) {
                 (self.outside)(Outside::Overflow { run: place.sink.run, level, body });
             }
         };
-        // A value's Debug code may itself log: that event finds the encoder in use and takes a new one.
-        ENCODER.with(|shared| match shared.try_borrow_mut() {
-            Ok(mut encoder) => encode(&mut encoder),
-            Err(_) => encode(&mut Encoder::default()),
+        BENCH.with(|bench| match (bench.try_borrow_mut(), of_log_crate) {
+            (Ok(mut bench), None) => {
+                let Bench { encoder, origins } = &mut *bench;
+                encode(encoder, origins.of(event.metadata()));
+            }
+            (Ok(mut bench), Some(metadata)) => encode(&mut bench.encoder, &origin(metadata)),
+            // A value's Debug code may itself log: that event finds the bench in use.
+            (Err(_), _) => {
+                encode(&mut Encoder::default(), &origin(of_log_crate.unwrap_or_else(|| event.metadata())));
+            }
         });
     }
 }

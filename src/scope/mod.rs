@@ -6,6 +6,7 @@
 
 mod encode;
 mod layer;
+mod origins;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 pub(crate) use encode::EventVisitor;
 pub use layer::{Outside, ScopeLayer};
+pub(crate) use origins::origin;
 
 use crate::ids::RunId;
 use crate::record::{Ending, Head, Level};
