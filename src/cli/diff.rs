@@ -78,8 +78,7 @@ impl Diff {
             let (json, color) = (self.json, show::color());
             let each = move |change, problem: &Problem<'_>| {
                 if json {
-                    serde_json::to_writer(&mut out, &Entry { change, problem })?;
-                    writeln!(out)
+                    show::write_json(&mut out, &Entry { change, problem })
                 } else {
                     writeln!(out, "{}", entry(change, problem, color))
                 }

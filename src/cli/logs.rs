@@ -163,10 +163,7 @@ impl Printer {
         match self.form {
             Form::Raw => self.out.write_all(line),
             Form::Json if Record::decode(line).is_some() => self.out.write_all(line),
-            Form::Json => {
-                serde_json::to_writer(&mut self.out, &Record::decode_lossy(line))?;
-                writeln!(self.out)
-            }
+            Form::Json => show::write_json(&mut self.out, &Record::decode_lossy(line)),
             Form::Text => {
                 let record = Record::decode_lossy(line);
                 writeln!(self.out, "{}", Text { record: &record, color: self.color })

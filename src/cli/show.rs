@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
-use crate::record::write_safe;
+use crate::record::{push_json_escaped, write_safe};
 use crate::store::{LogState, Run, RunStatus};
 
 /// Whether to colour stdout: only a terminal, and not where `NO_COLOR` is set.
@@ -26,8 +27,17 @@ pub(super) fn note(text: &str) {
 }
 
 /// Prints a value as JSON on one line, for scripts.
-pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
-    line(&serde_json::to_string(value)?)
+pub(super) fn json(value: &impl Serialize) -> Result<()> {
+    Ok(write_json(&mut io::stdout().lock(), value)?)
+}
+
+/// Writes a value as JSON on one line. A terminal is safe from it too: what reorders text or moves a
+/// cursor is escaped.
+pub(super) fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut text = Vec::new();
+    push_json_escaped(&mut text, &serde_json::to_string(value)?);
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 /// What a run came to, for a person: verdict, counts, first error, and where its log is.

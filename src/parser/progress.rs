@@ -32,6 +32,8 @@ pub enum CancelReason {
     TimedOut = 3,
     /// The run belongs to another attempt by now; nothing it says counts.
     Fenced = 4,
+    /// An external parser said nothing for longer than it may.
+    Silent = 5,
 }
 
 impl Cancel {
@@ -47,6 +49,7 @@ impl Cancel {
             2 => Some(CancelReason::Shutdown),
             3 => Some(CancelReason::TimedOut),
             4 => Some(CancelReason::Fenced),
+            5 => Some(CancelReason::Silent),
             _ => None,
         }
     }
@@ -67,6 +70,7 @@ impl fmt::Display for CancelReason {
             Self::Shutdown => "the worker is shutting down",
             Self::TimedOut => "the run passed its deadline",
             Self::Fenced => "the run was taken over by another attempt",
+            Self::Silent => "the parser said nothing for longer than it may",
         })
     }
 }

@@ -10,7 +10,7 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// Appends JSON text as it is, with what a terminal must not see escaped; such characters can only
 /// stand inside its strings.
-pub(super) fn push_json_escaped(out: &mut Vec<u8>, json: &str) {
+pub fn push_json_escaped(out: &mut Vec<u8>, json: &str) {
     escape(out, json, is_suspect);
 }
 

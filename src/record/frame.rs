@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{LevelCounts, push_timestamp};
+use super::{LevelCounts, push_json_escaped, push_timestamp};
 use crate::ids::{BatchId, DataFileId, RunId};
 
 /// The first record of a log: all that recovery needs when only the spool file is left.
@@ -106,7 +106,7 @@ fn frame_line(at: DateTime<Utc>, message: &str, key: &str, body: &impl Serialize
     line.extend_from_slice(b"\":");
     // Through the encoder's escape, so that no name in a head carries a control or bidi character.
     let body = serde_json::to_string(body).expect("a frame of plain values always serialises");
-    super::escape::push_json_escaped(&mut line, &body);
+    push_json_escaped(&mut line, &body);
     line.extend_from_slice(b"}\n");
     line
 }

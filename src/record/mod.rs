@@ -18,7 +18,7 @@ mod text;
 
 pub use decode::{Record, level_of, seq_of, timestamp_of};
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
-pub use escape::push_escaped;
+pub use escape::{push_escaped, push_json_escaped};
 pub use frame::{Cut, Ending, Head, Tail};
 pub use level::{Level, LevelCounts};
 pub use text::{Text, write_safe};

@@ -6,10 +6,13 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgExecutor, PgPool};
 
 use super::DataFile;
 use crate::ids::{DataFileId, RunId};
+
+/// What stands where a text was erased.
+const ERASED: &str = "[erased]";
 
 /// A log that may go.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -46,38 +49,55 @@ pub async fn archived_before(
     .context("failed to look for old logs")
 }
 
-/// The log is deleted: the row says so, and loses its texts where `texts` says they may be private.
+/// The log is deleted: the row says so. Where `texts` says that they may be private, the texts of
+/// the run go too, from its row and from its actions; what remains of a failure is that there was one.
 /// A log that was let go already stays so, without a second audit entry.
 ///
 /// # Errors
 /// The database fails.
 pub async fn log_gone(
-    db: impl PgExecutor<'_>,
+    pool: &PgPool,
     run: RunId,
     actor: &str,
     entry: &str,
     reason: Option<&str>,
     texts: bool,
 ) -> Result<()> {
-    sqlx::query(
-        "with gone as (
-             update parse_file_meta set log_state = 'pruned', logs_uri = null,
-                    first_error = case when $5 then null else first_error end,
-                    first_error_record = case when $5 then null else first_error_record end
-             where id = $1 and log_state = 'archived' returning *
-         )
-         insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
-         select $2, $3, data_file_id, batch_id, id, $4 from gone",
-    )
-    .bind(run)
-    .bind(actor)
-    .bind(entry)
-    .bind(reason)
-    .bind(texts)
-    .execute(db)
-    .await
-    .with_context(|| format!("failed to note that the log of run {run} is gone"))?;
-    Ok(())
+    let note = async {
+        let mut transaction = pool.begin().await?;
+        if texts {
+            sqlx::query("set local parselog.rewrite_history = 'on'").execute(&mut *transaction).await?;
+            sqlx::query(
+                "update run_action set detail = $2
+                 where run_id = $1 and action in ('fail', 'terminate', 'inaction', 'crash')",
+            )
+            .bind(run)
+            .bind(ERASED)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        sqlx::query(
+            "with gone as (
+                 update parse_file_meta set log_state = 'pruned', logs_uri = null,
+                        first_error = case when $5 then null else first_error end,
+                        first_error_record = case when $5 then null else first_error_record end,
+                        failure = case when $5 and failure is not null then $6 else failure end
+                 where id = $1 and log_state = 'archived' returning *
+             )
+             insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
+             select $2, $3, data_file_id, batch_id, id, $4 from gone",
+        )
+        .bind(run)
+        .bind(actor)
+        .bind(entry)
+        .bind(reason)
+        .bind(texts)
+        .bind(ERASED)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    };
+    note.await.with_context(|| format!("failed to note that the log of run {run} is gone"))
 }
 
 /// Sets or releases the legal hold of a file, in all its versions; returns those that changed.

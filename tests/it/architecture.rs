@@ -14,7 +14,7 @@ const ROOMS: [&[&str]; 7] = [
     &["main"],
     &["cli", "telemetry"],
     &["http"],
-    &["worker", "reparse", "report", "collector", "doctor"],
+    &["worker", "reparse", "report", "doctor"],
     &["archive", "reader", "diff"],
     &["scope", "queue"],
     &["spool", "objects", "store", "cluster", "parser"],
@@ -56,7 +56,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("shlex", &["parser"]),
     ("regex", &["redact", "parser", "reader", "diff", "cli"]),
     ("tracing_subscriber", &["scope", "telemetry"]),
-    ("rustix", &["config", "cluster", "spool", "parser", "worker", "cli", "collector", "faults"]),
+    ("rustix", &["config", "cluster", "spool", "parser", "worker", "cli", "faults"]),
 ];
 
 const LONGEST_FILE: usize = 350;

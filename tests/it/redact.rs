@@ -137,9 +137,9 @@ async fn hostile_bytes_reach_no_terminal_and_forge_no_record() {
         hostile.extend_from_slice(piece);
     }
     hostile.extend(std::iter::repeat_n(b'x', 3 << 20));
-    std::fs::write(desk.home.path().join("hostile.txt"), &hostile).unwrap();
+    std::fs::write(desk.home.path().join("hostile\u{202e}.txt"), &hostile).unwrap();
     let parser = format!("sh {script}");
-    let file = desk.path("hostile.txt");
+    let file = desk.path("hostile\u{202e}.txt");
     desk.run(&[
         "run",
         "--program",
@@ -155,7 +155,8 @@ async fn hostile_bytes_reach_no_terminal_and_forge_no_record() {
         &file,
     ]);
 
-    let shown = desk.ok(&["logs", "@latest"]).out;
+    let commands = ["logs @latest", "logs @latest --json", "runs", "runs --json", "history 1 --json"];
+    let shown: String = commands.map(|command| desk.ok(&command.split(' ').collect::<Vec<_>>()).out).concat();
     let dangerous = |c: char| {
         (c.is_control() && c != '\n')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')

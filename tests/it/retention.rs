@@ -117,6 +117,20 @@ async fn erasing_takes_the_log_and_the_first_error_and_keeps_the_counts() {
 }
 
 #[tokio::test]
+async fn erasing_a_failed_run_takes_its_reason_from_the_row_and_from_its_actions() {
+    let desk = Desk::new().await;
+    let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));
+    assert_eq!(desk.run(&["run", &file, "--parser", "sh -c 'exit 3' {file}"]).code, 1);
+    assert!(desk.ok(&["actions"]).out.contains("exited with code 3"));
+    desk.ok(&["erase", "@latest", "--yes"]);
+    for command in ["actions", "history a.txt", "runs"] {
+        let words: Vec<&str> = command.split(' ').chain(["--json"]).collect();
+        let said = desk.ok(&words).out;
+        assert!(said.contains("[erased]") && !said.contains("code 3"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn the_report_beside_a_log_goes_with_it() {
     let desk = Desk::new().await;
     let file = desk.file("a.txt", &sample_text("tanf-active-2021-q1.txt"));

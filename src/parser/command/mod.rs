@@ -30,7 +30,6 @@ use tally::Tally;
 use template::Template;
 
 use crate::ids::RunId;
-use crate::redact::Redactor;
 
 use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission};
 
@@ -44,7 +43,6 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct CommandParser {
     template: Template,
     options: CommandOptions,
-    redactor: Redactor,
 }
 
 /// Ends what a dead worker left of the external parser of a run, so that it does not go on beside the
@@ -93,7 +91,7 @@ impl CommandParser {
     /// # Errors
     /// An empty command line, an open quote, an unknown placeholder.
     pub fn new(command_line: &str, options: CommandOptions) -> anyhow::Result<Self> {
-        Ok(Self { template: Template::parse(command_line)?, options, redactor: Redactor::default() })
+        Ok(Self { template: Template::parse(command_line)?, options })
     }
 
     fn command(&self, facts: &Facts<'_>) -> Command {
@@ -134,7 +132,7 @@ impl CommandParser {
             }
             if let Some(silence) = self.options.silence.filter(|limit| output.silent_for() > *limit) {
                 tracing::warn!("the parser was silent for {silence:?} and is ended");
-                return Err(CancelReason::TimedOut);
+                return Err(CancelReason::Silent);
             }
             thread::sleep(POLL);
         }
@@ -176,12 +174,7 @@ impl Parser for CommandParser {
         if !status.success() {
             return Err(ParseError::Failed(anyhow!(process::describe(status))));
         }
-        let mut outcome = result.read()?.into_outcome(tally.take());
-        if let Some(first) = &mut outcome.first_error {
-            // It goes on the run's row, and nobody checked what a foreign program puts there.
-            first.message = self.redactor.redact(&first.message).into_owned();
-        }
-        Ok(outcome)
+        Ok(result.read()?.into_outcome(tally.take()))
     }
 }
 

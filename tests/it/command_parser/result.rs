@@ -22,7 +22,11 @@ fn a_result_file_states_the_outcome_and_the_rest_is_counted() {
     assert_eq!((outcome.records_in_file, outcome.records_created), (5, 4));
     assert_eq!(outcome.errors, BTreeMap::from([(Category::Record, 1)]));
     let first = outcome.first_error.expect("a first error");
-    assert_eq!((first.record, first.message.as_str()), (Some(3), "write to [redacted]"));
+    assert_eq!(
+        (first.record, first.message.as_str()),
+        (Some(3), "write to a@example.org"),
+        "the worker redacts it"
+    );
 }
 
 #[test]
