@@ -5,8 +5,9 @@
 //! the copy, since the pages belong to the file, not to the process. The kernel writes them back
 //! whatever happens to us, and `fdatasync` flushes them as it does written ones.
 //!
-//! Space is reserved before it is mapped, so a full disk is an error here and never a SIGBUS. On a
-//! filesystem that can't reserve, each append is one positioned write. The file is longer than its
+//! Space is reserved before it is mapped, so a full disk is an error here. A page that can't be had all
+//! the same is one too (`bus`), and leaves the file in doubt. On a filesystem that can't reserve, each
+//! append is one positioned write. The file is longer than its
 //! content until [`Window::close`]; the rest is zeros, which no record contains.
 
 use std::fs::File;
@@ -17,6 +18,7 @@ use memmap2::{MmapMut, MmapOptions};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::bus;
 use crate::faults;
 
 /// Windows start here and double up to [`MAX_WINDOW`], so that short logs reserve little.
@@ -34,6 +36,7 @@ pub(super) struct Window {
     len: u64,
     next_size: u64,
     mapping: Mapping,
+    doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -50,12 +53,17 @@ enum Mapping {
 impl Window {
     /// Appends to `file` after its first `len` bytes.
     pub(super) fn new(file: File, len: u64) -> Self {
-        Self { file, len, next_size: MIN_WINDOW, mapping: Mapping::None }
+        Self { file, len, next_size: MIN_WINDOW, mapping: Mapping::None, doubtful: false }
     }
 
     /// Bytes of content.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether the disk failed in such a way that what was appended before may be gone too.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// The file itself, for a sync or a lock.
@@ -84,10 +92,17 @@ impl Window {
         match &mut self.mapping {
             Mapping::Mapped { start, map } => {
                 let from = (self.len - *start) as usize;
-                let middle = from + head.len();
-                map[from..middle].copy_from_slice(head);
-                faults::point("half-written");
-                map[middle..middle + body.len()].copy_from_slice(body);
+                let stored = bus::guarded(&mut map[from..from + size as usize], |room| {
+                    let (first, rest) = room.split_at_mut(head.len());
+                    first.copy_from_slice(head);
+                    faults::point("half-written");
+                    rest.copy_from_slice(body);
+                });
+                if stored.is_err() {
+                    self.mapping = Mapping::None;
+                    self.doubtful = true;
+                    return stored;
+                }
             }
             Mapping::Unsupported | Mapping::None => {
                 let mut record = Vec::with_capacity(size as usize);
@@ -108,18 +123,21 @@ impl Window {
         Ok(())
     }
 
-    /// Cuts the file to its content and makes it durable.
+    /// Cuts the file to its content.
     pub(super) fn close(&mut self) -> io::Result<()> {
         if !matches!(self.mapping, Mapping::Unsupported) {
             self.mapping = Mapping::None;
         }
-        self.file.set_len(self.len)?;
-        self.file.sync_all()
+        self.file.set_len(self.len)
     }
 
     /// Maps room for `size` bytes more, where `keep` bytes of the disk stay free after that.
     fn reserve(&mut self, size: u64, keep: u64) -> io::Result<()> {
         match &self.mapping {
+            Mapping::None if !bus::is_ready() => {
+                self.mapping = Mapping::Unsupported;
+                return Ok(());
+            }
             Mapping::Unsupported => return Ok(()),
             Mapping::Mapped { start, map } if self.len + size <= start + map.len() as u64 => return Ok(()),
             _ => {}

@@ -260,7 +260,7 @@ impl Worker {
     }
 
     async fn seal(&self, scope: LogScope, run: &Run, ending: &Ending) -> Option<SealedLog> {
-        let dropped = scope.dropped();
+        let (emitted, dropped) = (scope.emitted(), scope.dropped());
         if dropped > 0 {
             tracing::error!(run = %run.id, dropped, "events could not be stored in the log");
         }
@@ -270,15 +270,22 @@ impl Worker {
         match sealed.map_err(std::io::Error::from).flatten() {
             Ok(Some(log)) => Some(log),
             Ok(None) => {
-                if let Err(error) = store::log::log_lost(&self.pool, run.id, NEVER_OPENED, dropped).await {
-                    tracing::warn!(run = %run.id, "the row does not say how many events its log misses: {error:#}");
-                }
+                self.lose(run.id, NEVER_OPENED, dropped).await;
                 None
             }
             Err(error) => {
-                tracing::error!(run = %run.id, "the log could not be completed; the sweep will: {error}");
+                tracing::error!(run = %run.id, "the log could not be completed; the sweep tries again: {error}");
+                let reason = format!("the log could not be completed in the spool: {error}");
+                self.lose(run.id, &reason, emitted).await;
                 None
             }
+        }
+    }
+
+    /// Says on the row that so many events are in no log; what a sweep still saves of them it says later.
+    async fn lose(&self, run: RunId, reason: &str, dropped: u64) {
+        if let Err(error) = store::log::log_lost(&self.pool, run, reason, dropped).await {
+            tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");
         }
     }
 }
