@@ -62,6 +62,11 @@ async fn connections_cut_between_any_two_statements_lose_nothing() {
     }
     let mut worker = world.worker(None, &[]);
     let (began, mut cuts) = (Instant::now(), 0);
+    // Without a database a worker does not begin.
+    while !world.says(&worker) {
+        assert!(began.elapsed() < Duration::from_secs(20), "the worker does not start");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     while world.waiting().await > 0 && began.elapsed() < Duration::from_secs(20) {
         tokio::time::sleep(Duration::from_millis(rng.below(60))).await;
         cuts += server.cut().await;

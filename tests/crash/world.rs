@@ -214,7 +214,8 @@ impl World {
         fs::read_to_string(self.home().join("worker.log")).unwrap_or_default()
     }
 
-    fn says(&self, worker: &Worker) -> bool {
+    /// Whether the worker has said that it started.
+    pub(crate) fn says(&self, worker: &Worker) -> bool {
         let log = self.worker_log();
         let name = format!("worker={} ", worker.name);
         log.lines().any(|line| line.contains("worker started") && line.contains(&name))
