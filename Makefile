@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build run test check deny bench crash sample demo clean
+.PHONY: help build run test check deny bench crash fuzz sample demo clean
 
 PARSELOG := target/debug/parselog
 SAMPLE := samples/tanf-active-2021-q1.txt
@@ -63,6 +63,10 @@ N ?= 100
 crash: ## kill -9 a worker at every named point and N times at random, and count what is lost
 	@scripts/setup test
 	PARSELOG_CRASHES=$(N) scripts/test --features faults --test crash -- --nocapture
+
+SECONDS ?= 60
+fuzz: ## fuzz whatever reads bytes from outside, each target for SECONDS (needs nightly and cargo-fuzz)
+	@scripts/fuzz $(SECONDS) $(TARGETS)
 
 SIZE ?= 10M
 OUT ?= target/sample.txt

@@ -64,12 +64,16 @@ impl fmt::Display for BatchId {
     }
 }
 
+/// Bytes of a folder's name beside which there is room for the name of a log or report, in a key of 1,024.
+const LONGEST_FOLDER: usize = 850;
+
 /// The key of a run's archived log, beside the submitted file; the only place that builds one.
 ///
 /// `<folder of the data file>/parsing_logs/parse-datafile-<id>-<started>[-reparse-<id>]-<run>.log.gz`
 ///
 /// Nothing of it is user text beyond the data file's own folder, and the run id makes it unique,
-/// so no log ever overwrites another.
+/// so no log ever overwrites another. A folder whose name leaves no room for the log's own is left for
+/// the nearest one above that does: a log that no store can take would be lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogKey(String);
 
@@ -82,7 +86,10 @@ impl LogKey {
         reparse: Option<BatchId>,
         run: RunId,
     ) -> Self {
-        let folder = data_file_key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut folder = above(data_file_key);
+        while folder.len() > LONGEST_FOLDER {
+            folder = above(folder);
+        }
         let logs = Self::folder(folder);
         let started = started.format("%Y%m%dT%H%M%SZ");
         let reparse = reparse.map(|id| format!("-reparse-{id}")).unwrap_or_default();
@@ -107,6 +114,10 @@ impl LogKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn above(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// The key of the error report of a run, beside its log: the same name, but for the ending

@@ -13,12 +13,12 @@ use regex::{Captures, Regex};
 pub const REDACTED: &str = "[redacted]";
 
 const SHAPES: &str = concat!(
+    // An e-mail address, in any alphabet; first, for its name may begin as a number does.
+    r"[\p{L}\p{M}\p{N}._%+'-]+@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+",
     // A social security number with any separator that people or programs put into one.
-    r"(?<parted>[0-9]{3}[-\u{2010}-\u{2015}\u{2212} \u{a0}.][0-9]{2}[-\u{2010}-\u{2015}\u{2212} \u{a0}.][0-9]{4})",
+    r"|(?<parted>[0-9]{3}[-\u{2010}-\u{2015}\u{2212} \u{a0}.][0-9]{2}[-\u{2010}-\u{2015}\u{2212} \u{a0}.][0-9]{4})",
     // Or with none; longer numbers are something else.
     r"|(?<bare>\b[0-9]{9}\b)",
-    // An e-mail address, in any alphabet.
-    r"|[\p{L}\p{M}\p{N}._%+'-]+@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+",
 );
 
 /// Replaces private shapes. Cheap to clone.

@@ -129,7 +129,9 @@ impl Log {
         let stored: u64 = self.events.values().sum();
         match Record::decode(&self.last).and_then(|record| record.tail) {
             None => problems.push("it has no tail record".to_owned()),
-            Some(tail) if tail.events.total() != stored || self.last_seq > stored + tail.dropped => {
+            Some(tail)
+                if tail.events.total() != stored || self.last_seq > stored.saturating_add(tail.dropped) =>
+            {
                 problems.push(format!(
                     "emitted is not stored and dropped: the last event is number {}, {stored} are stored, its tail \
                      says {} stored and {} dropped",

@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio_util::io::SyncIoBridge;
 
 pub use cost::Cost;
@@ -121,6 +121,8 @@ impl LogSource {
         if selection.is_a_part()
             && let Some(archive) = Ranged::open(objects, uri, meter).await?
         {
+            let holds = archive.index().raw_bytes();
+            ensure!(holds == raw_bytes, "damaged archive: it holds {holds} bytes, the row says {raw_bytes}");
             let members = selection.members_of(archive.index());
             let first = archive.index().members().get(members.start).map_or(0, |member| member.first_line);
             return Ok(Lines::new(BufReader::with_capacity(BUFFER, archive.read(members)), first));

@@ -107,9 +107,9 @@ impl LevelCounts {
         *self.slot(level)
     }
 
-    /// Events of all levels.
+    /// Events of all levels; counts that a damaged log invents may be too large to add up.
     pub fn total(self) -> u64 {
-        Level::ALL.into_iter().map(|level| self.get(level)).sum()
+        Level::ALL.into_iter().fold(0, |total, level| total.saturating_add(self.get(level)))
     }
 
     fn slot(&mut self, level: Level) -> &mut u64 {

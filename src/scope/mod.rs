@@ -77,6 +77,12 @@ impl LogScope {
         journal.map(|journal| journal.seal(ending, reason)).transpose()
     }
 
+    /// Events so far, whether the log took them or not.
+    pub fn emitted(&self) -> u64 {
+        let refused = || self.sink.refused.load(Ordering::Relaxed);
+        self.sink.lock().as_ref().map_or_else(refused, Journal::emitted)
+    }
+
     /// Events that the log could not take so far; all of them, when it could not be created.
     pub fn dropped(&self) -> u64 {
         let refused = || self.sink.refused.load(Ordering::Relaxed);

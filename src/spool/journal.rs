@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chrono::Utc;
 
 use super::window::Window;
-use super::{SealedLog, Tally, sync_dir};
+use super::{SealedLog, Tally, recover, sync_dir};
 use crate::faults;
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
@@ -48,6 +48,8 @@ pub struct Journal {
     last_micros: i64,
     prefix: Vec<u8>,
     dirty: bool,
+    /// A sync failed. The kernel says so once, so it is kept here.
+    doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Journal {
             last_micros: head.started.timestamp_micros(),
             prefix: Vec::with_capacity(64),
             dirty: false,
+            doubtful: false,
         })
     }
 
@@ -112,6 +115,11 @@ impl Journal {
         }
     }
 
+    /// Events so far, stored or not.
+    pub fn emitted(&self) -> u64 {
+        self.tally.emitted
+    }
+
     /// Events emitted and not stored so far.
     pub fn dropped(&self) -> u64 {
         self.tally.dropped()
@@ -127,7 +135,15 @@ impl Journal {
         windows.filter_map(|window| window.file().try_clone().ok()).collect()
     }
 
+    /// Notes that the disk did not take what was appended; returns whether that is new.
+    pub(super) fn doubt(&mut self) -> bool {
+        !std::mem::replace(&mut self.doubtful, true)
+    }
+
     /// Completes the log: tail record, fsync, rename, directory fsync.
+    ///
+    /// A disk that failed to take what was appended does not keep a log from being archived, as long
+    /// as all of it can still be read: the object store makes it durable.
     ///
     /// # Errors
     /// When the disk refuses; the log stays open on disk and the sweep completes it later.
@@ -152,6 +168,13 @@ impl Journal {
         faults::point("tail-written");
         self.lines += 1;
         self.main.close()?;
+        let synced = self.main.file().sync_all();
+        if synced.is_err() || self.doubtful || self.main.is_doubtful() {
+            let found = recover::scan(&mut self.main.file().try_clone()?)?;
+            if !found.has_tail || found.tally.stored != self.tally.stored {
+                return Err(io::Error::other("the disk failed: events of the log can't be read any more"));
+            }
+        }
         faults::point("sealed-before-rename");
         let path = finish_name(&self.dir, self.head.run)?;
         let file = self.main.file().try_clone()?;

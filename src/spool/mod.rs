@@ -12,6 +12,7 @@
 //! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state
 //! is in the files, so recovery works with the database down. This room knows no network.
 
+mod bus;
 mod journal;
 mod recover;
 mod sync;

@@ -29,6 +29,7 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
     if !main.has_tail {
         faults::point("recover-scanned");
         let lines = read_segments(dir, run, &main, &mut tally)?;
+        tally.emitted = tally.emitted.max(main.beyond);
         if !lines.is_empty() {
             close_gap(&mut log, &main, lines, &tally)?;
         }
@@ -41,31 +42,40 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
         log.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
         faults::point("recover-tail-written");
     }
-    log.close().context("failed to close an abandoned log")?;
+    log.close().and_then(|()| log.file().sync_all()).context("failed to close an abandoned log")?;
     faults::point("recover-before-rename");
     finish_name(dir, run).context("failed to rename a recovered log")
 }
 
 #[derive(Debug, Default)]
-struct Scan {
+pub(super) struct Scan {
     /// Bytes up to the end of the last complete record.
     len: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
+    /// The highest number of an event behind a place that a failing disk left unreadable; 0 for none.
+    beyond: u64,
     has_head: bool,
     has_cut: bool,
-    has_tail: bool,
+    pub(super) has_tail: bool,
 }
 
-/// Reads the main file up to its last complete record: a torn line, or the zeros of reserved space,
-/// end it.
-fn scan(file: &mut File) -> io::Result<Scan> {
+/// Reads a file up to its last complete record: a torn line, or the zeros of reserved space, end it.
+/// Records behind that were lost with what is between, and count as dropped.
+pub(super) fn scan(file: &mut File) -> io::Result<Scan> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut found = Scan::default();
+    let mut ended = false;
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
-        if !line.ends_with(b"\n") || line.contains(&0) {
-            break;
+        let is_whole = line.ends_with(b"\n") && !line.contains(&0);
+        ended |= !is_whole;
+        if ended {
+            if is_whole {
+                found.beyond = found.beyond.max(seq_of(&line).unwrap_or(0));
+            }
+            line.clear();
+            continue;
         }
         match seq_of(&line) {
             Some(0) | None => {
@@ -89,6 +99,7 @@ fn read_segments(dir: &Path, run: RunId, main: &Scan, tally: &mut Tally) -> Resu
         let path = segment_path(dir, run, number);
         let Ok(mut file) = File::open(&path) else { continue };
         let found = scan(&mut file).context("failed to read the tail of an abandoned log")?;
+        tally.emitted = tally.emitted.max(found.beyond);
         if found.tally.emitted > main.tally.emitted {
             segments.push((found.tally.emitted, path, found.len));
         }

@@ -65,9 +65,20 @@ fn run(state: &State) {
             let files =
                 journal.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(Journal::take_dirty);
             for file in files.into_iter().flatten() {
-                // A failed sync is seen again at seal, which refuses to go on without one.
-                let _ = file.sync_data();
+                // The kernel tells a failure to the first who asks, so the seal would not hear of it.
+                if let Err(error) = file.sync_data() {
+                    doubt(&journal, &error);
+                }
             }
         }
+    }
+}
+
+fn doubt(journal: &Shared, error: &std::io::Error) {
+    let mut guard = journal.lock().unwrap_or_else(PoisonError::into_inner);
+    let run = guard.as_mut().and_then(|journal| journal.doubt().then(|| journal.run()));
+    drop(guard);
+    if let Some(run) = run {
+        tracing::warn!(%run, "the disk of the spool does not take the log for good: {error}");
     }
 }

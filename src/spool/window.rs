@@ -6,10 +6,10 @@
 //! whatever happens to us, and `fdatasync` flushes them as it does written ones.
 //!
 //! Before it is mapped a stretch of the file is written with zeros. That makes a full disk an error
-//! here and never a SIGBUS, and one large write with one `madvise` behind it costs half of what the
-//! faults of single pages would. Where a file can't be mapped, each append is one positioned write.
-//! The file is longer than its content until [`Window::close`]; the rest is zeros, which no record
-//! contains.
+//! here, and one large write with one `madvise` behind it costs half of what the faults of single
+//! pages would. A page that can't be had all the same is an error too (`bus`), and leaves the file in
+//! doubt. Where a file can't be mapped, each append is one positioned write. The file is longer than
+//! its content until [`Window::close`]; the rest is zeros, which no record contains.
 
 use std::fs::File;
 use std::io;
@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 use memmap2::{Advice, MmapMut, MmapOptions};
 use rustix::io::Errno;
 
+use super::bus;
 use crate::faults;
 
 /// Windows start here and grow fourfold up to [`MAX_WINDOW`], so that short logs write few zeros.
@@ -44,6 +45,7 @@ pub(super) struct Window {
     limit: u64,
     next_size: u64,
     mapping: Mapping,
+    doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -60,12 +62,18 @@ enum Mapping {
 impl Window {
     /// Appends to `file` after its first `len` bytes. Beyond `limit` it reserves no more than it must.
     pub(super) fn new(file: File, len: u64, limit: u64) -> Self {
-        Self { file, len, reserved: len, limit, next_size: MIN_WINDOW, mapping: Mapping::None }
+        let (next_size, mapping) = (MIN_WINDOW, Mapping::None);
+        Self { file, len, reserved: len, limit, next_size, mapping, doubtful: false }
     }
 
     /// Bytes of content.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether the disk failed in such a way that what was appended before may be gone too.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// The file itself, for a sync or a lock.
@@ -91,10 +99,17 @@ impl Window {
         match &mut self.mapping {
             Mapping::Mapped { start, map } => {
                 let from = (self.len - *start) as usize;
-                let middle = from + head.len();
-                map[from..middle].copy_from_slice(head);
-                faults::point("half-written");
-                map[middle..middle + body.len()].copy_from_slice(body);
+                let stored = bus::guarded(&mut map[from..from + size as usize], |room| {
+                    let (first, rest) = room.split_at_mut(head.len());
+                    first.copy_from_slice(head);
+                    faults::point("half-written");
+                    rest.copy_from_slice(body);
+                });
+                if stored.is_err() {
+                    self.mapping = Mapping::None;
+                    self.doubtful = true;
+                    return stored;
+                }
             }
             Mapping::Unsupported | Mapping::None => {
                 let mut record = Vec::with_capacity(size as usize);
@@ -115,18 +130,21 @@ impl Window {
         Ok(())
     }
 
-    /// Cuts the file to its content and makes it durable.
+    /// Cuts the file to its content.
     pub(super) fn close(&mut self) -> io::Result<()> {
         if !matches!(self.mapping, Mapping::Unsupported) {
             self.mapping = Mapping::None;
         }
-        self.file.set_len(self.len)?;
-        self.file.sync_all()
+        self.file.set_len(self.len)
     }
 
     /// Maps room for `size` bytes more, where `keep` bytes of the disk stay free after that.
     fn reserve(&mut self, size: u64, keep: u64) -> io::Result<()> {
         match &self.mapping {
+            Mapping::None if !bus::is_ready() => {
+                self.mapping = Mapping::Unsupported;
+                return Ok(());
+            }
             Mapping::Unsupported => return Ok(()),
             Mapping::Mapped { start, map } if self.len + size <= start + map.len() as u64 => return Ok(()),
             _ => {}
@@ -154,7 +172,7 @@ impl Window {
     }
 }
 
-#[expect(unsafe_code, reason = "a shared file mapping is the one unsafe thing parselog does")]
+#[expect(unsafe_code, reason = "a shared file mapping is unsafe unless nobody else cuts the file")]
 fn map_window(file: &File, start: u64, size: usize) -> io::Result<MmapMut> {
     // SAFETY: the range is written, in a file of the private spool folder. Only the holder of its
     // lock writes to it or cuts it, and this struct is that holder; readers use plain reads. The

@@ -26,8 +26,10 @@ const STOP_GRACE: Duration = Duration::from_secs(15);
 /// Why there is no log, once the run is over.
 const NEVER_OPENED: &str = "the log could not be opened in the spool; its events are in the global log";
 
-/// How the row's end is tried again while the database does not answer.
-const FINISH_PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 60, 60];
+/// Seconds between tries of the row's end while the database does not answer, for three minutes in all.
+/// They stay short, since the run's slot is taken for as long.
+const FINISH_PAUSES: [u64; 3] = [1, 2, 4];
+const LAST_FINISH_PAUSE: (u64, usize) = (5, 35);
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -235,7 +237,8 @@ impl Worker {
     /// database was away for a while.
     async fn finish(&self, claimed: &ClaimedRun, ending: &Ending) {
         let run = claimed.run.id;
-        let mut pauses = FINISH_PAUSES.iter();
+        let (last, times) = LAST_FINISH_PAUSE;
+        let mut pauses = FINISH_PAUSES.into_iter().chain(std::iter::repeat_n(last, times));
         loop {
             faults::point("before-finish");
             match queue::finish(&self.pool, run, claimed.lease_token, ending).await {
@@ -249,7 +252,7 @@ impl Worker {
                 Err(error) => match pauses.next() {
                     Some(seconds) => {
                         tracing::warn!(%run, "the ending is not on the row yet: {error:#}");
-                        tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                        tokio::time::sleep(Duration::from_secs(seconds)).await;
                     }
                     None => {
                         return tracing::error!(%run, "the ending could not be recorded; the run's lease runs out: {error:#}");
@@ -260,7 +263,7 @@ impl Worker {
     }
 
     async fn seal(&self, scope: LogScope, run: &Run, ending: &Ending) -> Option<SealedLog> {
-        let dropped = scope.dropped();
+        let (emitted, dropped) = (scope.emitted(), scope.dropped());
         if dropped > 0 {
             tracing::error!(run = %run.id, dropped, "events could not be stored in the log");
         }
@@ -270,15 +273,22 @@ impl Worker {
         match sealed.map_err(std::io::Error::from).flatten() {
             Ok(Some(log)) => Some(log),
             Ok(None) => {
-                if let Err(error) = store::log::log_lost(&self.pool, run.id, NEVER_OPENED, dropped).await {
-                    tracing::warn!(run = %run.id, "the row does not say how many events its log misses: {error:#}");
-                }
+                self.lose(run.id, NEVER_OPENED, dropped).await;
                 None
             }
             Err(error) => {
-                tracing::error!(run = %run.id, "the log could not be completed; the sweep will: {error}");
+                tracing::error!(run = %run.id, "the log could not be completed; the sweep tries again: {error}");
+                let reason = format!("the log could not be completed in the spool: {error}");
+                self.lose(run.id, &reason, emitted).await;
                 None
             }
+        }
+    }
+
+    /// Says on the row that so many events are in no log; what a sweep still saves of them it says later.
+    async fn lose(&self, run: RunId, reason: &str, dropped: u64) {
+        if let Err(error) = store::log::log_lost(&self.pool, run, reason, dropped).await {
+            tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");
         }
     }
 }

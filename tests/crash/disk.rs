@@ -1,7 +1,7 @@
-//! A spool on a disk that is full: the parse goes on, and what was lost is counted.
+//! A spool on a disk that is full, read-only, or fails: the parse goes on, and what was lost is counted.
 //!
-//! The disk is a tmpfs in a mount namespace of the worker's own, and goes with it. Where a namespace
-//! may not be made, the test says so and passes.
+//! The disk is mounted in a namespace of the worker's own, and goes with it: a tmpfs, or an ext4 in a
+//! file on a tmpfs. Where that may not be mounted, the test says so and passes.
 
 use std::fs;
 use std::path::Path;
@@ -13,13 +13,21 @@ use rustix::process::Signal;
 
 use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
-use crate::world::World;
+use crate::world::{Worker, World};
+
+/// An ext4 with options `$OPTIONS` in a file on a tmpfs, which is larger than it: beyond 12 MiB it
+/// can't take what ext4 believes to have room for, and a filler leaves room for `$LEFT` KiB.
+const EXT4: &str = "
+    PATH=$PATH:/usr/sbin:/sbin && disk=$1.disk && mkdir -p \"$disk\" &&
+    mount -t tmpfs -o size=12m tmpfs \"$disk\" && truncate -s 64m \"$disk/image\" &&
+    mkfs.ext4 -q $OPTIONS \"$disk/image\" && mount -o loop,errors=remount-ro \"$disk/image\" \"$1\" && sync &&
+    free=$(df -k --output=avail \"$disk\" | tail -n 1) &&
+    head -c $((free - LEFT))k /dev/zero > \"$disk/filler\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_the_parse_goes_on_and_every_event_is_stored_or_counted() {
     let _turn = TURN.lock().await;
-    if !may_mount() {
-        eprintln!("not tried: no mount namespace may be made here");
+    if !may_mount(&tmpfs("64k")) {
         return;
     }
     for (size, slots, cap) in [
@@ -35,55 +43,228 @@ async fn on_a_full_disk_the_parse_goes_on_and_every_event_is_stored_or_counted()
 }
 
 async fn with_a_disk_of(size: &str, slots: &str, cap: &str) -> Counts {
-    let mut world = World::in_folder().await;
-    fs::create_dir(world.home().join("spool")).unwrap();
+    let mut world = world_with_a_spool().await;
     // Each of them is larger than the disk.
     for _ in 0..3 {
         world.submit(3000, 2, 0).await;
     }
     let environment = [("PARSELOG_SLOTS", slots), ("PARSELOG_LOG_CAP", cap)];
-    let mut worker = world.worker_on_a_small_disk(size, &environment);
-    let began = Instant::now();
-    loop {
-        let runs = store::find(&world.db.pool, &RunFilter::default()).await.unwrap();
-        let over = |run: &Run| matches!(run.log_state, LogState::Archived | LogState::Lost);
-        if runs.iter().all(|run| run.finished_at.is_some() && over(run)) {
-            assert!(runs.iter().all(|run| run.status == RunStatus::Success && run.attempt == 1), "{runs:?}");
-            break;
-        }
-        if began.elapsed() > Duration::from_secs(60) {
-            let states: Vec<_> =
-                runs.iter().map(|run| (run.status, run.log_state, &run.archive_error)).collect();
-            world.fail(&format!("a log filled a disk of {size} for ever: {states:?}"));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut worker = world.worker_on_a_disk(&tmpfs(size), None, &environment);
+    all_are_over(&mut world, size).await;
     assert!(worker.stop(Signal::TERM).success());
     let counts = oracle::check(&mut world, Losses::AnyCounted, &format!("a disk of {size}")).await;
     assert!(counts.dropped > 0, "the disk was not full: {counts:?}");
-    // What no log could take, the global log has.
-    let log = world.worker_log();
-    let events = log.lines().filter(|line| line.contains("acknowledged event"));
-    let overflowed = events.filter(|line| !line.contains("from=")).count() as u64;
-    let gone = counts.acknowledged - counts.acknowledged_stored;
     if cap == "4GiB" {
-        assert_eq!(overflowed, gone, "{counts:?}");
+        what_no_log_took_is_in_the_global_log(&world, &counts);
     }
     counts
 }
 
-/// A command in a mount namespace of its own, with a disk of `size` at `folder`.
-pub(crate) fn on_a_small_disk(folder: &Path, size: &str, program: &str) -> Command {
+/// Pages that were stored and that the disk refuses afterwards: all of a log can still be read, so it
+/// is archived as if nothing had been.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_log_for_good_costs_none_as_long_as_it_can_be_read() {
+    let _turn = TURN.lock().await;
+    let disk = ext4("-O ^has_journal", 300);
+    if !may_mount(&disk) {
+        return;
+    }
+    let mut world = world_with_a_spool().await;
+    for _ in 0..3 {
+        world.submit(2500, 1, 1000).await;
+    }
+    let mut worker = world.worker_on_a_disk(&disk, None, &[]);
+    all_are_over(&mut world, "a disk that refuses pages").await;
+    assert!(worker.stop(Signal::TERM).success());
+    let refused = world.worker_log().matches("does not take the log for good").count();
+    assert!(refused > 0, "the disk refused nothing: {}", world.worker_log());
+    let counts = oracle::check(&mut world, Losses::None, "a disk that refuses pages").await;
+    assert_eq!(counts.acknowledged_stored, counts.acknowledged);
+    eprintln!("a disk that refused pages of {refused} logs: {counts:?}");
+}
+
+/// EIO for everything, from the middle of three runs on.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_disk_that_dies_in_mid_run_the_parse_goes_on_and_every_event_is_counted() {
+    let _turn = TURN.lock().await;
+    let disk = ext4("", 3000);
+    if !may_mount(&disk) {
+        return;
+    }
+    let mut world = world_with_a_spool().await;
+    for _ in 0..6 {
+        world.submit(1000, 1, 500).await;
+    }
+    let mut worker = world.worker_on_a_disk(&disk, None, &[]);
+    for_so_many_events(&mut world, 300).await;
+    die(&world, &worker);
+    all_are_over(&mut world, "a dead disk").await;
+    assert!(worker.stop(Signal::TERM).success(), "{}", world.worker_log());
+    let counts = oracle::check(&mut world, Losses::AnyCounted, "a dead disk").await;
+    assert!(counts.dropped >= counts.acknowledged - counts.acknowledged_stored, "{counts:?}");
+    assert!(counts.without_log >= 3, "the disk was not dead: {counts:?}");
+    runs_went_on_without_panic(&world);
+    eprintln!("a disk that died: {counts:?}");
+}
+
+/// Read-only in the middle of three runs: the file system found an error and lets nobody write.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_disk_that_becomes_read_only_the_parse_goes_on_and_every_event_is_counted() {
+    let _turn = TURN.lock().await;
+    let disk = ext4("", 200);
+    if !may_mount(&disk) {
+        return;
+    }
+    let mut world = world_with_a_spool().await;
+    for _ in 0..6 {
+        world.submit(2500, 1, 1000).await;
+    }
+    let mut worker = world.worker_on_a_disk(&disk, None, &[]);
+    all_are_over(&mut world, "a read-only disk").await;
+    let mounts = fs::read_to_string(format!("/proc/{}/mounts", worker.id())).unwrap();
+    assert!(
+        mounts.contains("emergency_ro") || mounts.contains(" ext4 ro,"),
+        "it can be written to: {mounts}"
+    );
+    assert!(worker.stop(Signal::TERM).success(), "{}", world.worker_log());
+    let counts = oracle::check(&mut world, Losses::AnyCounted, "a read-only disk").await;
+    assert!(counts.dropped >= counts.acknowledged - counts.acknowledged_stored, "{counts:?}");
+    assert!(counts.without_log > 0, "{counts:?}");
+    runs_went_on_without_panic(&world);
+    eprintln!("a disk that became read-only: {counts:?}");
+}
+
+/// Read-only when a run's log is about to be created, and well again later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_finds_the_spool_read_only_has_no_log_and_the_next_one_has() {
+    let _turn = TURN.lock().await;
+    if !may_mount(&tmpfs("64m")) {
+        return;
+    }
+    let mut world = world_with_a_spool().await;
+    world.submit(200, 1, 0).await;
+    let mut worker = world.worker_on_a_disk(&tmpfs("64m"), Some("claimed:1:stop"), &[]);
+    until(&mut world, "the worker stops", async |_| worker.is_stopped()).await;
+    remount(&world, &worker, "ro");
+    worker.signal(Signal::CONT);
+    all_are_over(&mut world, "a read-only spool").await;
+    remount(&world, &worker, "rw");
+    world.submit(200, 1, 0).await;
+    all_are_over(&mut world, "a spool that is well again").await;
+    assert!(worker.stop(Signal::TERM).success());
+    let states: Vec<_> = runs(&world).await.iter().map(|run| run.log_state).collect();
+    assert_eq!(states, [LogState::Archived, LogState::Lost], "the newest first");
+    let counts = oracle::check(&mut world, Losses::AnyCounted, "a read-only spool").await;
+    assert_eq!((counts.acknowledged, counts.acknowledged_stored, counts.without_log), (400, 200, 1));
+    what_no_log_took_is_in_the_global_log(&world, &counts);
+}
+
+async fn world_with_a_spool() -> World {
+    let world = World::in_folder().await;
+    fs::create_dir(world.home().join("spool")).unwrap();
+    world
+}
+
+async fn runs(world: &World) -> Vec<Run> {
+    store::find(&world.db.pool, &RunFilter::default()).await.unwrap()
+}
+
+/// Waits until every run is a success of its first attempt, and its log is archived or given up.
+async fn all_are_over(world: &mut World, about: &str) {
+    let over =
+        |run: &Run| run.finished_at.is_some() && matches!(run.log_state, LogState::Archived | LogState::Lost);
+    until(world, about, async |world| runs(world).await.iter().all(over)).await;
+    let runs = runs(world).await;
+    assert!(runs.iter().all(|run| run.status == RunStatus::Success && run.attempt == 1), "{runs:?}");
+}
+
+async fn for_so_many_events(world: &mut World, many: u64) {
+    let lines = |world: &World| -> u64 {
+        let files = fs::read_dir(world.acks()).unwrap().map(|entry| entry.unwrap().path());
+        files.map(|path| fs::read_to_string(path).unwrap().lines().count() as u64).sum()
+    };
+    until(world, "the runs log", async |world| lines(world) >= many).await;
+}
+
+async fn until(world: &mut World, what: &str, mut holds: impl AsyncFnMut(&mut World) -> bool) {
+    let began = Instant::now();
+    while !holds(world).await {
+        if began.elapsed() > Duration::from_secs(60) {
+            let states: Vec<_> = runs(world)
+                .await
+                .into_iter()
+                .map(|run| (run.status, run.log_state, run.archive_error))
+                .collect();
+            world.fail(&format!("never: {what}: {states:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Logs that were open when the disk failed were given up, and nothing worse happened.
+fn runs_went_on_without_panic(world: &World) {
+    let log = world.worker_log();
+    assert!(log.contains("could not be completed") && !log.contains("panicked"), "{log}");
+}
+
+fn what_no_log_took_is_in_the_global_log(world: &World, counts: &Counts) {
+    let log = world.worker_log();
+    let events = log.lines().filter(|line| line.contains("acknowledged event"));
+    let overflowed = events.filter(|line| !line.contains("from=")).count() as u64;
+    assert_eq!(overflowed, counts.acknowledged - counts.acknowledged_stored, "{counts:?}");
+}
+
+fn tmpfs(size: &str) -> String {
+    format!("mount -t tmpfs -o size={size} tmpfs \"$1\"")
+}
+
+fn ext4(options: &str, left: u64) -> String {
+    EXT4.replace("$OPTIONS", options).replace("LEFT", &left.to_string())
+}
+
+/// A command in a mount namespace of its own, in which `mount`, a shell's text, has put a disk at
+/// `folder`, its `$1`.
+pub(crate) fn on_a_disk(folder: &Path, mount: &str, program: &str) -> Command {
     // Root needs no namespace of users, in which it could not reach the database's socket.
     let namespaces = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
-    let script = "mount -t tmpfs -o size=$2 tmpfs \"$1\" && shift 2 && exec \"$@\"";
+    let script = format!("{mount} && shift && exec \"$@\"");
     let mut command = Command::new("unshare");
-    command.args([namespaces, "sh", "-c", script, "sh"]).arg(folder).args([size, program]);
+    command.args([namespaces, "sh", "-c", &script, "sh"]).arg(folder).arg(program);
     command
 }
 
-fn may_mount() -> bool {
+/// Whether this disk can be had here; says so where not.
+fn may_mount(disk: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = on_a_small_disk(folder.path(), "64k", "true");
-    command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    let output = on_a_disk(&folder.path().join("spool"), &format!("mkdir \"$1\" && {disk}"), "true").output();
+    let said = match &output {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!("not tried, since such a disk may not be mounted here: {}", said.trim());
+    false
+}
+
+/// Remounts the worker's spool, which nobody has open.
+fn remount(world: &World, worker: &Worker, how: &str) {
+    let mut command = Command::new("nsenter");
+    command.args(["-m", "-U", "--preserve-credentials", "-t", &worker.id().to_string()]);
+    if rustix::process::geteuid().is_root() {
+        command = Command::new("nsenter");
+        command.args(["-m", "-t", &worker.id().to_string()]);
+    }
+    command.args(["mount", "-o", &format!("remount,{how}")]).arg(world.home().join("spool"));
+    assert!(command.status().unwrap().success(), "remount {how}");
+}
+
+/// Shuts the worker's ext4 down, by the call that is made for tests such as this one: from then on
+/// all it answers is EIO.
+fn die(world: &World, worker: &Worker) {
+    const SHUTDOWN: &str = "import fcntl, os, struct, sys\n\
+        fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+    let spool = world.home().join("spool");
+    let spool = format!("/proc/{}/root{}", worker.id(), spool.display());
+    let status = Command::new("python3").args(["-c", SHUTDOWN, &spool]).stdin(Stdio::null()).status();
+    assert!(status.unwrap().success(), "the disk does not die");
 }

@@ -1,14 +1,19 @@
-//! A database that cuts its connections, or is gone for longer than a lease.
+//! A database that cuts its connections, is gone for longer than a lease, or is restarted.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use parselog::cluster::Cluster;
 use parselog::store::{self, RunFilter, RunStatus};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use crate::TURN;
+use crate::db::TestDb;
 use crate::oracle::{self, Losses};
 use crate::rng::Rng;
 use crate::world::World;
@@ -57,6 +62,11 @@ async fn connections_cut_between_any_two_statements_lose_nothing() {
     }
     let mut worker = world.worker(None, &[]);
     let (began, mut cuts) = (Instant::now(), 0);
+    // Without a database a worker does not begin.
+    while !world.says(&worker) {
+        assert!(began.elapsed() < Duration::from_secs(20), "the worker does not start");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     while world.waiting().await > 0 && began.elapsed() < Duration::from_secs(20) {
         tokio::time::sleep(Duration::from_millis(rng.below(60))).await;
         cuts += server.cut().await;
@@ -95,4 +105,71 @@ async fn an_outage_of_the_database_longer_than_a_lease_costs_no_run() {
     let runs = store::find(&world.db.pool, &RunFilter::default()).await.unwrap();
     assert!(runs.iter().all(|run| run.status == RunStatus::Success && run.attempt == 1), "{runs:?}");
     oracle::check(&mut world, Losses::None, "the database was gone").await;
+}
+
+/// A server of the test's own, restarted as `pg_ctl restart` does it: at random moments, and once for
+/// longer than a lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
+    let _turn = TURN.lock().await;
+    let home = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(home.path()).unwrap();
+    let mut world = World::in_folder_and(TestDb::on(cluster.admin_url()).await);
+    let data: String = sqlx::query_scalar("select current_setting('data_directory')")
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    let mut rng = Rng::new(11);
+    for _ in 0..20 {
+        world.submit(100 + rng.below(200), 1, 5000).await;
+    }
+    let mut worker = world.worker(None, &[("PARSELOG_LEASE", "3s")]);
+    let mut had = BTreeSet::new();
+    for restart in 0..5 {
+        tokio::time::sleep(Duration::from_millis(600 + rng.below(1200))).await;
+        had.extend(in_flight(&world).await);
+        // SIGQUIT is `-m immediate`, SIGINT is `-m fast`.
+        end(Path::new(&data), if restart % 2 == 0 { Signal::QUIT } else { Signal::INT }).await;
+        if restart == 2 {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        cluster = Cluster::start(home.path()).unwrap();
+    }
+    let began = Instant::now();
+    while world.waiting().await + world.running().await > 0 {
+        assert!(began.elapsed() < Duration::from_secs(90), "the runs do not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(worker.stop(Signal::TERM).success(), "a restart ended the worker");
+    world.drain().await;
+    let runs = store::find(&world.db.pool, &RunFilter::default()).await.unwrap();
+    for run in runs.iter().filter(|run| had.contains(&run.id.to_string())) {
+        assert_eq!(run.status, RunStatus::Success, "the lease of a living worker was taken: {run:?}");
+    }
+    let counts = oracle::check(&mut world, Losses::None, "Postgres was restarted").await;
+    assert!(had.len() > 3, "only {} runs were in flight", had.len());
+    eprintln!("5 restarts with {} runs in flight; {counts:?}", had.len());
+    drop((world, cluster));
+}
+
+/// The runs that the worker is parsing, and knows that it has.
+async fn in_flight(world: &World) -> Vec<String> {
+    let running: Vec<String> =
+        sqlx::query_scalar("select id::text from parse_file_meta where status = 'running'")
+            .fetch_all(&world.db.pool)
+            .await
+            .unwrap();
+    running.into_iter().filter(|run| world.acks().join(format!("{run}.acks")).exists()).collect()
+}
+
+/// Ends the server of this data folder, and waits until it is gone.
+async fn end(data: &Path, how: Signal) {
+    let file = fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    let pid = file.lines().next().and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?)).unwrap();
+    kill_process(pid, how).unwrap();
+    let began = Instant::now();
+    while test_kill_process(pid).is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the server does not end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -98,6 +98,65 @@ async fn an_s3_that_never_answers_holds_no_slot() {
     oracle::check(&mut ill.world, Losses::None, "hang").await;
 }
 
+/// The name of the endpoint does not resolve: for the log of a run that is over, and for the
+/// submission of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_whose_name_does_not_resolve_costs_no_outcome_and_no_log() {
+    let _turn = TURN.lock().await;
+    let Some(mut world) = World::in_s3().await else {
+        eprintln!("not tried, for want of PARSELOG_TEST_S3");
+        return;
+    };
+    for _ in 0..2 {
+        world.submit(30, 1, 0).await;
+    }
+    let one_slot = ("PARSELOG_SLOTS", "1");
+    let mut worker = world.worker(Some("ended:1"), &[one_slot]);
+    assert!(worker.dies_within(Duration::from_secs(30)).await, "no run ended");
+
+    let began = Instant::now();
+    let nowhere =
+        [one_slot, ("AWS_ENDPOINT_URL_S3", "http://nowhere.invalid:4566"), ("PARSELOG_S3_ATTEMPTS", "1")];
+    let mut worker = world.worker(None, &nowhere);
+    let settled = |run: &Run| match run.status {
+        RunStatus::Success | RunStatus::Fail => run.log_state == LogState::Fallback,
+        RunStatus::Queued => true,
+        _ => false,
+    };
+    until(&mut world, "no name", |runs| runs.len() == 3 && runs.iter().all(settled)).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+    let runs = runs(&world).await;
+    let statuses: Vec<_> = runs.iter().map(|run| run.status).collect();
+    assert_eq!(statuses, [RunStatus::Queued, RunStatus::Fail, RunStatus::Success], "{runs:?}");
+    assert!(runs[1].failure.as_ref().is_some_and(|why| why.contains("failed to fetch")), "{runs:?}");
+    assert!(runs[1..].iter().all(|run| run.archive_error.is_some() && run.logs_uri.is_none()));
+    assert!(worker.stop(Signal::TERM).success());
+
+    world.drain().await;
+    let counts = oracle::check(&mut world, Losses::None, "a name that does not resolve").await;
+    assert_eq!(counts.acknowledged, 60);
+}
+
+async fn runs(world: &World) -> Vec<Run> {
+    store::find(&world.db.pool, &RunFilter::default()).await.unwrap()
+}
+
+async fn until(world: &mut World, name: &str, holds: impl Fn(&[Run]) -> bool) {
+    let began = Instant::now();
+    loop {
+        let runs = runs(world).await;
+        if holds(&runs) {
+            return;
+        }
+        if began.elapsed() > Duration::from_secs(60) {
+            let states: Vec<_> =
+                runs.iter().map(|run| (run.status, run.log_state, &run.archive_error)).collect();
+            world.fail(&format!("{name}: {states:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A world whose S3 can fall ill: for all that is about logs, so that submissions still come.
 struct Ill {
     world: World,
@@ -127,22 +186,10 @@ impl Ill {
     }
 
     async fn runs(&self) -> Vec<Run> {
-        store::find(&self.world.db.pool, &RunFilter::default()).await.unwrap()
+        runs(&self.world).await
     }
 
     async fn until(&mut self, name: &str, holds: impl Fn(&[Run]) -> bool) {
-        let began = Instant::now();
-        loop {
-            let runs = self.runs().await;
-            if holds(&runs) {
-                return;
-            }
-            if began.elapsed() > Duration::from_secs(60) {
-                let states: Vec<_> =
-                    runs.iter().map(|run| (run.status, run.log_state, &run.archive_error)).collect();
-                self.world.fail(&format!("{name}: {states:?}"));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(&mut self.world, name, holds).await;
     }
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::TestDb;
-use crate::disk::on_a_small_disk;
+use crate::disk::on_a_disk;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_parselog");
 
@@ -43,9 +43,14 @@ pub(crate) struct Worker {
 impl World {
     /// A world whose objects are in a folder.
     pub(crate) async fn in_folder() -> Self {
+        Self::in_folder_and(TestDb::new().await)
+    }
+
+    /// A world of this database, whose objects are in a folder.
+    pub(crate) fn in_folder_and(db: TestDb) -> Self {
         let home = tempfile::tempdir().unwrap();
         let objects = Objects::Folder(Folder::open(&home.path().join("objects")).unwrap());
-        Self::new(home, objects, "files".to_owned(), Vec::new()).await
+        Self::new(db, home, objects, "files".to_owned(), Vec::new())
     }
 
     /// A world whose objects are in S3, all logs uploaded in parts; `None` where no S3 is given.
@@ -58,10 +63,11 @@ impl World {
             ("PARSELOG_BUCKET".to_owned(), bucket.clone()),
             ("PARSELOG_S3_MULTIPART_FROM".to_owned(), "1B".to_owned()),
         ];
-        Some(Self::new(tempfile::tempdir().unwrap(), objects, bucket, environment).await)
+        Some(Self::new(TestDb::new().await, tempfile::tempdir().unwrap(), objects, bucket, environment))
     }
 
-    async fn new(
+    fn new(
+        db: TestDb,
         home: tempfile::TempDir,
         objects: Objects,
         bucket: String,
@@ -69,7 +75,6 @@ impl World {
     ) -> Self {
         fs::create_dir(home.path().join("acks")).unwrap();
         let prefix = format!("crash-{}", Uuid::new_v4().simple());
-        let db = TestDb::new().await;
         Self { db, objects, bucket, prefix, home: Some(home), environment, started: 0, submitted: 0 }
     }
 
@@ -116,9 +121,15 @@ impl World {
         self.start(command, extra)
     }
 
-    /// Starts a worker whose spool is on a disk of this size.
-    pub(crate) fn worker_on_a_small_disk(&mut self, size: &str, extra: &[(&str, &str)]) -> Worker {
-        let command = on_a_small_disk(&self.home().join("spool"), size, PROGRAM);
+    /// Starts a worker whose spool is on the disk that `mount` mounts; see [`on_a_disk`].
+    pub(crate) fn worker_on_a_disk(
+        &mut self,
+        mount: &str,
+        fault: Option<&str>,
+        extra: &[(&str, &str)],
+    ) -> Worker {
+        let mut command = on_a_disk(&self.home().join("spool"), mount, PROGRAM);
+        command.env_remove("PARSELOG_FAULT").envs(fault.map(|fault| ("PARSELOG_FAULT", fault)));
         self.start(command, extra)
     }
 
@@ -203,7 +214,8 @@ impl World {
         fs::read_to_string(self.home().join("worker.log")).unwrap_or_default()
     }
 
-    fn says(&self, worker: &Worker) -> bool {
+    /// Whether the worker has said that it started.
+    pub(crate) fn says(&self, worker: &Worker) -> bool {
         let log = self.worker_log();
         let name = format!("worker={} ", worker.name);
         log.lines().any(|line| line.contains("worker started") && line.contains(&name))
@@ -273,6 +285,11 @@ impl World {
 impl Worker {
     pub(crate) fn poll(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it was stopped by SIGSTOP.

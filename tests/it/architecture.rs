@@ -49,6 +49,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clap", &["main", "cli", "config", "telemetry"]),
     ("indicatif", &["cli"]),
     ("memmap2", &["spool"]),
+    ("libc", &["spool"]),
     ("calamine", &["parser"]),
     ("rust_xlsxwriter", &["report"]),
     ("csv", &["parser", "report", "cli"]),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps what is not there fails, as it should")]
 #![expect(unreachable_pub, reason = "a test binary has no users")]
 
+mod any_bytes;
 mod architecture;
 mod cli;
 mod cluster;
@@ -13,6 +14,7 @@ mod docs;
 mod doctor;
 mod fault_server;
 mod gzip;
+mod holds;
 mod links;
 mod localstack;
 mod migrations;

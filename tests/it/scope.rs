@@ -1,6 +1,6 @@
 //! The log scope and its spool: who logs where, and what is in the file.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, Once};
 
@@ -351,6 +351,36 @@ fn a_torn_or_zeroed_end_costs_only_the_torn_record() {
         let log = desk.spool.take_abandoned(&entry).unwrap().unwrap();
         assert_accounts(&log, 10);
     }
+}
+
+#[test]
+fn a_hole_in_a_log_is_counted_as_dropped() {
+    let desk = Desk::new(1 << 30);
+    let entry = abandon(&desk, 100);
+    let mut content = fs::read(&entry.path).unwrap();
+    let starts: Vec<_> =
+        content.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    // The lines 41 to 50, of the events 40 to 49: the disk lost a page of the middle.
+    content[starts[39]..starts[49] - 1].fill(0);
+    fs::write(&entry.path, content).unwrap();
+    let log = desk.spool.take_abandoned(&entry).unwrap().unwrap();
+    assert_eq!((log.tail.events.total(), log.tail.dropped), (39, 61));
+    assert_accounts(&log, 100);
+}
+
+#[test]
+fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
+    let desk = Desk::new(1 << 30);
+    let scope = desk.open();
+    scope.span().in_scope(|| (0..2000).for_each(|event| tracing::info!(event, "before the cut")));
+    let path = desk.files().remove(0);
+    File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+    scope.span().in_scope(|| tracing::warn!("at the cut"));
+    assert_eq!((scope.dropped(), global("at the cut").len()), (1, 1), "it went to the global log");
+    scope.span().in_scope(|| tracing::warn!("after the cut"));
+    assert_eq!((scope.dropped(), scope.emitted()), (1, 2002), "the log goes on");
+    let refused = scope.seal(Ending::Success, None).unwrap_err();
+    assert!(refused.to_string().contains("can't be read any more"), "{refused}");
 }
 
 #[test]

@@ -24,7 +24,11 @@ pub(crate) struct TestDb {
 impl TestDb {
     /// A database with all migrations applied.
     pub(crate) async fn new() -> Self {
-        let admin = admin_url();
+        Self::on(admin_url()).await
+    }
+
+    /// As [`TestDb::new`], on the server of this URL.
+    pub(crate) async fn on(admin: String) -> Self {
         let template = template(&admin).await;
         Self::create(admin, &format!("template {template}")).await
     }
