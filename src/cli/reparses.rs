@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::desk::open_database;
@@ -94,8 +93,7 @@ pub(super) fn interrupts() -> Result<Signal> {
 
 /// Returns when nothing of the reparse is queued or running, or at ^C.
 pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result<()> {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  eta {eta}  {msg}");
-    let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = show::bar("{bar:30} {pos}/{len}  {per_sec}  eta {eta}  {msg}");
     loop {
         let row = get(pool, id).await?;
         bar.set_length(row.files.unsigned_abs());

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 
 use super::desk::{Desk, Terms};
@@ -144,10 +143,7 @@ fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
         if !io::stderr().is_terminal() {
             return;
         }
-        let style = "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}";
-        let bar = ProgressBar::no_length()
-            .with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
-            .with_finish(indicatif::ProgressFinish::AndClear);
+        let bar = show::bar("{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}");
         loop {
             tokio::time::sleep(TICK).await;
             let Some(progress) = watch.progress(run) else { continue };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::{CliError, Exit, show};
 use crate::parser::tdp::{sample, sections};
@@ -104,15 +104,14 @@ impl Sample {
 
 /// A bar for a known size, else a count of bytes.
 fn bar(size: sample::Size) -> ProgressBar {
-    let (bar, style) = match size {
+    match size {
         sample::Size::Bytes(bytes) => {
-            (ProgressBar::new(bytes), "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}")
+            let bar = show::bar("{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}");
+            bar.set_length(bytes);
+            bar
         }
-        sample::Size::Cases(_) => {
-            (ProgressBar::no_length(), "{spinner} {binary_bytes}  {binary_bytes_per_sec}")
-        }
-    };
-    bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
+        sample::Size::Cases(_) => show::bar("{spinner} {binary_bytes}  {binary_bytes_per_sec}"),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

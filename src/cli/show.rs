@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 use crate::record::{push_json_escaped, write_safe};
@@ -24,6 +25,12 @@ pub(super) fn line(text: &str) -> Result<()> {
 pub(super) fn note(text: &str) {
     // Nobody reads a stderr that can't be written to.
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A progress bar on stderr, of indicatif's `template`; it shows itself on a terminal only.
+pub(super) fn bar(template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::no_length().with_style(style).with_finish(ProgressFinish::AndClear)
 }
 
 /// Prints a value as JSON on one line, for scripts.

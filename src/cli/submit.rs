@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::desk::Desk;
 use super::{CliError, Common, Exit, show};
@@ -62,6 +63,9 @@ pub(super) struct What {
     reason: Option<String>,
 }
 
+/// Files that are stored at the same time.
+const AT_ONCE: usize = 16;
+
 impl Submit {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
@@ -69,10 +73,11 @@ impl Submit {
         for file in &self.files {
             files.push(self.what.check(file)?);
         }
-        let mut stored = Vec::new();
-        for file in files {
-            stored.push(file.store(&desk, &self.what).await?);
-        }
+        let bar = show::bar("{bar:30} {pos}/{len} files stored  {per_sec}  eta {eta}");
+        bar.set_length(files.len() as u64);
+        let storing = stream::iter(files).map(|file| file.store(&desk, &self.what).inspect(|_| bar.inc(1)));
+        let stored: Vec<NewFile> = storing.buffered(AT_ONCE).try_collect().await?;
+        bar.finish_and_clear();
         let request =
             Request { priority: self.priority, max_attempts: self.max_attempts, ..self.what.request() };
         for queued in store::submit(&desk.pool, &stored, &request).await? {
