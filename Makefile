@@ -56,7 +56,7 @@ $(DENY):
 	mv target/tools/install/bin/cargo-deny $@
 	rm -rf target/tools/install target/tools/build
 
-bench: ## measure the cost of an event, of parsing and of reading
+bench: ## measure the cost of an event, of parsing, and what a worker needs
 	cargo bench
 
 N ?= 100

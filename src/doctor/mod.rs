@@ -148,7 +148,7 @@ impl Doctor {
                 }
                 Repair::MarkLost { run } => {
                     let reason = "doctor: the log is neither archived nor in the spool";
-                    store::log::log_lost(&self.pool, *run, reason, 0).await?;
+                    store::log::log_lost(&self.pool, *run, reason, None).await?;
                 }
                 Repair::RemoveStray { path } => {
                     std::fs::remove_file(path).context("failed to remove a stray file of the spool")?;

@@ -62,7 +62,7 @@ fn install() -> Setting {
         ours.sa_sigaction = on_bus as *const () as usize;
         ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         libc::sigemptyset(&mut ours.sa_mask);
-        let known = usize::try_from(page).is_ok_and(|page| page.is_power_of_two());
+        let known = usize::try_from(page).is_ok_and(usize::is_power_of_two);
         let installed = known && libc::sigaction(libc::SIGBUS, &ours, &mut before) == 0;
         Setting { page: page as usize, before: installed.then_some(before) }
     }

@@ -107,6 +107,8 @@ impl Window {
                 });
                 if stored.is_err() {
                     self.mapping = Mapping::None;
+                    // What was reserved may be gone with the page, so it is written once more.
+                    self.reserved = self.len;
                     self.doubtful = true;
                     return stored;
                 }

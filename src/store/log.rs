@@ -148,19 +148,20 @@ pub async fn archive_failed(db: impl PgExecutor<'_>, run: RunId, reason: &str) -
     Ok(changed && before != "fallback")
 }
 
-/// There is no log to archive: it could not be kept, or `dropped` events of it could not.
+/// There is no log to archive: it could not be kept. `dropped` says how many events were in it, where
+/// that is known; what was known before stays.
 ///
 /// # Errors
 /// The database fails, or does not know the run.
-pub async fn log_lost(db: impl PgExecutor<'_>, run: RunId, reason: &str, dropped: u64) -> Result<()> {
+pub async fn log_lost(db: impl PgExecutor<'_>, run: RunId, reason: &str, dropped: Option<u64>) -> Result<()> {
     let changed = sqlx::query_as(change!(
         from "'none', 'open', 'sealed', 'fallback', 'lost'",
-        set "log_state = 'lost', archive_error = $2, log_dropped = $3",
+        set "log_state = 'lost', archive_error = $2, log_dropped = coalesce($3, was.log_dropped)",
         entry "'log-lost'", when "was.log_state <> 'lost'", detail "now.archive_error"
     ))
     .bind(run)
     .bind(reason)
-    .bind(dropped.cast_signed());
+    .bind(dropped.map(u64::cast_signed));
     apply(db, run, changed).await?;
     Ok(())
 }

@@ -91,7 +91,7 @@ impl Worker {
             Some(error) => {
                 let reason = format!("the log could not be opened in the spool: {error}");
                 tracing::error!(%run, "{reason}; its events go to the global log");
-                store::log::log_lost(&self.pool, run, &reason, 0).await
+                store::log::log_lost(&self.pool, run, &reason, None).await
             }
         };
         if let Err(error) = noted {
@@ -287,7 +287,7 @@ impl Worker {
 
     /// Says on the row that so many events are in no log; what a sweep still saves of them it says later.
     async fn lose(&self, run: RunId, reason: &str, dropped: u64) {
-        if let Err(error) = store::log::log_lost(&self.pool, run, reason, dropped).await {
+        if let Err(error) = store::log::log_lost(&self.pool, run, reason, Some(dropped)).await {
             tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");
         }
     }

@@ -27,7 +27,8 @@ const EXT4: &str = "
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_the_parse_goes_on_and_every_event_is_stored_or_counted() {
     let _turn = TURN.lock().await;
-    if !may_mount(&tmpfs("64k")) {
+    if let Err(why) = may_mount(&tmpfs("64k")) {
+        eprintln!("not tried, since such a disk may not be mounted here: {why}");
         return;
     }
     for (size, slots, cap) in [
@@ -66,7 +67,8 @@ async fn with_a_disk_of(size: &str, slots: &str, cap: &str) -> Counts {
 async fn a_disk_that_takes_no_log_for_good_costs_none_as_long_as_it_can_be_read() {
     let _turn = TURN.lock().await;
     let disk = ext4("-O ^has_journal", 300);
-    if !may_mount(&disk) {
+    if let Err(why) = may_mount(&disk) {
+        eprintln!("not tried, since such a disk may not be mounted here: {why}");
         return;
     }
     let mut world = world_with_a_spool().await;
@@ -88,7 +90,8 @@ async fn a_disk_that_takes_no_log_for_good_costs_none_as_long_as_it_can_be_read(
 async fn on_a_disk_that_dies_in_mid_run_the_parse_goes_on_and_every_event_is_counted() {
     let _turn = TURN.lock().await;
     let disk = ext4("", 3000);
-    if !may_mount(&disk) {
+    if let Err(why) = may_mount(&disk) {
+        eprintln!("not tried, since such a disk may not be mounted here: {why}");
         return;
     }
     let mut world = world_with_a_spool().await;
@@ -112,7 +115,8 @@ async fn on_a_disk_that_dies_in_mid_run_the_parse_goes_on_and_every_event_is_cou
 async fn on_a_disk_that_becomes_read_only_the_parse_goes_on_and_every_event_is_counted() {
     let _turn = TURN.lock().await;
     let disk = ext4("", 200);
-    if !may_mount(&disk) {
+    if let Err(why) = may_mount(&disk) {
+        eprintln!("not tried, since such a disk may not be mounted here: {why}");
         return;
     }
     let mut world = world_with_a_spool().await;
@@ -138,7 +142,8 @@ async fn on_a_disk_that_becomes_read_only_the_parse_goes_on_and_every_event_is_c
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_finds_the_spool_read_only_has_no_log_and_the_next_one_has() {
     let _turn = TURN.lock().await;
-    if !may_mount(&tmpfs("64m")) {
+    if let Err(why) = may_mount(&tmpfs("64m")) {
+        eprintln!("not tried, since such a disk may not be mounted here: {why}");
         return;
     }
     let mut world = world_with_a_spool().await;
@@ -233,17 +238,15 @@ pub(crate) fn on_a_disk(folder: &Path, mount: &str, program: &str) -> Command {
     command
 }
 
-/// Whether this disk can be had here; says so where not.
-fn may_mount(disk: &str) -> bool {
+/// Whether this disk can be had here, and why not.
+fn may_mount(disk: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
-    let output = on_a_disk(&folder.path().join("spool"), &format!("mkdir \"$1\" && {disk}"), "true").output();
-    let said = match &output {
-        Ok(output) if output.status.success() => return true,
-        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-        Err(error) => error.to_string(),
-    };
-    eprintln!("not tried, since such a disk may not be mounted here: {}", said.trim());
-    false
+    let mount = format!("mkdir \"$1\" && {disk}");
+    match on_a_disk(&folder.path().join("spool"), &mount, "true").output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Remounts the worker's spool, which nobody has open.

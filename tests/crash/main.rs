@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "../it/support/accounting.rs"]
+mod accounting;
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/support/db.rs"]
 mod db;

@@ -27,6 +27,7 @@ mod reading;
 mod redact;
 mod reparse;
 mod report;
+mod resources;
 mod retention;
 mod sample;
 mod scope;

@@ -344,7 +344,11 @@ async fn the_row_follows_the_log_from_open_to_archived() {
 async fn a_log_that_was_lost_says_why_and_how_much() {
     let db = TestDb::new().await;
     let run = db.submit(&["a.txt"]).await.remove(0).run_id;
-    store::log::log_lost(&db.pool, run, "the spool is full", 17).await.unwrap();
+    store::log::log_lost(&db.pool, run, "the spool is full", None).await.unwrap();
+    assert_eq!(db.run(run).await.log_dropped, None, "nobody knows yet");
+    for dropped in [Some(17), None] {
+        store::log::log_lost(&db.pool, run, "the spool is full", dropped).await.unwrap();
+    }
     let row = db.run(run).await;
     assert_eq!((row.log_state, row.log_dropped), (LogState::Lost, Some(17)));
     assert_eq!(row.archive_error.as_deref(), Some("the spool is full"));

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use crate::fault_server::{Fault, FaultServer};
 use crate::localstack;
 use crate::scope::{global, install};
-use crate::support::TestDb;
+use crate::support::{TestDb, accounting};
 
 const SUBMISSION: &str = include_str!("../../samples/tanf-active-2021-q1.txt");
 
@@ -225,6 +225,21 @@ print(len(raw), o['Metadata']['run-id'], o['Metadata']['data-file-id'])";
     let output = Command::new(python).args(["-c", script, bucket, key]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).starts_with(&raw.len().to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_add_up_is_seen_when_a_test_ends() {
+    let bench = Bench::in_folder(None).await;
+    let queued = bench.submit("counted.txt", SUBMISSION, 1).await;
+    bench.drain(1).await;
+    assert_eq!(accounting::complaints(&bench.db.pool).await, [""; 0]);
+    let change = async |by: i32| {
+        let sql = "update parse_file_meta set log_dropped = log_dropped + $2 where id = $1";
+        sqlx::query(sql).bind(queued.run_id).bind(by).execute(&bench.db.pool).await.unwrap();
+    };
+    change(1).await;
+    assert_eq!(accounting::complaints(&bench.db.pool).await.len(), 1);
+    change(-1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

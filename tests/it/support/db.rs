@@ -14,6 +14,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
+use super::accounting;
+
 /// One test's own database.
 pub(crate) struct TestDb {
     pub(crate) pool: PgPool,
@@ -102,15 +104,22 @@ impl TestDb {
 
 impl Drop for TestDb {
     fn drop(&mut self) {
-        let (admin, name) = (self.admin.clone(), self.name.clone());
+        let (admin, name, url) = (self.admin.clone(), self.name.clone(), self.url());
         // A thread, since the test's runtime can't be blocked on from within.
         let dropped = carry::thread(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let pool = store::connect(&url, "parselog-test").await.unwrap();
+                let complaints = accounting::complaints(&pool).await;
+                pool.close().await;
                 execute(&mut connect(&admin).await, &format!("drop database {name} with (force)")).await;
-            });
+                complaints
+            })
         });
         let dropped = dropped.join();
-        assert!(dropped.is_ok() || std::thread::panicking(), "failed to drop database {}", self.name);
+        if !std::thread::panicking() {
+            let complaints = dropped.unwrap_or_else(|_| panic!("failed to drop database {}", self.name));
+            assert!(complaints.is_empty(), "emitted is not stored and dropped: {complaints:#?}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What several tests use.
 
+pub(crate) mod accounting;
 mod cli;
 mod db;
 

@@ -1,0 +1,198 @@
+//! What a worker process needs at most, and how fast it drains its queue:
+//!
+//! ```text
+//! cargo bench --bench resources -- log 10GB      writes and archives one log of this size
+//! cargo bench --bench resources -- queue 10000   so many runs wait, then are done
+//! ```
+//!
+//! Without arguments both, at 200 MB and 1,000 runs. It starts the program itself, with the embedded
+//! database and a folder for objects, and reads the peak of its memory from the system.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytesize::ByteSize;
+use parselog::carry;
+use parselog::cluster::Cluster;
+use parselog::objects::{Folder, Objects, Put};
+use parselog::queue::{self, Claimant, Ending};
+use parselog::store::{self, NewFile, PgPool, Request};
+use sha2::{Digest, Sha256};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_parselog");
+const SLOTS: usize = 4;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => {
+            log(200_000_000).await?;
+            runs(1000).await
+        }
+        ["log", size] => log(size.parse::<ByteSize>().map_err(anyhow::Error::msg)?.as_u64()).await,
+        ["queue", many] => runs(many.parse()?).await,
+        _ => bail!("log SIZE or queue RUNS?"),
+    }
+}
+
+/// One run whose external parser says so much that its log has about `bytes`.
+async fn log(bytes: u64) -> Result<()> {
+    const LINE: &str = "record %.0f: item 30 SEX is 7 and must be between 1 and 2, which is said at the length that such lines have";
+    /// Of such a line in a log, with its time, number, level, target and span.
+    const STORED: u64 = 245;
+    let place = Place::new().await?;
+    place.submit(1).await?;
+    let parser = format!("tanf/*=seq -f '{LINE}' {}", bytes / STORED);
+    let worker = ["--drain", "--parser-for", &parser, "--log-cap", "1TiB", "--parser-silence", "1h"];
+    let (peak, seconds) = place.worker(&worker)?;
+    let run = store::find(&place.pool, &store::RunFilter::default()).await?.remove(0);
+    let (raw, gzip) = (run.log_raw_bytes.context("no log")?, run.log_gzip_bytes.context("no archive")?);
+    println!(
+        "log        {} MB, {} lines, {} MB archived, {} dropped, in {seconds:.1} s",
+        raw / 1_000_000,
+        run.log_lines.unwrap_or_default(),
+        gzip / 1_000_000,
+        run.log_dropped.unwrap_or_default(),
+    );
+    println!("           peak memory of the worker {peak} MB");
+    let began = Instant::now();
+    let mut verify = place.command(&["verify", "@latest"]);
+    let peak = watch(&mut verify.spawn()?)?;
+    println!("verify     {:.1} s, peak memory {peak} MB", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// So many runs wait; then the queue alone is drained, and as many whole runs.
+async fn runs(many: usize) -> Result<()> {
+    let place = Place::new().await?;
+    place.submit(many).await?;
+    let began = Instant::now();
+    drain_queue(&place.pool).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("queue      {many} runs claimed and ended in {seconds:.1} s: {:.0}/s", many as f64 / seconds);
+
+    place.submit(many).await?;
+    let (peak, seconds) = place.worker(&["--drain"])?;
+    let runs = store::find(&place.pool, &store::RunFilter::default()).await?;
+    let archived = runs.iter().filter(|run| run.logs_uri.is_some()).count();
+    println!(
+        "worker     {archived} runs parsed and their logs archived in {seconds:.1} s: {:.0}/s",
+        archived as f64 / seconds
+    );
+    println!("           peak memory of the worker {peak} MB, {SLOTS} slots");
+    Ok(())
+}
+
+async fn drain_queue(pool: &PgPool) -> Result<()> {
+    let hour = Duration::from_secs(3600);
+    let tasks: Vec<_> = (0..SLOTS)
+        .map(|slot| {
+            let pool = pool.clone();
+            let claimant = Arc::new(Claimant { worker: format!("bench-{slot}"), lease: hour, timeout: hour });
+            carry::spawn(async move {
+                while let Some(claimed) = queue::claim(&pool, &claimant).await? {
+                    let ending = Ending::Terminate { reason: "measured".to_owned() };
+                    queue::finish(&pool, claimed.run.id, claimed.lease_token, &ending).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}
+
+/// A home with a database and a folder of objects.
+struct Place {
+    home: tempfile::TempDir,
+    pool: PgPool,
+    objects: Objects,
+    _cluster: Cluster,
+}
+
+impl Place {
+    async fn new() -> Result<Self> {
+        let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let cluster = Cluster::start(home.path())?;
+        let pool = store::connect(&cluster.url(), "bench").await?;
+        store::migrate(&pool).await?;
+        let objects = Objects::Folder(Folder::open(&home.path().join("objects"))?);
+        Ok(Self { home, pool, objects, _cluster: cluster })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).env_remove("DATABASE_URL").env_remove("PARSELOG_BUCKET");
+        command.env("PARSELOG_HOME", self.home.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Runs a worker to its end; the peak of its memory in MB, and seconds.
+    fn worker(&self, arguments: &[&str]) -> Result<(u64, f64)> {
+        let slots = SLOTS.to_string();
+        let arguments = [&["worker", "--slots", &slots][..], arguments].concat();
+        let began = Instant::now();
+        let peak = watch(&mut self.command(&arguments).spawn()?)?;
+        Ok((peak, began.elapsed().as_secs_f64()))
+    }
+
+    /// Queues so many runs, each of a small file of its own.
+    async fn submit(&self, many: usize) -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(b"HEADER20241A06   TAN1 D\n")?;
+        let sha256 = Sha256::digest(fs::read(file.path())?).into();
+        let put = Put { content_type: "text/plain", metadata: Vec::new(), sha256, if_none_match: false };
+        let mut files = Vec::new();
+        for number in 0..many {
+            let key = format!("{}/{number}.txt", uuid::Uuid::new_v4());
+            let stored = self.objects.put_file("files", &key, file.path(), &put).await?;
+            files.push(NewFile {
+                bucket: "files".to_owned(),
+                key,
+                version_id: stored.uri.version().unwrap_or_default().to_owned(),
+                name: format!("{number}.txt"),
+                program: "tanf".to_owned(),
+                section: "active".to_owned(),
+                fiscal_year: 2024,
+                fiscal_quarter: 1,
+                ..NewFile::default()
+            });
+        }
+        store::submit(&self.pool, &files, &Request::by("bench")).await?;
+        Ok(())
+    }
+}
+
+/// Waits for a process; the peak of its memory in MB.
+fn watch(child: &mut Child) -> Result<u64> {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        peak = peak_of(Path::new(&status)).unwrap_or(peak).max(peak);
+        match child.try_wait()? {
+            Some(ended) => break ended,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    ensure!(ended.success(), "it ended with {ended}");
+    Ok(peak / 1000)
+}
+
+/// In kilobytes.
+fn peak_of(status: &Path) -> Option<u64> {
+    let text = fs::read_to_string(status).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
