@@ -1,0 +1,64 @@
+//! Workers that wait are woken by a run, and by the clock where nothing wakes them.
+
+use std::time::{Duration, Instant};
+
+use parselog::queue::Waker;
+use parselog::store::{self, Request};
+
+use crate::support::{TestDb, new_file};
+
+/// Waits on the waker and tells how long that took.
+async fn waited(waker: &Waker) -> Duration {
+    let began = Instant::now();
+    waker.wait().await;
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn an_enqueued_run_wakes_a_waiting_worker() {
+    let db = TestDb::new().await;
+    let waker = Waker::new(db.pool.clone(), Duration::from_secs(60));
+    waker.wait().await; // it listens now
+
+    let (elapsed, ()) = tokio::join!(waited(&waker), async {
+        db.submit(&["a.txt"]).await;
+    });
+    assert!(elapsed < Duration::from_secs(5), "woken after {elapsed:?}");
+    assert!(db.claim("w").await.is_some());
+
+    // Enqueued between the look into the queue and the wait: remembered.
+    db.submit(&["b.txt"]).await;
+    assert!(waited(&waker).await < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_wakes_nobody_and_the_poll_ends_the_wait() {
+    let db = TestDb::new().await;
+    let waker = Waker::new(db.pool.clone(), Duration::from_millis(300));
+    waker.wait().await;
+    let mut transaction = db.pool.begin().await.unwrap();
+    store::submit(&mut *transaction, &[new_file("a.txt")], &Request::by("ann")).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert!(waited(&waker).await >= Duration::from_millis(290));
+    assert!(db.claim("w").await.is_none());
+}
+
+#[tokio::test]
+async fn a_broken_listening_connection_is_replaced() {
+    let db = TestDb::new().await;
+    let waker = Waker::new(db.pool.clone(), Duration::from_secs(60));
+    waker.wait().await;
+    for _ in 0..3 {
+        let killed: i64 = sqlx::query_scalar(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where datname = current_database() and query like 'LISTEN%'",
+        )
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+        assert_eq!(killed, 1);
+        assert!(waited(&waker).await < Duration::from_secs(20), "the new connection is a reason to look");
+    }
+    db.submit(&["a.txt"]).await;
+    assert!(waited(&waker).await < Duration::from_secs(5));
+}
