@@ -2,6 +2,8 @@
 
 mod cli;
 mod db;
+mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
 pub(crate) use db::{TestDb, claimant, new_file, outcome};
+pub(crate) use smtp::{MailServer, Received};
