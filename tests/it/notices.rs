@@ -86,8 +86,10 @@ fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
         mail_links: None,
     };
     let objects = Objects::Folder(Folder::open(&std::env::temp_dir()).unwrap());
-    let notifier = Notifier::new(&config, db.pool.clone(), objects, Redactor::default()).unwrap().unwrap();
-    Notifier { gap: Duration::ZERO, ..notifier }
+    let mut notifier =
+        Notifier::new(&config, db.pool.clone(), objects, Redactor::default()).unwrap().unwrap();
+    notifier.gap = Duration::ZERO;
+    notifier
 }
 
 fn archived() -> ArchivedLog {
@@ -250,7 +252,8 @@ async fn a_stuck_run_and_an_overdue_reparse_are_told_once_though_looked_for_many
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_falls_back_is_told_to_the_admins_once_and_errors_are_gathered() {
     let post = Post::new().await;
-    let notifier = Notifier { gap: Duration::from_secs(3600), ..post.notifier.clone() };
+    let mut notifier = post.notifier.clone();
+    notifier.gap = Duration::from_secs(3600);
     for number in 0..3 {
         post.submit(&format!("a/{number}.txt"), &[], 1).await;
         let claimed = post.db.claim("w").await.unwrap();
@@ -311,6 +314,21 @@ async fn a_refused_address_fails_alone_and_one_refused_for_the_moment_is_tried_a
     assert_eq!(post.told().await.len(), 1);
     let failed = notice::undelivered(&post.db.pool).await.unwrap();
     assert_eq!(failed.len(), 2, "after days it is given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_hangs_up_instead_of_answering_gets_the_mail_no_second_time() {
+    let post = Post::new().await;
+    post.submit("a/1.txt", &["silent@state.test", SUBMITTER], 1).await;
+    post.end(success(SummaryStatus::Accepted)).await;
+    for _ in 0..3 {
+        post.notifier.round(PATIENCE).await.unwrap();
+    }
+    let told: Vec<String> = post.server.received().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(told, ["silent@state.test", SUBMITTER]);
+    let mut states = post.states().await;
+    states.sort();
+    assert_eq!(states, [NoticeState::Sending, NoticeState::Sent]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,11 +74,11 @@ async fn no_mail_holds_a_value_a_file_name_or_a_problem_of_a_submission() {
         .lines()
         .filter(|line| line.starts_with('T') && !line.starts_with("TRAILER"))
         .flat_map(|line| line.split_whitespace())
-        .filter(|piece| piece.len() >= 8);
+        .filter(|piece| piece.len() >= 9);
     let mut count = 0;
     for piece in pieces {
-        for at in 0..=piece.len() - 8 {
-            assert!(!whole.contains(&piece[at..at + 8]), "{}", &piece[at..at + 8]);
+        for at in 0..=piece.len() - 9 {
+            assert!(!whole.contains(&piece[at..at + 9]), "{}", &piece[at..at + 9]);
             count += 1;
         }
     }

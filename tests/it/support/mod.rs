@@ -6,4 +6,4 @@ mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
 pub(crate) use db::{TestDb, claimant, new_file, outcome};
-pub(crate) use smtp::{MailServer, Received};
+pub(crate) use smtp::MailServer;

@@ -42,11 +42,15 @@ impl MailServer {
             .arg(folder.path())
             .args([&port.to_string(), how])
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().parse().expect("the mail server starts");
+        let port = line.trim().parse().unwrap_or_else(|_| {
+            let log = fs::read_to_string(folder.path().join("log")).unwrap();
+            panic!("the mail server does not start: {log}");
+        });
         Self { port, folder, process }
     }
 
