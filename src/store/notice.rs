@@ -71,19 +71,18 @@ macro_rules! ended {
 }
 
 /// Queues what is to be told and was not queued before: results to the submitters, the rest to
-/// `admins`. `grace` is how late a run may be. Returns how many mails that is; none while another
-/// worker does the same.
+/// `admins`. `grace` is how late a run may be. Returns how many mails that is.
 ///
 /// # Errors
 /// The database fails; then nothing was queued.
 pub async fn queue(pool: &PgPool, admins: &[String], grace: Duration) -> Result<u64> {
     let mut transaction = pool.begin().await.context("failed to look for what is to be told")?;
-    let watched: Option<(DateTime<Utc>, DateTime<Utc>)> =
-        sqlx::query_as("select since, through from notice_watch for update skip locked")
-            .fetch_optional(&mut *transaction)
+    // Workers look one after the other.
+    let (since, through): (DateTime<Utc>, DateTime<Utc>) =
+        sqlx::query_as("select since, through from notice_watch for update")
+            .fetch_one(&mut *transaction)
             .await
             .context("failed to look for what is to be told")?;
-    let Some((since, through)) = watched else { return Ok(0) };
     let stuck = health::stuck(&mut *transaction, grace).await?;
     let overdue = health::overdue(&mut *transaction).await?;
     // A reparse whose verdict stayed the best one is no news, and one that did not work changes nothing
@@ -133,7 +132,7 @@ pub async fn queue(pool: &PgPool, admins: &[String], grace: Duration) -> Result<
     Ok(queued.rows_affected())
 }
 
-/// The notices that may be sent now, the oldest first. What is about an ended run waits until it is
+/// The notices that may be sent now. What is about an ended run waits until it is
 /// known where its log is, for an hour at most; operators get one mail in a `$1`.
 macro_rules! due {
     () => {
@@ -145,8 +144,7 @@ macro_rules! due {
            and (n.kind = 'result'
                 or not exists (select 1 from notice told
                                where told.state = 'sent' and told.address = n.address
-                                 and told.kind <> 'result' and told.sent_at > now() - $1))
-         order by n.id limit 1000 for update of n skip locked"
+                                 and told.kind <> 'result' and told.sent_at > now() - $1))"
     };
 }
 
@@ -162,8 +160,8 @@ pub async fn any_due(db: impl PgExecutor<'_>, gap: Duration) -> Result<bool> {
         .context("failed to look for notices to send")
 }
 
-/// Takes what belongs into the next mail and marks it as being sent: one result, or all that one
-/// operator is to be told. Nobody else gets it, and it is never handed out again by itself. Empty
+/// Takes what belongs into the next mail and marks it as being sent: all that one operator is to be
+/// told, or else the oldest result. Nobody else gets it, and it is never handed out again by itself. Empty
 /// when nothing is due.
 ///
 /// # Errors
@@ -172,13 +170,13 @@ pub async fn take(db: impl PgExecutor<'_>, gap: Duration) -> Result<Vec<Notice>>
     let mut taken: Vec<Notice> = sqlx::query_as(concat!(
         "with due as materialized (",
         due!(),
-        "), first as (
-             select * from due order by id limit 1
+        "  order by n.kind = 'result', n.id limit $2 for update of n skip locked
+         ), first as (
+             select * from due order by kind = 'result', id limit 1
          ), mail as (
              select due.id from due, first
              where due.id = first.id
                 or due.kind <> 'result' and first.kind <> 'result' and due.address = first.address
-             order by due.id limit $2
          )
          update notice set state = 'sending', attempts = attempts + 1, tried_at = now()
          where id in (select id from mail)
@@ -237,7 +235,8 @@ pub async fn put_off(db: impl PgExecutor<'_>, gap: Duration, reason: &str) -> Re
     sqlx::query(concat!(
         "with due as (",
         due!(),
-        ") update notice set state = case when attempts > 400 then 'failed' else 'queued' end,
+        "  for update of n skip locked
+         ) update notice set state = case when attempts > 400 then 'failed' else 'queued' end,
                   attempts = attempts + 1, tried_at = now(),
                   next_try_at = now() + parselog_retry_delay(attempts + 1), last_error = $2
            where id in (select id from due)"

@@ -10,8 +10,11 @@ use crate::carry;
 /// How long one round of mails may begin further ones; the next goes on.
 const ROUND: Duration = Duration::from_secs(60);
 
-/// How long mails may hold up the end of a process.
-const LAST_ROUND: Duration = Duration::from_secs(5);
+/// How long the last round of a process may take: long enough to learn that the mail server is gone.
+const LAST_ROUND: Duration = Duration::from_secs(15);
+
+/// How long the mail that is under way may hold up the end of a process.
+const LAST_MAIL: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// From now on the ends of runs are told.
@@ -37,7 +40,7 @@ impl Worker {
 
     /// Holds mails back, once the one that is under way is over, or has taken too long.
     pub(super) async fn quiet(&self) -> Option<OwnedMutexGuard<()>> {
-        self.notifier.as_ref()?.quiet(LAST_ROUND).await
+        self.notifier.as_ref()?.quiet(LAST_MAIL).await
     }
 
     pub(super) async fn notify_for_ever(&self, interval: Duration) {

@@ -141,6 +141,42 @@ async fn a_mail_server_that_never_answers_holds_no_run_and_ends_no_worker_late()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_between_its_mails_sends_none_twice_and_one_that_stops_finishes_its_mail() {
+    const MAILS: usize = 100;
+    let (desk, server) = (Desk::new().await, MailServer::start());
+    let addresses: Vec<String> = (0..MAILS).map(|number| format!("{number:03}@state.test")).collect();
+    let mut arguments = vec!["submit".to_owned(), sample("tanf-active-2021-q1.txt")];
+    arguments.extend(addresses.iter().map(|address| format!("--email={address}")));
+    desk.ok(&arguments);
+    for (signal, until) in [(rustix::process::Signal::KILL, 30), (rustix::process::Signal::TERM, 60)] {
+        let mut worker = mailing(&desk, &server.url(), &["worker", "--sweep", "100ms"]).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while server.received().len() < until {
+            assert!(Instant::now() < deadline, "{} mails", server.received().len());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let id = rustix::process::Pid::from_child(&worker);
+        rustix::process::kill_process(id, signal).unwrap();
+        worker.wait().unwrap();
+        let sending = notices(&desk, &["--unsent", "-n", "999"]).into_iter();
+        let unknown = sending.filter(|notice| notice["state"] == "sending").count();
+        assert!(unknown <= 1, "{unknown} mails of which nobody knows");
+    }
+    let said = at(&desk, &server.url(), &["worker", "--drain"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let told: Vec<String> = server.received().into_iter().map(|mail| mail.to).collect();
+    let unknown = notices(&desk, &["--unsent"]);
+    assert!(unknown.len() <= 1, "{unknown:?}");
+    // The one that is unknown was taken or not; each of the others was taken once.
+    let without: Vec<_> = unknown.iter().map(|notice| notice["address"].as_str().unwrap()).collect();
+    let sent = |all: Vec<String>| -> Vec<String> {
+        all.into_iter().filter(|to| !without.contains(&to.as_str())).collect()
+    };
+    assert!(told.len() - sent(told.clone()).len() <= 1);
+    assert_eq!(sent(told), sent(addresses));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_way_to_the_mail_server_is_encrypted_and_logged_in() {
     for (how, scheme) in [("smtps", "smtps"), ("starttls", "smtp")] {
         let (desk, server) = (Desk::new().await, MailServer::start_at(0, how));
