@@ -55,7 +55,9 @@ create table notice (
 );
 create unique index one_mail_per_condition on notice (kind, coalesce(run_id::text, batch_id::text), address);
 create index notice_of_run on notice (run_id);
-create index notice_unsent on notice (next_try_at) where state in ('queued', 'sending', 'failed');
+create index notice_unsent on notice (id) where state in ('queued', 'sending', 'failed');
+create index notice_results on notice (id) where state = 'queued' and kind = 'result';
+create index notice_errors on notice (id) where state = 'queued' and kind <> 'result';
 create index notice_sent on notice (address, sent_at) where state = 'sent';
 
 -- How far the ends of runs were looked through for something to tell. Without the row nobody ever

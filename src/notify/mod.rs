@@ -107,22 +107,35 @@ impl Notifier {
         self.watch().await?;
         notice::queue(&self.pool, &self.admins, self.grace).await?;
         let mut sent = 0;
+        let mut errors = true;
         let mut open: Option<Session> = None;
-        while Instant::now() < until && notice::any_due(&self.pool, self.gap).await? {
+        while Instant::now() < until {
             let mut session = match open.take() {
                 Some(session) => session,
+                None if !notice::any_due(&self.pool, self.gap).await? => break,
                 None => match self.relay.open().await {
                     Ok(session) => session,
                     Err(error) => {
                         let reason = self.redactor.redact(&format!("{error:#}")).into_owned();
                         tracing::warn!("no mail is sent for now: {reason}");
                         notice::put_off(&self.pool, self.gap, &reason).await?;
-                        return Ok(sent);
+                        break;
                     }
                 },
             };
             let _turn = self.turn.lock().await;
-            let notices = notice::take(&self.pool, self.gap).await?;
+            let mut notices = Vec::new();
+            if errors {
+                notices = notice::take_errors(&self.pool, self.gap).await?;
+                errors = !notices.is_empty();
+            }
+            if !errors {
+                notices = notice::take_result(&self.pool, self.gap).await?;
+            }
+            if notices.is_empty() {
+                open = Some(session);
+                break;
+            }
             if self.send(&mut session, &notices).await {
                 sent += 1;
                 open = Some(session);

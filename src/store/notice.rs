@@ -160,33 +160,54 @@ pub async fn any_due(db: impl PgExecutor<'_>, gap: Duration) -> Result<bool> {
         .context("failed to look for notices to send")
 }
 
-/// Takes what belongs into the next mail and marks it as being sent: all that one operator is to be
-/// told, or else the oldest result. Nobody else gets it, and it is never handed out again by itself. Empty
-/// when nothing is due.
+/// Marks the notices of `mail` as being sent.
+macro_rules! mark {
+    () => {
+        "update notice set state = 'sending', attempts = attempts + 1, tried_at = now()
+         where id in (select id from mail) returning *"
+    };
+}
+
+/// Takes the oldest result that is due and marks it as being sent. Nobody else gets it, and it is
+/// never handed out again by itself. Empty when none is due.
 ///
 /// # Errors
 /// The database fails.
-pub async fn take(db: impl PgExecutor<'_>, gap: Duration) -> Result<Vec<Notice>> {
-    let mut taken: Vec<Notice> = sqlx::query_as(concat!(
+pub async fn take_result(db: impl PgExecutor<'_>, gap: Duration) -> Result<Vec<Notice>> {
+    let oldest = concat!(
+        "with mail as materialized (",
+        due!(),
+        "  and n.kind = 'result' order by n.id limit $2 for update of n skip locked) ",
+        mark!()
+    );
+    marked(db, oldest, gap, 1).await
+}
+
+/// As [`take_result`], for all that one operator is to be told.
+///
+/// # Errors
+/// The database fails.
+pub async fn take_errors(db: impl PgExecutor<'_>, gap: Duration) -> Result<Vec<Notice>> {
+    let of_one = concat!(
         "with due as materialized (",
         due!(),
-        "  order by n.kind = 'result', n.id limit $2 for update of n skip locked
-         ), first as (
-             select * from due order by kind = 'result', id limit 1
+        "    and n.kind <> 'result' order by n.id limit $2 for update of n skip locked
          ), mail as (
-             select due.id from due, first
-             where due.id = first.id
-                or due.kind <> 'result' and first.kind <> 'result' and due.address = first.address
-         )
-         update notice set state = 'sending', attempts = attempts + 1, tried_at = now()
-         where id in (select id from mail)
-         returning *"
-    ))
-    .bind(gap)
-    .bind(GATHERED)
-    .fetch_all(db)
-    .await
-    .context("failed to take notices to send")?;
+             select id from due where address = (select address from due order by id limit 1)
+         ) ",
+        mark!()
+    );
+    marked(db, of_one, gap, GATHERED).await
+}
+
+async fn marked(
+    db: impl PgExecutor<'_>,
+    sql: &'static str,
+    gap: Duration,
+    limit: i64,
+) -> Result<Vec<Notice>> {
+    let taken = sqlx::query_as(sql).bind(gap).bind(limit).fetch_all(db).await;
+    let mut taken: Vec<Notice> = taken.context("failed to take notices to send")?;
     taken.sort_by_key(|notice| notice.id);
     Ok(taken)
 }

@@ -33,7 +33,7 @@ impl Worker {
         let worker = self.clone();
         let told = carry::spawn(async move { worker.notify(LAST_ROUND).await });
         if tokio::time::timeout(LAST_ROUND, told).await.is_err() {
-            tracing::warn!("mails are left to other workers: the mail server is slow, or gone");
+            tracing::warn!("mails are left to other workers: there are many, or the mail server is slow");
         }
         self.quiet().await
     }

@@ -338,7 +338,7 @@ async fn a_mail_that_may_have_been_taken_is_sent_again_only_when_a_person_says_s
     post.end(success(SummaryStatus::Accepted)).await;
     notice::queue(&post.db.pool, &[], PATIENCE).await.unwrap();
     // A worker died after it took the notice: what came of the mail, nobody knows.
-    let taken = notice::take(&post.db.pool, Duration::ZERO).await.unwrap();
+    let taken = notice::take_result(&post.db.pool, Duration::ZERO).await.unwrap();
     assert_eq!(post.told().await, []);
     let ids = [taken[0].id];
     assert_eq!(notice::settle(&post.db.pool, &ids, true, "ann").await.unwrap(), 0, "it may be under way");
