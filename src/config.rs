@@ -1,10 +1,14 @@
 //! What an operator may set: one documented struct per concern, by flag or environment variable.
 
+mod mail;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
+
+pub use mail::MailConfig;
 
 /// Where the rows and the files are.
 #[derive(Debug, Clone, Args)]

@@ -3,7 +3,7 @@
 //! The rooms, lowest first; imports go downward only (`tests/it/architecture.rs` checks it):
 //!
 //! ```text
-//! main cli telemetry > worker report doctor > archive reader diff > scope queue
+//! main cli telemetry > worker report doctor > archive reader diff notify > scope queue
 //!   > spool objects store cluster parser > ids record redact gzip carry config faults
 //! ```
 
@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod faults;
 pub mod gzip;
 pub mod ids;
+pub mod notify;
 pub mod objects;
 pub mod parser;
 pub mod queue;

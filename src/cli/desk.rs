@@ -12,6 +12,7 @@ use crate::archive::Archiver;
 use crate::carry;
 use crate::cluster::Cluster;
 use crate::config::{EncryptionChoice, default_worker_name};
+use crate::notify::Notifier;
 use crate::objects::{Encryption, Folder, Objects, S3, S3Options};
 use crate::parser::CommandOptions;
 use crate::queue::Claimant;
@@ -53,7 +54,7 @@ impl Desk {
     /// A worker on this desk. `rules` go before the configured parser rules.
     ///
     /// # Errors
-    /// A parser rule that can't be read, or no scratch folder.
+    /// A parser rule or a mail setting that can't be read, or no scratch folder.
     pub(super) fn worker(&self, common: &Common, rules: &[String], terms: Terms) -> Result<Worker> {
         let scratch = self.scratch()?;
         let rules: Vec<String> = rules.iter().chain(&common.parser.parser_for).cloned().collect();
@@ -65,6 +66,9 @@ impl Desk {
         };
         let parsers =
             Parsers::new(&rules, &options).map_err(|error| CliError::usage(format!("{error:#}")))?;
+        let notifier =
+            Notifier::new(&common.mail, self.pool.clone(), self.objects.clone(), self.redactor.clone())
+                .map_err(|error| CliError::usage(format!("{error:#}")))?;
         Ok(Worker {
             pool: self.pool.clone(),
             objects: self.objects.clone(),
@@ -75,6 +79,7 @@ impl Desk {
             redactor: self.redactor.clone(),
             claimant: Claimant { worker: terms.worker, lease: terms.lease, timeout: terms.timeout },
             scratch,
+            notifier,
             reports: common.report.reports,
         })
     }

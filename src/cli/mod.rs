@@ -11,6 +11,7 @@ mod doctor;
 mod history;
 mod logs;
 mod migrate;
+mod notices;
 mod reparse;
 mod reparses;
 mod report;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::config::{LogConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config};
+use crate::config::{LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config};
 use crate::redact::Redactor;
 use crate::telemetry;
 
@@ -95,6 +96,8 @@ pub struct Common {
     parser: ParserConfig,
     #[command(flatten)]
     report: ReportConfig,
+    #[command(flatten)]
+    mail: MailConfig,
 }
 
 const AFTER_HELP: &str = "\
@@ -127,6 +130,8 @@ enum Command {
     History(history::History),
     /// Show what happened to runs and other tasks.
     Actions(actions::Actions),
+    /// Show who was told what by mail.
+    Notices(notices::Notices),
     /// Make a link to a log that works without an account, for a while.
     Url(url::Url),
     /// Show what changed between two runs of a file.
@@ -199,6 +204,7 @@ impl Command {
             Self::Reparses(command) => command.run(common).await,
             Self::History(command) => command.run(common).await,
             Self::Actions(command) => command.run(common).await,
+            Self::Notices(command) => command.run(common).await,
             Self::Url(command) => command.run(common).await,
             Self::Prune(command) => command.run(common).await,
             Self::Hold(command) => command.run(common).await,

@@ -54,6 +54,7 @@ impl Run {
         let terms = Terms::default();
         let heartbeat = terms.lease / 3;
         let worker = desk.worker(common, &rules, terms)?;
+        worker.watch_for_notices().await;
         let watch = Watch::default();
         let (beating, beaten) = (watch.clone(), worker.clone());
         let heart = carry::spawn(async move { beating.beat(&beaten, heartbeat).await });
@@ -81,6 +82,7 @@ impl Run {
             }
             exit = worse(exit, &row);
         }
+        let _no_more_mails = worker.notify_at_last().await;
         heart.abort();
         shipper.abort();
         stopper.abort();

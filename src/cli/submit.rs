@@ -11,6 +11,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::desk::Desk;
 use super::{CliError, Common, Exit, show};
+use crate::notify;
 use crate::objects::{self, ObjectError, ObjectUri, Put};
 use crate::parser::tdp;
 use crate::store::{self, NewFile, Queued, Request};
@@ -55,8 +56,8 @@ pub(super) struct What {
     /// Who submits; the user's name without it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
-    /// Address that the result is for; may be given more than once.
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address that is told the result by mail; may be given more than once.
+    #[arg(long, value_parser = address, value_name = "ADDRESS")]
     email: Vec<String>,
     /// Why, for the audit log.
     #[arg(long)]
@@ -241,6 +242,10 @@ fn readable_size(path: &Path) -> Result<u64> {
 pub(super) fn user() -> String {
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
     user.unwrap_or_else(|| "parselog".to_owned())
+}
+
+fn address(text: &str) -> Result<String> {
+    notify::address(text).map(|_| text.to_owned())
 }
 
 pub(super) fn code(text: &str) -> Result<String, String> {

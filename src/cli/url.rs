@@ -55,11 +55,7 @@ impl Url {
                 content_encoding: None,
             }
         } else {
-            LinkHeaders {
-                content_type: Some("text/plain; charset=utf-8".to_owned()),
-                content_disposition: Some("inline".to_owned()),
-                content_encoding: Some("gzip".to_owned()),
-            }
+            LinkHeaders::text()
         };
         let link = desk.objects.presign_get(&uri, self.expires, headers).await?;
         let how = if self.download { "to download" } else { "to look at" };

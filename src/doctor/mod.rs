@@ -66,6 +66,8 @@ pub enum Kind {
     PastDeadline,
     /// A batch past its deadline, with runs that have not ended.
     BatchOverdue,
+    /// A mail that was given up, that waits for long, or of which nobody knows whether it was taken.
+    NoticeUnsent,
 }
 
 /// One difference.
@@ -109,6 +111,7 @@ impl Kind {
             Self::LeaseOver => "lease-over",
             Self::PastDeadline => "past-deadline",
             Self::BatchOverdue => "batch-overdue",
+            Self::NoticeUnsent => "notice-unsent",
         }
     }
 }

@@ -6,7 +6,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Doctor, Finding, Kind, Repair};
 use crate::objects::{ObjectError, ObjectUri};
-use crate::store::{self, LogState, Run, RunFilter, RunStatus};
+use crate::store::health::Stuck;
+use crate::store::{self, LogState, Notice, NoticeState, Run, RunFilter};
 
 /// Rows that are held at once, and objects that are asked for at once.
 const PAGE: i64 = 500;
@@ -31,19 +32,13 @@ impl Doctor {
             Ok(())
         })
         .await?;
-        self.each_page(
-            RunFilter { status: vec![RunStatus::Running], ..RunFilter::default() },
-            async |page| {
-                findings.extend(page.iter().filter_map(|run| self.is_stuck(run)));
-                Ok(())
-            },
-        )
-        .await?;
+        findings.extend(store::health::stuck(&self.pool, self.grace).await?.into_iter().map(of_stuck));
         for batch in store::health::overdue(&self.pool).await? {
             let what =
                 format!("{} runs have not ended, its deadline was {}", batch.unfinished, batch.deadline);
             findings.push(Finding { batch: Some(batch.id), ..Finding::new(Kind::BatchOverdue, None, what) });
         }
+        findings.extend(store::notice::undelivered(&self.pool).await?.into_iter().map(of_notice));
         Ok(findings)
     }
 
@@ -100,18 +95,31 @@ impl Doctor {
             finding(format!("the log is {state} in the spool of {worker}, and not in this one: look there"))
         })
     }
+}
 
-    fn is_stuck(&self, run: &Run) -> Option<Finding> {
-        let long_ago = Utc::now() - self.grace;
-        let worker = run.worker.as_deref().unwrap_or("an unknown worker");
-        if run.lease_until.is_some_and(|until| until < long_ago) {
-            let what = format!("{worker} stopped answering, and no other worker looks after its runs");
-            let finding = Finding::new(Kind::LeaseOver, Some(run.id), what);
-            return Some(finding.repaired_by(Repair::Reap));
-        }
-        run.deadline.filter(|deadline| *deadline < long_ago).map(|deadline| {
-            let what = format!("{worker} runs it past its deadline {deadline}: `parselog cancel` stops it");
-            Finding::new(Kind::PastDeadline, Some(run.id), what)
-        })
+fn of_stuck(run: Stuck) -> Finding {
+    let Stuck { id, worker, deadline, lease_is_over } = run;
+    if lease_is_over {
+        let what = format!("{worker} stopped answering, and no other worker looks after its runs");
+        return Finding::new(Kind::LeaseOver, Some(id), what).repaired_by(Repair::Reap);
     }
+    let deadline = deadline.map(|deadline| deadline.to_string()).unwrap_or_default();
+    let what = format!("{worker} runs it past its deadline {deadline}: `parselog cancel` stops it");
+    Finding::new(Kind::PastDeadline, Some(id), what)
+}
+
+fn of_notice(notice: Notice) -> Finding {
+    let error = notice.last_error.map(|error| format!(": {error}")).unwrap_or_default();
+    let what = match notice.state {
+        NoticeState::Failed => format!("mail {} ({}) was given up{error}", notice.id, notice.kind),
+        NoticeState::Sending => {
+            format!(
+                "nobody knows whether mail {} ({}) was taken: it is not sent again",
+                notice.id, notice.kind
+            )
+        }
+        _ => format!("mail {} ({}) is not sent{error}", notice.id, notice.kind),
+    };
+    let what = format!("{what}; see `parselog notices --unsent`");
+    Finding { batch: notice.batch_id, ..Finding::new(Kind::NoticeUnsent, notice.run_id, what) }
 }

@@ -81,6 +81,17 @@ pub struct LinkHeaders {
     pub content_encoding: Option<String>,
 }
 
+impl LinkHeaders {
+    /// A browser shows the log as text.
+    pub fn text() -> Self {
+        Self {
+            content_type: Some("text/plain; charset=utf-8".to_owned()),
+            content_disposition: Some("inline".to_owned()),
+            content_encoding: Some("gzip".to_owned()),
+        }
+    }
+}
+
 /// An upload that was begun and never ended; what a crash leaves behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleUpload {

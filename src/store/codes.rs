@@ -153,6 +153,38 @@ codes! {
     }
 }
 
+codes! {
+    /// What a mail is about (`notice.kind`).
+    NoticeKind, "kind of notice" {
+        /// What a submission came to, for its submitter.
+        Result = "result",
+        /// A run ended without a verdict, and is not tried again.
+        RunFailed = "run-failed",
+        /// A log could not be archived at once, or is lost.
+        LogKeptBack = "log-kept-back",
+        /// A run is past its deadline, or its worker let it go, and nobody ended it.
+        RunStuck = "run-stuck",
+        /// A batch is past its deadline with runs that have not ended.
+        BatchOverdue = "batch-overdue",
+    }
+}
+
+codes! {
+    /// Where a mail stands (`notice.state`).
+    NoticeState, "notice state" {
+        /// To be sent.
+        Queued = "queued",
+        /// Handed to the mail server; for longer than a moment, nobody knows whether it was taken.
+        Sending = "sending",
+        /// The mail server took it.
+        Sent = "sent",
+        /// Given up: the mail server refused it, or did not answer for days.
+        Failed = "failed",
+        /// Not to be sent any more: a person said so.
+        Dismissed = "dismissed",
+    }
+}
+
 text_column!(SummaryStatus, |text| SummaryStatus::ALL
     .into_iter()
     .find(|status| status.as_str() == text)

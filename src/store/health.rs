@@ -1,5 +1,7 @@
 //! What a check of the whole system asks of several tables at once.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
@@ -21,6 +23,16 @@ pub struct LogFacts {
     pub status: RunStatus,
     pub finished_at: Option<DateTime<Utc>>,
     pub log_state: LogState,
+}
+
+/// A running run that should have ended.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Stuck {
+    pub id: RunId,
+    pub worker: String,
+    pub deadline: Option<DateTime<Utc>>,
+    /// Its worker let it go, and no other worker looks after it; else it is past its deadline.
+    pub lease_is_over: bool,
 }
 
 /// A batch with unfinished runs.
@@ -54,6 +66,23 @@ pub async fn log_facts(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<Lo
         .fetch_all(db)
         .await
         .context("failed to read what the rows say of logs")
+}
+
+/// The running runs whose lease or deadline was over `grace` ago.
+///
+/// # Errors
+/// The database fails.
+pub async fn stuck(db: impl PgExecutor<'_>, grace: Duration) -> Result<Vec<Stuck>> {
+    sqlx::query_as(
+        "select id, worker, deadline, lease_until < now() - $1 as lease_is_over
+         from parse_file_meta
+         where status = 'running' and (lease_until < now() - $1 or deadline < now() - $1)
+         order by id",
+    )
+    .bind(grace)
+    .fetch_all(db)
+    .await
+    .context("failed to look for stuck runs")
 }
 
 /// The batches that are past their deadline and not finished.

@@ -2,6 +2,7 @@
 //!
 //! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
 
+mod notices;
 mod parsers;
 mod report;
 mod run_one;
@@ -21,6 +22,7 @@ pub use watch::Watch;
 
 use crate::archive::Archiver;
 use crate::config::ReportFormat;
+use crate::notify::Notifier;
 use crate::objects::Objects;
 use crate::queue::Claimant;
 use crate::redact::Redactor;
@@ -48,6 +50,8 @@ pub struct Worker {
     pub claimant: Claimant,
     /// Folder for local copies of submitted files, made by [`prepare_scratch`].
     pub scratch: PathBuf,
+    /// Tells people by mail; `None` for no mail.
+    pub notifier: Option<Notifier>,
     /// The form of the error report that is stored beside each log; `None` for no report.
     pub reports: Option<ReportFormat>,
 }

@@ -42,6 +42,9 @@ impl Worker {
         spawn_in(&mut helpers, async move { worker.reap_for_ever().await });
         let worker = self.clone();
         spawn_in(&mut helpers, async move { worker.sweep_for_ever(service.sweep).await });
+        self.watch_for_notices().await;
+        let worker = self.clone();
+        spawn_in(&mut helpers, async move { worker.notify_for_ever(service.sweep).await });
 
         let mut runs = JoinSet::new();
         self.claim_until(service, &watch, &mut runs, stop).await;
@@ -52,6 +55,8 @@ impl Worker {
             if let Err(error) = store::batch::close_finished(&self.pool).await {
                 tracing::warn!("finished batches are not marked yet: {error:#}");
             }
+            let _no_more_mails = self.notify_at_last().await;
+            helpers.abort_all();
             return Ok(());
         }
         tracing::info!(runs = runs.len(), grace_seconds = service.shutdown_grace.as_secs(), "stopping");
@@ -64,6 +69,8 @@ impl Worker {
                 );
             }
         }
+        let _no_more_mails = self.quiet().await;
+        helpers.abort_all();
         Ok(())
     }
 

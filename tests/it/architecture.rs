@@ -15,7 +15,7 @@ const ROOMS: [&[&str]; 7] = [
     &["cli", "telemetry"],
     &["http"],
     &["worker", "reparse", "report", "doctor"],
-    &["archive", "reader", "diff"],
+    &["archive", "reader", "diff", "notify"],
     &["scope", "queue"],
     &["spool", "objects", "store", "cluster", "parser"],
 ];
@@ -45,6 +45,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("aws_sdk_s3", &["objects"]),
     ("aws_smithy_types", &["objects"]),
     ("aws_smithy_runtime_api", &["objects"]),
+    ("lettre", &["notify"]),
     ("flate2", &["gzip"]),
     ("clap", &["main", "cli", "config", "telemetry"]),
     ("indicatif", &["cli"]),

@@ -18,6 +18,8 @@ mod holds;
 mod links;
 mod localstack;
 mod migrations;
+mod notices;
+mod notices_mail;
 mod objects_faults;
 mod objects_folder;
 mod objects_s3;

@@ -19,7 +19,10 @@ async fn tables(db: &TestDb) -> Vec<String> {
 #[tokio::test]
 async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
     let db = TestDb::empty().await;
-    assert_eq!(store::pending(&db.pool).await.unwrap(), ["1 runs", "2 queue", "3 reparse", "4 follow"]);
+    assert_eq!(
+        store::pending(&db.pool).await.unwrap(),
+        ["1 runs", "2 queue", "3 reparse", "4 follow", "5 notice"]
+    );
     let refusal = store::require_migrated(&db.pool).await.unwrap_err().to_string();
     assert!(refusal.contains("run `parselog migrate`"), "{refusal}");
 
@@ -34,6 +37,8 @@ async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
                 "log_entry",
                 "log_follow",
                 "log_piece",
+                "notice",
+                "notice_watch",
                 "parse_file_meta",
                 "parse_meta",
                 "run_action"

@@ -56,6 +56,7 @@ impl Bench {
             archiver: Archiver::new(db.pool.clone(), objects, spool, redactor.clone()),
             parsers: Arc::new(parsers),
             redactor,
+            notifier: None,
             reports: None,
             claimant: Claimant {
                 worker: "test-worker".to_owned(),

@@ -1,0 +1,93 @@
+//! `parselog notices`: who was told what by mail, and what of it did not work.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::desk::open_database;
+use super::submit::user;
+use super::target::{TARGET_HELP, find_run};
+use super::{Common, Exit, show};
+use crate::record::write_safe;
+use crate::store::Notice;
+use crate::store::notice::{self, NoticeFilter};
+
+/// Show who was told what by mail, the latest first.
+///
+/// A mail that is `sending` for long may have been taken by the mail server or not: it is not sent
+/// again by itself.
+#[derive(Debug, Args)]
+pub(super) struct Notices {
+    #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
+    target: Option<String>,
+    /// Only what is not sent.
+    #[arg(long)]
+    unsent: bool,
+    /// Send these once more: what was given up, and what may have been taken or not.
+    #[arg(long, requires = "unsent")]
+    retry: bool,
+    /// Never send these.
+    #[arg(long, requires = "unsent", conflicts_with = "retry")]
+    dismiss: bool,
+    /// Who asks; the user's name without it.
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+    /// At most so many.
+    #[arg(long, short = 'n', default_value_t = 50, value_name = "N")]
+    limit: i64,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Notices {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (pool, _cluster) = open_database(common).await?;
+        let run = match &self.target {
+            Some(text) => Some(find_run(&pool, text).await?.id),
+            None => None,
+        };
+        let filter = NoticeFilter { run, unsent: self.unsent, limit: Some(self.limit) };
+        let notices = notice::list(&pool, &filter).await?;
+        if self.retry || self.dismiss {
+            let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
+            let settled = notice::settle(&pool, &ids, self.retry, &self.by.unwrap_or_else(user)).await?;
+            let done = if self.retry { "are sent once more" } else { "are dismissed" };
+            show::line(&format!("{settled} mails {done}"))?;
+        } else if self.json {
+            notices.iter().try_for_each(show::json)?;
+        } else if notices.is_empty() {
+            show::note("no mails fit");
+        } else {
+            show::line(table(&notices).trim_end())?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn table(notices: &[Notice]) -> String {
+    let mut text = format!(
+        "{:>6}  {:16}  {:9}  {:16}  {:13}  {:36}  {:24}  ERROR\n",
+        "ID", "QUEUED (UTC)", "STATE", "SENT (UTC)", "KIND", "RUN OR BATCH", "ADDRESS"
+    );
+    for notice in notices {
+        let about = match (notice.run_id, notice.batch_id) {
+            (Some(run), _) => run.to_string(),
+            (None, batch) => batch.map(|batch| batch.to_string()).unwrap_or_default(),
+        };
+        let sent = notice.sent_at.map(|at| at.format("%Y-%m-%d %H:%M").to_string()).unwrap_or_default();
+        let _ = write!(
+            text,
+            "{:>6}  {:16}  {:9}  {sent:16}  {:13}  {about:36}  {:24}  ",
+            notice.id,
+            notice.created_at.format("%Y-%m-%d %H:%M"),
+            notice.state,
+            notice.kind,
+            notice.address,
+        );
+        let _ = write_safe(&mut text, notice.last_error.as_deref().unwrap_or_default());
+        text.push('\n');
+    }
+    text
+}

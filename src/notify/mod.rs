@@ -1,0 +1,275 @@
+//! Notices: who is told what by mail.
+//!
+//! What is to be told is found in the rows, by the same eyes as the doctor's, and queued once for each
+//! condition and address. A mail is marked as being sent before it is handed over, so nobody gets it
+//! twice, whatever dies; one of which nobody knows whether it was taken is listed, not sent again. No
+//! run waits for any of this.
+
+mod smtp;
+mod text;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use lettre::Address;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
+
+use self::smtp::{Delivery, Relay, Session};
+use self::text::{About, Text};
+use crate::config::MailConfig;
+use crate::objects::{LinkHeaders, ObjectUri, Objects};
+use crate::redact::Redactor;
+use crate::store::{self, Notice, NoticeKind, PgPool, Run, entry, health, notice};
+
+/// A run is stuck when it should have ended so long ago.
+const GRACE: Duration = Duration::from_secs(10 * 60);
+
+/// An operator gets at most one mail in so long: what happens meanwhile is gathered.
+const GAP: Duration = Duration::from_secs(5 * 60);
+
+/// How long S3 lets a link live.
+const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How often what became of a mail is written down, and how long apart.
+const ROW_TRIES: u32 = 5;
+const ROW_PAUSE: Duration = Duration::from_millis(300);
+
+/// Finds what is to be told, and tells it. Cheap to clone.
+#[derive(Clone)]
+pub struct Notifier {
+    /// A run is stuck when it should have ended so long ago.
+    pub grace: Duration,
+    /// An operator gets at most one mail in so long.
+    pub gap: Duration,
+    pool: PgPool,
+    objects: Objects,
+    redactor: Redactor,
+    relay: Relay,
+    from: Mailbox,
+    admins: Vec<String>,
+    links: Option<Duration>,
+    /// Held while a mail is between its row and the mail server.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Notifier {
+    /// A notifier as configured; `None` where no mail server is.
+    ///
+    /// # Errors
+    /// A setting that is wrong or missing; the text holds no password.
+    pub fn new(
+        config: &MailConfig,
+        pool: PgPool,
+        objects: Objects,
+        redactor: Redactor,
+    ) -> Result<Option<Self>> {
+        let Some(url) = &config.smtp_url else { return Ok(None) };
+        let from = config.mail_from.as_deref().context("a mail server needs --mail-from")?;
+        let from: Mailbox = from.parse().with_context(|| format!("'{from}' is no address to send from"))?;
+        for admin in &config.mail_admins {
+            address(admin)?;
+        }
+        ensure!(config.mail_links.is_none_or(|life| life <= LONGEST_LINK), "a link lives for a week at most");
+        Ok(Some(Self {
+            grace: GRACE,
+            gap: GAP,
+            pool,
+            objects,
+            redactor,
+            relay: Relay::parse(url)?,
+            from,
+            admins: config.mail_admins.clone(),
+            links: config.mail_links,
+            turn: Arc::default(),
+        }))
+    }
+
+    /// From now on the ends of runs are told. Before the first time, nothing is.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn watch(&self) -> Result<()> {
+        notice::watch(&self.pool).await
+    }
+
+    /// Queues what is to be told and sends what is due; begins no further mail after `patience`.
+    /// Returns how many mails the mail server took. While it can't be reached, everything waits.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn round(&self, patience: Duration) -> Result<u64> {
+        let until = Instant::now() + patience;
+        self.watch().await?;
+        notice::queue(&self.pool, &self.admins, self.grace).await?;
+        let mut sent = 0;
+        let mut errors = true;
+        let mut open: Option<Session> = None;
+        while Instant::now() < until {
+            let mut session = match open.take() {
+                Some(session) => session,
+                None if !notice::any_due(&self.pool, self.gap).await? => break,
+                None => match self.relay.open().await {
+                    Ok(session) => session,
+                    Err(error) => {
+                        let reason = self.redactor.redact(&format!("{error:#}")).into_owned();
+                        tracing::warn!("no mail is sent for now: {reason}");
+                        notice::put_off(&self.pool, self.gap, &reason).await?;
+                        break;
+                    }
+                },
+            };
+            let _turn = self.turn.lock().await;
+            let mut notices = Vec::new();
+            if errors {
+                notices = notice::take_errors(&self.pool, self.gap).await?;
+                errors = !notices.is_empty();
+            }
+            if !errors {
+                notices = notice::take_result(&self.pool, self.gap).await?;
+            }
+            if notices.is_empty() {
+                open = Some(session);
+                break;
+            }
+            if self.send(&mut session, &notices).await {
+                sent += 1;
+                open = Some(session);
+            }
+        }
+        if let Some(session) = open {
+            session.close().await;
+        }
+        Ok(sent)
+    }
+
+    /// Waits until no mail is under way, for so long at most; none begins while the answer is held.
+    pub async fn quiet(&self, patience: Duration) -> Option<OwnedMutexGuard<()>> {
+        tokio::time::timeout(patience, Arc::clone(&self.turn).lock_owned()).await.ok()
+    }
+
+    /// Sends the mail of these notices and writes down what became of it; returns whether it was taken.
+    async fn send(&self, session: &mut Session, notices: &[Notice]) -> bool {
+        let Some(first) = notices.first() else { return false };
+        let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
+        let kind = first.kind;
+        let (delivery, told) = match address(&first.address) {
+            Ok(to) => match self.write(to, notices).await {
+                Ok(mail) => (session.deliver(&mail).await, notices.len()),
+                Err(error) => (Delivery::Refused { reason: format!("{error:#}"), for_good: false }, 0),
+            },
+            Err(error) => (Delivery::Refused { reason: error.to_string(), for_good: true }, 0),
+        };
+        match delivery {
+            Delivery::Taken => {
+                tracing::info!(notice = first.id, %kind, told, "mail sent");
+                self.note(|| notice::sent(&self.pool, &ids)).await;
+                true
+            }
+            Delivery::Refused { reason, for_good } => {
+                let reason = self.redactor.redact(&reason).into_owned();
+                tracing::warn!(notice = first.id, %kind, for_good, "mail not sent: {reason}");
+                self.note(|| notice::refused(&self.pool, &ids, &reason, for_good)).await;
+                false
+            }
+            Delivery::Unknown { reason } => {
+                let reason = self.redactor.redact(&reason).into_owned();
+                tracing::error!(notice = first.id, %kind, "nobody knows whether a mail was taken, so it is not sent again: {reason}");
+                false
+            }
+        }
+    }
+
+    /// Writes to the rows, again where the database does not answer.
+    async fn note<F: Future<Output = Result<()>>>(&self, write: impl Fn() -> F) {
+        for attempt in 1..=ROW_TRIES {
+            match write().await {
+                Ok(()) => return,
+                Err(_) if attempt < ROW_TRIES => tokio::time::sleep(ROW_PAUSE * attempt).await,
+                Err(error) => tracing::error!("what became of a mail is not on its row: {error:#}"),
+            }
+        }
+    }
+
+    /// The whole mail.
+    async fn write(&self, to: Address, notices: &[Notice]) -> Result<Message> {
+        let (Text { subject, body }, link) = match notices {
+            [Notice { kind: NoticeKind::Result, run_id: Some(run), .. }] => {
+                let run = store::run::get(&self.pool, *run).await?.context("the run is gone")?;
+                (text::result(&run), self.link(&run).await)
+            }
+            several => (text::errors(&self.about(several).await?), None),
+        };
+        let mut body = self.redactor.redact(&body).into_owned();
+        // A signed link must stay as it is.
+        if let Some(link) = link {
+            body.push_str("\nThe log of the parse, for a while:\n");
+            body.push_str(&link);
+            body.push('\n');
+        }
+        let first = &notices[0];
+        let id =
+            format!("<{}.{}@{}>", first.id, first.created_at.timestamp_micros(), self.from.email.domain());
+        let mut mail = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(self.redactor.redact(&subject))
+            .message_id(Some(id))
+            .header(ContentType::TEXT_PLAIN)
+            .body(body)
+            .context("failed to write a mail")?;
+        let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
+        mail.headers_mut().insert_raw(HeaderValue::new(automatic, "auto-generated".to_owned()));
+        Ok(mail)
+    }
+
+    async fn about(&self, notices: &[Notice]) -> Result<Vec<About>> {
+        let overdue: HashMap<_, _> = health::overdue(&self.pool)
+            .await?
+            .into_iter()
+            .map(|batch| (batch.id, batch.unfinished))
+            .collect();
+        let mut about = Vec::new();
+        for notice in notices {
+            about.push(match (notice.run_id, notice.batch_id) {
+                (Some(run), _) => {
+                    let run = store::run::get(&self.pool, run).await?.context("a run is gone")?;
+                    About::Run(notice.kind, Box::new(run))
+                }
+                (None, Some(id)) => About::Batch { id, unfinished: overdue.get(&id).copied() },
+                (None, None) => bail!("mail {} is about nothing", notice.id),
+            });
+        }
+        Ok(about)
+    }
+
+    /// A link to the run's log, where links are wanted and there can be one. It is an extra: the mail
+    /// goes without it if it can't be made.
+    async fn link(&self, run: &Run) -> Option<String> {
+        let (life, uri) = self.links.zip(run.logs_uri.as_ref())?;
+        let uri: ObjectUri = uri.parse().ok().filter(|uri| matches!(uri, ObjectUri::S3 { .. }))?;
+        let made = async {
+            let link = self.objects.presign_get(&uri, life, LinkHeaders::text()).await?;
+            let detail = format!("a link to look at for {}, by mail", humantime::format_duration(life));
+            entry::about_run(&self.pool, run.id, Some("notices"), "link-issued", Some(&detail)).await?;
+            Ok::<_, anyhow::Error>(link)
+        };
+        made.await
+            .inspect_err(|error| tracing::warn!(run = %run.id, "a mail goes without its link: {error:#}"))
+            .ok()
+    }
+}
+
+/// Reads an address: plain ASCII, and nothing around it.
+///
+/// # Errors
+/// It is none; the text does not repeat it.
+pub fn address(text: &str) -> Result<Address> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-@".contains(c);
+    ensure!(text.len() <= 254 && text.chars().all(plain), "an e-mail address is wrong: expected name@host");
+    text.parse().ok().context("an e-mail address is wrong: expected name@host")
+}

@@ -1,0 +1,183 @@
+//! The way to the mail server: where it is, one connection, and what became of a mail.
+//!
+//! A mail is handed over in two steps, since only after the second one it may have been taken although
+//! nobody says so. Every wait is bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use lettre::message::Message;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
+use url::Url;
+
+/// How long connecting, encrypting and logging in may take together.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// How long the mail server may take for the envelope, and for the mail.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long it may take to say goodbye.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Where the mail server is, and how to log in. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Relay(Arc<Place>);
+
+struct Place {
+    host: String,
+    port: u16,
+    hello: ClientId,
+    encryption: Encryption,
+    credentials: Option<Credentials>,
+}
+
+enum Encryption {
+    None,
+    /// From the first byte on.
+    Whole(TlsParameters),
+    /// By the command STARTTLS, which the server must know.
+    StartTls(TlsParameters),
+}
+
+/// A connection that is ready for mails.
+pub(super) struct Session(AsyncSmtpConnection);
+
+/// What became of a mail.
+pub(super) enum Delivery {
+    /// The server has taken it.
+    Taken,
+    /// It was surely not taken; the session is of no more use.
+    Refused {
+        reason: String,
+        /// Trying again is no use.
+        for_good: bool,
+    },
+    /// The connection ended between the last byte and the answer: nobody knows.
+    Unknown { reason: String },
+}
+
+impl Relay {
+    /// Reads `smtps://user:password@host:port/name` or `smtp://…`, with or without `?tls=none`. The
+    /// name is what this machine calls itself there.
+    ///
+    /// # Errors
+    /// What is wrong, without a password.
+    pub(super) fn parse(url: &str) -> Result<Self> {
+        let url = Url::parse(url).map_err(|error| anyhow!("the URL of the mail server is wrong: {error}"))?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .context("the URL of the mail server names no host")?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let tls = || TlsParameters::new(host.clone()).context("failed to prepare TLS for the mail server");
+        let query: Vec<_> = url.query_pairs().collect();
+        let (encryption, port) = match (url.scheme(), query.as_slice()) {
+            ("smtps", []) => (Encryption::Whole(tls()?), 465),
+            ("smtp", []) => (Encryption::StartTls(tls()?), 587),
+            ("smtp", [(name, value)]) if name == "tls" && value == "none" => (Encryption::None, 25),
+            _ => bail!(
+                "the URL of the mail server is wrong: expected smtps://…, smtp://… or smtp://…?tls=none"
+            ),
+        };
+        let decode = |text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded.map(String::from).context("the login of the mail server is no UTF-8 text")
+        };
+        let credentials = match url.password() {
+            Some(password) => Some(Credentials::new(decode(url.username())?, decode(password)?)),
+            None => None,
+        };
+        let hello = match url.path().trim_matches('/') {
+            "" => ClientId::default(),
+            name => ClientId::Domain(name.to_owned()),
+        };
+        let port = url.port().unwrap_or(port);
+        Ok(Self(Arc::new(Place { host, port, hello, encryption, credentials })))
+    }
+
+    /// Connects, encrypts and logs in.
+    ///
+    /// # Errors
+    /// No server, one that does not answer in time, or that refuses; nothing was sent.
+    pub(super) async fn open(&self) -> Result<Session> {
+        let Place { host, port, .. } = &*self.0;
+        timeout(OPENING, self.connect())
+            .await
+            .map_err(|_| anyhow!("no answer in {} s", OPENING.as_secs()))
+            .flatten()
+            .with_context(|| format!("failed to reach the mail server {host}:{port}"))
+    }
+
+    async fn connect(&self) -> Result<Session> {
+        let Place { host, port, hello, encryption, credentials } = &*self.0;
+        let whole = match encryption {
+            Encryption::Whole(tls) => Some(tls.clone()),
+            _ => None,
+        };
+        let server = (host.as_str(), *port);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(server, None, hello, whole, None)
+            .await
+            .map_err(|error| in_full(&error))?;
+        if let Encryption::StartTls(tls) = encryption {
+            let encrypted = connection.starttls(tls.clone(), hello).await;
+            encrypted.map_err(|error| in_full(&error)).context("failed to encrypt")?;
+        }
+        if let Some(credentials) = credentials {
+            let logged_in = connection.auth(DEFAULT_MECHANISMS, credentials).await;
+            logged_in.map_err(|error| in_full(&error)).context("failed to log in")?;
+        }
+        Ok(Session(connection))
+    }
+}
+
+impl Session {
+    /// Hands one mail over.
+    pub(super) async fn deliver(&mut self, mail: &Message) -> Delivery {
+        match timeout(ANSWER, self.announce(mail)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return refused(&error),
+            Err(_) => return Delivery::Refused { reason: silence(), for_good: false },
+        }
+        match timeout(ANSWER, self.0.message(&mail.formatted())).await {
+            Ok(Ok(_)) => Delivery::Taken,
+            Ok(Err(error)) if error.status().is_some() => refused(&error),
+            Ok(Err(error)) => Delivery::Unknown { reason: error.to_string() },
+            Err(_) => Delivery::Unknown { reason: silence() },
+        }
+    }
+
+    /// The envelope, up to the server's word that it waits for the mail.
+    async fn announce(&mut self, mail: &Message) -> Result<(), Error> {
+        self.0.command(Mail::new(mail.envelope().from().cloned(), Vec::new())).await?;
+        for address in mail.envelope().to() {
+            self.0.command(Rcpt::new(address.clone(), Vec::new())).await?;
+        }
+        self.0.command(Data).await?;
+        Ok(())
+    }
+
+    /// Says goodbye, if the server still listens.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(CLOSING, self.0.quit()).await;
+    }
+}
+
+fn refused(error: &Error) -> Delivery {
+    Delivery::Refused { reason: error.to_string(), for_good: error.is_permanent() }
+}
+
+/// lettre's text of an error holds the reasons below it already.
+fn in_full(error: &Error) -> anyhow::Error {
+    anyhow!("{error}")
+}
+
+fn silence() -> String {
+    format!("the mail server did not answer in {} s", ANSWER.as_secs())
+}

@@ -1,0 +1,133 @@
+//! What the mails say: ids, codes, counts and places. No value of a submission, no name of a file and
+//! no reason of an error is in them; whoever may see those finds them by the run's id.
+
+use std::fmt::Write as _;
+
+use crate::ids::BatchId;
+use crate::record::write_safe;
+use crate::store::{LogState, NoticeKind, Run, RunStatus};
+
+/// A mail without its addresses.
+pub(super) struct Text {
+    pub(super) subject: String,
+    pub(super) body: String,
+}
+
+/// What one condition is about, as far as its rows are there.
+pub(super) enum About {
+    Run(NoticeKind, Box<Run>),
+    Batch { id: BatchId, unfinished: Option<i64> },
+}
+
+/// What a submission came to, for its submitter.
+pub(super) fn result(run: &Run) -> Text {
+    let verdict = run.summary_status.map_or("not parsed", |verdict| verdict.as_str());
+    let subject = format!(
+        "{} {}, fiscal year {} Q{}: {verdict}",
+        run.program, run.section, run.fiscal_year, run.fiscal_quarter
+    );
+    let mut body = match (run.status, run.reparse_id) {
+        (RunStatus::Success, None) => "The submission was parsed.\n".to_owned(),
+        (RunStatus::Success, Some(_)) => "The submission was parsed once more.\n".to_owned(),
+        (status, _) => format!("The submission was not parsed: its run ended as {status}.\n"),
+    };
+    let mut say = |name: &str, value: String| {
+        let _ = write!(body, "\n{name:12}{value}");
+    };
+    say("Result", verdict.to_owned());
+    say("Program", format!("{}, section {}", run.program, run.section));
+    say("Period", format!("fiscal year {}, quarter {}", run.fiscal_year, run.fiscal_quarter));
+    if let (Some(created), Some(all)) = (run.records_created, run.records_in_file) {
+        say("Records", format!("{created} of {all} accepted"));
+    }
+    if let Some(errors) = run.error_count {
+        say("Errors", errors.to_string());
+        for (category, count) in run.error_counts.iter().flat_map(|counts| counts.0.iter()) {
+            say("", format!("{count} of category {} ({})", category.number(), category.name()));
+        }
+    }
+    say("Submission", format!("data file {}", run.data_file_id));
+    if let Some(reparse) = run.reparse_id {
+        say("Reparse", reparse.to_string());
+    }
+    say("Run", run.id.to_string());
+    if let Some(finished) = run.finished_at {
+        say("Finished", finished.format("%Y-%m-%d %H:%M:%S UTC").to_string());
+    }
+    body.push('\n');
+    Text { subject, body }
+}
+
+/// All that an operator is to be told at once.
+pub(super) fn errors(about: &[About]) -> Text {
+    let mut subject = "parselog: ".to_owned();
+    match about {
+        [one] => headline(&mut subject, one),
+        several => {
+            let _ = write!(subject, "{} errors", several.len());
+        }
+    }
+    let mut body = String::new();
+    for one in about {
+        headline(&mut body, one);
+        body.push('\n');
+        match one {
+            About::Run(_, run) => details(&mut body, run),
+            About::Batch { id, .. } => {
+                let _ = writeln!(body, "  see: parselog runs --batch {id}, parselog reparse status {id}");
+            }
+        }
+        body.push('\n');
+    }
+    Text { subject, body }
+}
+
+/// One line, without its end.
+fn headline(text: &mut String, about: &About) {
+    let _ = match about {
+        About::Run(kind, run) => match kind {
+            NoticeKind::LogKeptBack if run.log_state == LogState::Lost => {
+                write!(text, "the log of run {} is lost", run.id)
+            }
+            NoticeKind::LogKeptBack => {
+                write!(text, "the log of run {} could not be archived at once", run.id)
+            }
+            NoticeKind::RunStuck => write!(text, "run {} is stuck", run.id),
+            _ => write!(text, "run {} ended as {}", run.id, run.status),
+        },
+        About::Batch { id, unfinished: Some(runs) } => {
+            write!(text, "batch {id} is past its deadline, {runs} runs have not ended")
+        }
+        About::Batch { id, unfinished: None } => write!(text, "batch {id} did not end before its deadline"),
+    };
+}
+
+fn details(text: &mut String, run: &Run) {
+    let _ = writeln!(
+        text,
+        "  {} {}, fiscal year {} Q{}, data file {}, attempt {} of {}",
+        run.program,
+        run.section,
+        run.fiscal_year,
+        run.fiscal_quarter,
+        run.data_file_id,
+        run.attempt,
+        run.max_attempts
+    );
+    if let Some(reparse) = run.reparse_id {
+        let _ = writeln!(text, "  reparse {reparse}");
+    }
+    text.push_str("  worker ");
+    let _ = write_safe(text, run.worker.as_deref().unwrap_or("unknown"));
+    if let Some(deadline) = run.deadline.filter(|_| run.status == RunStatus::Running) {
+        let _ = write!(text, ", deadline {}", deadline.format("%Y-%m-%d %H:%M:%S UTC"));
+    }
+    let _ = match (&run.logs_uri, run.log_state) {
+        (Some(uri), _) => writeln!(text, "\n  log {uri}"),
+        (None, LogState::Open | LogState::Sealed | LogState::Fallback) => {
+            writeln!(text, "\n  log {} in the worker's spool, which tries to archive it again", run.log_state)
+        }
+        (None, state) => writeln!(text, "\n  log {state}"),
+    };
+    let _ = writeln!(text, "  see: parselog logs {}", run.id);
+}

@@ -1,0 +1,379 @@
+//! Who is told what by mail, and how often: the conditions, at a real mail server.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::time::Duration;
+
+use chrono::Utc;
+use parselog::config::MailConfig;
+use parselog::ids::{BatchId, RunId};
+use parselog::notify::Notifier;
+use parselog::objects::{Folder, Objects};
+use parselog::parser::{Outcome, SummaryStatus};
+use parselog::queue::{self, ClaimedRun, Ending};
+use parselog::redact::Redactor;
+use parselog::store::reparse::{self, FileSelection, ReparseRequest};
+use parselog::store::{self, ArchivedLog, NewFile, NoticeState, Queued, Request, notice};
+
+use crate::support::{MailServer, TestDb, new_file, outcome};
+
+const SUBMITTER: &str = "submitter@state.test";
+const ADMIN: &str = "admin@parselog.test";
+const URI: &str = "s3://submissions/a/parsing_logs/log.gz";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database, a mail server, and a notifier between them.
+struct Post {
+    db: TestDb,
+    server: MailServer,
+    notifier: Notifier,
+}
+
+impl Post {
+    async fn new() -> Self {
+        let (db, server) = (TestDb::new().await, MailServer::start());
+        let notifier = notifier(&db, &server);
+        notifier.watch().await.unwrap();
+        Self { db, server, notifier }
+    }
+
+    async fn submit(&self, key: &str, addresses: &[&str], attempts: i32) -> Queued {
+        let submitter_emails = addresses.iter().map(|address| (*address).to_owned()).collect();
+        let file = NewFile { submitter_emails, ..new_file(key) };
+        let request = Request { max_attempts: attempts, ..Request::by("ann") };
+        store::submit(&self.db.pool, &[file], &request).await.unwrap().remove(0)
+    }
+
+    /// Takes the next run to its end, log included.
+    async fn end(&self, ending: Ending) -> RunId {
+        let claimed = self.db.claim("w").await.expect("a run to claim");
+        self.db.finish(&claimed, ending).await;
+        self.archive(&claimed).await;
+        claimed.run.id
+    }
+
+    async fn archive(&self, claimed: &ClaimedRun) {
+        store::log::log_archived(&self.db.pool, claimed.run.id, &archived()).await.unwrap();
+    }
+
+    /// Rounds until one has nothing to send.
+    async fn tell(&self) {
+        while self.notifier.round(PATIENCE).await.unwrap() > 0 {}
+    }
+
+    /// Whom the mails so far went to, and what they are about.
+    async fn told(&self) -> Vec<(String, String)> {
+        self.tell().await;
+        self.server.subjects()
+    }
+
+    async fn states(&self) -> Vec<NoticeState> {
+        let mut notices = notice::list(&self.db.pool, &notice::NoticeFilter::default()).await.unwrap();
+        notices.reverse();
+        notices.into_iter().map(|notice| notice.state).collect()
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.db.pool).await.unwrap();
+    }
+}
+
+fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
+    let config = MailConfig {
+        smtp_url: Some(server.url()),
+        mail_from: Some("parselog <noreply@parselog.test>".to_owned()),
+        mail_admins: vec![ADMIN.to_owned()],
+        mail_links: None,
+    };
+    let objects = Objects::Folder(Folder::open(&std::env::temp_dir()).unwrap());
+    let mut notifier =
+        Notifier::new(&config, db.pool.clone(), objects, Redactor::default()).unwrap().unwrap();
+    notifier.gap = Duration::ZERO;
+    notifier
+}
+
+fn archived() -> ArchivedLog {
+    ArchivedLog {
+        uri: URI.to_owned(),
+        raw_bytes: 1000,
+        gzip_bytes: 100,
+        lines: 12,
+        events: [("INFO".to_owned(), 9)].into(),
+        dropped: 0,
+        raw_sha256: [1; 32],
+        gzip_sha256: [2; 32],
+    }
+}
+
+fn success(summary: SummaryStatus) -> Ending {
+    Ending::Success(Box::new(Outcome { summary, ..*outcome() }))
+}
+
+fn failure(retry: bool) -> Ending {
+    Ending::Fail { reason: "the parser said 123-45-6789 and Jane Doe".to_owned(), retry }
+}
+
+async fn reparse_all(db: &TestDb) -> BatchId {
+    let selection = FileSelection { all: true, ..FileSelection::default() };
+    let request = ReparseRequest {
+        requested_by: "bea".to_owned(),
+        reason: None,
+        priority: 200,
+        max_attempts: 1,
+        deadline: Utc::now() + chrono::Duration::hours(1),
+        force: true,
+    };
+    reparse::enqueue(&db.pool, &selection, &request).await.unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_submitter_is_told_once_though_two_workers_sweep_at_once() {
+    let post = Post::new().await;
+    for number in 0..20 {
+        let other = format!("other-{number}@state.test");
+        post.submit(&format!("a/{number}.txt"), &[SUBMITTER, &other], 1).await;
+        post.end(Ending::Success(outcome())).await;
+    }
+    let others: Vec<Notifier> = (0..2).map(|_| notifier(&post.db, &post.server)).collect();
+    for _ in 0..3 {
+        let (one, two) = tokio::join!(others[0].round(PATIENCE), others[1].round(PATIENCE));
+        one.unwrap();
+        two.unwrap();
+    }
+    let mails = post.server.received();
+    let mut told: Vec<(String, String)> = mails
+        .iter()
+        .map(|mail| {
+            let run = mail.body.lines().find_map(|line| line.strip_prefix("Run ")).unwrap();
+            (mail.to.clone(), run.trim().to_owned())
+        })
+        .collect();
+    assert_eq!(told.len(), 40);
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), 40, "somebody was told twice");
+    assert_eq!(told.iter().filter(|(to, _)| to == SUBMITTER).count(), 20);
+    assert!(post.states().await.iter().all(|state| *state == NoticeState::Sent));
+    assert_eq!(mails[0].subject, "tanf active, fiscal year 2024 Q1: Accepted with Errors");
+    for said in ["4 of 5 accepted", "2 of category 2 (field value)", "1 of category 4"] {
+        assert!(mails[0].body.contains(said), "{}", mails[0].body);
+    }
+    assert!(mails[0].whole.contains("\nAuto-Submitted: auto-generated\n"), "{}", mails[0].whole);
+    assert!(!mails[0].body.contains("item 4 must be"), "no problem is quoted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_is_told_when_the_fate_of_its_log_is_known_with_its_place_and_no_reason() {
+    let post = Post::new().await;
+    let run = post.submit("a/1.txt", &[SUBMITTER], 1).await.run_id;
+    let claimed = post.db.claim("w").await.unwrap();
+    assert_eq!(post.told().await, [], "it runs");
+    store::log::log_opened(&post.db.pool, run).await.unwrap();
+    post.db.finish(&claimed, failure(true)).await;
+    assert_eq!(post.told().await, [], "its log is on the way");
+    post.archive(&claimed).await;
+    let subject = format!("parselog: run {run} ended as fail");
+    let result = "tanf active, fiscal year 2024 Q1: not parsed";
+    let expected = [(ADMIN.to_owned(), subject), (SUBMITTER.to_owned(), result.to_owned())];
+    assert_eq!(post.told().await, expected);
+    let mails = post.server.received();
+    assert!(mails[0].body.contains(&format!("log {URI}")), "{}", mails[0].body);
+    assert!(!mails[1].body.contains("s3://"), "{}", mails[1].body);
+    assert!(mails.iter().all(|mail| !mail.whole.contains("6789") && !mail.whole.contains("Jane")));
+
+    // A log whose worker never comes back holds the news up for an hour at most.
+    post.submit("a/2.txt", &[SUBMITTER], 1).await;
+    let claimed = post.db.claim("w").await.unwrap();
+    store::log::log_opened(&post.db.pool, claimed.run.id).await.unwrap();
+    post.db.finish(&claimed, success(SummaryStatus::Accepted)).await;
+    assert_eq!(post.told().await.len(), 2);
+    post.sql("update parse_file_meta set finished_at = now() - interval '61 minutes'").await;
+    assert_eq!(post.told().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_tried_again_or_handed_back_is_told_to_nobody() {
+    let post = Post::new().await;
+    post.submit("a/1.txt", &[SUBMITTER], 3).await;
+    for ending in [Ending::HandBack, failure(true), Ending::Crash { reason: "gone".to_owned() }] {
+        post.end(ending).await;
+        post.db.make_due().await;
+        assert_eq!(post.told().await, []);
+    }
+    post.end(success(SummaryStatus::Accepted)).await;
+    let subject = "tanf active, fiscal year 2024 Q1: Accepted".to_owned();
+    assert_eq!(post.told().await, [(SUBMITTER.to_owned(), subject)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reparse_is_told_to_the_submitter_only_when_the_verdict_is_not_accepted_still() {
+    use SummaryStatus::{Accepted, Rejected};
+    let post = Post::new().await;
+    post.submit("a/1.txt", &[SUBMITTER], 1).await;
+    post.end(success(Accepted)).await;
+    assert_eq!(post.told().await.len(), 1);
+    reparse_all(&post.db).await;
+    post.end(success(Accepted)).await;
+    assert_eq!(post.told().await.len(), 1, "it stayed accepted");
+    for (verdict, mails) in [(Rejected, 2), (Rejected, 3), (Accepted, 4), (Accepted, 4)] {
+        let id = reparse_all(&post.db).await;
+        post.end(success(verdict)).await;
+        assert_eq!(post.told().await.len(), mails, "{verdict} in reparse {id}");
+    }
+    // One that does not work changes nothing for the submitter.
+    reparse_all(&post.db).await;
+    let run = post.end(failure(false)).await;
+    let told = post.told().await;
+    assert_eq!(told.len(), 5);
+    assert_eq!(told[0], (ADMIN.to_owned(), format!("parselog: run {run} ended as fail")));
+    let mails = post.server.received();
+    assert!(mails.iter().filter(|mail| mail.body.contains("parsed once more")).count() == 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_run_and_an_overdue_reparse_are_told_once_though_looked_for_many_times() {
+    let post = Post::new().await;
+    post.submit("a/1.txt", &[SUBMITTER], 1).await;
+    let run = post.db.claim("worker-7").await.unwrap().run.id;
+    post.submit("a/2.txt", &[], 1).await;
+    let batch = reparse_all(&post.db).await;
+    assert_eq!(post.told().await, []);
+    post.sql("update parse_file_meta set deadline = now() - interval '1 hour' where status = 'running'")
+        .await;
+    post.sql("update parse_meta set deadline = now() - interval '1 hour' where kind = 'reparse'").await;
+    for _ in 0..5 {
+        assert_eq!(post.told().await, [(ADMIN.to_owned(), "parselog: 2 errors".to_owned())]);
+    }
+    let body = &post.server.received()[0].body;
+    assert!(body.contains(&format!("run {run} is stuck\n")) && body.contains("worker worker-7"), "{body}");
+    assert!(body.contains(&format!("batch {batch} is past its deadline, 2 runs have not ended")), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_falls_back_is_told_to_the_admins_once_and_errors_are_gathered() {
+    let post = Post::new().await;
+    let mut notifier = post.notifier.clone();
+    notifier.gap = Duration::from_secs(3600);
+    for number in 0..3 {
+        post.submit(&format!("a/{number}.txt"), &[], 1).await;
+        let claimed = post.db.claim("w").await.unwrap();
+        post.db.finish(&claimed, success(SummaryStatus::Accepted)).await;
+        store::log::archive_failed(&post.db.pool, claimed.run.id, "no bucket").await.unwrap();
+        notifier.round(PATIENCE).await.unwrap();
+        assert_eq!(post.server.received().len(), 1, "the first is told at once, the others are gathered");
+    }
+    post.sql("update notice set sent_at = sent_at - interval '2 hours' where state = 'sent'").await;
+    notifier.round(PATIENCE).await.unwrap();
+    let subjects: Vec<String> = post.server.subjects().into_iter().map(|(_, subject)| subject).collect();
+    assert_eq!(subjects[0], "parselog: 2 errors");
+    assert!(subjects[1].ends_with("could not be archived at once"), "{subjects:?}");
+    store::log::archive_failed(&post.db.pool, RunId(uuid_of_first(&post).await), "again").await.unwrap();
+    post.tell().await;
+    assert_eq!(post.server.received().len(), 2);
+}
+
+async fn uuid_of_first(post: &Post) -> uuid::Uuid {
+    sqlx::query_scalar("select min(id::text)::uuid from parse_file_meta")
+        .fetch_one(&post.db.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_cancelled_is_no_error_and_what_ended_before_anybody_watched_is_old() {
+    let (db, server) = (TestDb::new().await, MailServer::start());
+    let post = Post { notifier: notifier(&db, &server), db, server };
+    post.submit("a/old.txt", &[SUBMITTER], 1).await;
+    post.end(failure(false)).await;
+    assert_eq!(post.told().await, [], "it ended before the first look");
+    let run = post.submit("a/1.txt", &[SUBMITTER], 1).await.run_id;
+    let claimed = post.db.claim("w").await.unwrap();
+    queue::cancel(&post.db.pool, run, "ann").await.unwrap();
+    post.db.finish(&claimed, Ending::Terminate { reason: "cancel was requested".to_owned() }).await;
+    post.archive(&claimed).await;
+    let told = post.told().await;
+    assert_eq!(told, [(SUBMITTER.to_owned(), "tanf active, fiscal year 2024 Q1: not parsed".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_address_fails_alone_and_one_refused_for_the_moment_is_tried_again() {
+    let post = Post::new().await;
+    let addresses = ["refused@state.test", "later@state.test", SUBMITTER];
+    post.submit("a/1.txt", &addresses, 1).await;
+    post.end(success(SummaryStatus::Accepted)).await;
+    assert_eq!(post.told().await.len(), 1);
+    let mut notices = notice::list(&post.db.pool, &notice::NoticeFilter::default()).await.unwrap();
+    notices.sort_by(|one, other| one.address.cmp(&other.address));
+    let [later, refused, sent] = notices.as_slice() else { panic!("{notices:?}") };
+    assert_eq!((later.state, refused.state), (NoticeState::Queued, NoticeState::Failed));
+    assert_eq!((sent.state, sent.last_error.as_deref()), (NoticeState::Sent, None));
+    assert!(later.next_try_at > Utc::now(), "{later:?}");
+    let reason = refused.last_error.as_deref().unwrap();
+    assert!(reason.contains("550") && !reason.contains("@state"), "{reason}");
+    post.sql("update notice set next_try_at = now(), attempts = 401 where state = 'queued'").await;
+    assert_eq!(post.told().await.len(), 1);
+    let failed = notice::undelivered(&post.db.pool).await.unwrap();
+    assert_eq!(failed.len(), 2, "after days it is given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_hangs_up_instead_of_answering_gets_the_mail_no_second_time() {
+    let post = Post::new().await;
+    post.submit("a/1.txt", &["silent@state.test", SUBMITTER], 1).await;
+    post.end(success(SummaryStatus::Accepted)).await;
+    for _ in 0..3 {
+        post.notifier.round(PATIENCE).await.unwrap();
+    }
+    let told: Vec<String> = post.server.received().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(told, ["silent@state.test", SUBMITTER]);
+    let mut states = post.states().await;
+    states.sort();
+    assert_eq!(states, [NoticeState::Sending, NoticeState::Sent]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_may_have_been_taken_is_sent_again_only_when_a_person_says_so() {
+    let post = Post::new().await;
+    post.submit("a/1.txt", &[SUBMITTER], 1).await;
+    post.end(success(SummaryStatus::Accepted)).await;
+    notice::queue(&post.db.pool, &[], PATIENCE).await.unwrap();
+    // A worker died after it took the notice: what came of the mail, nobody knows.
+    let taken = notice::take_result(&post.db.pool, Duration::ZERO).await.unwrap();
+    assert_eq!(post.told().await, []);
+    let ids = [taken[0].id];
+    assert_eq!(notice::settle(&post.db.pool, &ids, true, "ann").await.unwrap(), 0, "it may be under way");
+    assert_eq!(notice::undelivered(&post.db.pool).await.unwrap(), []);
+    post.sql("update notice set tried_at = now() - interval '11 minutes'").await;
+    assert_eq!(post.told().await, []);
+    assert_eq!(notice::undelivered(&post.db.pool).await.unwrap().len(), 1);
+    assert_eq!(notice::settle(&post.db.pool, &ids, true, "ann").await.unwrap(), 1);
+    assert_eq!(post.told().await.len(), 1);
+    let run = taken[0].run_id.unwrap();
+    assert!(post.db.entries(run).await.contains(&"notice-retried".to_owned()));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_never_reaches_a_row_and_new_ones_replace_those_from_before() {
+    let post = Post::new().await;
+    for bad in ["a@b\r\nBcc: c@d", "a b@c", "a@", "@b", "a@b@c", "<a@b>", "a@b,c@d", "ä@b"] {
+        assert!(parselog::notify::address(bad).is_err(), "{bad}");
+        let file = NewFile { submitter_emails: vec![bad.to_owned()], ..new_file("a/1.txt") };
+        let error = store::submit(&post.db.pool, &[file], &Request::by("ann")).await.unwrap_err();
+        assert!(error.to_string().contains("submitter_emails_are_addresses"), "{error}");
+    }
+    let emails = async || post.db_emails().await;
+    post.submit("a/1.txt", &[SUBMITTER, "o'neil+x@a-b.test"], 1).await;
+    post.submit("a/1.txt", &[], 1).await;
+    assert_eq!(emails().await, [SUBMITTER, "o'neil+x@a-b.test"]);
+    post.submit("a/1.txt", &["new@state.test"], 1).await;
+    assert_eq!(emails().await, ["new@state.test"]);
+}
+
+impl Post {
+    async fn db_emails(&self) -> Vec<String> {
+        sqlx::query_scalar("select unnest(submitter_emails) from data_file")
+            .fetch_all(&self.db.pool)
+            .await
+            .unwrap()
+    }
+}
