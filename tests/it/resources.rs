@@ -115,6 +115,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         parsers: Arc::new(Parsers::new(&[], &CommandOptions::default()).unwrap()),
         redactor,
         reports: None,
+        notifier: None,
         claimant: Claimant { worker: "test-worker".to_owned(), lease: patience, timeout: patience },
         scratch: desk.home.path().to_owned(),
     };
