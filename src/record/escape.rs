@@ -24,7 +24,7 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 
 /// Whether a byte may begin an unsafe character; all others are copied in runs.
 fn is_suspect(byte: u8) -> bool {
-    (byte < 0x20) | (byte >= 0x7f)
+    !(0x20..0x7f).contains(&byte)
 }
 
 fn escape(out: &mut Vec<u8>, text: &str, suspect: impl Fn(u8) -> bool) {
