@@ -50,7 +50,7 @@ async fn log(bytes: u64) -> Result<()> {
     /// Of such a line in a log, with its time, number, level, target and span.
     const STORED: u64 = 245;
     let place = Place::new().await?;
-    place.submit(1).await?;
+    place.submit(1, true).await?;
     let parser = format!("tanf/*=seq -f '{LINE}' {}", bytes / STORED);
     let worker = ["--drain", "--parser-for", &parser, "--log-cap", "1TiB", "--parser-silence", "1h"];
     let (peak, seconds) = place.worker(&worker)?;
@@ -71,16 +71,21 @@ async fn log(bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// So many runs wait; then the queue alone is drained, and as many whole runs.
+/// So many runs wait; the queue alone is drained, waiting for the disk and not, then as many whole runs.
 async fn runs(many: usize) -> Result<()> {
     let place = Place::new().await?;
-    place.submit(many).await?;
-    let began = Instant::now();
-    drain_queue(&place.pool).await?;
-    let seconds = began.elapsed().as_secs_f64();
-    println!("queue      {many} runs claimed and ended in {seconds:.1} s: {:.0}/s", many as f64 / seconds);
+    for sync in ["on", "off"] {
+        place.submit(many, false).await?;
+        let url = format!("{}&options[synchronous_commit]={sync}", place.cluster.url());
+        let pool = store::connect(&url, "bench").await?;
+        let began = Instant::now();
+        drain_queue(&pool).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let pace = many as f64 / seconds;
+        println!("queue      {many} runs claimed and ended in {seconds:.1} s: {pace:.0}/s, sync {sync}");
+    }
 
-    place.submit(many).await?;
+    place.submit(many, true).await?;
     let (peak, seconds) = place.worker(&["--drain"])?;
     let runs = store::find(&place.pool, &store::RunFilter::default()).await?;
     let archived = runs.iter().filter(|run| run.logs_uri.is_some()).count();
@@ -118,7 +123,7 @@ struct Place {
     home: tempfile::TempDir,
     pool: PgPool,
     objects: Objects,
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl Place {
@@ -128,7 +133,7 @@ impl Place {
         let pool = store::connect(&cluster.url(), "bench").await?;
         store::migrate(&pool).await?;
         let objects = Objects::Folder(Folder::open(&home.path().join("objects"))?);
-        Ok(Self { home, pool, objects, _cluster: cluster })
+        Ok(Self { home, pool, objects, cluster })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -148,8 +153,8 @@ impl Place {
         Ok((peak, began.elapsed().as_secs_f64()))
     }
 
-    /// Queues so many runs, each of a small file of its own.
-    async fn submit(&self, many: usize) -> Result<()> {
+    /// Queues so many runs, each of a small file of its own, which is `stored` or only said to be.
+    async fn submit(&self, many: usize, stored: bool) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(b"HEADER20241A06   TAN1 D\n")?;
         let sha256 = Sha256::digest(fs::read(file.path())?).into();
@@ -157,11 +162,15 @@ impl Place {
         let mut files = Vec::new();
         for number in 0..many {
             let key = format!("{}/{number}.txt", uuid::Uuid::new_v4());
-            let stored = self.objects.put_file("files", &key, file.path(), &put).await?;
+            let mut version_id = String::new();
+            if stored {
+                let stored = self.objects.put_file("files", &key, file.path(), &put).await?;
+                version_id = stored.uri.version().unwrap_or_default().to_owned();
+            }
             files.push(NewFile {
                 bucket: "files".to_owned(),
                 key,
-                version_id: stored.uri.version().unwrap_or_default().to_owned(),
+                version_id,
                 name: format!("{number}.txt"),
                 program: "tanf".to_owned(),
                 section: "active".to_owned(),

@@ -47,13 +47,16 @@ pub async fn claim_run(pool: &PgPool, claimant: &Claimant, run: RunId) -> Result
     claim_one(pool, claimant, Some(run)).await
 }
 
-async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> Result<Option<ClaimedRun>> {
-    loop {
-        let claimed = sqlx::query_as(concat!(
+/// The statement that claims. A condition for one run is part of it only where one is asked for: with it
+/// for all, behind an `or`, Postgres comes to a plan that sorts the whole queue at each claim.
+macro_rules! claim_sql {
+    ($only:literal) => {
+        concat!(
             "with next as (
                  select q.id from parse_file_meta q
-                 where q.status = 'queued' and q.run_after <= now() and ($4::uuid is null or q.id = $4)
-                   and not exists (select 1 from parse_file_meta busy
+                 where q.status = 'queued' and q.run_after <= now()",
+            $only,
+            "      and not exists (select 1 from parse_file_meta busy
                                    where busy.data_file_id = q.data_file_id and busy.status = 'running')
                  order by q.priority, q.run_after, q.id
                  for update of q skip locked
@@ -69,14 +72,19 @@ async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> R
              select ",
             run_columns!(),
             " from r join data_file f on f.id = r.data_file_id join parse_meta b on b.id = r.batch_id"
-        ))
-        .bind(&claimant.worker)
-        .bind(claimant.lease)
-        .bind(claimant.timeout)
-        .bind(only)
-        .fetch_optional(pool)
-        .await;
-        match claimed {
+        )
+    };
+}
+
+async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> Result<Option<ClaimedRun>> {
+    let sql = if only.is_some() { claim_sql!(" and q.id = $4") } else { claim_sql!("") };
+    loop {
+        let mut query =
+            sqlx::query_as(sql).bind(&claimant.worker).bind(claimant.lease).bind(claimant.timeout);
+        if let Some(run) = only {
+            query = query.bind(run);
+        }
+        match query.fetch_optional(pool).await {
             // Another worker began another run of the same file in this moment, and the index let
             // only one of the two through. The next look sees that file as busy.
             Err(sqlx::Error::Database(error)) if error.constraint() == Some("one_running_per_file") => {}
