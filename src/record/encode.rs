@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 
 use chrono::DateTime;
 
+use super::escape::escape_from;
 use super::{Level, MAX_VALUE_BYTES, push_escaped};
 
 /// Version of the record format, in every head.
@@ -169,28 +170,21 @@ pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
     line.extend_from_slice(&digits);
 }
 
-/// Appends what `write` writes, escaped, and no more of it than a value may take.
-fn push_cut(out: &mut Vec<u8>, write: impl FnOnce(&mut Escaping<'_>) -> fmt::Result) {
-    let mut writer = Escaping { out, room: MAX_VALUE_BYTES, cut: 0 };
+/// Appends what `write` writes, escaped, and no more of it than a value may take. It is escaped as a
+/// whole: formatting comes in many small pieces.
+fn push_cut(out: &mut Vec<u8>, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
+    let from = out.len();
+    let mut writer = Bounded { out, room: MAX_VALUE_BYTES, cut: 0 };
     let _ = write(&mut writer);
     let cut = writer.cut;
+    escape_from(out, from);
     if cut > 0 {
         let _ = write!(Raw(out), "… [{cut} more bytes]");
     }
 }
 
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut from = digits.len();
-    loop {
-        from -= 1;
-        digits[from] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[from..]);
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn date_time(seconds: i64) -> [u8; 19] {
@@ -213,16 +207,16 @@ impl fmt::Write for Raw<'_> {
     }
 }
 
-struct Escaping<'a> {
+struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     room: usize,
     cut: usize,
 }
 
-impl fmt::Write for Escaping<'_> {
+impl fmt::Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let kept = if self.cut > 0 { 0 } else { text.floor_char_boundary(self.room) };
-        push_escaped(self.out, &text[..kept]);
+        self.out.extend_from_slice(&text.as_bytes()[..kept]);
         self.room -= kept;
         self.cut += text.len() - kept;
         Ok(())

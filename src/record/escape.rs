@@ -5,7 +5,15 @@ use std::fmt::Write as _;
 /// Appends `text` as the inside of a JSON string. Beyond what JSON demands it escapes every
 /// control character and every character that reorders or breaks lines on a terminal.
 pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    escape(out, text, |byte| is_suspect(byte) | (byte == b'"') | (byte == b'\\'));
+    escape(out, text, is_suspect_in_quotes);
+}
+
+/// Escapes, for the inside of a JSON string, the text that stands in `out` from here on.
+pub(super) fn escape_from(out: &mut Vec<u8>, from: usize) {
+    if clean_length(&out[from..], is_suspect_in_quotes) < out.len() - from {
+        let text = out.split_off(from);
+        push_escaped(out, &String::from_utf8_lossy(&text));
+    }
 }
 
 /// Appends JSON text as it is, with what a terminal must not see escaped; such characters can only
@@ -25,6 +33,10 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 /// Whether a byte may begin an unsafe character; all others are copied in runs.
 fn is_suspect(byte: u8) -> bool {
     !(0x20..0x7f).contains(&byte)
+}
+
+fn is_suspect_in_quotes(byte: u8) -> bool {
+    is_suspect(byte) | (byte == b'"') | (byte == b'\\')
 }
 
 fn escape(out: &mut Vec<u8>, text: &str, suspect: impl Fn(u8) -> bool) {

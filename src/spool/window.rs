@@ -23,7 +23,7 @@ use crate::faults;
 
 /// Windows start here and grow fourfold up to [`MAX_WINDOW`], so that short logs write few zeros.
 const MIN_WINDOW: u64 = 16 * 1024;
-const MAX_WINDOW: u64 = 256 * 1024;
+const MAX_WINDOW: u64 = 512 * 1024;
 /// Room kept behind every event, so that a log can be closed on a disk that became full.
 const CLOSING_ROOM: u64 = 4 * 1024;
 /// Mappings start on multiples of this, a multiple of every page size in use.

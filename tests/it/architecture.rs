@@ -51,6 +51,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("memmap2", &["spool"]),
     ("libc", &["spool"]),
+    ("itoa", &["record"]),
     ("calamine", &["parser"]),
     ("rust_xlsxwriter", &["report"]),
     ("csv", &["parser", "report", "cli"]),
