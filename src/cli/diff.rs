@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::diff_reparse::diff_reparse;
-use super::target::{TARGET_HELP, find_run, previous};
+use super::target::{TARGET_HELP, find_reparse, find_run, previous};
 use super::{Common, Exit, show};
 use crate::diff::{self, Change, Counts, Problem};
 use crate::parser::Category;
@@ -27,9 +27,9 @@ pub(super) struct Diff {
     /// The run to compare it with. Without it, RUN_A is compared with the run of its file before it
     #[arg(value_name = "RUN_B|FILE")]
     after: Option<String>,
-    /// Compare each file of this reparse with its run before, as a whole.
+    /// Compare each file of this reparse (its id, or @latest) with its run before, as a whole.
     #[arg(long, value_name = "ID", conflicts_with = "before")]
-    reparse: Option<i64>,
+    reparse: Option<String>,
     /// With --reparse, name at most so many files.
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N", requires = "reparse")]
     limit: usize,
@@ -44,8 +44,9 @@ pub(super) struct Diff {
 impl Diff {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
-        if let Some(id) = self.reparse {
-            return diff_reparse(&desk, id, self.limit, self.json, self.exit_code).await;
+        if let Some(reparse) = &self.reparse {
+            let reparse = find_reparse(&desk.pool, reparse).await?;
+            return diff_reparse(&desk, &reparse, self.limit, self.json, self.exit_code).await;
         }
         let first = find_run(&desk.pool, self.before.as_deref().unwrap_or_default()).await?;
         let (before, after) = match &self.after {

@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::diff::category_name;
-use super::{CliError, Exit, show};
+use super::{Exit, show};
 use crate::diff::{Counts, FileChange, compare_batch};
-use crate::ids::BatchId;
 use crate::record::write_safe;
-use crate::store::reparse;
+use crate::store::reparse::Reparse;
 
 /// All files of a reparse together.
 #[derive(Debug, Default, Serialize)]
@@ -38,15 +37,13 @@ struct Totals {
 /// Compares and prints; `limit` is the most files that text names.
 pub(super) async fn diff_reparse(
     desk: &Desk,
-    id: i64,
+    row: &Reparse,
     limit: usize,
     json: bool,
     exit_code: bool,
 ) -> Result<Exit> {
-    let Some(row) = reparse::get(&desk.pool, BatchId(id)).await? else {
-        return Err(CliError::not_found(format!("there is no reparse {id}: see `parselog reparses`")));
-    };
-    let mut totals = Totals { reparse: id, unfinished: row.files - row.finished(), ..Totals::default() };
+    let mut totals =
+        Totals { reparse: row.id.0, unfinished: row.files - row.finished(), ..Totals::default() };
     let mut changes = Vec::new();
     compare_batch(&desk.pool, &desk.objects, &desk.spool, row.id, |change| {
         totals.add(&change);

@@ -11,7 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::desk::open_database;
 use super::diff::category_name;
-use super::{CliError, Common, Exit, show};
+use super::target::find_reparse;
+use super::{Common, Exit, show};
 use crate::ids::BatchId;
 use crate::parser::Category;
 use crate::record::write_safe;
@@ -35,8 +36,9 @@ pub(super) struct Reparses {
 /// Say how far a reparse is, and what it changed in numbers.
 #[derive(Debug, Args)]
 pub(super) struct Status {
-    /// The reparse id
-    id: i64,
+    /// The reparse id, or @latest
+    #[arg(value_name = "ID")]
+    reparse: String,
     /// Wait for its end, with a progress bar; ^C ends the waiting only.
     #[arg(long)]
     wait: bool,
@@ -47,10 +49,11 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self, pool: &PgPool) -> Result<Exit> {
+        let id = find_reparse(pool, &self.reparse).await?.id;
         if self.wait {
-            wait(pool, BatchId(self.id), interrupts()?).await?;
+            wait(pool, id, interrupts()?).await?;
         }
-        report(pool, BatchId(self.id), self.json).await
+        report(pool, id, self.json).await
     }
 }
 
@@ -191,6 +194,5 @@ fn state(row: &Row) -> &'static str {
 }
 
 async fn get(pool: &PgPool, id: BatchId) -> Result<Row> {
-    let found = reparse::get(pool, id).await?;
-    found.ok_or_else(|| CliError::not_found(format!("there is no reparse {id}: see `parselog reparses`")))
+    reparse::get(pool, id).await?.with_context(|| format!("reparse {id} is gone from the database"))
 }

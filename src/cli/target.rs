@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::CliError;
-use crate::ids::RunId;
+use crate::ids::{BatchId, RunId};
+use crate::store::reparse::{self, Reparse};
 use crate::store::{self, DataFile, PgPool, Run, RunFilter, RunStatus};
 
 /// What a command's help says about naming a run.
@@ -47,6 +48,21 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
             Err(CliError::usage(format!("'{text}' may be any of {}: give more of the id", ids.join(", "))))
         }
     }
+}
+
+/// Finds the reparse that `text` names: its id, or `@latest`.
+///
+/// # Errors
+/// There is none.
+pub(super) async fn find_reparse(pool: &PgPool, text: &str) -> Result<Reparse> {
+    let (found, missing) = match text.parse() {
+        Ok(id) => (reparse::get(pool, BatchId(id)).await?, format!("there is no reparse {id}")),
+        Err(_) if text == "@latest" => {
+            (reparse::list(pool, 1).await?.pop(), "there is no reparse yet".to_owned())
+        }
+        Err(_) => return Err(CliError::usage(format!("'{text}' names no reparse: give its id, or @latest"))),
+    };
+    found.ok_or_else(|| CliError::not_found(format!("{missing}: see `parselog reparses`")))
 }
 
 /// Finds the run of the same file, in any version of it, before this one.

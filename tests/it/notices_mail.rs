@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use parselog::store;
@@ -149,7 +149,8 @@ async fn a_worker_killed_between_its_mails_sends_none_twice_and_one_that_stops_f
     arguments.extend(addresses.iter().map(|address| format!("--email={address}")));
     desk.ok(&arguments);
     for (signal, until) in [(rustix::process::Signal::KILL, 30), (rustix::process::Signal::TERM, 60)] {
-        let mut worker = mailing(&desk, &server.url(), &["worker", "--sweep", "100ms"]).spawn().unwrap();
+        let mut command = mailing(&desk, &server.url(), &["worker", "--sweep", "100ms"]);
+        let mut worker = command.stderr(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         while server.received().len() < until {
             assert!(Instant::now() < deadline, "{} mails", server.received().len());

@@ -213,7 +213,7 @@ async fn a_reparse_shows_before_and_after_and_its_diff_names_the_files_that_chan
     assert_eq!(said["records_before"], said["records_after"]);
     assert_eq!(said["errors_after"]["2"], 2);
     assert!(said["finished_at"].is_string());
-    let text = desk.ok(&["reparse", "status", "4", "--wait"]).out;
+    let text = desk.ok(&["reparse", "status", "@latest", "--wait"]).out;
     assert!(text.contains("3 succeeded, 0 failed"), "{text}");
     assert!(desk.ok(&["reparses"]).out.contains("new rules"));
 
@@ -255,6 +255,6 @@ async fn the_diff_of_a_reparse_counts_what_new_rules_found() {
     assert_eq!(told[1]["name"], "two");
     assert_eq!(told[1]["problems"]["appeared"], 2);
     assert_eq!(told[0]["verdicts"]["Accepted -> Accepted with Errors"], 1, "{told:?}");
-    let text = desk.ok(&["diff", "--reparse", "3"]).out;
+    let text = desk.ok(&["diff", "--reparse", "@latest"]).out;
     assert!(text.contains("two  Accepted -> Accepted with Errors"), "{text}");
 }
