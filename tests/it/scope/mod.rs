@@ -1,0 +1,122 @@
+//! The log scope and its spool: who logs where, and what is in the file.
+
+mod keeping;
+mod sorting;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Barrier, Mutex, Once};
+
+use chrono::Utc;
+use parselog::ids::{BatchId, DataFileId, RunId};
+use parselog::record::{Ending, Head, Level, Record, SCHEMA_VERSION};
+use parselog::scope::LogScope;
+use parselog::spool::{Entry, SealedLog, Spool, Syncer};
+use parselog::{carry, telemetry};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use tracing::Instrument;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// What reached the global log of this test process.
+static GLOBAL: Mutex<Vec<Record>> = Mutex::new(Vec::new());
+
+/// A spool, under the one subscriber of the process.
+pub(crate) struct Desk {
+    dir: tempfile::TempDir,
+    spool: Spool,
+    syncer: Syncer,
+}
+
+impl Desk {
+    pub(crate) fn new(cap: u64) -> Self {
+        install();
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool"), cap).unwrap();
+        Self { dir, spool, syncer: Syncer::start() }
+    }
+
+    pub(crate) fn open(&self) -> LogScope {
+        let (scope, error) = LogScope::open(&self.spool, &self.syncer, &head());
+        assert!(error.is_none(), "{error:?}");
+        scope
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.dir.path().join("spool")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+/// Sets up logging as a worker does, once for all tests of the process.
+pub fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let layer = telemetry::layer("info", "info", |record| GLOBAL.lock().unwrap().push(record)).unwrap();
+        tracing::subscriber::set_global_default(Registry::default().with(layer)).unwrap();
+        tracing_log::LogTracer::init().unwrap();
+        // Other tests' panics are still to be read on the screen.
+        let shown = std::panic::take_hook();
+        telemetry::log_panics();
+        let logged = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            logged(panic);
+            shown(panic);
+        }));
+    });
+}
+
+/// The records of the global log with this message.
+pub fn global(message: &str) -> Vec<Record> {
+    GLOBAL.lock().unwrap().iter().filter(|record| record.message == message).cloned().collect()
+}
+
+fn head() -> Head {
+    Head {
+        version: SCHEMA_VERSION,
+        run: RunId::new(),
+        lease_token: uuid::Uuid::new_v4(),
+        attempt: 1,
+        data_file: DataFileId(7),
+        batch: BatchId(3),
+        reparse: None,
+        bucket: "bucket".to_owned(),
+        key: "folder/file.txt".to_owned(),
+        object_version: String::new(),
+        log_key: "folder/parsing_logs/x.log.gz".to_owned(),
+        worker: "test".to_owned(),
+        started: Utc::now(),
+    }
+}
+
+pub(crate) fn seal(scope: LogScope) -> SealedLog {
+    scope.seal(Ending::Success, None).unwrap().unwrap()
+}
+
+fn records(path: &Path) -> Vec<Record> {
+    let text = fs::read(path).unwrap();
+    assert!(text.is_empty() || text.ends_with(b"\n"), "the log ends in the middle of a line");
+    text.split_inclusive(|byte| *byte == b'\n')
+        .map(|line| {
+            Record::decode(line).unwrap_or_else(|| panic!("no record: {}", String::from_utf8_lossy(line)))
+        })
+        .collect()
+}
+
+pub(crate) fn events(path: &Path) -> Vec<Record> {
+    records(path).into_iter().filter(Record::is_event).collect()
+}
+
+/// Emitted = stored + declared dropped, and the tail says the same as the lines.
+fn assert_accounts(log: &SealedLog, emitted: u64) {
+    let events = events(log.path());
+    assert_eq!(log.tail.events.total(), events.len() as u64);
+    assert_eq!(log.tail.events.total() + log.tail.dropped, emitted);
+    for level in Level::ALL {
+        assert_eq!(
+            log.tail.events.get(level),
+            events.iter().filter(|event| event.level == level).count() as u64
+        );
+    }
+    assert!(events.windows(2).all(|pair| pair[0].seq < pair[1].seq), "events out of order");
+    assert_eq!(log.lines, records(log.path()).len() as u64);
+}

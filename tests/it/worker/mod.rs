@@ -1,0 +1,199 @@
+//! The worker, end to end: real Postgres, real S3 protocol, real files.
+
+mod archiving;
+mod endings;
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use parselog::archive::{Archived, Archiver};
+use parselog::carry;
+use parselog::objects::{Folder, Objects, Put, S3, S3Options};
+use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
+use parselog::queue::{self, Claimant};
+use parselog::record::Record;
+use parselog::redact::Redactor;
+use parselog::spool::{Spool, Syncer};
+use parselog::store::{self, LogState, NewFile, Queued, Request, RunStatus};
+use parselog::worker::{Parsers, Service, Watch, Worker};
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use crate::fault_server::{Fault, FaultServer};
+use crate::localstack;
+use crate::scope::{global, install};
+use crate::support::{TestDb, accounting};
+
+const SUBMISSION: &str = include_str!("../../../samples/tanf-active-2021-q1.txt");
+
+/// A database, an object store and a spool of one test, and a worker at them.
+struct Bench {
+    db: TestDb,
+    dir: tempfile::TempDir,
+    bucket: String,
+    worker: Worker,
+}
+
+impl Bench {
+    async fn at(objects: Objects, bucket: &str, parser: Option<Arc<dyn Parser>>) -> Self {
+        install();
+        let db = TestDb::new().await;
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("spool"), 1 << 30).unwrap();
+        let redactor = Redactor::default();
+        let mut parsers = Parsers::new(&[], &CommandOptions::default()).unwrap();
+        if let Some(parser) = parser {
+            parsers = parsers.with("*", "*", parser);
+        }
+        let worker = Worker {
+            pool: db.pool.clone(),
+            objects: objects.clone(),
+            spool: spool.clone(),
+            syncer: Arc::new(Syncer::start()),
+            archiver: Archiver::new(db.pool.clone(), objects, spool, redactor.clone()),
+            parsers: Arc::new(parsers),
+            redactor,
+            notifier: None,
+            reports: None,
+            claimant: Claimant {
+                worker: "test-worker".to_owned(),
+                lease: Duration::from_secs(15),
+                timeout: Duration::from_secs(60),
+            },
+            scratch: dir.path().to_owned(),
+        };
+        Self { db, dir, bucket: bucket.to_owned(), worker }
+    }
+
+    async fn in_folder(parser: Option<Arc<dyn Parser>>) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let objects = Objects::Folder(Folder::open(root.path()).unwrap());
+        let mut bench = Self::at(objects, "files", parser).await;
+        // One folder to remove at the end; the store's lies beside the spool.
+        fs::rename(root.keep(), bench.dir.path().join("objects")).unwrap();
+        let objects = Objects::Folder(Folder::open(&bench.dir.path().join("objects")).unwrap());
+        bench.use_objects(objects);
+        bench
+    }
+
+    fn use_objects(&mut self, objects: Objects) {
+        self.worker.objects = objects.clone();
+        let (pool, spool) = (self.db.pool.clone(), self.worker.spool.clone());
+        self.worker.archiver = Archiver::new(pool, objects, spool, Redactor::default());
+    }
+
+    /// Stores a submission and queues its run.
+    async fn submit(&self, name: &str, content: &str, max_attempts: i32) -> Queued {
+        let path = self.dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        let key = format!("data_files/2021/{name}");
+        let put = Put {
+            content_type: "text/plain",
+            metadata: Vec::new(),
+            sha256: Sha256::digest(content).into(),
+            if_none_match: false,
+        };
+        let stored = self.worker.objects.put_file(&self.bucket, &key, &path, &put).await.unwrap();
+        let file = NewFile {
+            bucket: self.bucket.clone(),
+            key,
+            version_id: stored.uri.version().unwrap_or_default().to_owned(),
+            name: name.to_owned(),
+            program: "tanf".to_owned(),
+            section: "active".to_owned(),
+            fiscal_year: 2021,
+            fiscal_quarter: 1,
+            ..NewFile::default()
+        };
+        let request = Request { max_attempts, ..Request::by("ann") };
+        store::submit(&self.db.pool, &[file], &request).await.unwrap().remove(0)
+    }
+
+    async fn run_next(&self) -> parselog::worker::RunReport {
+        let claimed =
+            queue::claim(&self.db.pool, &self.worker.claimant).await.unwrap().expect("a run to claim");
+        self.worker.run_one(claimed, &Watch::default(), None, || {}).await
+    }
+
+    async fn drain(&self, slots: usize) {
+        self.worker.serve(service(slots, true), std::future::pending()).await.unwrap();
+    }
+
+    fn spooled(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.dir.path().join("spool")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    async fn archived(&self, uri: &str) -> Vec<u8> {
+        let to = self.dir.path().join("downloaded");
+        self.worker.objects.download(&uri.parse().unwrap(), &to).await.unwrap();
+        fs::read(to).unwrap()
+    }
+}
+
+fn service(slots: usize, drain: bool) -> Service {
+    Service {
+        slots,
+        heartbeat: Duration::from_millis(200),
+        poll: Duration::from_millis(200),
+        sweep: Duration::from_millis(300),
+        shutdown_grace: Duration::from_millis(300),
+        drain,
+    }
+}
+
+fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::new();
+    MultiGzDecoder::new(bytes).read_to_end(&mut raw).unwrap();
+    raw
+}
+
+fn records(raw: &[u8]) -> Vec<Record> {
+    raw.split_inclusive(|byte| *byte == b'\n').map(|line| Record::decode(line).expect("a record")).collect()
+}
+
+fn outcome(summary: SummaryStatus) -> Outcome {
+    Outcome {
+        summary,
+        records_in_file: 1,
+        records_created: 1,
+        created_by_type: Default::default(),
+        cases: Default::default(),
+        errors: Default::default(),
+        deprecated_errors: 0,
+        errors_by_month: Default::default(),
+        first_error: None,
+    }
+}
+
+/// A parser made of a function.
+struct By<F>(F);
+
+impl<F> Parser for By<F>
+where
+    F: Fn(&Submission<'_>, &mut Context<'_>) -> Result<Outcome, ParseError> + Send + Sync,
+{
+    fn parse(&self, submission: &Submission<'_>, context: &mut Context<'_>) -> Result<Outcome, ParseError> {
+        (self.0)(submission, context)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_add_up_is_seen_when_a_test_ends() {
+    let bench = Bench::in_folder(None).await;
+    let queued = bench.submit("counted.txt", SUBMISSION, 1).await;
+    bench.drain(1).await;
+    assert_eq!(accounting::complaints(&bench.db.pool).await, [""; 0]);
+    let change = async |by: i32| {
+        let sql = "update parse_file_meta set log_dropped = log_dropped + $2 where id = $1";
+        sqlx::query(sql).bind(queued.run_id).bind(by).execute(&bench.db.pool).await.unwrap();
+    };
+    change(1).await;
+    assert_eq!(accounting::complaints(&bench.db.pool).await.len(), 1);
+    change(-1).await;
+}
