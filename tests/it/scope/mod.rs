@@ -6,6 +6,7 @@ mod sorting;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, Once};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use parselog::ids::{BatchId, DataFileId, RunId};
