@@ -42,9 +42,9 @@ tests:
 
 check: deny ## formatting, lints, documentation, licences: all without warnings
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features faults -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features parselog/faults -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 deny: $(DENY) ## check what is linked in: licences, sources, forbidden crates
 	$(DENY) --log-level error check bans licenses sources
@@ -56,8 +56,9 @@ $(DENY):
 	mv target/tools/install/bin/cargo-deny $@
 	rm -rf target/tools/install target/tools/build
 
-bench: ## measure the cost of an event, of parsing, and what a worker needs
-	cargo bench
+bench: ## measure the cost of an event, of parsing, and what a worker needs; one: BENCH="event -- scope"
+	cargo build --release --workspace
+	cargo bench --workspace $(if $(BENCH),--bench $(BENCH),--benches)
 
 N ?= 100
 crash: ## kill -9 a worker at every named point and N times at random, and count what is lost

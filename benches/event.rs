@@ -4,7 +4,7 @@
 //!
 //! Every contender logs the same event with the same fields to a file in the same folder. The
 //! figures of a noisy machine mean little; the ratios of one run are what counts. An argument picks
-//! the contenders whose name contains it: `cargo bench --bench event -- scope`.
+//! the contenders whose name contains it: `make bench BENCH="event -- scope"`.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 

@@ -1,6 +1,6 @@
 //! Parses a generated file, and a slice of one with a straightforward Python reader, and says how
 //! fast each was, in processor time, so that a busy machine does not change the ratio.
-//! `cargo bench --bench parse [-- MEGABYTES]`; no subscriber takes the problems.
+//! `make bench BENCH="parse -- MEGABYTES"`; no subscriber takes the problems.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -13,6 +13,7 @@ use parselog::ids::{DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
 use parselog::parser::tdp::sample::{Sample, Size};
 use parselog::parser::{Cancel, Context, Parser as _, Progress, Submission};
+use parselog_benches::{peak_memory, root};
 
 const MB: u64 = 1_000_000;
 /// What Python reads; the whole file would take it minutes.
@@ -30,7 +31,7 @@ fn main() -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     writeln!(out, "generated  {:>6} MB in {seconds:.1} s", bytes / MB)?;
 
-    let (before, started, processor) = (peak_memory(), Instant::now(), processor_time());
+    let (before, started, processor) = (peak_memory("self").unwrap_or(0), Instant::now(), processor_time());
     let outcome = parse(&path)?;
     let (waited, seconds) = (started.elapsed().as_secs_f64(), processor_time() - processor);
     let lines = count_lines(&path)?;
@@ -46,7 +47,7 @@ fn main() -> Result<()> {
     writeln!(
         out,
         "           peak memory {} MB, of it {} MB before the parse",
-        peak_memory() / 1000,
+        peak_memory("self").unwrap_or(0) / 1000,
         before / 1000
     )?;
 
@@ -77,7 +78,7 @@ fn parse(path: &Path) -> Result<parselog::parser::Outcome> {
 
 /// Lines and seconds of the Python reader.
 fn python(path: &Path) -> Result<(f64, f64)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let output = Command::new("python3")
         .args([root.join("benches/reader.py"), root.join("src/parser/tdp/schema/tanf.toml")])
         .arg("active")
@@ -101,11 +102,4 @@ fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-/// The most memory this process ever had, in kilobytes; 0 where the system does not say.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0)
 }

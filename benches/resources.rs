@@ -1,8 +1,8 @@
 //! What a worker process needs at most, and how fast it drains its queue:
 //!
 //! ```text
-//! cargo bench --bench resources -- log 10GB      writes and archives one log of this size
-//! cargo bench --bench resources -- queue 10000   so many runs wait, then are done
+//! make bench BENCH="resources -- log 10GB"      writes and archives one log of this size
+//! make bench BENCH="resources -- queue 10000"   so many runs wait, then are done
 //! ```
 //!
 //! Without arguments both, at 200 MB and 1,000 runs. It starts the program itself, with the embedded
@@ -12,7 +12,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,9 +23,9 @@ use parselog::cluster::Cluster;
 use parselog::objects::{Folder, Objects, Put};
 use parselog::queue::{self, Claimant, Ending};
 use parselog::store::{self, NewFile, PgPool, Request};
+use parselog_benches::{peak_memory, program};
 use sha2::{Digest, Sha256};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_parselog");
 const SLOTS: usize = 4;
 
 #[tokio::main]
@@ -137,7 +136,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(arguments).env_remove("DATABASE_URL").env_remove("PARSELOG_BUCKET");
         command.env("PARSELOG_HOME", self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -186,10 +185,10 @@ impl Place {
 
 /// Waits for a process; the peak of its memory in MB.
 fn watch(child: &mut Child) -> Result<u64> {
-    let status = format!("/proc/{}/status", child.id());
+    let process = child.id().to_string();
     let mut peak = 0;
     let ended = loop {
-        peak = peak_of(Path::new(&status)).unwrap_or(peak).max(peak);
+        peak = peak_memory(&process).unwrap_or(peak).max(peak);
         match child.try_wait()? {
             Some(ended) => break ended,
             None => std::thread::sleep(Duration::from_millis(10)),
@@ -197,11 +196,4 @@ fn watch(child: &mut Child) -> Result<u64> {
     };
     ensure!(ended.success(), "it ended with {ended}");
     Ok(peak / 1000)
-}
-
-/// In kilobytes.
-fn peak_of(status: &Path) -> Option<u64> {
-    let text = fs::read_to_string(status).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }

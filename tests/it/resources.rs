@@ -1,5 +1,5 @@
-//! What a worker holds does not grow with the runs it has done. `cargo bench --bench resources` has the
-//! large figures.
+//! What a worker holds does not grow with the runs it has done. `make bench BENCH=resources` has the large
+//! figures.
 
 use std::fs;
 use std::io::Write;

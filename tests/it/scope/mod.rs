@@ -14,7 +14,6 @@ use parselog::record::{Ending, Head, Level, Record, SCHEMA_VERSION};
 use parselog::scope::LogScope;
 use parselog::spool::{Entry, SealedLog, Spool, Syncer};
 use parselog::{carry, telemetry};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use tracing::Instrument;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;

@@ -1,5 +1,7 @@
 //! Which events come into which log, and as what.
 
+use std::sync::mpsc;
+
 use super::*;
 
 #[test]
@@ -85,13 +87,33 @@ fn a_megabyte_value_is_cut_and_says_so() {
     );
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads of no scope that take jobs from whoever sends them; they end with the last sender.
+#[expect(clippy::disallowed_methods, reason = "the threads of a pool belong to no scope")]
+fn pool(threads: usize) -> mpsc::Sender<Job> {
+    let (jobs, queue) = mpsc::channel::<Job>();
+    let queue = Arc::new(Mutex::new(queue));
+    for _ in 0..threads {
+        let queue = Arc::clone(&queue);
+        std::thread::spawn(move || {
+            loop {
+                let job = queue.lock().unwrap().recv();
+                let Ok(job) = job else { break };
+                job();
+            }
+        });
+    }
+    jobs
+}
+
 #[test]
 fn two_hundred_runs_on_tasks_threads_and_pools_misplace_no_line() {
     const RUNS: usize = 200;
     const EACH: usize = 25;
     let desk = Desk::new(1 << 30);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+    let pool = pool(2);
     let started = Arc::new(tokio::sync::Barrier::new(RUNS));
     let work = |number: usize, how: &str| {
         for event in 0..EACH {
@@ -102,7 +124,7 @@ fn two_hundred_runs_on_tasks_threads_and_pools_misplace_no_line() {
         let mut tasks = Vec::new();
         for number in 0..RUNS {
             let scope = desk.open();
-            let (started, pool) = (Arc::clone(&started), Arc::clone(&pool));
+            let (started, pool) = (Arc::clone(&started), pool.clone());
             let task = async move {
                 started.wait().await;
                 work(number, "task");
@@ -111,8 +133,17 @@ fn two_hundred_runs_on_tasks_threads_and_pools_misplace_no_line() {
                 let thread = carry::thread(move || work(number, "thread"));
                 let pooled = carry::spawn_blocking(move || {
                     work(number, "blocking");
-                    let each = carry::each(|_: usize| work(number, "pool"));
-                    pool.install(|| (0..2).into_par_iter().for_each(each));
+                    let each = Arc::new(carry::each(move |done: mpsc::Sender<()>| {
+                        work(number, "pool");
+                        done.send(()).unwrap();
+                    }));
+                    let (done, both) = mpsc::channel();
+                    for _ in 0..2 {
+                        let (each, done) = (Arc::clone(&each), done.clone());
+                        pool.send(Box::new(move || each(done))).unwrap();
+                    }
+                    drop(done);
+                    assert_eq!(both.iter().count(), 2);
                 });
                 pooled.await.unwrap();
                 carry::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
