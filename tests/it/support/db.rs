@@ -52,6 +52,15 @@ impl TestDb {
         url_of(&self.admin, &self.name)
     }
 
+    /// The URL of this database for another role.
+    pub(crate) fn url_as(&self, role: &str) -> String {
+        let mut url = url::Url::parse(&self.url()).unwrap();
+        let rest: Vec<(String, String)> =
+            url.query_pairs().into_owned().filter(|(name, _)| name != "user").collect();
+        url.query_pairs_mut().clear().extend_pairs(rest).append_pair("user", role);
+        url.into()
+    }
+
     /// Queues one run for each of these keys, in one submission.
     pub(crate) async fn submit(&self, keys: &[&str]) -> Vec<Queued> {
         let files: Vec<NewFile> = keys.iter().map(|key| new_file(key)).collect();

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod functions;
+
 use parselog::queue::Ending;
 use parselog::store::{self, MIGRATOR};
 
@@ -21,7 +23,7 @@ async fn migrations_go_up_down_and_up_again_with_rows_in_the_tables() {
     let db = TestDb::empty().await;
     assert_eq!(
         store::pending(&db.pool).await.unwrap(),
-        ["1 runs", "2 queue", "3 reparse", "4 follow", "5 notice"]
+        ["1 runs", "2 queue", "3 reparse", "4 follow", "5 notice", "6 functions"]
     );
     let refusal = store::require_migrated(&db.pool).await.unwrap_err().to_string();
     assert!(refusal.contains("run `parselog migrate`"), "{refusal}");
