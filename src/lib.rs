@@ -3,8 +3,8 @@
 //! The rooms, lowest first; imports go downward only (`tests/it/architecture.rs` checks it):
 //!
 //! ```text
-//! main cli telemetry > worker report doctor > archive reader diff notify > scope queue
-//!   > spool objects store cluster parser > ids record redact gzip carry config faults
+//! main cli telemetry > worker report doctor > recovery
+//!   > archive reader diff notify > scope queue > spool objects store cluster parser > ids record redact gzip carry config faults
 //! ```
 
 pub mod archive;
@@ -23,6 +23,7 @@ pub mod parser;
 pub mod queue;
 pub mod reader;
 pub mod record;
+pub mod recovery;
 pub mod redact;
 pub mod report;
 pub mod scope;

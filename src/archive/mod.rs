@@ -3,11 +3,10 @@
 //!
 //! The only writer of `logs_uri`. Every step may be repeated: the same log makes the same bytes
 //! under the same key, so a crash or a lost answer anywhere is mended by doing it again. When the
-//! store refuses, the log stays in the spool, the row says why, its warnings are replayed once to
-//! the global log, and the sweep goes on trying.
+//! store refuses, the log stays in the spool, the row says why, and its warnings are replayed once to
+//! the global log. Trying again is recovery's.
 
 mod replay;
-mod sweep;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -19,14 +18,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 
-pub use sweep::Swept;
-
 use crate::gzip::{self, Summary};
 use crate::ids::RunId;
 use crate::objects::{ObjectError, Objects, Put};
 use crate::record::{Head, Level, LevelCounts, timestamp_of};
 use crate::redact::Redactor;
-use crate::spool::{SealedLog, Spool};
+use crate::spool::SealedLog;
 use crate::store::{self, ArchivedLog, PgPool};
 use crate::{carry, faults};
 
@@ -46,7 +43,6 @@ pub struct Archiver {
     turns: Arc<Semaphore>,
     pool: PgPool,
     objects: Objects,
-    spool: Spool,
     redactor: Redactor,
 }
 
@@ -68,9 +64,9 @@ pub enum Archived {
 }
 
 impl Archiver {
-    /// Archives from `spool` to `objects`; what leaves for the row or the global log passes `redactor`.
-    pub fn new(pool: PgPool, objects: Objects, spool: Spool, redactor: Redactor) -> Self {
-        Self { turns: Arc::new(Semaphore::new(UPLOADS)), pool, objects, spool, redactor }
+    /// Archives to `objects`; what leaves for the row or the global log passes `redactor`.
+    pub fn new(pool: PgPool, objects: Objects, redactor: Redactor) -> Self {
+        Self { turns: Arc::new(Semaphore::new(UPLOADS)), pool, objects, redactor }
     }
 
     /// Archives one sealed log. Never fails: what can't be archived now is kept, and said so.

@@ -16,6 +16,7 @@ use crate::notify::Notifier;
 use crate::objects::{Encryption, Folder, Objects, S3, S3Options};
 use crate::parser::CommandOptions;
 use crate::queue::Claimant;
+use crate::recovery::Recovery;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
 use crate::store::{self, PgPool};
@@ -94,9 +95,14 @@ impl Desk {
         Ok(scratch)
     }
 
-    /// Takes logs from this desk's spool to its object store.
-    pub(super) fn archiver(&self) -> Archiver {
-        Archiver::new(self.pool.clone(), self.objects.clone(), self.spool.clone(), self.redactor.clone())
+    /// Takes logs to this desk's object store.
+    fn archiver(&self) -> Archiver {
+        Archiver::new(self.pool.clone(), self.objects.clone(), self.redactor.clone())
+    }
+
+    /// Recovers what dead processes left in this desk's spool.
+    pub(super) fn recovery(&self) -> Recovery {
+        Recovery::new(self.pool.clone(), self.spool.clone(), self.archiver())
     }
 }
 

@@ -37,7 +37,7 @@ impl Doctor {
             pool: desk.pool.clone(),
             objects: desk.objects.clone(),
             spool: desk.spool.clone(),
-            archiver: desk.archiver(),
+            recovery: desk.recovery(),
             grace: self.grace,
             sole_spool: self.sole_spool,
         };

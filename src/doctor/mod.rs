@@ -17,10 +17,10 @@ use serde::Serialize;
 
 pub use verify::verify;
 
-use crate::archive::Archiver;
 use crate::ids::{BatchId, RunId};
 use crate::objects::{Objects, StaleUpload};
 use crate::queue;
+use crate::recovery::Recovery;
 use crate::spool::Spool;
 use crate::store::{self, PgPool};
 
@@ -33,7 +33,7 @@ pub struct Doctor {
     pub pool: PgPool,
     pub objects: Objects,
     pub spool: Spool,
-    pub archiver: Archiver,
+    pub recovery: Recovery,
     /// What is younger may still be in somebody's hands, and is no difference.
     pub grace: Duration,
     /// No other machine has a spool: a log that is not in this one is nowhere.
@@ -162,7 +162,7 @@ impl Doctor {
         // These two do all of their kind at once. A run whose log is found abandoned ends as a crash
         // by the sweep already, so the leases come after it.
         if repairs().any(|repair| *repair == Repair::Sweep) {
-            self.archiver.sweep().await?;
+            self.recovery.sweep().await?;
         }
         if repairs().any(|repair| *repair == Repair::Reap) {
             queue::reap_long_expired(&self.pool, self.grace).await?;

@@ -10,24 +10,25 @@ use crate::store;
 impl Doctor {
     pub(super) async fn examine_spool(&self) -> Result<Vec<Finding>> {
         let (spool, grace) = (self.spool.clone(), self.grace);
-        let (held, strays) = carry::spawn_blocking(move || -> Result<_> {
+        let (abandoned, strays) = carry::spawn_blocking(move || -> Result<_> {
             let entries = spool.list()?;
-            let held: Vec<_> = entries.into_iter().map(|entry| (spool.is_held(&entry), entry)).collect();
-            Ok((held, spool.strays(grace)?))
+            let abandoned: Vec<_> =
+                entries.into_iter().map(|entry| (spool.is_abandoned(&entry), entry)).collect();
+            Ok((abandoned, spool.strays(grace)?))
         })
         .await??;
-        let runs: Vec<RunId> = held.iter().map(|(_, entry)| entry.run).collect();
+        let runs: Vec<RunId> = abandoned.iter().map(|(_, entry)| entry.run).collect();
         let known = store::health::log_facts(&self.pool, &runs).await?;
 
         let mut findings = Vec::new();
-        for (held, entry) in held {
+        for (abandoned, entry) in abandoned {
             let run = Some(entry.run);
             let state = if entry.sealed { "complete" } else { "unfinished" };
             if !known.iter().any(|facts| facts.id == entry.run) {
                 let what =
                     format!("a {state} log whose run is not in the database: {}", entry.path.display());
                 findings.push(Finding::new(Kind::SpoolWithoutRow, run, what));
-            } else if !held && entry.path.exists() {
+            } else if abandoned {
                 let what = format!("a {state} log on which no process works: the sweep archives it");
                 findings.push(Finding::new(Kind::SpoolAbandoned, run, what).repaired_by(Repair::Sweep));
             }

@@ -40,6 +40,17 @@ pub async fn heartbeat(pool: &PgPool, runs: &[(RunId, Uuid)], lease: Duration) -
     .context("failed to prolong leases")
 }
 
+/// The runs that are running, in whatever worker. There are no more of them than slots.
+///
+/// # Errors
+/// The database fails.
+pub async fn running(pool: &PgPool) -> Result<Vec<RunId>> {
+    sqlx::query_scalar("select id from parse_file_meta where status = 'running'")
+        .fetch_all(pool)
+        .await
+        .context("failed to list the running runs")
+}
+
 /// Ends the runs whose lease is over as crashed, queues their next attempts, and marks the batches
 /// that are done; returns the crashed runs.
 ///

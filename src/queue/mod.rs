@@ -16,5 +16,5 @@ mod waker;
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimant, ClaimedRun, claim, claim_run};
 pub use finish::{Ending, Finished, crashed, finish};
-pub use lease::{Beat, heartbeat, reap, reap_long_expired};
+pub use lease::{Beat, heartbeat, reap, reap_long_expired, running};
 pub use waker::Waker;

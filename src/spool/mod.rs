@@ -148,10 +148,9 @@ impl Spool {
         })
     }
 
-    /// Whether a living process holds the log's lock.
-    pub fn is_held(&self, entry: &Entry) -> bool {
-        let tried = File::open(&entry.path).map(|file| file.try_lock());
-        matches!(tried, Ok(Err(TryLockError::WouldBlock)))
+    /// Whether the log's process is gone. Where that can't be told, it is not.
+    pub fn is_abandoned(&self, entry: &Entry) -> bool {
+        matches!(lock(entry), Ok(Some(_)))
     }
 
     /// Files of the spool's kinds, older than `age`, whose log is not here any more.
@@ -171,35 +170,30 @@ impl Spool {
         Ok(strays)
     }
 
-    /// Takes over a log whose process is gone; closes it with a `crash` tail where it has none.
-    /// `None` when a living process holds it, or it is gone by now.
+    /// Completes an open log whose process is gone with a `crash` tail; `false` when a living process
+    /// holds it, or it is complete or gone by now.
     ///
     /// # Errors
     /// When the file can't be read or closed; it stays as it is.
-    pub fn take_abandoned(&self, entry: &Entry) -> Result<Option<SealedLog>> {
-        let file = match OpenOptions::new().read(true).write(true).open(&entry.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context("failed to open a spool file"),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error).context("failed to lock a spool file"),
-        }
-        // Between open and lock its owner may have sealed or removed it: only the name counts.
-        if !entry.path.exists() {
-            return Ok(None);
-        }
+    pub fn close_abandoned(&self, entry: &Entry) -> Result<bool> {
         if entry.sealed {
-            return read_sealed(file, &entry.path).map(Some);
+            return Ok(false);
         }
-        let path = recover::close_abandoned(file, &self.dir, entry.run)?;
-        let file = File::open(&path).context("failed to reopen a recovered log")?;
-        if file.try_lock().is_err() {
+        let Some(file) = lock(entry)? else { return Ok(false) };
+        recover::close_abandoned(file, &self.dir, entry.run)?;
+        Ok(true)
+    }
+
+    /// Takes over a complete log whose process is gone; `None` when a living process holds it, or it is
+    /// not complete, or gone by now.
+    ///
+    /// # Errors
+    /// When the file can't be read; it stays as it is.
+    pub fn take_sealed(&self, entry: &Entry) -> Result<Option<SealedLog>> {
+        if !entry.sealed {
             return Ok(None);
         }
-        read_sealed(file, &path).map(Some)
+        lock(entry)?.map(|file| read_sealed(file, &entry.path)).transpose()
     }
 
     fn path(&self, run: RunId, suffix: &str) -> PathBuf {
@@ -251,6 +245,21 @@ impl SealedLog {
 
     fn fallback_mark(&self) -> PathBuf {
         self.path.with_extension("fellback")
+    }
+}
+
+/// The log's file, locked by this process; `None` when a living process holds it, or it is gone.
+fn lock(entry: &Entry) -> Result<Option<File>> {
+    let file = match OpenOptions::new().read(true).write(true).open(&entry.path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("failed to open a spool file"),
+    };
+    match file.try_lock() {
+        // Between open and lock its owner may have sealed or removed it: only the name counts.
+        Ok(()) => Ok(entry.path.exists().then_some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).context("failed to lock a spool file"),
     }
 }
 

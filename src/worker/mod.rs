@@ -25,6 +25,7 @@ use crate::config::ReportFormat;
 use crate::notify::Notifier;
 use crate::objects::Objects;
 use crate::queue::Claimant;
+use crate::recovery::Recovery;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
 use crate::store::PgPool;
@@ -65,10 +66,17 @@ pub struct Service {
     pub heartbeat: Duration,
     /// How often the queue is looked at when no notification comes.
     pub poll: Duration,
-    /// How often the spool is swept.
+    /// How often the logs that are left in the spool are archived.
     pub sweep: Duration,
     /// How long runs may go on after the signal to stop, before they are handed back.
     pub shutdown_grace: Duration,
     /// Stop once the queue is empty.
     pub drain: bool,
+}
+
+impl Worker {
+    /// Recovers what dead processes left in this worker's spool.
+    pub fn recovery(&self) -> Recovery {
+        Recovery::new(self.pool.clone(), self.spool.clone(), self.archiver.clone())
+    }
 }

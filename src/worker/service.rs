@@ -16,6 +16,9 @@ use crate::store;
 /// How often the leases of all workers are looked over.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the spool is looked through for what dead processes left.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long stopped runs get to hand back, and finished logs to be archived, once the grace is over.
 const LAST_GRACE: Duration = Duration::from_secs(10);
 
@@ -41,7 +44,9 @@ impl Worker {
         let worker = self.clone();
         spawn_in(&mut helpers, async move { worker.reap_for_ever().await });
         let worker = self.clone();
-        spawn_in(&mut helpers, async move { worker.sweep_for_ever(service.sweep).await });
+        spawn_in(&mut helpers, async move { worker.recover_for_ever().await });
+        let worker = self.clone();
+        spawn_in(&mut helpers, async move { worker.archive_for_ever(service.sweep).await });
         self.watch_for_notices().await;
         let worker = self.clone();
         spawn_in(&mut helpers, async move { worker.notify_for_ever(service.sweep).await });
@@ -130,18 +135,30 @@ impl Worker {
         }
     }
 
-    async fn sweep_for_ever(&self, interval: Duration) {
+    async fn recover_for_ever(&self) {
+        let recovery = self.recovery();
+        let mut ticks = tokio::time::interval(RECOVERY_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match recovery.recover().await {
+                Ok(0) => {}
+                Ok(logs) => tracing::info!(logs, "closed logs of dead processes"),
+                Err(error) => tracing::error!("failed to recover what dead processes left: {error:#}"),
+            }
+        }
+    }
+
+    async fn archive_for_ever(&self, interval: Duration) {
+        let recovery = self.recovery();
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.archiver.sweep().await {
-                Ok(swept) if swept != Default::default() => tracing::info!(
-                    recovered = swept.recovered,
-                    archived = swept.archived,
-                    kept = swept.kept,
-                    "swept the spool"
-                ),
+            match recovery.archive_left().await {
+                Ok(swept) if swept != Default::default() => {
+                    tracing::info!(archived = swept.archived, kept = swept.kept, "swept the spool");
+                }
                 Ok(_) => {}
                 Err(error) => tracing::error!("failed to sweep the spool: {error:#}"),
             }

@@ -10,11 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, highest level first, as in the documentation of `lib.rs`. Imports go downward.
-const ROOMS: [&[&str]; 7] = [
+const ROOMS: [&[&str]; 8] = [
     &["main"],
     &["cli", "telemetry"],
     &["http"],
     &["worker", "reparse", "report", "doctor"],
+    &["recovery"],
     &["archive", "reader", "diff", "notify"],
     &["scope", "queue"],
     &["spool", "objects", "store", "cluster", "parser"],

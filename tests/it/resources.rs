@@ -111,7 +111,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         objects: objects.clone(),
         spool: spool.clone(),
         syncer: Arc::new(Syncer::start()),
-        archiver: Archiver::new(pool, objects.clone(), spool, redactor.clone()),
+        archiver: Archiver::new(pool, objects.clone(), redactor.clone()),
         parsers: Arc::new(Parsers::new(&[], &CommandOptions::default()).unwrap()),
         redactor,
         reports: None,

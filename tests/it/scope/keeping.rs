@@ -39,7 +39,9 @@ fn abandon(desk: &Desk, count: u64) -> Entry {
 fn take(desk: &Desk, entry: &Entry) -> SealedLog {
     let began = Instant::now();
     loop {
-        if let Some(log) = desk.spool.take_abandoned(entry).unwrap() {
+        desk.spool.close_abandoned(entry).unwrap();
+        let sealed = desk.spool.find(entry.run).unwrap();
+        if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
             return log;
         }
         assert!(began.elapsed() < Duration::from_secs(20), "somebody holds the log");
@@ -65,10 +67,10 @@ fn a_log_that_is_held_is_not_taken_over() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
     let entry = desk.spool.list().unwrap().remove(0);
-    assert!(desk.spool.take_abandoned(&entry).unwrap().is_none());
+    assert!(!desk.spool.is_abandoned(&entry) && !desk.spool.close_abandoned(&entry).unwrap());
     let log = seal(scope);
     let entry = desk.spool.list().unwrap().remove(0);
-    assert!(entry.sealed && desk.spool.take_abandoned(&entry).unwrap().is_none());
+    assert!(entry.sealed && desk.spool.take_sealed(&entry).unwrap().is_none());
     drop(log);
     take(&desk, &entry);
 }

@@ -2,6 +2,7 @@
 
 mod archiving;
 mod endings;
+mod recovering;
 
 use std::fs;
 use std::io::Read;
@@ -54,9 +55,9 @@ impl Bench {
         let worker = Worker {
             pool: db.pool.clone(),
             objects: objects.clone(),
-            spool: spool.clone(),
+            spool,
             syncer: Arc::new(Syncer::start()),
-            archiver: Archiver::new(db.pool.clone(), objects, spool, redactor.clone()),
+            archiver: Archiver::new(db.pool.clone(), objects, redactor.clone()),
             parsers: Arc::new(parsers),
             redactor,
             notifier: None,
@@ -84,8 +85,7 @@ impl Bench {
 
     fn use_objects(&mut self, objects: Objects) {
         self.worker.objects = objects.clone();
-        let (pool, spool) = (self.db.pool.clone(), self.worker.spool.clone());
-        self.worker.archiver = Archiver::new(pool, objects, spool, Redactor::default());
+        self.worker.archiver = Archiver::new(self.db.pool.clone(), objects, Redactor::default());
     }
 
     /// Stores a submission and queues its run.

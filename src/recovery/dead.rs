@@ -1,0 +1,83 @@
+//! The first step: orphaned parsers, open logs and running runs of processes that died here.
+
+use anyhow::{Context, Result};
+
+use super::Recovery;
+use crate::ids::RunId;
+use crate::queue::{self, Finished};
+use crate::spool::Entry;
+use crate::{carry, faults, parser};
+
+impl Recovery {
+    /// The first step: kills what is left of dead processes' external parsers, closes their logs with a
+    /// `crash` tail, and ends their runs. Returns how many logs it closed.
+    ///
+    /// All orphans go first, since closing a long log takes a while; the database comes last, since it
+    /// may not answer. What a step could not do, it finds again the next time.
+    ///
+    /// # Errors
+    /// When the spool can't be listed. What fails for one log is logged, and the next is tried.
+    pub async fn recover(&self) -> Result<u64> {
+        let entries = self.list().await?;
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let dead = self.abandoned(entries.into_iter().filter(|entry| !entry.sealed).collect()).await?;
+        for entry in &dead {
+            clear_after(entry.run).await;
+        }
+        let mut closed = 0;
+        for entry in dead {
+            let run = entry.run;
+            match self.close(entry).await {
+                Ok(true) => closed += 1,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%run, "the log of a dead process could not be closed: {error:#}");
+                }
+            }
+        }
+        if let Err(error) = self.end_runs().await {
+            // Their leases run out, and a worker that reaches the database ends them then.
+            tracing::warn!("the runs of dead processes are not ended yet: {error:#}");
+        }
+        Ok(closed)
+    }
+
+    async fn close(&self, entry: Entry) -> Result<bool> {
+        let spool = self.spool.clone();
+        let closed = carry::spawn_blocking(move || spool.close_abandoned(&entry)).await??;
+        if closed {
+            faults::point("recovered");
+        }
+        Ok(closed)
+    }
+
+    /// Ends the runs that the database takes for running, and whose log lies here with nobody at it: a
+    /// process holds the lock of a run's log until the end of the run is on the row, or is given up.
+    async fn end_runs(&self) -> Result<()> {
+        let running = queue::running(&self.pool).await?;
+        let here = running.into_iter().filter_map(|run| self.spool.find(run)).collect();
+        for entry in self.abandoned(here).await? {
+            clear_after(entry.run).await;
+            if queue::crashed(&self.pool, entry.run).await? == Finished::Yes {
+                tracing::warn!(run = %entry.run, "crashed: its worker is gone");
+            }
+            faults::point("crash-on-row");
+        }
+        Ok(())
+    }
+
+    async fn abandoned(&self, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+        let spool = self.spool.clone();
+        carry::spawn_blocking(move || entries.into_iter().filter(|entry| spool.is_abandoned(entry)).collect())
+            .await
+            .context("looking for abandoned logs panicked")
+    }
+}
+
+async fn clear_after(run: RunId) {
+    if let Err(error) = carry::spawn_blocking(move || parser::clear_after(run)).await {
+        tracing::error!(%run, "what a dead process's parser left could not be cleared: {error}");
+    }
+}

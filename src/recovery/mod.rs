@@ -1,0 +1,102 @@
+//! Recovery: what processes that died left in the spool of this machine.
+//!
+//! The first step needs no object store, and mends what others wait for: it kills orphaned parsers,
+//! closes logs of the dead, and ends their runs, which queues the next attempts. The second archives
+//! the complete logs that nobody works on, and gives up for now when the store fails. How a log is
+//! closed is the spool's, how it is archived the archive's; when to do this is the callers'.
+
+mod dead;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::archive::{Archived, Archiver};
+use crate::carry;
+use crate::spool::{Entry, Spool};
+use crate::store::PgPool;
+
+/// After so many failures of the object store in a row the other logs wait for the next time.
+const PATIENCE: u32 = 3;
+
+/// Recovers one spool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    pool: PgPool,
+    spool: Spool,
+    archiver: Archiver,
+}
+
+/// What recovery found and did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Logs of dead processes that it closed.
+    pub recovered: u64,
+    /// Logs that are archived now.
+    pub archived: u64,
+    /// Logs that stay in the spool.
+    pub kept: u64,
+}
+
+impl Recovery {
+    /// Recovers `spool`; `archiver` takes logs from that same spool.
+    pub fn new(pool: PgPool, spool: Spool, archiver: Archiver) -> Self {
+        Self { pool, spool, archiver }
+    }
+
+    /// Both steps, once.
+    ///
+    /// # Errors
+    /// When the spool can't be listed. What fails for one log is logged, and the next is tried.
+    pub async fn sweep(&self) -> Result<Swept> {
+        let recovered = self.recover().await?;
+        Ok(Swept { recovered, ..self.archive_left().await? })
+    }
+
+    /// The second step: archives every complete log on which no process works, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::sweep`].
+    pub async fn archive_left(&self) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut failures = 0;
+        for entry in self.list().await?.into_iter().filter(|entry| entry.sealed) {
+            match self.archive_one(&entry).await {
+                Ok(None) => {}
+                Ok(Some(Archived::Yes { .. })) => {
+                    swept.archived += 1;
+                    failures = 0;
+                }
+                Ok(Some(Archived::Kept { store_is_down, .. })) => {
+                    swept.kept += 1;
+                    failures = if store_is_down { failures + 1 } else { 0 };
+                }
+                Err(error) => {
+                    swept.kept += 1;
+                    tracing::error!(run = %entry.run, "a log in the spool could not be archived: {error:#}");
+                }
+            }
+            if failures == PATIENCE {
+                tracing::warn!(
+                    "the object store does not answer: the logs in the spool are tried again later"
+                );
+                break;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// `None` where a process works on the log, or it is gone by now.
+    async fn archive_one(&self, entry: &Entry) -> Result<Option<Archived>> {
+        let (spool, sealed) = (self.spool.clone(), entry.clone());
+        let log = carry::spawn_blocking(move || spool.take_sealed(&sealed)).await??;
+        Ok(match log {
+            Some(log) => Some(self.archiver.archive(log).await),
+            None => None,
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<Entry>> {
+        let spool = self.spool.clone();
+        carry::spawn_blocking(move || spool.list()).await.context("listing the spool panicked")?
+    }
+}

@@ -1,0 +1,90 @@
+//! What a dead process left is recovered, whatever the object store does.
+
+use std::process::{Child, Stdio};
+
+use chrono::Utc;
+use parselog::ids::{LogKey, RunId};
+use parselog::record::{Ending, Head, SCHEMA_VERSION};
+
+use super::*;
+
+/// What a process that died in the middle of a run left: a run that is running, an open log that nobody
+/// holds, and an external parser that goes on.
+struct Dead {
+    run: RunId,
+    parser: Child,
+}
+
+impl Dead {
+    async fn leave(bench: &Bench, name: &str) -> Self {
+        bench.submit(name, SUBMISSION, 1).await;
+        let claimed = bench.db.claim("dead-worker").await.unwrap();
+        let (run, started) = (claimed.run, Utc::now());
+        let head = Head {
+            version: SCHEMA_VERSION,
+            run: run.id,
+            lease_token: claimed.lease_token,
+            attempt: run.attempt,
+            data_file: run.data_file_id,
+            batch: run.batch_id,
+            reparse: None,
+            bucket: run.bucket.clone(),
+            key: run.key.clone(),
+            object_version: run.version_id.clone(),
+            log_key: LogKey::new(&run.key, run.data_file_id, started, None, run.id).as_str().to_owned(),
+            worker: "dead-worker".to_owned(),
+            started,
+        };
+        drop(bench.worker.spool.create(&head).unwrap());
+        let mut parser = Command::new("sleep");
+        parser.arg("1000").env("PARSELOG_RUN_ID", run.id.to_string()).stdin(Stdio::null());
+        Self { run: run.id, parser: parser.spawn().unwrap() }
+    }
+}
+
+impl Drop for Dead {
+    fn drop(&mut self) {
+        let _ = self.parser.kill();
+        let _ = self.parser.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_down_holds_up_no_recovery() {
+    let bench = Bench::in_folder(None).await;
+    // The store refuses logs: a file is where their folder must be.
+    let folder = bench.dir.path().join("objects/files/data_files/2021/parsing_logs");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    fs::write(&folder, "").unwrap();
+    for number in 0..4 {
+        bench.submit(&format!("kept-{number}.txt"), SUBMISSION, 1).await;
+        let report = bench.run_next().await;
+        assert!(matches!(report.log, Some(Archived::Kept { store_is_down: true, .. })), "{report:?}");
+    }
+    let mut dead = Dead::leave(&bench, "dead.txt").await;
+
+    let swept = bench.worker.recovery().sweep().await.unwrap();
+    assert_eq!((swept.recovered, swept.archived), (1, 0));
+    assert!(dead.parser.try_wait().unwrap().is_some(), "its parser goes on");
+    assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
+    let entry = bench.worker.spool.find(dead.run).unwrap();
+    let log = bench.worker.spool.take_sealed(&entry).unwrap().expect("its log is complete");
+    assert_eq!(log.tail.ending, Ending::Crash);
+    drop(log);
+
+    fs::remove_file(&folder).unwrap();
+    let swept = bench.worker.recovery().sweep().await.unwrap();
+    assert_eq!((swept.recovered, swept.archived, swept.kept), (0, 5, 0));
+    assert!(bench.spooled().is_empty(), "left in the spool: {:?}", bench.spooled());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once() {
+    let bench = Bench::in_folder(None).await;
+    let dead = Dead::leave(&bench, "sealed.txt").await;
+    let entry = bench.worker.spool.find(dead.run).unwrap();
+    assert!(bench.worker.spool.close_abandoned(&entry).unwrap());
+
+    assert_eq!(bench.worker.recovery().recover().await.unwrap(), 0, "its log was complete");
+    assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
+}
