@@ -157,6 +157,7 @@ async fn open_objects(common: &Common) -> Result<(Objects, String)> {
         },
         multipart_threshold: s3.s3_multipart_from.as_u64(),
         attempts: s3.s3_attempts,
+        path_style: s3.s3_path_style,
         ..S3Options::default()
     };
     Ok((Objects::S3(S3::connect(options).await), bucket.clone()))

@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::desk::Desk;
 use super::{CliError, Common, Exit, show};
 use crate::notify;
-use crate::objects::{self, ObjectError, ObjectUri, Put};
+use crate::objects::{self, ObjectError, ObjectUri, Put, Stored};
 use crate::parser::tdp;
 use crate::store::{self, NewFile, Queued, Request};
 
@@ -106,7 +106,8 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 enum Source {
     Local(PathBuf),
-    Object(ObjectUri),
+    /// What the argument may mean, the likeliest first.
+    Object(Vec<ObjectUri>),
 }
 
 impl What {
@@ -116,11 +117,10 @@ impl What {
     /// It is missing, empty, or nothing says what it is.
     pub(super) fn check(&self, file: &str) -> Result<Candidate> {
         if file.starts_with("s3://") {
-            let uri: ObjectUri =
-                file.parse().map_err(|error: ObjectError| CliError::usage(error.to_string()))?;
-            let ObjectUri::S3 { key, .. } = &uri else { unreachable!("it begins with s3://") };
-            let name = key.rsplit('/').next().unwrap_or(key).to_owned();
-            return self.candidate(Source::Object(uri), name, None);
+            let readings = ObjectUri::readings(file).map_err(|error| CliError::usage(error.to_string()))?;
+            let place = file.split("?versionId=").next().unwrap_or_default();
+            let name = place.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+            return self.candidate(Source::Object(readings), name, None);
         }
         let path = PathBuf::from(file);
         let size = readable_size(&path).with_context(|| format!("can't submit {file}"))?;
@@ -164,11 +164,13 @@ impl Candidate {
     /// The object store refuses, or the object does not exist.
     pub(super) async fn store(self, desk: &Desk, what: &What) -> Result<NewFile> {
         let (bucket, key, stored) = match &self.source {
-            Source::Object(uri) => {
-                let ObjectUri::S3 { bucket, key, .. } = uri else {
-                    unreachable!("only S3 objects are named")
+            Source::Object(readings) => {
+                let stored = find_object(desk, readings).await.map_err(not_there)?;
+                let ObjectUri::S3 { bucket, key, .. } = &stored.uri else {
+                    return Err(CliError::usage(
+                        "s3:// objects need --bucket: files are kept in a folder here",
+                    ));
                 };
-                let stored = desk.objects.head(uri).await.map_err(not_there)?;
                 (bucket.clone(), key.clone(), stored)
             }
             Source::Local(path) => {
@@ -211,6 +213,18 @@ impl Candidate {
             self.fiscal_year, self.fiscal_quarter, self.program, self.section, self.name
         )
     }
+}
+
+/// The first of these that is there.
+async fn find_object(desk: &Desk, readings: &[ObjectUri]) -> Result<Stored, ObjectError> {
+    let mut missing = None;
+    for uri in readings {
+        match desk.objects.head(uri).await {
+            Err(error @ ObjectError::NotFound { .. }) => missing = missing.or(Some(error)),
+            found => return found,
+        }
+    }
+    Err(missing.unwrap_or_else(|| anyhow!("no object is named").into()))
 }
 
 /// Queues one file for this process alone: it is tried once.

@@ -78,6 +78,11 @@ pub struct S3Config {
         hide_short_help = true
     )]
     pub s3_attempts: u32,
+
+    /// Ask for a bucket as the first part of the path, not of the host name: for servers other than
+    /// Amazon's that are reached by a host name.
+    #[arg(long, env = "PARSELOG_S3_PATH_STYLE", global = true, hide_short_help = true)]
+    pub s3_path_style: bool,
 }
 
 /// Server-side encryption of objects in S3.

@@ -1,7 +1,7 @@
 //! Where submitted files and archived logs live: S3, or a plain folder.
 //!
-//! Both keep every version of an object, confirm what they stored before they say so, and answer
-//! with the same errors. This room moves bytes: it builds no keys, and never learns what an
+//! Both confirm what they stored before they say so, and answer with the same errors. The folder keeps
+//! every version of an object; whether a bucket does is asked. This room moves bytes: it builds no keys, and never learns what an
 //! object holds.
 
 mod error;
@@ -55,6 +55,19 @@ pub struct Put {
     /// Never replace another object. The same bytes already stored under the key are a success,
     /// since they are what an earlier try left whose answer was lost.
     pub if_none_match: bool,
+}
+
+/// Whether a bucket keeps what an object was before it was put again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Versions {
+    Kept,
+    /// It did, and does no more.
+    Suspended,
+    None,
+    /// The store does not say.
+    Unknown {
+        reason: String,
+    },
 }
 
 /// Which bytes of an object. A range may reach past the end; what is not there is not returned.
@@ -117,7 +130,10 @@ pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
 /// # Errors
 /// The file can't be read.
 pub fn sha256_of(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
+    sha256_from(&mut File::open(path)?)
+}
+
+fn sha256_from(file: &mut impl Read) -> io::Result<[u8; 32]> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
     loop {
@@ -194,6 +210,28 @@ impl Objects {
         match self {
             Self::S3(s3) => s3.download(uri, to).await,
             Self::Folder(folder) => folder.download(uri, to).await,
+        }
+    }
+
+    /// Reads the whole object for its SHA-256.
+    ///
+    /// # Errors
+    /// When it is not there, or does not come whole after some tries.
+    pub async fn digest(&self, uri: &ObjectUri) -> Result<(Stored, [u8; 32])> {
+        match self {
+            Self::S3(s3) => s3.digest(uri).await,
+            Self::Folder(folder) => folder.digest(uri).await,
+        }
+    }
+
+    /// Whether the bucket keeps versions.
+    ///
+    /// # Errors
+    /// When the bucket is not there, or the store does not answer.
+    pub async fn versions(&self, bucket: &str) -> Result<Versions> {
+        match self {
+            Self::S3(s3) => s3.versions(bucket).await,
+            Self::Folder(_) => Ok(Versions::Kept),
         }
     }
 

@@ -41,6 +41,27 @@ impl ObjectUri {
         Ok(Self::S3 { bucket: bucket.into(), key: key.into(), version: version.map(Into::into) })
     }
 
+    /// What a person may mean by `s3://bucket/key`: first the key as it stands, which is how other tools
+    /// show one, then with its `%XX` decoded, which is how a URI is written here.
+    ///
+    /// # Errors
+    /// When it is not an S3 URI.
+    pub fn readings(text: &str) -> Result<Vec<Self>> {
+        let (place, version) = text.rsplit_once(VERSION).unwrap_or((text, ""));
+        let (bucket, key) =
+            place.strip_prefix("s3://").and_then(|name| name.split_once('/')).unwrap_or_default();
+        let version = Some(decode(version)?).filter(|version| !version.is_empty());
+        let mut readings: Vec<Self> = Self::s3(bucket, key, version.as_deref()).into_iter().collect();
+        // A literal `%` needs not be one that can be decoded.
+        let decoded: Result<Self> = text.parse();
+        match decoded {
+            Ok(decoded) if !readings.contains(&decoded) => readings.push(decoded),
+            Err(error) if readings.is_empty() => return Err(error),
+            _ => {}
+        }
+        Ok(readings)
+    }
+
     /// The version that it names.
     pub fn version(&self) -> Option<&str> {
         match self {

@@ -135,7 +135,8 @@ impl Worker {
         let copy = match self.fetch(run).await {
             Ok(copy) => copy,
             Err(error) => {
-                let retry = matches!(error, ObjectError::Other(_));
+                // Credentials that expired are renewed; what is not there does not come back.
+                let retry = !matches!(error, ObjectError::NotFound { .. });
                 let reason = format!("failed to fetch the submitted file: {:#}", anyhow::Error::new(error));
                 return Ending::Fail { reason: self.redactor.redact(&reason).into_owned(), retry };
             }

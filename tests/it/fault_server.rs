@@ -195,11 +195,11 @@ fn reset(stream: &TcpStream) -> io::Result<()> {
     stream.set_zero_linger()
 }
 
-fn head_end(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = head.lines().filter_map(|line| line.split_once(": "));
     pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 
 use self::place::{Place, UNFINISHED, absent_is_fine, is_absent};
-use super::{Bytes, Chunk, Listed, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored};
+use super::{Bytes, Chunk, Listed, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored, sha256_from};
 use crate::carry;
 
 /// A folder that serves as object store.
@@ -84,6 +84,15 @@ impl Folder {
                 .and_then(|mut to| io::copy(&mut file, &mut to))
                 .with_context(|| format!("failed to copy {} to {}", stored.uri, to.display()))?;
             Ok(stored)
+        })
+        .await
+    }
+
+    pub(super) async fn digest(&self, uri: &ObjectUri) -> Result<(Stored, [u8; 32])> {
+        let (mut file, stored) = self.find(uri).await?;
+        blocking(move || {
+            let sha256 = sha256_from(&mut file).with_context(|| format!("failed to read {}", stored.uri))?;
+            Ok((stored, sha256))
         })
         .await
     }

@@ -48,6 +48,16 @@ impl Failure {
         matches!(self.status, Some(400 | 404)) && matches!(self.code(), None | Some("NotFound"))
     }
 
+    /// The server answered that it does not do this, or not for us; the bucket itself is not missing.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.status, Some(400..=499 | 501)) && self.code() != Some("NoSuchBucket")
+    }
+
+    /// One line.
+    pub(super) fn reason(self) -> String {
+        self.reason
+    }
+
     /// The multipart upload was completed or aborted before.
     pub(super) fn is_ended(&self) -> bool {
         self.code() == Some("NoSuchUpload")

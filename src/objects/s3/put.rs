@@ -1,7 +1,8 @@
 //! Puts files: one request for a small one, parts for a large one, and never a false success.
 //!
 //! S3 checks every request's bytes against their SHA-256, and afterwards is asked for the size
-//! and the checksum of what it stored. Bodies are read from the file again at every try.
+//! and the checksum of what it stored. What a server stored that keeps no such checksum is read back
+//! instead. Bodies are read from the file again at every try.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -72,8 +73,15 @@ struct Upload<'a> {
 /// already, which may be what an earlier try left whose answer was lost.
 #[derive(Default)]
 struct Claim {
+    sent: bool,
     version: Option<String>,
     sha256: Option<String>,
+}
+
+impl Claim {
+    fn of(version: Option<String>, sha256: Option<String>) -> Self {
+        Self { sent: true, version, sha256 }
+    }
 }
 
 impl Upload<'_> {
@@ -94,7 +102,7 @@ impl Upload<'_> {
             .set_if_none_match(self.condition());
         let sent = request.customize().config_override(self.s3.bounded(self.size)).send().await;
         match sent.map_err(|error| Failure::of(&error)) {
-            Ok(done) => Ok(Claim { version: done.version_id, sha256: done.checksum_sha256 }),
+            Ok(done) => Ok(Claim::of(done.version_id, done.checksum_sha256)),
             Err(failure) if failure.is_conflict() => Ok(Claim::default()),
             Err(failure) => Err(self.failed(failure)),
         }
@@ -171,7 +179,7 @@ impl Upload<'_> {
             .set_if_none_match(self.condition());
         let sent = request.customize().config_override(self.s3.bounded(0)).send().await;
         match sent.map_err(|error| Failure::of(&error)) {
-            Ok(done) => Ok(Some(Claim { version: done.version_id, sha256: done.checksum_sha256 })),
+            Ok(done) => Ok(Some(Claim::of(done.version_id, done.checksum_sha256))),
             Err(failure) if failure.is_conflict() || failure.is_ended() => Ok(None),
             Err(failure) => Err(self.failed(failure)),
         }
@@ -186,20 +194,29 @@ impl Upload<'_> {
         let head = head.context("the put could not be confirmed")?;
 
         let same_size = head.content_length.and_then(|size| u64::try_from(size).ok()) == Some(self.size);
-        let same_bytes = head.checksum_sha256() == Some(sha256);
+        let version = head.version_id.as_deref().or(claim.version.as_deref());
+        let uri = ObjectUri::s3(self.bucket, self.key, version)?;
+        let same_bytes = match head.checksum_sha256() {
+            Some(kept) => kept == sha256,
+            None => same_size && self.read_back(&uri).await? == self.put.sha256,
+        };
         if same_size && same_bytes && claim.sha256.as_deref().is_none_or(|claimed| claimed == sha256) {
-            let version = head.version_id.or(claim.version);
-            return Ok(Stored {
-                uri: ObjectUri::s3(self.bucket, self.key, version.as_deref())?,
-                size: self.size,
-            });
+            return Ok(Stored { uri, size: self.size });
         }
-        let problem = match (&claim, head.checksum_sha256()) {
-            (Claim { version: None, sha256: None }, Some(_)) => "another object is already there",
-            (_, None) => "S3 keeps no SHA-256 of it, so the put cannot be confirmed",
-            _ => "S3 did not store the bytes that were sent",
+        let problem = if claim.sent {
+            "S3 did not store the bytes that were sent"
+        } else {
+            "another object is already there"
         };
         Err(anyhow!("{problem}: {}", self.uri).into())
+    }
+
+    /// The SHA-256 of what a server has that keeps none itself.
+    async fn read_back(&self, uri: &ObjectUri) -> Result<[u8; 32]> {
+        self.s3.told_of_no_sha256.call_once(|| {
+            tracing::warn!("the object store keeps no SHA-256: each put is confirmed by reading it back");
+        });
+        Ok(self.s3.digest(uri).await?.1)
     }
 
     fn failed(&self, failure: Failure) -> ObjectError {

@@ -2,6 +2,7 @@
 
 mod archiving;
 mod endings;
+mod fetching;
 mod recovering;
 
 use std::fs;
