@@ -104,7 +104,7 @@ fn timed(work: impl FnOnce()) -> f64 {
 
 fn scope(dir: &Path) -> f64 {
     let spool = Spool::open(&dir.join("spool"), 1 << 40).expect("a spool");
-    let layer = telemetry::layer("info", "info", drop).expect("levels");
+    let layer = telemetry::layer("info".parse().expect("levels"), "info".parse().expect("levels"), drop);
     let syncer = Syncer::start();
     let subscriber = Registry::default().with(layer);
     tracing::subscriber::with_default(subscriber, || {

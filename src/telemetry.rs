@@ -1,4 +1,4 @@
-//! The process's logging: the scope layer with its filter, the global log on stderr, the panic hook.
+//! The process's logging: the scope layer, the global log on stderr, the panic hook.
 //!
 //! The global log gets what is logged outside of every run. Everything in it passes the redactor.
 
@@ -8,28 +8,23 @@ use std::panic::PanicHookInfo;
 use anyhow::{Context, Result};
 use chrono::Utc;
 use serde_json::Value;
-use tracing::Metadata;
-use tracing::level_filters::LevelFilter;
-use tracing_log::NormalizeEvent as _;
-use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::config::GlobalFormat;
+use crate::config::{GlobalFormat, Levels};
 use crate::record::{Encoder, Record, Text, push_prefix};
 use crate::redact::Redactor;
-use crate::scope::{EventVisitor, Outside, RUN_TARGET, ScopeLayer, origin};
+use crate::scope::{EventVisitor, Outside, ScopeLayer, origin};
 
 /// Sets up logging for the whole process; once.
 ///
-/// `run_levels` and `global_levels` are lists such as `info,sqlx=warn`: what a run's log and what
-/// the global log keeps.
+/// `run` and `outside` say what a run's log and what the global log keeps.
 ///
 /// # Errors
-/// Levels that can't be read, or logging that is set up already.
-pub fn init(run_levels: &str, global_levels: &str, format: GlobalFormat, redactor: Redactor) -> Result<()> {
+/// Logging is set up already.
+pub fn init(run: Levels, outside: Levels, format: GlobalFormat, redactor: Redactor) -> Result<()> {
     let global = GlobalLog { format, redactor, color: io::stderr().is_terminal() };
-    layer(run_levels, global_levels, move |line| global.write(line))?
+    layer(run, outside, move |line| global.write(line))
         .with_subscriber(Registry::default())
         .try_init()
         .context("logging is set up already")?;
@@ -44,34 +39,21 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// The scope layer with its filter, for a subscriber of one's own over `tracing_subscriber::Registry`.
-/// Records outside of every run, and those that a run's log can't take, go to `global`.
+/// The scope layer, for a subscriber of one's own over `tracing_subscriber::Registry`. `run` says
+/// what a run's log keeps. The records outside of every run that `outside` keeps, and those that a
+/// run's log can't take, go to `global`.
 ///
-/// # Errors
-/// Levels that can't be read.
+/// What neither list keeps is switched off for the whole subscriber.
 pub fn layer(
-    run_levels: &str,
-    global_levels: &str,
+    run: Levels,
+    outside: Levels,
     global: impl Fn(Record) + Send + Sync + 'static,
-) -> Result<impl Layer<Registry> + Send + Sync> {
-    let run = parse_levels(run_levels)?;
-    let outside = parse_levels(global_levels)?;
-    let max = highest(&run).max(highest(&outside));
-    let either = {
-        let (run, outside) = (run.clone(), outside.clone());
-        move |metadata: &Metadata<'_>| {
-            metadata.target() == RUN_TARGET || passes(&run, metadata) || passes(&outside, metadata)
+) -> impl Layer<Registry> + Send + Sync {
+    ScopeLayer::new(run, outside, move |leaving: Outside<'_>| {
+        if let Some(record) = to_record(&leaving) {
+            global(record);
         }
-    };
-    let scopes = ScopeLayer::new(
-        move |metadata: &Metadata<'_>| passes(&run, metadata),
-        move |leaving: Outside<'_>| {
-            if let Some(record) = to_record(&leaving, &outside) {
-                global(record);
-            }
-        },
-    );
-    Ok(scopes.with_filter(filter_fn(either).with_max_level_hint(max)))
+    })
 }
 
 /// The process's own log, on stderr.
@@ -104,16 +86,11 @@ pub fn redact(redactor: &Redactor, record: &mut Record) {
     }
 }
 
-fn to_record(leaving: &Outside<'_>, levels: &Targets) -> Option<Record> {
+fn to_record(leaving: &Outside<'_>) -> Option<Record> {
     let mut line = Vec::with_capacity(256);
     push_prefix(&mut line, Utc::now().timestamp_micros(), 0);
     match leaving {
-        Outside::Event(event) => {
-            let of_log_crate = event.normalized_metadata();
-            let metadata = of_log_crate.as_ref().unwrap_or_else(|| event.metadata());
-            if !passes(levels, metadata) {
-                return None;
-            }
+        Outside::Event { event, metadata } => {
             let mut encoder = Encoder::default();
             let origin = origin(metadata);
             encoder.start(&origin);
@@ -128,18 +105,6 @@ fn to_record(leaving: &Outside<'_>, levels: &Targets) -> Option<Record> {
             Some(record)
         }
     }
-}
-
-fn parse_levels(text: &str) -> Result<Targets> {
-    text.parse().with_context(|| format!("'{text}' is no list of levels; write 'info' or 'info,sqlx=warn'"))
-}
-
-fn passes(levels: &Targets, metadata: &Metadata<'_>) -> bool {
-    levels.would_enable(metadata.target(), metadata.level())
-}
-
-fn highest(levels: &Targets) -> LevelFilter {
-    levels.iter().map(|(_, level)| level).chain(levels.default_level()).max().unwrap_or(LevelFilter::OFF)
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {

@@ -174,11 +174,9 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<Exit> {
     let log = &cli.common.log;
-    let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn,sqlx=error" };
-    let global = log.global_level.as_deref().unwrap_or(usual);
+    let global = log.global_levels(matches!(cli.command, Command::Worker(_)));
     let redactor = Redactor::new(&log.redact).map_err(|error| CliError::usage(format!("{error:#}")))?;
-    telemetry::init(&log.run_level, global, log.global_format, redactor)
-        .map_err(|error| CliError::usage(format!("{error:#}")))?;
+    telemetry::init(log.run_levels(), global, log.global_format, redactor)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

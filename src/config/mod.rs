@@ -1,5 +1,6 @@
 //! What an operator may set: one documented struct per concern, by flag or environment variable.
 
+mod levels;
 mod mail;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
+pub use levels::Levels;
 pub use mail::MailConfig;
 
 /// Where the rows and the files are.
@@ -109,7 +111,8 @@ pub enum GlobalFormat {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogConfig {
-    /// Levels that a run's log keeps, per target: `info` or `info,sqlx=warn`.
+    /// Levels that a run's log keeps, per target: `info` or `info,sqlx=warn`. Problems, and what is
+    /// said of the submission and the outcome, it keeps always.
     #[arg(
         long = "run-level",
         env = "PARSELOG_LEVEL",
@@ -118,11 +121,11 @@ pub struct LogConfig {
         global = true,
         hide_short_help = true
     )]
-    pub run_level: String,
+    run_level: Levels,
 
     /// Levels that the global log (stderr) keeps; `warn`, and `info` for a worker.
     #[arg(long, env = "PARSELOG_GLOBAL_LEVEL", value_name = "LEVELS", global = true, hide_short_help = true)]
-    pub global_level: Option<String>,
+    global_level: Option<Levels>,
 
     /// How lines of the global log look.
     #[arg(
@@ -276,6 +279,20 @@ impl PlaceConfig {
     /// The spool folder: as set, else in the home.
     pub fn spool(&self) -> PathBuf {
         self.spool.clone().unwrap_or_else(|| self.home().join("spool"))
+    }
+}
+
+impl LogConfig {
+    /// What a run's log keeps: `info` for what the setting does not name.
+    pub fn run_levels(&self) -> Levels {
+        self.run_level.over(&Levels::ours("info"))
+    }
+
+    /// What the global log keeps; the usual levels, of a worker or of another command, for what the
+    /// setting does not name.
+    pub fn global_levels(&self, worker: bool) -> Levels {
+        let usual = Levels::ours(if worker { "info" } else { "warn,sqlx=error" });
+        self.global_level.as_ref().map_or(usual.clone(), |levels| levels.over(&usual))
     }
 }
 

@@ -49,6 +49,18 @@ impl From<tracing::Level> for Level {
     }
 }
 
+impl From<Level> for tracing::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::TRACE,
+            Level::Debug => Self::DEBUG,
+            Level::Info => Self::INFO,
+            Level::Warn => Self::WARN,
+            Level::Error => Self::ERROR,
+        }
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -58,11 +70,16 @@ impl fmt::Display for Level {
 impl FromStr for Level {
     type Err = String;
 
+    /// Reads a level in the words of the usual logging libraries, whatever their case.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|level| level.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("'{text}' is no level; use trace, debug, info, warn or error"))
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "error" | "err" | "critical" | "crit" | "fatal" | "alert" | "emerg" | "panic" => Self::Error,
+            "warn" | "warning" => Self::Warn,
+            "info" | "notice" | "information" => Self::Info,
+            "debug" => Self::Debug,
+            "trace" | "verbose" | "notset" => Self::Trace,
+            _ => return Err(format!("unknown level '{text}': expected error, warn, info, debug or trace")),
+        })
     }
 }
 

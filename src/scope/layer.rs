@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
+use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::Layer;
@@ -13,22 +15,38 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::Sink;
 use super::encode::{EventVisitor, SpanVisitor};
 use super::origins::{Origins, origin};
+use super::run_span::RUN_TARGET;
+use crate::config::Levels;
 use crate::ids::RunId;
 use crate::record::{Encoder, Level, Origin};
 
 /// Sends every event inside a run's span to that run's log, and every other event outside.
 ///
-/// One layer does both, so that an event can neither be in two places nor in none.
-pub struct ScopeLayer<O, F> {
+/// One layer does both, so that an event can neither be in two places nor in none. It keeps no state
+/// of a filter: it decides on each event by the event alone. What neither list keeps is switched off
+/// at its call site, for the layers beside this one too.
+pub struct ScopeLayer<O> {
+    run: Levels,
+    global: Levels,
     outside: O,
-    in_scope: F,
 }
+
+/// The events that report, diff and row are about: a run's log keeps them whatever its levels.
+const OF_RECORD: [&str; 3] = ["parselog::problem", "parselog::submission", "parselog::outcome"];
+
+/// The finest level of such an event.
+const FINEST_OF_RECORD: LevelFilter = LevelFilter::INFO;
 
 /// What does not end in a run's log.
 #[derive(Debug)]
 pub enum Outside<'a> {
     /// An event outside of every scope.
-    Event(&'a Event<'a>),
+    Event {
+        /// The event.
+        event: &'a Event<'a>,
+        /// Where it comes from, also where it came through the `log` crate.
+        metadata: &'a Metadata<'a>,
+    },
     /// An event of a run that its log could not take: the disk is full, or the scope is closed.
     Overflow {
         /// The run.
@@ -67,15 +85,14 @@ thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
 }
 
-impl<O, F> ScopeLayer<O, F>
+impl<O> ScopeLayer<O>
 where
     O: Fn(Outside<'_>),
-    F: Fn(&Metadata<'_>) -> bool,
 {
-    /// A layer that asks `in_scope` which events (by level and target) a run's log keeps, and gives
-    /// everything else to `outside`.
-    pub fn new(in_scope: F, outside: O) -> Self {
-        Self { outside, in_scope }
+    /// A layer by which a run's log keeps what `run` says. `outside` gets what `global` keeps of the
+    /// events outside of every run, and all that a log could not take.
+    pub fn new(run: Levels, global: Levels, outside: O) -> Self {
+        Self { run, global, outside }
     }
 }
 
@@ -98,12 +115,23 @@ impl InScope {
     }
 }
 
-impl<S, O, F> Layer<S> for ScopeLayer<O, F>
+impl<S, O> Layer<S> for ScopeLayer<O>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     O: Fn(Outside<'_>) + 'static,
-    F: Fn(&Metadata<'_>) -> bool + 'static,
 {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.wants(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.wants(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.run.finest().max(self.global.finest()).max(FINEST_OF_RECORD))
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let Some(scope) = span.parent().and_then(|parent| scope_of(&parent)) else { return };
@@ -121,21 +149,30 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(scope) = context.event_span(event).and_then(|span| scope_of(&span)) else {
-            return (self.outside)(Outside::Event(event));
-        };
         let of_log_crate = event.normalized_metadata();
         let metadata = of_log_crate.as_ref().unwrap_or_else(|| event.metadata());
-        if (self.in_scope)(metadata) {
-            self.store(&scope.0, event, of_log_crate.as_ref());
+        match context.event_span(event).and_then(|span| scope_of(&span)) {
+            Some(scope) if self.keeps(metadata) => self.store(&scope.0, event, of_log_crate.as_ref()),
+            None if self.global.keep(metadata) => (self.outside)(Outside::Event { event, metadata }),
+            _ => {}
         }
     }
 }
 
-impl<O, F> ScopeLayer<O, F>
+impl<O> ScopeLayer<O>
 where
     O: Fn(Outside<'_>),
 {
+    /// Whether anything is to be done about such spans and events at all.
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == RUN_TARGET || self.keeps(metadata) || self.global.keep(metadata)
+    }
+
+    /// Whether a run's log keeps such events.
+    fn keeps(&self, metadata: &Metadata<'_>) -> bool {
+        self.run.keep(metadata) || OF_RECORD.contains(&metadata.target())
+    }
+
     fn store(&self, place: &Place, event: &Event<'_>, of_log_crate: Option<&Metadata<'_>>) {
         let level = Level::from(*event.metadata().level());
         let encode = |encoder: &mut Encoder, origin: &Origin| {

@@ -7,6 +7,7 @@
 mod encode;
 mod layer;
 mod origins;
+mod run_span;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,9 +24,6 @@ pub(crate) use origins::origin;
 use crate::ids::RunId;
 use crate::record::{Ending, Head, Level};
 use crate::spool::{Journal, SealedLog, Spool, Stored, Syncer};
-
-/// Target of the span that carries a scope; no filter may hide it.
-pub const RUN_TARGET: &str = "parselog::run";
 
 /// The log of one run while it runs. Dropping it unsealed leaves the log to the sweep, which closes
 /// it as a crash.
@@ -57,7 +55,7 @@ impl LogScope {
         let journal = Arc::new(Mutex::new(journal));
         syncer.watch(&journal);
         let sink = Arc::new(Sink { run: head.run, journal, refused: AtomicU64::new(0) });
-        let span = tracing::error_span!(target: RUN_TARGET, parent: None, "run");
+        let span = run_span::new();
         attach(&span, &sink);
         (Self { sink, span }, error)
     }

@@ -36,6 +36,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("store", "parser"), // The outcome is what a run's row holds.
     ("record", "ids"),
     ("redact", "record"),
+    ("config", "record"), // Levels and patterns are settings in the words of these rooms.
+    ("config", "redact"),
 ];
 
 /// Outside crates that belong to some rooms alone: the crate, and where it may be named.
@@ -59,7 +61,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("toml", &["parser", "config"]),
     ("shlex", &["parser"]),
     ("regex", &["redact", "parser", "reader", "diff", "cli"]),
-    ("tracing_subscriber", &["scope", "telemetry"]),
+    ("tracing_subscriber", &["scope", "telemetry", "config"]),
     ("rustix", &["config", "cluster", "spool", "parser", "worker", "cli", "faults"]),
 ];
 

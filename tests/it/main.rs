@@ -15,6 +15,7 @@ mod doctor;
 mod fault_server;
 mod gzip;
 mod holds;
+mod levels;
 mod links;
 mod localstack;
 mod migrations;

@@ -10,6 +10,7 @@ use tracing::Level;
 
 use super::super::{Category, Problem};
 use super::tally::Tally;
+use crate::record;
 
 /// The pipe that a line came through.
 #[derive(Debug, Clone, Copy)]
@@ -193,12 +194,5 @@ fn level_of(value: &Value) -> Option<Level> {
             _ => Level::TRACE,
         });
     }
-    Some(match value.as_str()?.to_ascii_lowercase().as_str() {
-        "error" | "err" | "critical" | "crit" | "fatal" | "alert" | "emerg" | "panic" => Level::ERROR,
-        "warn" | "warning" => Level::WARN,
-        "info" | "notice" | "information" => Level::INFO,
-        "debug" => Level::DEBUG,
-        "trace" | "verbose" => Level::TRACE,
-        _ => return None,
-    })
+    value.as_str()?.parse::<record::Level>().ok().map(Level::from)
 }

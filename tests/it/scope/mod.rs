@@ -2,6 +2,7 @@
 
 mod keeping;
 mod sorting;
+mod unhideable;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Barrier, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use parselog::config::Levels;
 use parselog::ids::{BatchId, DataFileId, RunId};
 use parselog::record::{Ending, Head, Level, Record, SCHEMA_VERSION};
 use parselog::scope::LogScope;
@@ -51,7 +53,8 @@ impl Desk {
 pub fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        let layer = telemetry::layer("info", "info", |record| GLOBAL.lock().unwrap().push(record)).unwrap();
+        let layer =
+            telemetry::layer(levels("info"), levels("info"), |record| GLOBAL.lock().unwrap().push(record));
         tracing::subscriber::set_global_default(Registry::default().with(layer)).unwrap();
         tracing_log::LogTracer::init().unwrap();
         // Other tests' panics are still to be read on the screen.
@@ -63,6 +66,11 @@ pub fn install() {
             shown(panic);
         }));
     });
+}
+
+/// A list of levels.
+pub(crate) fn levels(text: &str) -> Levels {
+    text.parse().unwrap()
 }
 
 /// The records of the global log with this message.
