@@ -1,19 +1,21 @@
 //! What a command works at: the database, the object store and the spool, as configured, or the
 //! embedded ones.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::sync::Mutex;
 
-use super::{CliError, Common};
+use super::{CliError, Common, show};
 use crate::archive::Archiver;
 use crate::carry;
 use crate::cluster::Cluster;
 use crate::config::{EncryptionChoice, default_worker_name};
 use crate::notify::Notifier;
-use crate::objects::{Encryption, Folder, Objects, S3, S3Options};
+use crate::objects::{Encryption, Folder, ObjectError, Objects, S3, S3Options};
 use crate::parser::CommandOptions;
 use crate::queue::Claimant;
 use crate::recovery::Recovery;
@@ -33,6 +35,8 @@ pub(super) struct Desk {
     /// Where submitted files go.
     pub(super) bucket: String,
     pub(super) redactor: Redactor,
+    /// Whether the buckets that were asked about keep versions.
+    versions: Mutex<HashMap<String, bool>>,
     home: PathBuf,
     /// Last, so that the connections are closed before the server stops.
     _cluster: Option<Cluster>,
@@ -49,7 +53,16 @@ impl Desk {
         let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?;
         let (objects, bucket) = open_objects(common).await?;
         let redactor = Redactor::new(&common.log.redact)?;
-        Ok(Self { pool, objects, spool, bucket, redactor, home, _cluster: cluster })
+        Ok(Self {
+            pool,
+            objects,
+            spool,
+            bucket,
+            redactor,
+            versions: Mutex::default(),
+            home,
+            _cluster: cluster,
+        })
     }
 
     /// A worker on this desk. `rules` go before the configured parser rules.
@@ -83,6 +96,23 @@ impl Desk {
             notifier,
             reports: common.report.reports,
         })
+    }
+
+    /// Whether a bucket keeps versions; where it may not, that is said the first time.
+    ///
+    /// # Errors
+    /// The bucket is not there, or the store does not answer.
+    pub(super) async fn keeps_versions(&self, bucket: &str) -> Result<bool, ObjectError> {
+        let mut asked = self.versions.lock().await;
+        if let Some(kept) = asked.get(bucket) {
+            return Ok(*kept);
+        }
+        let warning = self.objects.versions(bucket).await?.warning(bucket);
+        if let Some(warning) = &warning {
+            show::note(warning);
+        }
+        asked.insert(bucket.to_owned(), warning.is_none());
+        Ok(warning.is_none())
     }
 
     /// The folder for files that nobody needs for long.

@@ -9,7 +9,9 @@ use super::desk::Desk;
 use super::{Common, Exit, show};
 use crate::config::duration;
 use crate::doctor::{self, Finding};
+use crate::objects::ObjectError;
 use crate::record::write_safe;
+use crate::store;
 
 /// Compare rows, objects and spool both ways, and name every difference.
 ///
@@ -41,6 +43,13 @@ impl Doctor {
             grace: self.grace,
             sole_spool: self.sole_spool,
         };
+        for bucket in store::health::buckets(&desk.pool).await?.iter().chain([&desk.bucket]) {
+            match desk.keeps_versions(bucket).await {
+                // What is missing with it, the findings say.
+                Ok(_) | Err(ObjectError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let mut findings = doctor.examine().await?;
         if self.fix && findings.iter().any(|finding| finding.repairable) {
             let before = findings.len();

@@ -29,8 +29,7 @@ impl History {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let (pool, _cluster) = open_database(common).await?;
         let file = find_file(&pool, &self.file).await?;
-        let object = Some((file.bucket, file.key));
-        let filter = RunFilter { object, limit: self.limit, ..RunFilter::default() };
+        let filter = RunFilter { same_file_as: Some(file.id), limit: self.limit, ..RunFilter::default() };
         let runs = store::find(&pool, &filter).await?;
         if self.json {
             runs.iter().try_for_each(show::json)?;

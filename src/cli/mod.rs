@@ -4,6 +4,7 @@
 
 mod actions;
 mod cancel;
+mod candidate;
 mod desk;
 mod diff;
 mod diff_reparse;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::candidate::Candidate;
 use super::desk::{Desk, Terms};
 use super::submit::{What, queue_once};
 use super::{CliError, Common, Exit, show};
@@ -48,7 +49,7 @@ impl Run {
         if self.records.is_some() && self.files.len() > 1 {
             return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
         }
-        let candidates = self.files.iter().map(|file| self.what.check(file)).collect::<Result<Vec<_>>>()?;
+        let candidates = Candidate::all(&self.files, &self.what)?;
         let rules: Vec<String> = self.parser.iter().map(|command| format!("*/*={command}")).collect();
         let desk = Desk::open(common).await?;
         let terms = Terms::default();

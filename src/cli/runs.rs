@@ -61,7 +61,7 @@ impl Runs {
                 Some(text) => Some(find_file(&pool, text).await?.id),
                 None => None,
             },
-            object: None,
+            same_file_as: None,
             status: self.status,
             log_state: self.log_state,
             batch: self.batch.map(BatchId),

@@ -23,8 +23,7 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
     if let Some((file, which @ ("latest" | "previous" | "failed"))) = text.rsplit_once('@') {
         let mut filter = RunFilter::default();
         if !file.is_empty() {
-            let file = find_file(pool, file).await?;
-            filter.object = Some((file.bucket, file.key));
+            filter.same_file_as = Some(find_file(pool, file).await?.id);
         }
         return match which {
             "failed" => latest(RunFilter { status: failed, ..filter }, "no run of it failed").await,
@@ -65,13 +64,13 @@ pub(super) async fn find_reparse(pool: &PgPool, text: &str) -> Result<Reparse> {
     found.ok_or_else(|| CliError::not_found(format!("{missing}: see `parselog reparses`")))
 }
 
-/// Finds the run of the same file, in any version of it, before this one.
+/// Finds the run of the same file, in any submission of it, before this one.
 ///
 /// # Errors
 /// There is none.
 pub(super) async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
-    let object = Some((run.bucket.clone(), run.key.clone()));
-    let filter = RunFilter { object, before: Some(run.id), ..RunFilter::default() };
+    let filter =
+        RunFilter { same_file_as: Some(run.data_file_id), before: Some(run.id), ..RunFilter::default() };
     store::latest(pool, &filter)
         .await?
         .ok_or_else(|| CliError::not_found(format!("run {} is the first of its file", run.id)))

@@ -1,5 +1,7 @@
 //! `parselog worker`: work on the queue until SIGTERM.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +23,9 @@ pub(super) struct Worker {
     #[arg(long)]
     drain: bool,
 }
+
+/// How long it is asked at the start whether versions are kept: a dead store holds up no worker.
+const ASKED: Duration = Duration::from_secs(10);
 
 impl Worker {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
@@ -45,8 +50,22 @@ impl Worker {
                 _ = interrupt.recv() => {}
             }
         };
-        worker.serve(service, stop).await?;
+        let (served, ()) = tokio::join!(worker.serve(service, stop), warn_of_versions(&desk));
+        served?;
         tracing::info!("worker stopped");
         Ok(Exit::Ok)
+    }
+}
+
+/// Says it where submitted objects have no versions.
+async fn warn_of_versions(desk: &Desk) {
+    match tokio::time::timeout(ASKED, desk.objects.versions(&desk.bucket)).await {
+        Ok(Ok(versions)) => {
+            if let Some(warning) = versions.warning(&desk.bucket) {
+                tracing::warn!("{warning}");
+            }
+        }
+        Ok(Err(error)) => tracing::warn!("failed to ask whether versions are kept: {error:#}"),
+        Err(_) => tracing::warn!("the object store does not say in time whether versions are kept"),
     }
 }

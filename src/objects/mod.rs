@@ -70,6 +70,24 @@ pub enum Versions {
     },
 }
 
+impl Versions {
+    /// What it means for the submissions in a bucket that may keep none, in one line.
+    pub fn warning(&self, bucket: &str) -> Option<String> {
+        let lack = match self {
+            Self::Kept => return None,
+            Self::Suspended => format!("bucket '{bucket}' keeps no versions any more (they are suspended)"),
+            Self::None => format!("bucket '{bucket}' keeps no versions"),
+            Self::Unknown { reason } => {
+                format!("the store does not say whether bucket '{bucket}' keeps versions ({reason})")
+            }
+        };
+        Some(format!(
+            "{lack}: each submission gets a key of its own, and a run fails if its object was replaced; with \
+             versioning on, it could still be parsed"
+        ))
+    }
+}
+
 /// Which bytes of an object. A range may reach past the end; what is not there is not returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bytes {

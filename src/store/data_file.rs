@@ -6,9 +6,20 @@ use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
+use super::run::hexadecimal;
 use crate::ids::{DataFileId, RunId};
 
-/// A row of `data_file`: exactly one version of one object.
+/// The ids of the submissions that are one file over time with that of the id that stands behind it.
+macro_rules! same_file_as {
+    () => {
+        "in (select id from data_file where (bucket, identity, owner) =
+             (select bucket, identity, owner from data_file where id = "
+    };
+}
+pub(super) use same_file_as;
+
+/// A row of `data_file`: one submission, of exactly one version of one object or, where its bucket keeps
+/// none, of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct DataFile {
     pub id: DataFileId,
@@ -25,6 +36,9 @@ pub struct DataFile {
     /// Code of the state, tribe or territory.
     pub state: Option<String>,
     pub size_bytes: Option<i64>,
+    /// Of its bytes; missing until they are first read.
+    #[serde(serialize_with = "hexadecimal")]
+    pub sha256: Option<[u8; 32]>,
     pub submitted_by: String,
     pub submitter_emails: Vec<String>,
     /// Its logs are never pruned.
@@ -50,7 +64,23 @@ pub struct NewFile {
     pub fiscal_quarter: i16,
     pub state: Option<String>,
     pub size_bytes: Option<i64>,
+    #[serde(serialize_with = "hexadecimal")]
+    pub sha256: Option<[u8; 32]>,
     pub submitter_emails: Vec<String>,
+    /// What makes it the same file as another submission of the same state, or of the same submitter
+    /// where no state is known; the key without one.
+    pub identity: Option<String>,
+}
+
+/// What came when a file was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Empty where the store answers with none.
+    pub version_id: String,
+    pub size_bytes: i64,
+    pub sha256: [u8; 32],
+    /// Of its header.
+    pub state: Option<String>,
 }
 
 /// How the runs of a submission are queued.
@@ -117,6 +147,34 @@ pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Reques
         sqlx::Error::Database(complaint) => anyhow!("failed to submit: {}", complaint.message()),
         error => anyhow!(error).context("failed to submit"),
     })
+}
+
+/// Fills in what the row does not say yet of what was submitted. False, with nothing written, where the
+/// row says neither version nor hash and the object was submitted again since: what came may be that.
+///
+/// # Errors
+/// The database fails.
+pub async fn first_seen(db: impl PgExecutor<'_>, id: DataFileId, seen: &Seen) -> Result<bool> {
+    let noted = sqlx::query(
+        "update data_file f
+         set version_id = case f.version_id when '' then $2 else f.version_id end,
+             size_bytes = coalesce(f.size_bytes, $3), sha256 = coalesce(f.sha256, $4),
+             state = coalesce(f.state, $5)
+         where f.id = $1 and not (
+             f.sha256 is null and f.version_id in ('', 'null') and exists (
+                 select from data_file newer
+                 where (newer.bucket, newer.key) = (f.bucket, f.key) and newer.id > f.id
+                   and newer.version_id in ('', 'null', $2)))",
+    )
+    .bind(id)
+    .bind(&seen.version_id)
+    .bind(seen.size_bytes)
+    .bind(seen.sha256.as_slice())
+    .bind(&seen.state)
+    .execute(db)
+    .await
+    .with_context(|| format!("failed to note what data file {id} is"))?;
+    Ok(noted.rows_affected() == 1)
 }
 
 /// The file with this id.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
+use super::data_file::same_file_as;
 use super::run::select_runs;
 use super::{LogState, Run, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
@@ -17,8 +18,8 @@ pub struct RunFilter {
     /// Any of these.
     pub log_state: Vec<LogState>,
     pub data_file: Option<DataFileId>,
-    /// Any version of the object with this bucket and key.
-    pub object: Option<(String, String)>,
+    /// Any submission of the same file over time as this one.
+    pub same_file_as: Option<DataFileId>,
     /// A submission's batch, or a reparse id.
     pub batch: Option<BatchId>,
     pub program: Option<String>,
@@ -51,9 +52,8 @@ pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run
     if let Some(data_file) = filter.data_file {
         query.push(" and r.data_file_id = ").push_bind(data_file);
     }
-    if let Some((bucket, key)) = &filter.object {
-        query.push(" and f.bucket = ").push_bind(bucket);
-        query.push(" and f.key = ").push_bind(key);
+    if let Some(data_file) = filter.same_file_as {
+        query.push(concat!(" and f.id ", same_file_as!())).push_bind(data_file).push("))");
     }
     if let Some(batch) = filter.batch {
         query.push(" and r.batch_id = ").push_bind(batch);

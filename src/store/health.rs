@@ -56,6 +56,17 @@ pub async fn log_folders(db: impl PgExecutor<'_>) -> Result<Vec<LogFolder>> {
     .context("failed to list the folders of submitted files")
 }
 
+/// The buckets of all submitted files.
+///
+/// # Errors
+/// The database fails.
+pub async fn buckets(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
+    sqlx::query_scalar("select distinct bucket from data_file order by 1")
+        .fetch_all(db)
+        .await
+        .context("failed to list the buckets of submitted files")
+}
+
 /// The facts of those of the runs that are in the database.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ pub use action::RunAction;
 pub use batch::Batch;
 pub use codes::{Action, BatchKind, LogState, NoticeKind, NoticeState, RunStatus};
 pub use connect::{MIGRATOR, connect, migrate, pending, require_migrated};
-pub use data_file::{DataFile, NewFile, Queued, Request, submit};
+pub use data_file::{DataFile, NewFile, Queued, Request, Seen, submit};
 pub use entry::LogEntry;
 pub use find::{RunFilter, find, latest, matching};
 pub use log::{ArchivedLog, SealedLog};

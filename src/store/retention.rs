@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor, PgPool};
 
 use super::DataFile;
+use super::data_file::same_file_as;
 use crate::ids::{DataFileId, RunId};
 
 /// What stands where a text was erased.
@@ -100,7 +101,7 @@ pub async fn log_gone(
     note.await.with_context(|| format!("failed to note that the log of run {run} is gone"))
 }
 
-/// Sets or releases the legal hold of a file, in all its versions; returns those that changed.
+/// Sets or releases the legal hold of a file, in all its submissions; returns those that changed.
 ///
 /// # Errors
 /// The database fails.
@@ -111,18 +112,18 @@ pub async fn hold(
     actor: &str,
     reason: Option<&str>,
 ) -> Result<Vec<DataFileId>> {
-    sqlx::query_scalar(
+    sqlx::query_scalar(concat!(
         "with changed as (
-             update data_file set legal_hold = $3
-             where bucket = $1 and key = $2 and legal_hold <> $3 returning id
+             update data_file set legal_hold = $2 where legal_hold <> $2 and id ",
+        same_file_as!(),
+        "$1)) returning id
          ), noted as (
              insert into log_entry (actor, entry, data_file_id, detail)
-             select $4, case when $3 then 'held' else 'hold-released' end, id, $5 from changed
+             select $3, case when $2 then 'held' else 'hold-released' end, id, $4 from changed
          )
-         select id from changed order by id",
-    )
-    .bind(&file.bucket)
-    .bind(&file.key)
+         select id from changed order by id"
+    ))
+    .bind(file.id)
     .bind(hold)
     .bind(actor)
     .bind(reason)

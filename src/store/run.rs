@@ -40,6 +40,9 @@ pub struct Run {
     pub fiscal_quarter: i16,
     pub state: Option<String>,
     pub size_bytes: Option<i64>,
+    /// Of the submitted bytes; missing until they are first read.
+    #[serde(serialize_with = "hexadecimal")]
+    pub sha256: Option<[u8; 32]>,
 
     // The batch.
     pub requested_by: String,
@@ -98,7 +101,7 @@ pub struct Run {
 macro_rules! run_columns {
     () => {
         "r.*, f.bucket, f.key, f.version_id, f.name, f.program, f.section, f.fiscal_year, \
-         f.fiscal_quarter, f.state, f.size_bytes, b.requested_by, b.reason"
+         f.fiscal_quarter, f.state, f.size_bytes, f.sha256, b.requested_by, b.reason"
     };
 }
 /// Reads [`Run`]s; a condition may follow.
@@ -126,7 +129,7 @@ pub async fn get(db: impl PgExecutor<'_>, id: RunId) -> Result<Option<Run>> {
         .with_context(|| format!("failed to read run {id}"))
 }
 
-fn hexadecimal<S: Serializer>(hash: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn hexadecimal<S: Serializer>(hash: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     text.serialize(serializer)
 }

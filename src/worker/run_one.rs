@@ -6,12 +6,10 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use tracing::Instrument;
 
-use super::scratch::LocalCopy;
 use super::watch::InFlight;
 use super::{Watch, Worker};
 use crate::archive::Archived;
 use crate::ids::{LogKey, RunId};
-use crate::objects::ObjectError;
 use crate::parser::{CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission};
 use crate::queue::{self, ClaimedRun, Ending, Finished};
 use crate::record::{self, Head, SCHEMA_VERSION};
@@ -134,12 +132,7 @@ impl Worker {
         );
         let copy = match self.fetch(run).await {
             Ok(copy) => copy,
-            Err(error) => {
-                // Credentials that expired are renewed; what is not there does not come back.
-                let retry = !matches!(error, ObjectError::NotFound { .. });
-                let reason = format!("failed to fetch the submitted file: {:#}", anyhow::Error::new(error));
-                return Ending::Fail { reason: self.redactor.redact(&reason).into_owned(), retry };
-            }
+            Err(ending) => return ending,
         };
         let parser = self.parsers.of(&run.program, &run.section);
         let parse = {
@@ -220,18 +213,6 @@ impl Worker {
                 Ending::Fail { reason: self.redactor.redact(&format!("{error:#}")).into_owned(), retry: true }
             }
         }
-    }
-
-    /// A local copy of exactly the version that was submitted.
-    async fn fetch(&self, run: &Run) -> Result<LocalCopy, ObjectError> {
-        let version = Some(run.version_id.as_str()).filter(|version| !version.is_empty());
-        let uri = self.objects.uri(&run.bucket, &run.key, version)?;
-        let copy =
-            LocalCopy::create(&self.scratch, run.id, "submitted").context("failed to make a local copy")?;
-        let stored = self.objects.download(&uri, &copy.path).await?;
-        faults::point("fetched");
-        tracing::info!(bytes = stored.size, "fetched");
-        Ok(copy)
     }
 
     /// Writes the ending on the row, as long as it takes: the run must not stay open because the

@@ -24,15 +24,26 @@ pub(crate) async fn bucket() -> Bucket {
     bucket_with(S3Options::default()).await
 }
 
+/// As [`bucket`]; versioning stands as said, or was never asked for.
+pub(crate) async fn bucket_versioned(status: Option<BucketVersioningStatus>) -> Bucket {
+    make(S3Options::default(), status).await
+}
+
 /// As [`bucket`]; `options` are those of our client.
 pub(crate) async fn bucket_with(options: S3Options) -> Bucket {
+    make(options, Some(BucketVersioningStatus::Enabled)).await
+}
+
+async fn make(options: S3Options, status: Option<BucketVersioningStatus>) -> Bucket {
     let config =
         aws_config::defaults(aws_config::BehaviorVersion::latest()).endpoint_url(endpoint()).load().await;
     let sdk = Client::new(&config);
     let name = format!("test-{}", Uuid::new_v4());
     sdk.create_bucket().bucket(&name).send().await.expect("LocalStack makes a bucket");
-    let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-    sdk.put_bucket_versioning().bucket(&name).versioning_configuration(versioned).send().await.unwrap();
+    if let Some(status) = status {
+        let versioned = VersioningConfiguration::builder().status(status).build();
+        sdk.put_bucket_versioning().bucket(&name).versioning_configuration(versioned).send().await.unwrap();
+    }
     let endpoint = options.endpoint.clone().or_else(|| Some(endpoint()));
     let objects = Objects::S3(S3::connect(S3Options { endpoint, ..options }).await);
     Bucket { name, objects, sdk }

@@ -37,6 +37,7 @@ mod retention;
 mod sample;
 mod scope;
 mod store;
+mod submitted;
 mod support;
 mod tdp_expected;
 mod tdp_hostile;

@@ -26,6 +26,8 @@ pub struct Identity {
     pub fiscal_year: i32,
     /// Fiscal quarter, 1 to 4.
     pub fiscal_quarter: u8,
+    /// Code of the state or territory, or of the tribe where it names no state.
+    pub state: Option<String>,
 }
 
 /// A problem with the first line.
@@ -41,8 +43,10 @@ pub(super) struct HeaderProblem {
 struct Said {
     program: String,
     letter: String,
+    /// Empty for none.
     fips: String,
-    has_tribe: bool,
+    /// Empty for none.
+    tribe: String,
     period: Option<Period>,
     encryption: String,
 }
@@ -61,7 +65,8 @@ pub(super) fn read<'s>(
         Err(vec![HeaderProblem { category: Category::File, item, field, message }])
     };
     let needs_tribe = said.program == header.tribal_program && said.fips.is_empty();
-    if needs_tribe != said.has_tribe {
+    let has_tribe = !said.tribe.is_empty();
+    if needs_tribe != has_tribe {
         return refuse(if needs_tribe {
             "the header names neither a state nor a tribe".to_owned()
         } else {
@@ -71,8 +76,8 @@ pub(super) fn read<'s>(
             )
         });
     }
-    if !header.programs.contains(&said.program) || header.tribe != said.has_tribe {
-        let tribe = if said.has_tribe { " of a tribe" } else { "" };
+    if !header.programs.contains(&said.program) || header.tribe != has_tribe {
+        let tribe = if has_tribe { " of a tribe" } else { "" };
         return refuse(format!(
             "the header is for program {}{tribe}, but the submission is for {}",
             said.program, program.code
@@ -94,7 +99,7 @@ pub(super) fn read<'s>(
         ));
     }
     let cipher = (said.encryption == catalogue.cipher.flag).then_some(&catalogue.cipher);
-    let place = match (said.has_tribe, catalogue.territories.contains(&said.fips)) {
+    let place = match (has_tribe, catalogue.territories.contains(&said.fips)) {
         (true, _) => Place::Tribe,
         (false, true) => Place::Territory,
         (false, false) => Place::State,
@@ -114,7 +119,7 @@ pub(super) fn identify(catalogue: &Catalogue, path: &Path) -> Result<Option<Iden
     for program in &catalogue.programs {
         let Some(header) = &program.header else { continue };
         let Ok((said, _)) = understand(header, &line, Period::from_calendar(2000, 1)) else { continue };
-        if !header.programs.contains(&said.program) || header.tribe != said.has_tribe {
+        if !header.programs.contains(&said.program) || header.tribe == said.tribe.is_empty() {
             continue;
         }
         let section = program.sections.iter().find(|section| section.letter == said.letter);
@@ -124,6 +129,7 @@ pub(super) fn identify(catalogue: &Catalogue, path: &Path) -> Result<Option<Iden
                 section: section.code.clone(),
                 fiscal_year: period.fiscal_year,
                 fiscal_quarter: period.fiscal_quarter,
+                state: [said.fips, said.tribe].into_iter().find(|code| !code.is_empty()),
             }));
         }
     }
@@ -174,13 +180,14 @@ fn understand(
         Value::Blank => String::new(),
     };
     let roles = &header.roles;
+    let code = |field| Some(text(field)).filter(|code| !is_zero(code)).unwrap_or_default();
     let year = text(roles.year).parse().ok();
     let quarter = text(roles.quarter).parse().ok();
     let said = Said {
         program: text(roles.program),
         letter: text(roles.section),
-        fips: Some(text(roles.fips)).filter(|code| !is_zero(code)).unwrap_or_default(),
-        has_tribe: !is_zero(&text(roles.tribe)),
+        fips: code(roles.fips),
+        tribe: code(roles.tribe),
         period: year.zip(quarter).map(|(year, quarter)| Period::from_calendar(year, quarter)),
         encryption: text(roles.encryption),
     };

@@ -117,6 +117,11 @@ pub fn identify(path: &Path) -> anyhow::Result<Option<Identity>> {
     header::identify(&CATALOGUE, path)
 }
 
+/// Whether the files of this program begin with a header, which names their state.
+pub fn has_header(program: &str) -> bool {
+    CATALOGUE.programs.iter().any(|known| known.code == program && known.header.is_some())
+}
+
 fn check_period(submission: &Submission<'_>) -> anyhow::Result<()> {
     ensure!((1..=4).contains(&submission.fiscal_quarter), "a fiscal quarter is a number from 1 to 4");
     ensure!((1900..=9998).contains(&submission.fiscal_year), "a fiscal year has four digits");
