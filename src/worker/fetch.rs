@@ -68,6 +68,9 @@ impl Worker {
                  again before it was first read, and neither submission names a version; submit it again"
             )));
         }
+        if run.reparse_id.is_some() && run.version_id.is_empty() && run.sha256.is_none() {
+            tracing::warn!("no earlier run noted which bytes it read: these may be others");
+        }
         tracing::info!(bytes = stored.size, "fetched");
         Ok(copy)
     }
