@@ -23,7 +23,7 @@ alter table data_file
     add column sha256 bytea                     -- of its bytes; null until they are first read
         constraint data_file_sha256_is_32_bytes check (octet_length(sha256) = 32),
     add column identity text                    -- its key, or what its key would be if it had not to be its own
-        constraint data_file_identity_fits check (octet_length(identity) between 1 and 1024),
+        constraint identity_is_like_a_key check (octet_length(identity) between 1 and 1024),
     add column owner text not null
         generated always as (coalesce('state ' || state, 'submitter ' || submitted_by)) stored,
     add column submission bytea;                -- parselog_submission, as it was submitted
