@@ -56,6 +56,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("libc", &["spool"]),
     ("itoa", &["record"]),
     ("calamine", &["parser"]),
+    ("quick_xml", &["parser"]),
     ("rust_xlsxwriter", &["report"]),
     ("csv", &["parser", "report", "cli"]),
     ("toml", &["parser", "config"]),

@@ -1,82 +1,16 @@
 //! FRA submissions: rows of a csv file or of a workbook.
 
-use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 
 use parselog::parser::SummaryStatus::{Accepted, PartiallyAccepted, Rejected};
 
 use crate::tdp_support::{As, Parsed, parse_text};
+use crate::tdp_workbook::{number, parts, text, workbook, zipped};
 
 const FRA: As<'_> = As { program: "fra", section: "work-outcomes", year: 2024, quarter: 2 };
 
 fn csv(text: &str) -> Parsed {
     parse_text(text, "exits.CSV", FRA)
-}
-
-/// A workbook of one sheet; each cell is the inside of a `<c>` element, with its attributes.
-fn workbook(rows: &[(u32, &[&str])]) -> Vec<u8> {
-    let mut sheet = String::from(
-        r#"<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>"#,
-    );
-    for (row, cells) in rows {
-        write!(sheet, r#"<row r="{row}">"#).expect("write");
-        for (column, cell) in ["A", "B", "C"].iter().zip(*cells) {
-            write!(sheet, r#"<c r="{column}{row}" {cell}</c>"#).expect("write");
-        }
-        sheet.push_str("</row>");
-    }
-    sheet.push_str("</sheetData></worksheet>");
-    let types = "application/vnd.openxmlformats-officedocument.spreadsheetml";
-    let relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
-    let packages = "http://schemas.openxmlformats.org/package/2006";
-    let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
-    let parts = [
-        (
-            "[Content_Types].xml",
-            format!(
-                r#"<Types xmlns="{packages}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/><Override PartName="/xl/worksheets/sheet1.xml" ContentType="{types}.worksheet+xml"/></Types>"#
-            ),
-        ),
-        (
-            "_rels/.rels",
-            format!(
-                r#"<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{relations}/officeDocument" Target="xl/workbook.xml"/></Relationships>"#
-            ),
-        ),
-        (
-            "xl/workbook.xml",
-            format!(
-                r#"<workbook xmlns="{main}" xmlns:r="{relations}"><sheets><sheet name="Exits" sheetId="1" r:id="r1"/></sheets></workbook>"#
-            ),
-        ),
-        (
-            "xl/_rels/workbook.xml.rels",
-            format!(
-                r#"<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{relations}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{relations}/styles" Target="styles.xml"/></Relationships>"#
-            ),
-        ),
-        (
-            "xl/styles.xml",
-            format!(
-                r#"<styleSheet xmlns="{main}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>"#
-            ),
-        ),
-        ("xl/worksheets/sheet1.xml", sheet),
-    ];
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, text) in parts {
-        archive.start_file(name, zip::write::SimpleFileOptions::default()).expect("part");
-        archive.write_all(text.as_bytes()).expect("part");
-    }
-    archive.finish().expect("archive").into_inner()
-}
-
-fn number(value: &str) -> String {
-    format!("><v>{value}</v>")
-}
-
-fn text(value: &str) -> String {
-    format!(r#"t="inlineStr"><is><t>{value}</t></is>"#)
 }
 
 fn found(parsed: &Parsed) -> Vec<(u64, u64)> {
@@ -180,4 +114,33 @@ fn a_workbook_that_unpacks_to_too_much_is_refused_before_it_is_read() {
 fn a_sheet_must_be_csv_or_a_workbook() {
     let parsed = parse_text("202401,912345678\n", "exits.txt", FRA);
     assert_eq!((parsed.outcome.summary, found(&parsed)), (Rejected, vec![(0, 1)]));
+}
+
+#[test]
+fn the_first_visible_sheet_is_read_and_named_where_it_does_not_fit() {
+    let (month, ssn, note) = (number("202401"), number("912345678"), text("how to fill this in"));
+    let data: &[(u32, &[&str])] = &[(1, &[&month, &ssn])];
+    let notes: &[(u32, &[&str])] = &[(1, &[&note])];
+    let hidden = [("Notes", r#"state="hidden""#, notes), ("Exits", "", data)];
+    let parsed = parse_text(zipped(&parts(&hidden)), "exits.xlsx", FRA);
+    assert_eq!((parsed.outcome.summary, parsed.records.len()), (Accepted, 1));
+    let visible = [("Read me", "", notes), ("Exits", "", data)];
+    let parsed = parse_text(zipped(&parts(&visible)), "exits.xlsx", FRA);
+    assert_eq!(parsed.outcome.summary, Rejected);
+    let message = parsed.problems[0].message();
+    assert!(message.contains("the first row of sheet 'Read me'"), "{message}");
+    let none = [("Exits", r#"state="veryHidden""#, data)];
+    let parsed = parse_text(zipped(&parts(&none)), "exits.xlsx", FRA);
+    assert!(parsed.problems[0].message().contains("no visible sheet"), "{:?}", parsed.problems);
+}
+
+#[test]
+fn a_number_is_read_with_the_leading_zeros_that_its_format_shows() {
+    let month = number("202401");
+    for format in ["2", "3"] {
+        let shown = format!(r#"s="{format}"><v>12345678</v>"#);
+        let parsed = parse_text(workbook(&[(1, &[&month, &shown])]), "exits.xlsx", FRA);
+        assert_eq!(parsed.outcome.summary, Accepted, "{:?}", parsed.problems);
+        assert_eq!(parsed.records[0].1["SSN"], "012345678");
+    }
 }

@@ -76,6 +76,9 @@ pub(super) fn parse(
         tally.refuse(None, why);
         return Ok(tally.into_outcome());
     }
+    if let Kind::Sheet(sheet) = &kind {
+        tracing::info!("the sheet '{}' is read, {} others are not", sheet.name, sheet.others);
+    }
     let (reading, warnings) = match open(catalogue, program, section, period, submission.path, &kind)? {
         Ok(opened) => opened,
         Err(problems) => {
@@ -157,9 +160,9 @@ impl Job<'_> {
 }
 
 /// Why a file of this kind cannot be one of this program.
-fn wrong_kind(program: &Program, kind: &Kind) -> Option<&'static str> {
+fn wrong_kind<'k>(program: &Program, kind: &'k Kind) -> Option<&'k str> {
     match (program.header.is_some(), kind) {
-        (_, Kind::Unknown) => Some("the file is neither UTF-8 text nor a workbook that can be opened"),
+        (_, Kind::Unknown(why)) => Some(why),
         (true, Kind::Csv | Kind::Sheet(_)) => {
             Some("a file of this program must be plain text, not csv or xlsx")
         }
@@ -185,7 +188,9 @@ fn open<'s>(
         let has_data = first.is_some_and(|row| {
             row.number == 1 && row.len() == 2 && row.offsets.windows(2).all(|cell| cell[0] < cell[1])
         });
-        let message = "the first row must hold data in exactly two columns, without a heading".to_owned();
+        let of =
+            if let Kind::Sheet(sheet) = kind { format!(" of sheet '{}'", sheet.name) } else { String::new() };
+        let message = format!("the first row{of} must hold data in exactly two columns, without a heading");
         let (item, field) = (String::new(), String::new());
         let problem = HeaderProblem { category: Category::File, item, field, message };
         let reading = Reading { period, cipher: None, place: Place::State };

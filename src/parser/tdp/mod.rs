@@ -16,6 +16,7 @@
 //!   exempt from is applied to all.
 
 mod check;
+mod claims;
 mod compile;
 mod emit;
 mod engine;

@@ -26,7 +26,8 @@ pub(super) enum Kind {
     Text,
     Csv,
     Sheet(Arc<Sheet>),
-    Unknown,
+    /// Why it cannot be read, for the analyst who submitted it.
+    Unknown(String),
 }
 
 /// Reads one file from its start.
@@ -43,10 +44,13 @@ impl Kind {
     /// The file cannot be read.
     pub(super) fn of(path: &Path, name: &str) -> Result<Self> {
         let mut start = Vec::new();
-        let file = File::open(path).context("failed to open the submitted file")?;
-        file.take(SNIFFED as u64).read_to_end(&mut start).context("failed to read the submitted file")?;
+        let mut file = File::open(path).context("failed to open the submitted file")?;
+        let sniffed = (&mut file).take(SNIFFED as u64).read_to_end(&mut start);
+        sniffed.context("failed to read the submitted file")?;
         if start.starts_with(b"PK\x03\x04") {
-            return Ok(Sheet::open(path).map_or(Self::Unknown, |sheet| Self::Sheet(Arc::new(sheet))));
+            // What the error comes of may quote a cell.
+            let sheet = Sheet::open(file).map(|sheet| Self::Sheet(Arc::new(sheet)));
+            return Ok(sheet.unwrap_or_else(|error| Self::Unknown(error.to_string())));
         }
         let readable = match std::str::from_utf8(&start) {
             Ok(_) => true,
@@ -55,7 +59,7 @@ impl Kind {
         };
         let is_csv = Path::new(name).extension().is_some_and(|ext| ext.eq_ignore_ascii_case("csv"));
         Ok(match (readable, is_csv) {
-            (false, _) => Self::Unknown,
+            (false, _) => Self::Unknown("the file is neither UTF-8 text nor a workbook".to_owned()),
             (true, true) => Self::Csv,
             (true, false) => Self::Text,
         })
@@ -73,7 +77,7 @@ impl Source {
             Kind::Text => Some(Self::Text { lines: lines()?, offsets: Vec::new(), number: 0 }),
             Kind::Csv => Some(Self::Csv { lines: lines()?, cells: Box::default(), number: 0 }),
             Kind::Sheet(sheet) => Some(Self::Sheet { sheet: Arc::clone(sheet), next: 0 }),
-            Kind::Unknown => None,
+            Kind::Unknown(_) => None,
         })
     }
 
