@@ -46,6 +46,13 @@ pub(super) fn result(run: &Run) -> Text {
             say("", format!("{count} of category {} ({})", category.number(), category.name()));
         }
     }
+    for (month, cases) in run.cases.iter().flat_map(|cases| &cases.0.months) {
+        let (sound, flawed) = (cases.accepted_without_errors, cases.accepted_with_errors);
+        say("Cases", format!("{month}: {sound} accepted without errors, {flawed} with errors"));
+    }
+    if let Some(lines) = run.cases.as_ref().map(|cases| cases.0.rejected).filter(|lines| *lines > 0) {
+        say("Rejected", format!("{lines} lines"));
+    }
     say("Submission", format!("data file {}", run.data_file_id));
     if let Some(reparse) = run.reparse_id {
         say("Reparse", reparse.to_string());

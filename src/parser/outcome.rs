@@ -18,7 +18,7 @@ pub struct Outcome {
     /// Records accepted by type, for instance `{"T1": 2, "T2": 3}`.
     #[serde(default)]
     pub created_by_type: BTreeMap<String, u64>,
-    /// Cases by what came of them; all zero where a section has no cases.
+    /// Cases by what came of them; no month where a section has no cases.
     #[serde(default)]
     pub cases: CaseTotals,
     /// Problems by category, without those of deprecated rules.
@@ -40,9 +40,29 @@ impl Outcome {
     pub fn error_count(&self) -> u64 {
         self.errors.values().sum()
     }
+
+    /// Logs what a report takes from the log, under a target of its own.
+    pub(crate) fn log(&self) {
+        for (record_type, records) in &self.created_by_type {
+            tracing::info!(target: "parselog::outcome", record_type, records, "accepted");
+        }
+        for (month, cases) in &self.cases.months {
+            let MonthCases { accepted_without_errors, accepted_with_errors } = *cases;
+            tracing::info!(target: "parselog::outcome", month, accepted_without_errors, accepted_with_errors, "cases");
+        }
+        tracing::info!(
+            target: "parselog::outcome",
+            summary = self.summary.as_str(),
+            records_in_file = self.records_in_file,
+            records_created = self.records_created,
+            lines_rejected = self.cases.rejected,
+            errors = self.error_count(),
+            "parsed"
+        );
+    }
 }
 
-/// Cases by what came of them.
+/// Cases by what came of them: what the real system shows its users first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseTotals {
     /// Lines with a problem for which something was refused (categories 1, 4 and 7).

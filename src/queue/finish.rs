@@ -127,7 +127,7 @@ pub(super) async fn end(
              set status = $4, failure = $5, finished_at = now(), lease_until = null,
                  summary_status = $8, records_in_file = $9, records_created = $10, created_by_type = $11,
                  error_counts = $12, errors_by_month = $13, error_count = $14,
-                 first_error_record = $15, first_error = $16
+                 first_error_record = $15, first_error = $16, cases = $17
              where id = $1 and status = 'running' and ($2::uuid is null or lease_token = $2)
                and (not $3 or lease_until < now())
              returning *
@@ -164,6 +164,7 @@ pub(super) async fn end(
     .bind(outcome.map(|outcome| outcome.error_count().cast_signed()))
     .bind(first_error.and_then(|error| error.record).map(u64::cast_signed))
     .bind(first_error.map(|error| &error.message))
+    .bind(outcome.map(|outcome| Json(&outcome.cases)))
     .fetch_optional(pool)
     .await
     .with_context(|| format!("failed to end run {run}"))?;

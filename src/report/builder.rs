@@ -10,6 +10,7 @@ use tempfile::SpooledTempFile;
 use super::groups::Groups;
 use super::problem::readable;
 use super::{Problem, Report, Summary};
+use crate::parser::MonthCases;
 use crate::record::{Ending, Record};
 use crate::redact::Redactor;
 
@@ -79,9 +80,16 @@ impl Builder {
                 summary.fiscal_year = number("fiscal_year");
                 summary.fiscal_quarter = number("fiscal_quarter");
             }
-            OUTCOME => match (text("record_type"), number("records")) {
-                (Some(record_type), Some(records)) => summary.accepted(&record_type, records),
+            OUTCOME => match (text("record_type"), number("records"), text("month")) {
+                (Some(record_type), Some(records), _) => summary.accepted(&record_type, records),
+                (.., Some(month)) => {
+                    let cases = |name| number(name).unwrap_or_default();
+                    let accepted_without_errors = cases("accepted_without_errors");
+                    let accepted_with_errors = cases("accepted_with_errors");
+                    summary.cases(&month, MonthCases { accepted_without_errors, accepted_with_errors });
+                }
                 _ => {
+                    summary.cases.rejected = number("lines_rejected").unwrap_or_default();
                     summary.verdict = text("summary");
                     summary.records_in_file = number("records_in_file");
                     summary.records_created = number("records_created");

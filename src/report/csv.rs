@@ -29,7 +29,7 @@ const COLUMNS: [&str; 14] = [
 ];
 
 /// One row; what it does not say stays empty.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Row<'a> {
     part: &'a str,
     name: &'a str,
@@ -65,6 +65,12 @@ pub(super) fn write(report: &mut Report, out: &mut impl Write) -> Result<()> {
     for (record_type, &count) in &summary.created_by_type {
         let row = Row { part: "summary", name: "records created", ..Row::default() };
         put(&mut table, &Row { count: Some(count), record_type, ..row })?;
+    }
+    for (month, cases) in &summary.cases.months {
+        let row = Row { part: "summary", month, ..Row::default() };
+        let (sound, flawed) = (Some(cases.accepted_without_errors), Some(cases.accepted_with_errors));
+        put(&mut table, &Row { name: "cases accepted without errors", count: sound, ..row })?;
+        put(&mut table, &Row { name: "cases accepted with errors", count: flawed, ..row })?;
     }
     for group in &report.groups {
         let row = Row {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Problem;
 use crate::ids::{DataFileId, RunId};
+use crate::parser::{CaseTotals, MonthCases};
 use crate::record::Ending;
 
 /// Names of record types and months are counted up to so many; the rest is counted as [`OTHER`].
@@ -48,6 +49,8 @@ pub struct Summary {
     pub records_created: Option<u64>,
     /// Records accepted, by type.
     pub created_by_type: BTreeMap<String, u64>,
+    /// Lines refused, and cases stored by month.
+    pub cases: CaseTotals,
     /// Events that the log could not keep; problems may be among them.
     pub missing_events: u64,
     /// The run.
@@ -90,6 +93,11 @@ impl Summary {
         *few(&mut self.created_by_type, record_type) += records;
     }
 
+    /// Sets the cases of a month.
+    pub(super) fn cases(&mut self, month: &str, cases: MonthCases) {
+        *few(&mut self.cases.months, month) = cases;
+    }
+
     /// What has one value each, by name, in the order in which people ask for it.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -108,6 +116,7 @@ impl Summary {
             ("problems of deprecated rules", self.deprecated.to_string()),
             ("records in file", number(self.records_in_file)),
             ("records created", number(self.records_created)),
+            ("lines rejected", self.cases.rejected.to_string()),
             ("events missing in the log", self.missing_events.to_string()),
             ("run", self.run.map_or_else(String::new, |run| run.to_string())),
             ("attempt", self.attempt.map_or_else(String::new, |attempt| attempt.to_string())),

@@ -138,7 +138,13 @@ fn summary(summary: &Summary, sheet: &mut Worksheet, bold: &Format) -> Result<()
     table(["problems by month", "kind", "count"], by_month.collect())?;
     let by_type = summary.created_by_type.iter();
     let by_type = by_type.map(|(name, &count)| [Text(name), Text(""), Number(Some(count))]);
-    table(["records created by type", "", "count"], by_type.collect())
+    table(["records created by type", "", "count"], by_type.collect())?;
+    let cases = summary.cases.months.iter().flat_map(|(month, cases)| {
+        let (sound, flawed) = (cases.accepted_without_errors, cases.accepted_with_errors);
+        [("accepted without errors", sound), ("accepted with errors", flawed)]
+            .map(|(what, count)| [Text(month), Text(what), Number(Some(count))])
+    });
+    table(["cases by month", "", "count"], cases.collect())
 }
 
 /// A new sheet with its headings, which stay in sight.

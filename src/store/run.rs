@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgExecutor};
 
 use super::{BatchKind, LogState, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
-use crate::parser::{Category, SummaryStatus};
+use crate::parser::{CaseTotals, Category, SummaryStatus};
 
 /// Counts of problems by category.
 pub type Errors = BTreeMap<Category, u64>;
@@ -75,6 +75,8 @@ pub struct Run {
     pub error_count: Option<i64>,
     pub first_error_record: Option<i64>,
     pub first_error: Option<String>,
+    /// `None` for a run that ended before cases were counted.
+    pub cases: Option<Json<CaseTotals>>,
 
     // The log.
     pub log_state: LogState,

@@ -275,22 +275,10 @@ impl Worker {
     }
 }
 
-/// The last events of the run's own log. What a report takes from them has a target of its own.
+/// The last events of the run's own log.
 fn log_ending(ending: &Ending) {
     match ending {
-        Ending::Success(outcome) => {
-            for (record_type, records) in &outcome.created_by_type {
-                tracing::info!(target: "parselog::outcome", record_type, records, "accepted");
-            }
-            tracing::info!(
-                target: "parselog::outcome",
-                summary = outcome.summary.as_str(),
-                records_in_file = outcome.records_in_file,
-                records_created = outcome.records_created,
-                errors = outcome.error_count(),
-                "parsed"
-            );
-        }
+        Ending::Success(outcome) => outcome.log(),
         other => tracing::error!("{}", tail_words(other).1.unwrap_or_default()),
     }
 }

@@ -155,7 +155,13 @@ async fn each_submitter_is_told_once_though_two_workers_sweep_at_once() {
     assert_eq!(told.iter().filter(|(to, _)| to == SUBMITTER).count(), 20);
     assert!(post.states().await.iter().all(|state| *state == NoticeState::Sent));
     assert_eq!(mails[0].subject, "tanf active, fiscal year 2024 Q1: Accepted with Errors");
-    for said in ["4 of 5 accepted", "2 of category 2 (field value)", "1 of category 4"] {
+    for said in [
+        "4 of 5 accepted",
+        "2 of category 2 (field value)",
+        "1 of category 4",
+        "202310: 3 accepted without errors, 1 with errors",
+        "2 lines",
+    ] {
         assert!(mails[0].body.contains(said), "{}", mails[0].body);
     }
     assert!(mails[0].whole.contains("\nAuto-Submitted: auto-generated\n"), "{}", mails[0].whole);

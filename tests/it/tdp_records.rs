@@ -254,3 +254,33 @@ fn records_keep_their_fields_in_layout_order() {
     let first: Vec<_> = record.keys().take(4).map(String::as_str).collect();
     assert_eq!(first, ["RecordType", "RPT_MONTH_YEAR", "CASE_NUMBER", "COUNTY_FIPS_CODE"]);
 }
+
+#[test]
+fn an_error_counts_against_its_case_in_its_month_alone() {
+    let mut lines = sound(ACTIVE, 1);
+    let case: Vec<String> =
+        lines.iter().filter(|line| !line.starts_with(['H']) && !line.starts_with("TR")).cloned().collect();
+    let month = case[0][2..8].to_owned();
+    let other = if month == "202010" { "202011" } else { "202010" };
+    let at = lines.len() - usize::from(lines.last().is_some_and(|line| line.starts_with("TRAILER")));
+    for mut line in case.into_iter().rev() {
+        put(&mut line, 2, other);
+        lines.insert(at, line);
+    }
+    let cases = |lines: &[String]| {
+        let outcome = parsed(lines, ACTIVE).outcome;
+        let of = |month: &str| outcome.cases.months[month];
+        [&*month, other].map(|month| (of(month).accepted_without_errors, of(month).accepted_with_errors))
+    };
+    assert_eq!(cases(&lines), [(1, 0), (1, 0)]);
+    // A field of one month's record.
+    let mut wrong = lines.clone();
+    put(first(&mut wrong, "T1"), 34, "7");
+    assert_eq!(cases(&wrong), [(0, 1), (1, 0)]);
+    // A record of one month that could not be read at all.
+    let mut short = lines.clone();
+    let line = short.iter().position(|line| line.starts_with("T3")).expect("T3");
+    let cut = short[line][..30].to_owned();
+    short.insert(line, cut);
+    assert_eq!(cases(&short), [(0, 1), (1, 0)]);
+}

@@ -289,7 +289,8 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
     for (number, segment) in record_type.segments.iter().enumerate() {
         if !segment.precheck(line, period, |_| {}) {
             if !segment.is_quiet(line) {
-                index.flawed.extend(case);
+                let month = segment.month_of(line).and_then(|month| period.index_of(month));
+                index.flawed.extend(case.zip(month));
             }
             continue;
         }

@@ -15,8 +15,8 @@ pub(super) struct Index {
     pub entries: Vec<Entry>,
     /// In order of their entries.
     pub runs: Vec<Run>,
-    /// Case numbers, hashed, with problems that left no entry.
-    pub flawed: HashSet<u64>,
+    /// Case numbers, hashed, and months of the quarter, with problems that left no entry.
+    pub flawed: HashSet<(u64, u8)>,
 }
 
 /// What is kept of one record.
@@ -125,7 +125,7 @@ pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>)
         }
         if matches!(section.duplicates, Duplicates::DeleteCase | Duplicates::Keep) {
             judge_links(section, entries, owned);
-            count_cases(entries, owned, flawed.contains(&owner), &mut verdicts.cases);
+            count_cases(entries, owned, flawed, &mut verdicts.cases);
         }
     }
     runs.sort_unstable_by_key(|run| run.from);
@@ -191,13 +191,13 @@ fn find_duplicates(entries: &[Entry], members: &mut [usize], problems: &mut Vec<
     problems.len() > before
 }
 
-/// Counts a case number for each month of which records are left.
-fn count_cases(entries: &[Entry], owned: &[Run], is_flawed: bool, cases: &mut [(u64, u64); 3]) {
-    let records = |run: &Run| entries[run.members()].iter();
-    let is_flawed =
-        is_flawed || owned.iter().flat_map(records).any(|e| e.flawed || e.deleted || e.links != 0);
+/// Counts a case number for each month of which records are left; a problem counts against its own month.
+fn count_cases(entries: &[Entry], owned: &[Run], flawed: &HashSet<(u64, u8)>, cases: &mut [(u64, u64); 3]) {
     for case in owned.chunk_by(|a, b| a.month == b.month) {
-        if case.iter().flat_map(records).any(|entry| !entry.deleted) {
+        let records = || case.iter().flat_map(|run| &entries[run.members()]);
+        if records().any(|entry| !entry.deleted) {
+            let is_flawed = flawed.contains(&(case[0].owner, case[0].month))
+                || records().any(|entry| entry.flawed || entry.deleted || entry.links != 0);
             let (sound, unsound) = &mut cases[usize::from(case[0].month)];
             *if is_flawed { unsound } else { sound } += 1;
         }

@@ -32,6 +32,7 @@ async fn a_claimed_run_carries_what_the_worker_needs_and_ends_with_its_outcome()
     assert_eq!((run.records_in_file, run.records_created, run.error_count), (Some(5), Some(4), Some(3)));
     assert_eq!(run.error_counts.unwrap().0, expected.errors);
     assert_eq!(run.errors_by_month.unwrap().0, expected.errors_by_month);
+    assert_eq!(run.cases.unwrap().0, expected.cases);
     assert_eq!(run.created_by_type.unwrap().0, expected.created_by_type);
     assert_eq!(
         (run.first_error_record, run.first_error.as_deref()),

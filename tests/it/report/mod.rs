@@ -105,6 +105,7 @@ async fn every_form_of_the_report_says_what_the_log_says() {
         ("records_in_file", "records_in_file"),
         ("records_created", "records_created"),
         ("created_by_type", "created_by_type"),
+        ("cases", "cases"),
         ("problems", "error_count"),
         ("by_category", "error_counts"),
         ("run", "id"),
@@ -120,7 +121,22 @@ async fn every_form_of_the_report_says_what_the_log_says() {
     let facts = of_csv(&table, "summary");
     let verdict = facts.iter().find(|row| row["name"] == "verdict").expect("the verdict");
     assert_eq!(verdict["text"], row["summary_status"]);
-    assert!(sheet(&book, "Summary").iter().any(|cells| cells[1] == text(&row["summary_status"])));
+    let summary_sheet = sheet(&book, "Summary");
+    assert!(summary_sheet.iter().any(|cells| cells[1] == text(&row["summary_status"])));
+    let months = row["cases"]["months"].as_object().expect("months");
+    assert_eq!(months.len(), 3);
+    for (month, cases) in months {
+        for (what, field) in
+            [("without errors", "accepted_without_errors"), ("with errors", "accepted_with_errors")]
+        {
+            let name = format!("cases accepted {what}");
+            let in_csv =
+                facts.iter().find(|row| row["name"] == *name && row["month"] == *month).expect("a month");
+            assert_eq!(text(&in_csv["count"]), text(&cases[field]));
+            let cells = [month.clone(), format!("accepted {what}"), text(&cases[field])];
+            assert!(summary_sheet.iter().any(|row| row[..3] == cells), "{cells:?}");
+        }
+    }
 
     let groups = json["groups"].as_array().expect("groups");
     assert_eq!(

@@ -159,7 +159,14 @@ pub(crate) fn outcome() -> Box<parser::Outcome> {
         summary: parser::SummaryStatus::AcceptedWithErrors,
         records_in_file: 5,
         records_created: 4,
-        cases: parser::CaseTotals::default(),
+        cases: parser::CaseTotals {
+            rejected: 2,
+            months: [(
+                "202310".to_owned(),
+                parser::MonthCases { accepted_without_errors: 3, accepted_with_errors: 1 },
+            )]
+            .into(),
+        },
         deprecated_errors: 0,
         created_by_type: [("T1".to_owned(), 4)].into(),
         errors: [(parser::Category::Field, 2), (parser::Category::Case, 1)].into(),

@@ -1,0 +1,1 @@
+alter table parse_file_meta drop column cases;
