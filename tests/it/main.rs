@@ -47,5 +47,6 @@ mod tdp_rules;
 mod tdp_sample;
 mod tdp_sheets;
 mod tdp_support;
+mod tdp_text;
 mod tdp_workbook;
 mod worker;

@@ -59,7 +59,7 @@ fn equal_rows_are_all_taken_out_except_for_the_number_nobody_has() {
 
 #[test]
 fn the_first_row_must_hold_data_in_two_columns() {
-    for start in ["", "\n202401,912345678", "202401", "202401,", "202401,912345678,x", "202401,912345678,"] {
+    for start in ["", "\n202401,912345678", "202401", "202401,", "202401,912345678,x"] {
         let parsed = csv(&format!("{start}\n202401,912345678\n"));
         assert_eq!((parsed.outcome.summary, found(&parsed)), (Rejected, vec![(1, 1)]), "{start:?}");
     }

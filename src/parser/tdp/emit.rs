@@ -5,11 +5,13 @@
 use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
 
-use super::engine::{Job, PROGRESS_EVERY, is_trailer, progress};
+use super::engine::{Job, PROGRESS_EVERY, progress};
 use super::index::{CaseProblem, Entry, Index, Run, What};
+use super::kin::realigned;
 use super::layout::{Finding, Header, RecordType, Segment};
 use super::record::Record;
 use super::source::Source;
+use super::survey::is_trailer;
 use super::tally::{Tally, blank};
 use super::value::{Line, Month, Value};
 use super::wording;
@@ -78,7 +80,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         if !job.is_detail(line) {
             return Ok(());
         }
-        let Some((kind, record_type)) = job.record_type(line).filter(|_| line.readable) else {
+        let Some((kind, record_type)) = job.record_type(line).filter(|_| line.flaw.is_none()) else {
             if self.share == 0 {
                 self.unknown(line);
             }
@@ -137,7 +139,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             let record = &self.record;
             let tally = &mut *self.tally;
             segment.check(record, job.reading.place, |finding| {
-                say(tally, segment, finding, record, &base, None);
+                say(tally, segment, finding, (line, record), &base, None);
             });
         }
         while let Some((problem, rest)) = self.problems.split_first() {
@@ -149,7 +151,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
                 What::Relation { rule, .. } => job.section.relations[rule].deprecated,
                 What::Duplicate { .. } | What::Partial { .. } | What::TooMany => false,
             };
-            let message = wording::between(job.section, record_type, problem.what);
+            let message = wording::between(job.section, record_type, problem.what, line);
             self.tally.log(&Problem {
                 category: Category::Case,
                 deprecated,
@@ -161,7 +163,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             (0..).zip(&job.section.links).filter(|(bit, _)| entry.links & (1 << bit) != 0).map(|(_, l)| l)
         {
             let field = &segment.fields[link.demand.field];
-            let message = wording::linked(segment, link, &self.record);
+            let message = wording::linked(segment, link, &self.record, line);
             let (item, field) = (&field.item, &field.name);
             let category = Category::CrossField;
             self.tally.log(&Problem { category, item, field, message: &message, ..base.clone() });
@@ -192,7 +194,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             segment.read(line, job.reading.cipher, &mut self.record);
             let record = &self.record;
             sound = segment.check(record, job.reading.place, |finding| {
-                say(tally, segment, finding, record, &base, Some(Category::Case));
+                say(tally, segment, finding, (line, record), &base, Some(Category::Case));
             });
         }
         if segment.is_quiet(line) {
@@ -207,14 +209,11 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
 
     /// A line that no layout of the section is for.
     fn unknown(&mut self, line: &Line<'_>) {
-        let message = if line.readable {
-            let names = self.job.section.records.iter().map(|record| record.name.as_str());
-            format!(
-                "the line begins with no record type of this section ({})",
-                names.collect::<Vec<_>>().join(", ")
-            )
-        } else {
-            "the line is not UTF-8 text".to_owned()
+        let message = match line.flaw {
+            Some(flaw) => wording::flaw(flaw),
+            None => {
+                wording::unknown(self.job.section, self.job.record_type(&realigned(self.job, line).line()))
+            }
         };
         let category = if self.job.header.is_none() { Category::Case } else { Category::Record };
         self.tally.log(&Problem { category, record: Some(line.number), ..blank(&message) });
@@ -222,6 +221,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
 
     /// The last line, and every line that says it is the last.
     fn trailer(&mut self, header: &Header, line: &Line<'_>) {
+        let line = &without_end_of_file(line);
         let (job, tally) = (self.job, &mut *self.tally);
         let record_type = &header.trailer;
         let segment = &record_type.segments[0];
@@ -235,13 +235,13 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             let message = wording::precheck(segment, failed, line, job.reading.period);
             tally.log(&Problem { message: &message, ..base.clone() });
         });
-        if !sound || !line.readable {
+        if !sound || line.flaw.is_some() {
             return;
         }
         segment.read(line, None, &mut self.record);
         let record = &self.record;
         let sound = segment.check(record, job.reading.place, |finding| {
-            say(tally, segment, finding, record, &base, None);
+            say(tally, segment, finding, (line, record), &base, None);
         });
         let count = header.count.map(|count| record.values[count]);
         if job.survey.details > 0 {
@@ -260,12 +260,19 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
     }
 }
 
+/// The line without NULs and signs for the end of a file that stand behind it.
+fn without_end_of_file<'l>(line: &Line<'l>) -> Line<'l> {
+    let filler = line.bytes.iter().rev().take_while(|byte| matches!(byte, 0 | 0x1a)).count();
+    let is_ascii = line.offsets.is_empty();
+    Line { bytes: &line.bytes[..line.bytes.len() - if is_ascii { filler } else { 0 }], ..*line }
+}
+
 /// Logs one finding about a record; `category` replaces its own.
 fn say(
     tally: &mut Tally<'_>,
     segment: &Segment,
     finding: Finding<'_>,
-    record: &Record,
+    (line, record): (&Line<'_>, &Record),
     base: &Problem<'_>,
     category: Option<Category>,
 ) {
@@ -274,7 +281,7 @@ fn say(
         Finding::Broken(_) => Category::CrossField,
         Finding::Deprecated(_) => Category::Case,
     };
-    let (field, message) = wording::finding(segment, finding, record);
+    let (field, message) = wording::finding(segment, finding, record, line);
     tally.log(&Problem {
         category: category.unwrap_or(own),
         item: &field.item,

@@ -18,17 +18,19 @@ use std::sync::atomic::Ordering;
 use anyhow::Context as _;
 use foldhash::fast::FixedState;
 
-use super::check::same;
 use super::compile::Catalogue;
 use super::emit::Emitter;
 use super::header::{self, HeaderProblem};
 use super::index::{Entry, Index, judge};
+use super::kin::lost;
 use super::layout::{Duplicates, Finding, Header, Place, Program, Reading, RecordType, Section};
 use super::period::Period;
 use super::record::{Record, all_hold};
 use super::source::{Kind, Source};
+use super::survey::{Survey, is_trailer, starts_with, survey};
 use super::tally::{Tally, blank};
 use super::value::Line;
+use super::wording;
 use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission};
 
 /// Lines whose records are kept track of at once; about 45 bytes each.
@@ -47,16 +49,6 @@ pub(super) struct Job<'j> {
     pub survey: Survey,
     pub shares: u64,
     pub seed: FixedState,
-}
-
-/// What a first look at all lines shows.
-#[derive(Debug, Default)]
-pub(super) struct Survey {
-    pub lines: u64,
-    /// Lines that are neither header nor trailer.
-    pub details: u64,
-    pub second_header: Option<u64>,
-    pub trailers: u64,
 }
 
 /// Parses a submission that the catalogue knows the program and section of.
@@ -93,6 +85,9 @@ pub(super) fn parse(
         return Ok(tally.into_outcome());
     }
     log_header(&mut tally, program, &warnings);
+    if survey.behind > 0 {
+        tracing::info!("{} lines behind the trailer hold nothing and are passed over", survey.behind);
+    }
     let shares = survey.details.div_ceil(lines_per_share).max(1);
     let (path, header) = (submission.path, program.header.as_ref());
     let job = Job { header, section, reading, path, kind, survey, shares, seed: FixedState::default() };
@@ -141,7 +136,7 @@ impl Job<'_> {
     /// True for the lines that are neither header nor trailer nor, in a sheet, empty or a remark.
     pub(super) fn is_detail(&self, line: &Line<'_>) -> bool {
         match self.header {
-            Some(header) => line.number > 1 && !is_trailer(header, line),
+            Some(header) => line.number > 1 && line.number <= self.survey.lines && !is_trailer(header, line),
             None => !is_remark(line),
         }
     }
@@ -188,9 +183,8 @@ fn open<'s>(
         let has_data = first.is_some_and(|row| {
             row.number == 1 && row.len() == 2 && row.offsets.windows(2).all(|cell| cell[0] < cell[1])
         });
-        let of =
-            if let Kind::Sheet(sheet) = kind { format!(" of sheet '{}'", sheet.name) } else { String::new() };
-        let message = format!("the first row{of} must hold data in exactly two columns, without a heading");
+        let sheet = if let Kind::Sheet(sheet) = kind { &sheet.name } else { "" };
+        let message = wording::first_row(sheet, first.map_or(&[], |row| row.bytes));
         let (item, field) = (String::new(), String::new());
         let problem = HeaderProblem { category: Category::File, item, field, message };
         let reading = Reading { period, cipher: None, place: Place::State };
@@ -216,43 +210,6 @@ fn log_header(tally: &mut Tally<'_>, program: &Program, problems: &[HeaderProble
     }
 }
 
-/// Looks at every line once; stops at a second header.
-fn survey(
-    header: Option<&Header>,
-    path: &Path,
-    kind: &Kind,
-    context: &Context<'_>,
-) -> Result<Survey, ParseError> {
-    let mut survey = Survey::default();
-    let mut source = Source::open(kind, path)?.context("the file is of unknown kind")?;
-    while let Some(line) = source.next()? {
-        context.cancel.check()?;
-        survey.lines = line.number;
-        let Some(header) = header else {
-            survey.details += 1;
-            continue;
-        };
-        if line.number > 1 && starts_with(&line, &header.record.name) {
-            survey.second_header = Some(line.number);
-            break;
-        }
-        let trailer = is_trailer(header, &line);
-        survey.trailers += u64::from(trailer);
-        survey.details += u64::from(line.number > 1 && !trailer);
-    }
-    Ok(survey)
-}
-
-pub(super) fn is_trailer(header: &Header, line: &Line<'_>) -> bool {
-    starts_with(line, &header.trailer.name)
-}
-
-/// True for a line of this type.
-#[inline]
-fn starts_with(line: &Line<'_>, name: &str) -> bool {
-    line.bytes.get(..name.len()).is_some_and(|start| same(start, name.as_bytes()))
-}
-
 /// True for a row of a sheet that is empty or begins with `#`.
 fn is_remark(row: &Line<'_>) -> bool {
     row.bytes.first() == Some(&b'#') || row.bytes.iter().all(u8::is_ascii_whitespace)
@@ -266,7 +223,7 @@ fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, Pars
     let mut source = Source::open(&job.kind, job.path)?.context("the file is of unknown kind")?;
     while let Some(line) = source.next()? {
         context.cancel.check()?;
-        if line.readable && job.is_detail(&line) {
+        if job.is_detail(&line) {
             index_line(job, share, &line, &mut record, &mut index);
         }
         if line.number % PROGRESS_EVERY == 0 {
@@ -280,7 +237,10 @@ fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, Pars
 }
 
 fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, index: &mut Index) {
-    let Some((kind, record_type)) = job.record_type(line) else { return };
+    let Some((kind, record_type)) = job.record_type(line).filter(|_| line.flaw.is_none()) else {
+        note_lost(job, share, line, index);
+        return;
+    };
     let case = job.case_of(line, record_type);
     if job.has_cases() && job.share_of(case) != share {
         return;
@@ -291,6 +251,7 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
             if !segment.is_quiet(line) {
                 let month = segment.month_of(line).and_then(|month| period.index_of(month));
                 index.flawed.extend(case.zip(month));
+                note_lost(job, share, line, index);
             }
             continue;
         }
@@ -299,6 +260,9 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
         let sound = segment.check(record, job.reading.place, |finding| {
             flawed |= !matches!(finding, Finding::Deprecated(_));
         });
+        if !sound && segment.case_begins_blank(line) {
+            note_lost(job, share, line, index);
+        }
         // In a sheet, a row with a problem is no record.
         if !sound && job.header.is_none() {
             continue;
@@ -328,6 +292,14 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
             links: 0,
         };
         index.push(owner, month.and_then(|month| period.index_of(month)).unwrap_or(0), entry);
+    }
+}
+
+/// Keeps what a line was to be that is refused, or that does not stand where it should.
+#[cold]
+fn note_lost(job: &Job<'_>, share: u64, line: &Line<'_>, index: &mut Index) {
+    if let Some(lost) = lost(job, line).filter(|(case, ..)| job.share_of(Some(*case)) == share) {
+        index.lost.entry(lost).or_insert(line.number);
     }
 }
 

@@ -152,8 +152,8 @@ fn understand(
         let (item, field) = (String::new(), String::new());
         HeaderProblem { category, item, field, message }
     };
-    if !line.readable {
-        return Err(vec![problem(Category::File, "the first line is not UTF-8 text".to_owned())]);
+    if let Some(flaw) = line.flaw {
+        return Err(vec![problem(Category::File, wording::flaw(flaw))]);
     }
     let mut problems = Vec::new();
     segment.precheck(line, period, |failed| {
@@ -166,7 +166,7 @@ fn understand(
     segment.read(line, None, &mut record);
     let mut fatal = false;
     segment.check(&record, Place::State, |finding| {
-        let (field, message) = wording::finding(segment, finding, &record);
+        let (field, message) = wording::finding(segment, finding, &record, line);
         fatal |= !matches!(finding, Finding::Failed(field, _) if field.warning);
         let (item, field) = (field.item.clone(), field.name.clone());
         problems.push(HeaderProblem { category: Category::Field, item, field, message });

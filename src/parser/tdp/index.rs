@@ -4,7 +4,7 @@
 //! mostly stand together; runs of them are sorted, so that they are found wherever they stand. No
 //! value is kept and nothing is logged here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::layout::{Duplicates, Section};
 
@@ -17,7 +17,13 @@ pub(super) struct Index {
     pub runs: Vec<Run>,
     /// Case numbers, hashed, and months of the quarter, with problems that left no entry.
     pub flawed: HashSet<(u64, u8)>,
+    /// Lines that were to be a record of a case, and are refused: see [`Lost`].
+    pub lost: HashMap<Lost, u64>,
 }
+
+/// What a refused line was to be: its case number, hashed; its month of the quarter, if it is one; its
+/// record type of the section.
+pub(super) type Lost = (u64, Option<u8>, u8);
 
 /// What is kept of one record.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +94,9 @@ pub(super) enum What {
     Partial { of: u64 },
     /// The case has more records than a case may have.
     TooMany,
-    /// The n-th relation of the section is broken; `none` when no record of the types it needs is there.
-    Relation { rule: usize, none: bool },
+    /// The n-th relation of the section is broken; `none` when no record of the types it needs is there, of
+    /// which a line that was `refused` may have been one.
+    Relation { rule: usize, none: bool, refused: Option<u64> },
 }
 
 /// What came of judging.
@@ -106,7 +113,7 @@ pub(super) struct Verdicts {
 /// Judges all records of a share; `doomed` owners are deleted in any case.
 pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>) -> Verdicts {
     let mut verdicts = Verdicts::default();
-    let Index { entries, runs, flawed } = index;
+    let Index { entries, runs, flawed, lost } = index;
     runs.sort_unstable_by_key(|run| (run.owner, run.month, run.from));
     let mut members: Vec<usize> = Vec::new();
     for owned in runs.chunk_by_mut(|a, b| a.owner == b.owner) {
@@ -116,7 +123,14 @@ pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>)
             case.iter_mut().for_each(|run| run.case_line = first);
             members.clear();
             members.extend(case.iter().flat_map(Run::members));
-            if judge_case(section, entries, &mut members, &mut verdicts.problems) || doomed.contains(&owner) {
+            let month = case[0].month;
+            let refused = |kind: &u8| {
+                let of = |month| lost.get(&(owner, month, *kind)).copied();
+                of(Some(month)).or_else(|| of(None))
+            };
+            if judge_case(section, entries, &mut members, &refused, &mut verdicts.problems)
+                || doomed.contains(&owner)
+            {
                 members.iter().for_each(|&member| entries[member].deleted = true);
                 if section.duplicates == Duplicates::DeleteType {
                     verdicts.doomed.insert(owner);
@@ -138,6 +152,7 @@ fn judge_case(
     section: &Section,
     entries: &mut [Entry],
     members: &mut [usize],
+    refused: &dyn Fn(&u8) -> Option<u64>,
     problems: &mut Vec<CaseProblem>,
 ) -> bool {
     let case = || members.iter().map(|&member| &entries[member]);
@@ -148,7 +163,8 @@ fn judge_case(
             continue;
         }
         let none = !case().any(|entry| rule.types.contains(&entry.kind));
-        let what = What::Relation { rule: number, none };
+        let refused = rule.types.iter().find_map(refused);
+        let what = What::Relation { rule: number, none, refused };
         problems.extend(case().filter(bit(rule.every)).map(|entry| entry.problem(what)));
     }
     let broken = problems[before..].iter().any(|problem| match problem.what {

@@ -1,13 +1,16 @@
 //! Lines of a file of any size in a buffer of fixed size.
 //!
 //! A line ends at `\n`, `\r\n` or `\r`. Of a line longer than [`LONGEST_LINE`] only the start is
-//! given; no layout is anywhere near that long. What the bytes mean is not known here.
+//! given; no layout is anywhere near that long. A byte order mark is passed over. What the bytes mean is
+//! not known here.
 
 use std::io::{self, Read};
 
 /// Bytes given of one line at most.
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
 const BUFFER: usize = 4 * LONGEST_LINE;
+/// Says that what follows is UTF-8, and is no part of it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One line, without its end.
 #[derive(Debug, Clone, Copy)]
@@ -108,10 +111,23 @@ impl<R: Read> Lines<R> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        let got = read_some(&mut self.source, &mut self.buffer[self.end..])?;
+        let is_first = self.read == 0;
+        let mut got = read_some(&mut self.source, &mut self.buffer[self.end..])?;
+        while is_first && got > 0 && got < BYTE_ORDER_MARK.len() {
+            match read_some(&mut self.source, &mut self.buffer[got..])? {
+                0 => break,
+                more => got += more,
+            }
+        }
         self.end += got;
         self.read += got as u64;
-        self.is_ascii = self.buffer[..self.end].is_ascii();
+        if is_first && self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
+            self.start = BYTE_ORDER_MARK.len();
+            if self.start == self.end {
+                return self.fill();
+            }
+        }
+        self.is_ascii = self.buffer[self.start..self.end].is_ascii();
         Ok(got > 0)
     }
 }
@@ -157,6 +173,15 @@ mod tests {
             assert_eq!(lines(b"a\nb\r\nc\rd\r\r\n\ne", drip), [&b"a"[..], b"b", b"c", b"d", b"", b"", b"e"]);
             assert_eq!(lines(b"a\r\n", drip), [b"a"]);
             assert_eq!(lines(b"", drip), Vec::<Vec<u8>>::new());
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_once_at_the_start() {
+        for drip in [1, 2, 3, 1000] {
+            assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb", drip), [&b"a"[..], b"\xef\xbb\xbfb"]);
+            assert_eq!(lines(b"\xef\xbb\xbf", drip), Vec::<Vec<u8>>::new());
+            assert_eq!(lines(b"\xef\xbb", drip), [b"\xef\xbb"]);
         }
     }
 

@@ -89,6 +89,11 @@ impl Segment {
         line.get(self.fields[self.case?].at).filter(|bytes| !is_blank(bytes))
     }
 
+    /// True where the case number begins with a blank, as in a line with a blank too many.
+    pub(super) fn case_begins_blank(&self, line: &Line<'_>) -> bool {
+        self.case_of(line).and_then(<[u8]>::first).is_some_and(u8::is_ascii_whitespace)
+    }
+
     /// Reads all values of the record.
     pub(super) fn read(&self, line: &Line<'_>, cipher: Option<&Cipher>, record: &mut Record) {
         record.bytes.clear();

@@ -14,8 +14,6 @@ use super::value::Line;
 
 /// Columns kept; one more than any layout reads, so that a row that is too wide is noticed.
 const COLUMNS: u32 = 3;
-/// Columns that layouts read; what stands beside them says nothing when it is blank.
-const DATA: u32 = 2;
 /// Bytes kept of a cell.
 const LONGEST_CELL: usize = 64;
 /// Digits that a number format fills up to at most; no field has more.
@@ -67,9 +65,7 @@ impl Sheet {
             let format = cells.styles().get(style).and_then(|style| style.number_format.as_ref());
             let text = shown(cell.get_value(), format.map_or("", |format| &format.format_code));
             let text = text.trim();
-            let says_nothing =
-                matches!(cell.get_value(), DataRef::Empty) || text.is_empty() && column >= DATA;
-            if !says_nothing {
+            if !text.is_empty() {
                 sheet.push(u64::from(row) + 1, column, text);
             }
             ensure!(sheet.rows.len() as u64 <= MOST_ROWS, "the sheet has more than {MOST_ROWS} rows");
@@ -84,7 +80,7 @@ impl Sheet {
             number: row.number,
             bytes: &self.text[row.text.clone()],
             offsets: &self.offsets[row.offsets.clone()],
-            readable: true,
+            flaw: None,
         })
     }
 

@@ -1,7 +1,8 @@
 //! The submitted file as a stream of lines or rows, read as often as it takes.
 //!
 //! What kind of file it is is decided by its first bytes and, between text and csv, by its name.
-//! In a csv file every line is a row: a cell that spans lines is not known to any layout.
+//! In a csv file every line is a row: a cell that spans lines is not known to any layout, so such a row is
+//! refused, once, with the lines that go on with it. Cells have no blanks around them.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,12 +14,16 @@ use csv_core::ReadRecordResult;
 
 use super::lines::{LONGEST_LINE, Lines};
 use super::sheet::Sheet;
-use super::value::Line;
+use super::value::{Flaw, Line};
 
 /// Bytes that decide what kind of file it is.
 const SNIFFED: usize = 4096;
 /// Cells read of a csv row.
 const MOST_CELLS: usize = 64;
+/// Columns that layouts read; blank cells beside them say nothing.
+const DATA: usize = 2;
+/// Lines that a cell may go on for.
+const MOST_CELL_LINES: usize = 8;
 
 /// What kind of file was submitted.
 #[derive(Debug, Clone)]
@@ -33,7 +38,7 @@ pub(super) enum Kind {
 /// Reads one file from its start.
 pub(super) enum Source {
     Text { lines: Lines<File>, offsets: Vec<u32>, number: u64 },
-    Csv { lines: Lines<File>, cells: Box<Cells>, number: u64 },
+    Csv { lines: Lines<File>, cells: Box<Cells>, number: u64, quote: OpenQuote },
     Sheet { sheet: Arc<Sheet>, next: usize },
 }
 
@@ -52,17 +57,11 @@ impl Kind {
             let sheet = Sheet::open(file).map(|sheet| Self::Sheet(Arc::new(sheet)));
             return Ok(sheet.unwrap_or_else(|error| Self::Unknown(error.to_string())));
         }
-        let readable = match std::str::from_utf8(&start) {
-            Ok(_) => true,
-            // The last character may be cut in two.
-            Err(error) => error.error_len().is_none() && start.len() == SNIFFED,
-        };
+        if let Some(why) = no_text(&start) {
+            return Ok(Self::Unknown(why.to_owned()));
+        }
         let is_csv = Path::new(name).extension().is_some_and(|ext| ext.eq_ignore_ascii_case("csv"));
-        Ok(match (readable, is_csv) {
-            (false, _) => Self::Unknown("the file is neither UTF-8 text nor a workbook".to_owned()),
-            (true, true) => Self::Csv,
-            (true, false) => Self::Text,
-        })
+        Ok(if is_csv { Self::Csv } else { Self::Text })
     }
 }
 
@@ -75,7 +74,10 @@ impl Source {
         let lines = || File::open(path).map(Lines::new).context("failed to open the submitted file");
         Ok(match kind {
             Kind::Text => Some(Self::Text { lines: lines()?, offsets: Vec::new(), number: 0 }),
-            Kind::Csv => Some(Self::Csv { lines: lines()?, cells: Box::default(), number: 0 }),
+            Kind::Csv => {
+                let (lines, cells, quote) = (lines()?, Box::default(), OpenQuote::default());
+                Some(Self::Csv { lines, cells, number: 0, quote })
+            }
             Kind::Sheet(sheet) => Some(Self::Sheet { sheet: Arc::clone(sheet), next: 0 }),
             Kind::Unknown(_) => None,
         })
@@ -101,22 +103,24 @@ impl Source {
                 };
                 *number += 1;
                 if line.is_ascii {
-                    return Ok(Some(Line {
-                        number: *number,
-                        bytes: line.bytes,
-                        offsets: &[],
-                        readable: true,
-                    }));
+                    return Ok(Some(Line { number: *number, bytes: line.bytes, offsets: &[], flaw: None }));
                 }
                 Ok(Some(text_line(line.bytes, *number, offsets)))
             }
-            Self::Csv { lines, cells, number } => {
+            Self::Csv { lines, cells, number, quote } => loop {
                 let Some(line) = lines.next().context("failed to read the submitted file")? else {
                     return Ok(None);
                 };
                 *number += 1;
-                Ok(Some(cells.split(line.bytes, *number)))
-            }
+                match quote.line(line.bytes) {
+                    Part::Row => return Ok(Some(cells.split(line.bytes, *number))),
+                    Part::Start => {
+                        let row = cells.split(line.bytes, *number);
+                        return Ok(Some(Line { flaw: Some(Flaw::OpenQuote), ..row }));
+                    }
+                    Part::Rest => {}
+                }
+            },
             Self::Sheet { sheet, next } => {
                 *next += 1;
                 Ok(sheet.row(*next - 1))
@@ -129,7 +133,7 @@ impl Source {
 pub(super) fn text_line<'a>(bytes: &'a [u8], number: u64, offsets: &'a mut Vec<u32>) -> Line<'a> {
     offsets.clear();
     if bytes.is_ascii() {
-        return Line { number, bytes, offsets, readable: true };
+        return Line { number, bytes, offsets, flaw: None };
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -137,11 +141,72 @@ pub(super) fn text_line<'a>(bytes: &'a [u8], number: u64, offsets: &'a mut Vec<u
         Err(error) if error.error_len().is_none() && bytes.len() == LONGEST_LINE => {
             std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
         }
-        Err(_) => return Line { number, bytes, offsets, readable: false },
+        Err(error) => return Line { number, bytes, offsets, flaw: Some(not_utf8(bytes, &error)) },
     };
     offsets.extend(text.char_indices().map(|(offset, _)| offset as u32));
     offsets.push(text.len() as u32);
-    Line { number, bytes: text.as_bytes(), offsets, readable: true }
+    Line { number, bytes: text.as_bytes(), offsets, flaw: None }
+}
+
+fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> Flaw {
+    let before = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+    Flaw::NotUtf8 { after: before.chars().count() }
+}
+
+/// Why a file that begins like this is no text. One that is text but for some bytes is: each of its lines
+/// is looked at by itself, wherever in the file it stands.
+fn no_text(start: &[u8]) -> Option<&'static str> {
+    let is_zero = |from: usize| start.iter().skip(from).step_by(2).take(32).all(|&byte| byte == 0);
+    let is_utf16 = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
+    if is_utf16 || start.len() > 3 && is_zero(0) != is_zero(1) {
+        return Some("the file is UTF-16 text; save it as UTF-8");
+    }
+    if start.starts_with(b"\xd0\xcf\x11\xe0") {
+        return Some(
+            "the file is an old workbook (.xls) or has a password; save it as .xlsx without a password",
+        );
+    }
+    let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1a);
+    let is_utf8 = match std::str::from_utf8(start) {
+        Ok(_) => true,
+        // The last character may be cut in two.
+        Err(error) => error.error_len().is_none(),
+    };
+    (!is_utf8 && start.iter().any(is_control)).then_some("the file is neither UTF-8 text nor a workbook")
+}
+
+/// What a line of a csv file is.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Row,
+    /// The first line of a row that goes on in the next.
+    Start,
+    /// Belongs to the row before.
+    Rest,
+}
+
+/// Follows a quote that is not closed over the lines that belong to its cell. A line that looks like a row
+/// of its own ends it, so that a stray quote takes no row along.
+#[derive(Debug, Default)]
+pub(super) struct OpenQuote {
+    /// Lines that may still belong to the cell.
+    left: usize,
+}
+
+impl OpenQuote {
+    fn line(&mut self, bytes: &[u8]) -> Part {
+        let quotes = memchr::memchr_iter(b'"', bytes);
+        if self.left > 0 {
+            let first = quotes.clone().next();
+            if memchr::memchr(b',', &bytes[..first.unwrap_or(bytes.len())]).is_none() {
+                self.left = if first.is_some() { 0 } else { self.left - 1 };
+                return Part::Rest;
+            }
+        }
+        let is_open = quotes.count() % 2 == 1;
+        self.left = if is_open { MOST_CELL_LINES } else { 0 };
+        if is_open { Part::Start } else { Part::Row }
+    }
 }
 
 /// Splits csv lines into cells.
@@ -173,14 +238,21 @@ impl Cells {
                 break;
             }
         }
-        let text = &self.text[..written];
-        if cells > 0 {
-            self.offsets.push(0);
-            self.offsets.extend(self.ends[..cells].iter().map(|&end| end as u32));
-        } else {
-            // No cell at all: a row of no position, told from a row of single bytes by its offsets.
-            self.offsets.push(0);
+        // No cell at all is a row of no position, told from a row of single bytes by its offsets.
+        self.offsets.push(0);
+        let flaw = std::str::from_utf8(bytes).err().map(|error| not_utf8(bytes, &error));
+        let (mut start, mut kept, mut filled) = (0, 0, 0);
+        for (nth, &end) in self.ends[..cells].iter().enumerate() {
+            let cell = &self.text[start..end];
+            let trimmed = std::str::from_utf8(cell).map_or(cell, |text| text.trim().as_bytes());
+            let from = start + (trimmed.as_ptr() as usize - cell.as_ptr() as usize);
+            let length = trimmed.len();
+            self.text.copy_within(from..from + length, kept);
+            (start, kept) = (end, kept + length);
+            self.offsets.push(kept as u32);
+            filled = if length > 0 { nth + 1 } else { filled };
         }
-        Line { number, bytes: text, offsets: &self.offsets, readable: std::str::from_utf8(text).is_ok() }
+        self.offsets.truncate(1 + filled.max(DATA.min(cells)));
+        Line { number, bytes: &self.text[..kept], offsets: &self.offsets, flaw }
     }
 }

@@ -26,11 +26,25 @@ pub(super) struct Line<'a> {
     pub bytes: &'a [u8],
     /// Byte offsets of all positions and of the end; empty when each byte is a position (ASCII).
     pub offsets: &'a [u32],
-    /// False for bytes that are not UTF-8; such a line is never read further.
-    pub readable: bool,
+    /// Why it is never read further.
+    pub flaw: Option<Flaw>,
+}
+
+/// What keeps a line from being read at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// So many characters stand before the first byte that is not UTF-8.
+    NotUtf8 { after: usize },
+    /// A quote of a csv cell is not closed in the line.
+    OpenQuote,
 }
 
 impl<'a> Line<'a> {
+    /// True for a line of nothing but blanks, NULs and the sign for the end of a file (^Z).
+    pub(super) fn is_filler(&self) -> bool {
+        self.bytes.iter().all(|byte| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x1a))
+    }
+
     /// Length in positions.
     pub(super) fn len(&self) -> usize {
         if self.offsets.is_empty() { self.bytes.len() } else { self.offsets.len() - 1 }

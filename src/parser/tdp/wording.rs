@@ -4,14 +4,14 @@
 
 use std::fmt::Write as _;
 
-use super::check::Check;
+use super::check::{Check, Test};
 use super::index::What;
 use super::layout::{
     Condition, Field, Finding, Link, Precheck, RecordType, Rule, RuleKind, Section, Segment,
 };
 use super::period::Period;
 use super::record::Record;
-use super::value::{At, Line, Value, is_blank};
+use super::value::{At, Flaw, Line, Value, is_blank};
 
 /// Characters of a value that a message quotes.
 const QUOTED: usize = 12;
@@ -21,25 +21,26 @@ pub(super) fn finding<'s>(
     segment: &'s Segment,
     finding: Finding<'s>,
     record: &Record,
+    line: &Line<'_>,
 ) -> (&'s Field, String) {
     match finding {
-        Finding::Missing(field) => (field, format!("{} is required and blank", named(field))),
+        Finding::Missing(field) => (field, missing(field, line)),
         Finding::Failed(field, check) => {
             let value = segment.fields.iter().position(|other| std::ptr::eq(other, field));
             let value = value.map_or(Value::Blank, |position| record.values[position]);
-            (field, demanded(field, value, check, record))
+            (field, demanded(field, value, check, record, line))
         }
         Finding::Broken(rule) | Finding::Deprecated(rule) => {
-            (&segment.fields[rule.field()], broken(segment, rule, record))
+            (&segment.fields[rule.field()], broken(segment, rule, record, line))
         }
     }
 }
 
 /// A linked rule that a record breaks.
-pub(super) fn linked(segment: &Segment, link: &Link, record: &Record) -> String {
+pub(super) fn linked(segment: &Segment, link: &Link, record: &Record, line: &Line<'_>) -> String {
     let field = &segment.fields[link.demand.field];
     let value = record.values[link.demand.field];
-    let demand = demanded(field, value, &link.demand.check, record);
+    let demand = demanded(field, value, &link.demand.check, record, line);
     format!("{demand}, because the case has a {}", link.when_text)
 }
 
@@ -85,7 +86,7 @@ pub(super) fn precheck(segment: &Segment, precheck: &Precheck, line: &Line<'_>, 
 }
 
 /// A problem between records.
-pub(super) fn between(section: &Section, kind: &RecordType, what: What) -> String {
+pub(super) fn between(section: &Section, kind: &RecordType, what: What, line: &Line<'_>) -> String {
     let name = &kind.name;
     match what {
         What::Duplicate { of } => format!("this {name} is a copy of record {of}: every value is the same"),
@@ -99,7 +100,7 @@ pub(super) fn between(section: &Section, kind: &RecordType, what: What) -> Strin
             let most = section.most_records.unwrap_or_default();
             format!("the case has more than {most} records in this month")
         }
-        What::Relation { rule, none } => {
+        What::Relation { rule, none, refused } => {
             let rule = &section.relations[rule];
             let types = rule.types.iter().map(|&kind| section.records[usize::from(kind)].name.as_str());
             let types = types.collect::<Vec<_>>().join(" or ");
@@ -111,7 +112,13 @@ pub(super) fn between(section: &Section, kind: &RecordType, what: What) -> Strin
             if !rule.needs_text.is_empty() {
                 let _ = write!(text, ", and with {}", rule.needs_text);
             }
-            if none {
+            if let Some(line) = refused {
+                let _ = write!(text, "; record {line} was to be one and is refused");
+            } else if none && kind.segments[0].case_begins_blank(line) {
+                text.push_str(
+                    "; its own case number begins with a blank, so its characters may be out of place",
+                );
+            } else if none {
                 text.push_str("; there is none");
             } else {
                 text.push_str("; there is one, but not with that");
@@ -121,7 +128,7 @@ pub(super) fn between(section: &Section, kind: &RecordType, what: What) -> Strin
     }
 }
 
-fn broken(segment: &Segment, rule: &Rule, record: &Record) -> String {
+fn broken(segment: &Segment, rule: &Rule, record: &Record, line: &Line<'_>) -> String {
     let list =
         |fields: &[usize]| fields.iter().map(|&f| named(&segment.fields[f])).collect::<Vec<_>>().join(", ");
     match &rule.kind {
@@ -133,39 +140,109 @@ fn broken(segment: &Segment, rule: &Rule, record: &Record) -> String {
         }
         RuleKind::Demand { when, then } => {
             let mut text =
-                demanded(&segment.fields[then.field], record.values[then.field], &then.check, record);
+                demanded(&segment.fields[then.field], record.values[then.field], &then.check, record, line);
             for (nth, condition) in when.iter().enumerate() {
                 text.push_str(if nth == 0 { ", because " } else { " and " });
-                text.push_str(&reason(segment, condition, record));
+                text.push_str(&reason(segment, condition, record, line));
             }
             text
         }
     }
 }
 
-fn demanded(field: &Field, value: Value, check: &Check, record: &Record) -> String {
+fn demanded(field: &Field, value: Value, check: &Check, record: &Record, line: &Line<'_>) -> String {
     let (name, demand) = (named(field), &check.demand);
-    match shown(field, value, record) {
+    match shown(field, value, record, line) {
         Some(value) => format!("{name} is {value} and must {demand}"),
-        None => format!("{name} must {demand} (its value is not shown)"),
+        None => format!("{name} must {demand} (its value is not shown{})", hint(check, value, record)),
     }
 }
 
-fn reason(segment: &Segment, condition: &Condition, record: &Record) -> String {
+fn reason(segment: &Segment, condition: &Condition, record: &Record, line: &Line<'_>) -> String {
     let field = &segment.fields[condition.field];
-    match shown(field, record.values[condition.field], record) {
+    match shown(field, record.values[condition.field], record, line) {
         Some(value) => format!("{} is {value}", named(field)),
         None => format!("{} turns out to {}", named(field), condition.check.demand),
     }
 }
 
 /// The value in quotes; `None` where it must not be shown.
-fn shown(field: &Field, value: Value, record: &Record) -> Option<String> {
+fn shown(field: &Field, value: Value, record: &Record, line: &Line<'_>) -> Option<String> {
     match value {
-        Value::Blank => Some("blank".to_owned()),
+        Value::Blank => match no_number(field, line) {
+            None => Some("blank".to_owned()),
+            Some(_) if field.sensitive => None,
+            Some(bytes) => Some(quoted(bytes)),
+        },
         _ if field.sensitive => None,
         Value::Number(number) => Some(number.to_string()),
         Value::Text(span) => Some(quoted(span.of(&record.bytes))),
+    }
+}
+
+/// What stands in a number field that holds no number.
+fn no_number<'l>(field: &Field, line: &Line<'l>) -> Option<&'l [u8]> {
+    line.get(field.at).filter(|bytes| !is_blank(bytes) && !bytes.iter().all(u8::is_ascii_whitespace))
+}
+
+fn missing(field: &Field, line: &Line<'_>) -> String {
+    let name = named(field);
+    match no_number(field, line) {
+        None => format!("{name} is required and blank"),
+        Some(_) if field.sensitive => format!("{name} must be a number (its value is not shown)"),
+        Some(bytes) => format!("{name} is {} and must be a number", quoted(bytes)),
+    }
+}
+
+/// What a spreadsheet may have done to a number that must not be shown. A field of fixed width has its
+/// blanks, so only a cell can be all digits and yet too short.
+fn hint(check: &Check, value: Value, record: &Record) -> String {
+    let (Test::Ssn, Value::Text(span)) = (&check.test, value) else { return String::new() };
+    let text = span.of(&record.bytes);
+    match text {
+        _ if text.len() < 9 && text.iter().all(u8::is_ascii_digit) => {
+            format!("; it has {} digits: Excel drops leading zeros, so keep the column as text", text.len())
+        }
+        [b'=' | b'\'' | b'"', ..] => {
+            "; it begins with a mark of Excel's, = or ': save the digits alone".to_owned()
+        }
+        _ if text.contains(&b'+') => "; Excel has rounded it: keep the column as text".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Why a line was not read at all.
+pub(super) fn flaw(flaw: Flaw) -> String {
+    match flaw {
+        Flaw::NotUtf8 { after } => format!(
+            "the line is not UTF-8 text from character {} on, perhaps Windows-1252; save the file as UTF-8",
+            after + 1
+        ),
+        Flaw::OpenQuote => "a quote is not closed in the line; a cell must not hold a line break".to_owned(),
+    }
+}
+
+/// A line that begins with no record type of the section, or with one behind blanks or in small letters.
+pub(super) fn unknown(section: &Section, resembled: Option<(usize, &RecordType)>) -> String {
+    let names = section.records.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
+    let hint = resembled.map_or_else(String::new, |(_, record)| {
+        format!("; {} must stand at its very start, in capital letters", record.name)
+    });
+    format!("the line begins with no record type of this section ({names}){hint}")
+}
+
+/// A first row that does not hold data in two columns.
+pub(super) fn first_row(sheet: &str, row: &[u8]) -> String {
+    let of = if sheet.is_empty() { String::new() } else { format!(" of sheet '{sheet}'") };
+    let demand = format!("the first row{of} must hold data in exactly two columns, without a heading");
+    let separators = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "bars")];
+    let found = separators.into_iter().find(|(separator, _)| row.contains(separator));
+    match found {
+        _ if row.starts_with(b"sep=") => {
+            format!("{demand}; it is a 'sep=' line, which only Excel knows: remove it")
+        }
+        Some((_, name)) => format!("{demand}; {name} separate its cells: save the file with commas"),
+        None => demand,
     }
 }
 
