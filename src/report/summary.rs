@@ -116,7 +116,7 @@ impl Summary {
             ("problems of deprecated rules", self.deprecated.to_string()),
             ("records in file", number(self.records_in_file)),
             ("records created", number(self.records_created)),
-            ("lines rejected", self.cases.rejected.to_string()),
+            ("lines rejected", number(self.records_in_file.map(|_| self.cases.rejected))),
             ("events missing in the log", self.missing_events.to_string()),
             ("run", self.run.map_or_else(String::new, |run| run.to_string())),
             ("attempt", self.attempt.map_or_else(String::new, |attempt| attempt.to_string())),
