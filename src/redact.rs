@@ -5,9 +5,11 @@
 //! never log them; this is the second line.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use regex::{Captures, Regex};
+use serde_json::Value;
 
 /// What stands where a private value was.
 pub const REDACTED: &str = "[redacted]";
@@ -21,19 +23,22 @@ const SHAPES: &str = concat!(
     r"|(?<bare>\b[0-9]{9}\b)",
 );
 
+/// A pattern of the configuration: a regular expression that matches some text, and not none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
 /// Replaces private shapes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Redactor(Regex);
 
 impl Redactor {
-    /// A redactor for the built-in shapes and the given patterns (regular expressions).
+    /// A redactor for the built-in shapes and the given patterns.
     ///
     /// # Errors
-    /// A pattern that is no regular expression.
-    pub fn new(patterns: &[String]) -> Result<Self> {
+    /// Patterns that are too large together, or have a name in common.
+    pub fn new(patterns: &[Pattern]) -> Result<Self> {
         let mut all = SHAPES.to_owned();
-        for pattern in patterns {
-            Regex::new(pattern).with_context(|| format!("'{pattern}' is no regular expression"))?;
+        for Pattern(pattern) in patterns {
             all.push_str("|(?:");
             all.push_str(pattern);
             all.push(')');
@@ -48,6 +53,48 @@ impl Redactor {
             Some(number) if touches_a_digit(text, number.range()) => number.as_str().to_owned(),
             _ => REDACTED.to_owned(),
         })
+    }
+}
+
+impl Redactor {
+    /// Takes private shapes out of a value: out of its texts, and out of its numbers, since a social
+    /// security number is one that somebody may log as such.
+    pub fn redact_value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(redacted) = self.redact(text) {
+                    *text = redacted;
+                }
+            }
+            Value::Number(number) => {
+                if !self.lets_pass(&number.to_string()) {
+                    *value = Value::String(REDACTED.to_owned());
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_value(value)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.redact_value(value)),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    /// Whether there is nothing private in a number.
+    pub fn lets_pass(&self, number: &str) -> bool {
+        self.redact(number) == number
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(pattern: &str) -> Result<Self, String> {
+        let parsed = regex_syntax::parse(pattern).map_err(|_| {
+            format!("'{pattern}' is not a regular expression: expected one such as CASE-[0-9]+")
+        })?;
+        if parsed.properties().minimum_len().is_none_or(|least| least == 0) {
+            return Err(format!("'{pattern}' matches the empty text, and so would take out everything"));
+        }
+        Regex::new(pattern).map_err(|_| format!("'{pattern}' is too large"))?;
+        Ok(Self(pattern.to_owned()))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The global log gets what is logged outside of every run. Everything in it passes the redactor.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 
@@ -75,15 +76,15 @@ impl GlobalLog {
     }
 }
 
-/// Takes private shapes out of every text of a record. Numbers stay: they are counts and ids.
+/// Takes private shapes out of everything that a record says, numbers included.
 pub fn redact(redactor: &Redactor, record: &mut Record) {
-    record.message = redactor.redact(&record.message).into_owned();
-    record.span = redactor.redact(&record.span).into_owned();
-    for value in record.fields.values_mut() {
-        if let Value::String(text) = value {
-            *text = redactor.redact(text).into_owned();
+    for text in [&mut record.message, &mut record.span, &mut record.target] {
+        if let Cow::Owned(redacted) = redactor.redact(text) {
+            *text = redacted;
         }
     }
+    record.record = record.record.filter(|number| redactor.lets_pass(&number.to_string()));
+    record.fields.values_mut().for_each(|value| redactor.redact_value(value));
 }
 
 fn to_record(leaving: &Outside<'_>) -> Option<Record> {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::desk::open_database;
+use super::submit::user;
 use super::target::{TARGET_HELP, find_run};
 use super::{CliError, Common, Exit, show};
 use crate::queue::{self, Cancelled};
@@ -22,7 +23,7 @@ impl Cancel {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let (pool, _cluster) = open_database(common).await?;
         let run = find_run(&pool, &self.target).await?;
-        let by = self.by.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "parselog".to_owned());
+        let by = self.by.unwrap_or_else(user);
         match queue::cancel(&pool, run.id, &by).await? {
             Cancelled::BeforeStart => show::line(&format!("{}  taken out of the queue", run.id))?,
             Cancelled::Requested => {

@@ -13,7 +13,7 @@ use super::{CliError, Common, show};
 use crate::archive::Archiver;
 use crate::carry;
 use crate::cluster::Cluster;
-use crate::config::{EncryptionChoice, default_worker_name};
+use crate::config::{EncryptionChoice, ParserRule, default_worker_name};
 use crate::notify::Notifier;
 use crate::objects::{Encryption, Folder, ObjectError, Objects, S3, S3Options};
 use crate::parser::CommandOptions;
@@ -52,7 +52,7 @@ impl Desk {
         let home = common.place.home();
         let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?;
         let (objects, bucket) = open_objects(common).await?;
-        let redactor = Redactor::new(&common.log.redact)?;
+        let redactor = common.log.redactor()?;
         Ok(Self {
             pool,
             objects,
@@ -69,9 +69,9 @@ impl Desk {
     ///
     /// # Errors
     /// A parser rule or a mail setting that can't be read, or no scratch folder.
-    pub(super) fn worker(&self, common: &Common, rules: &[String], terms: Terms) -> Result<Worker> {
+    pub(super) fn worker(&self, common: &Common, rules: &[ParserRule], terms: Terms) -> Result<Worker> {
         let scratch = self.scratch()?;
-        let rules: Vec<String> = rules.iter().chain(&common.parser.parser_for).cloned().collect();
+        let rules = [rules, &common.parser.rules()].concat();
         let options = CommandOptions {
             timeout: terms.timeout,
             silence: Some(common.parser.parser_silence),

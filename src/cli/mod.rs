@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. An error is one line that says what to do next.
 
 mod actions;
+mod arguments;
 mod cancel;
 mod candidate;
 mod desk;
@@ -36,7 +37,6 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::config::{LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config};
-use crate::redact::Redactor;
 use crate::telemetry;
 
 /// How a command ends, for scripts.
@@ -113,55 +113,38 @@ With a database and a bucket of your own:
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not found.";
 
+/// What it does; each says so itself, since a word here would take the place of its own help.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Submit, parse and archive files, here and now.
     Run(run::Run),
-    /// Queue files for the workers.
     Submit(submit::Submit),
-    /// Work on the queue until SIGTERM.
     Worker(worker::Worker),
-    /// List runs, the newest first.
     Runs(runs::Runs),
-    /// Print the log of a run.
     Logs(logs::Logs),
-    /// Make the error report of a run from its log.
     Report(report::Report),
-    /// Show every parse of a file over time.
     History(history::History),
-    /// Show what happened to runs and other tasks.
     Actions(actions::Actions),
-    /// Show who was told what by mail.
     Notices(notices::Notices),
-    /// Make a link to a log that works without an account, for a while.
     Url(url::Url),
-    /// Show what changed between two runs of a file.
     Diff(diff::Diff),
-    /// Parse files once more, and see how far that is.
     Reparse(reparse::Reparse),
-    /// List the latest reparses.
     Reparses(reparses::Reparses),
-    /// Delete old logs; outcome, counts and hashes stay.
     Prune(retention::Prune),
-    /// Keep the logs of a file from being deleted.
     Hold(retention::Hold),
-    /// Delete the log of a run, for instance because it holds personal data.
     Erase(retention::Erase),
-    /// Stop a run, or take it out of the queue.
     Cancel(cancel::Cancel),
-    /// Compare rows, objects and spool, and repair what is safe.
     Doctor(doctor::Doctor),
-    /// Read archived logs again and compare them with their rows.
     Verify(verify::Verify),
-    /// Bring the tables of the database up to date.
     Migrate(migrate::Migrate),
-    /// Write an invented submission of any size, sound or broken.
     Sample(sample::Sample),
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match arguments::read() {
+        Ok(cli) => cli,
+        Err(exit) => return ExitCode::from(exit as u8),
+    };
     match start(cli) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -176,7 +159,7 @@ pub fn main() -> ExitCode {
 fn start(cli: Cli) -> Result<Exit> {
     let log = &cli.common.log;
     let global = log.global_levels(matches!(cli.command, Command::Worker(_)));
-    let redactor = Redactor::new(&log.redact).map_err(|error| CliError::usage(format!("{error:#}")))?;
+    let redactor = log.redactor().map_err(|error| CliError::usage(format!("{error:#}")))?;
     telemetry::init(log.run_levels(), global, log.global_format, redactor)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()

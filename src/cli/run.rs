@@ -15,6 +15,7 @@ use super::desk::{Desk, Terms};
 use super::submit::{What, queue_once};
 use super::{CliError, Common, Exit, show};
 use crate::carry;
+use crate::config::ParserRule;
 use crate::ids::RunId;
 use crate::parser::{CancelReason, RecordSink, SummaryStatus};
 use crate::queue;
@@ -33,8 +34,8 @@ pub(super) struct Run {
     #[command(flatten)]
     what: What,
     /// Parse with this command instead of the built-in parser, for instance 'python3 my.py {file}'.
-    #[arg(long, value_name = "COMMAND")]
-    parser: Option<String>,
+    #[arg(long, value_parser = ParserRule::of_all, value_name = "COMMAND")]
+    parser: Option<ParserRule>,
     /// Write the accepted records here, one JSON object per line; '-' is stdout, and then the
     /// result goes to stderr.
     #[arg(long, value_name = "OUT")]
@@ -50,11 +51,11 @@ impl Run {
             return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
         }
         let candidates = Candidate::all(&self.files, &self.what)?;
-        let rules: Vec<String> = self.parser.iter().map(|command| format!("*/*={command}")).collect();
+        let rules = self.parser.as_slice();
         let desk = Desk::open(common).await?;
         let terms = Terms::default();
         let heartbeat = terms.lease / 3;
-        let worker = desk.worker(common, &rules, terms)?;
+        let worker = desk.worker(common, rules, terms)?;
         worker.watch_for_notices().await;
         let watch = Watch::default();
         let (beating, beaten) = (watch.clone(), worker.clone());

@@ -8,7 +8,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use super::candidate::Candidate;
 use super::desk::Desk;
 use super::{Common, Exit, show};
-use crate::notify;
+use crate::config::Address;
 use crate::store::{self, NewFile, Queued, Request};
 
 /// Queue files for the workers.
@@ -105,8 +105,8 @@ pub(super) fn user() -> String {
     user.unwrap_or_else(|| "parselog".to_owned())
 }
 
-fn address(text: &str) -> Result<String> {
-    notify::address(text).map(|_| text.to_owned())
+fn address(text: &str) -> Result<String, String> {
+    text.parse::<Address>().map(|address| address.to_string())
 }
 
 pub(super) fn code(text: &str) -> Result<String, String> {

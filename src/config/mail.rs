@@ -1,10 +1,16 @@
-//! What an operator may set about mails.
+//! What an operator may set about mails: where the mail server is, and who is written to.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use lettre::message::Mailbox;
+use percent_encoding::percent_decode_str;
+use url::Url;
 
-use super::duration;
+use super::value;
+use super::{Commas, List};
 
 /// Mails about results and errors.
 #[derive(Debug, Clone, Args)]
@@ -20,25 +26,146 @@ pub struct MailConfig {
         global = true,
         hide_short_help = true
     )]
-    pub smtp_url: Option<String>,
+    pub smtp_url: Option<MailServer>,
 
     /// Address that the mails are from.
     #[arg(long, env = "PARSELOG_MAIL_FROM", value_name = "ADDRESS", global = true, hide_short_help = true)]
-    pub mail_from: Option<String>,
+    pub mail_from: Option<Sender>,
 
     /// Addresses that are told of errors, separated by commas.
-    #[arg(
-        long,
-        env = "PARSELOG_MAIL_ADMINS",
-        value_delimiter = ',',
-        value_name = "ADDRESS",
-        global = true,
-        hide_short_help = true
-    )]
-    pub mail_admins: Vec<String>,
+    #[arg(long, env = "PARSELOG_MAIL_ADMINS", value_name = "ADDRESS", global = true, hide_short_help = true)]
+    pub mail_admins: Vec<Commas<Address>>,
 
     /// Put a link to the log into the mail to a submitter, which works for this long, a week at most;
     /// needs S3. Without it the mail names the run.
-    #[arg(long, env = "PARSELOG_MAIL_LINKS", value_parser = duration, value_name = "TIME", global = true, hide_short_help = true)]
+    #[arg(long, env = "PARSELOG_MAIL_LINKS", value_parser = value::link_life, value_name = "TIME", global = true, hide_short_help = true)]
     pub mail_links: Option<Duration>,
+}
+
+impl MailConfig {
+    /// The addresses that are told of errors.
+    pub fn admins(&self) -> Vec<String> {
+        List::join(&self.mail_admins).into_iter().map(|address: Address| address.to_string()).collect()
+    }
+}
+
+/// An e-mail address: plain ASCII, and nothing around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address(lettre::Address);
+
+/// Whom mails are from: an address, or a name with the address in angle brackets.
+#[derive(Debug, Clone)]
+pub struct Sender(Mailbox);
+
+/// Where the mail server is, and how to log in.
+#[derive(Clone)]
+pub struct MailServer {
+    /// Name or address of its machine.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is encrypted.
+    pub encryption: Encryption,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// What this machine calls itself there; its host name where none is set.
+    pub hello: Option<String>,
+}
+
+/// How a connection to a mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// Not at all.
+    None,
+    /// From the first byte on.
+    Whole,
+    /// By the command STARTTLS, which the server must know.
+    StartTls,
+}
+
+impl Address {
+    /// The address itself.
+    pub fn into_inner(self) -> lettre::Address {
+        self.0
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.trim();
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-@".contains(c);
+        let known = (address.len() <= 254 && address.chars().all(plain)).then(|| address.parse().ok());
+        known
+            .flatten()
+            .map(Self)
+            .ok_or_else(|| format!("'{address}' is not an e-mail address: expected name@host"))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Sender {
+    /// The address with its name.
+    pub fn into_inner(self) -> Mailbox {
+        self.0
+    }
+}
+
+impl FromStr for Sender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mailbox = text.trim().parse().map(Self);
+        mailbox
+            .map_err(|_| "expected an address to send from: name@host, or 'parselog <name@host>'".to_owned())
+    }
+}
+
+impl FromStr for MailServer {
+    type Err = String;
+
+    /// Reads `smtps://user:password@host:port/name` or `smtp://…`, with or without `?tls=none`. The
+    /// name is what this machine calls itself there. The error repeats nothing of it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| {
+            format!("the URL of the mail server {what}: expected smtps://…, smtp://… or smtp://…?tls=none")
+        };
+        let url = Url::parse(text.trim()).map_err(|_| wrong("is wrong"))?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
+        let query: Vec<_> = url.query_pairs().collect();
+        let (encryption, port) = match (url.scheme(), query.as_slice()) {
+            ("smtps", []) => (Encryption::Whole, 465),
+            ("smtp", []) => (Encryption::StartTls, 587),
+            ("smtp", [(name, value)]) if name == "tls" && value == "none" => (Encryption::None, 25),
+            _ => return Err(wrong("is wrong")),
+        };
+        let decode = |text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded.map(String::from).map_err(|_| wrong("has a login that is not UTF-8 text"))
+        };
+        let login = match url.password() {
+            Some(password) => Some((decode(url.username())?, decode(password)?)),
+            None => None,
+        };
+        let hello = url.path().trim_matches('/');
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(port),
+            encryption,
+            login,
+            hello: (!hello.is_empty()).then(|| hello.to_owned()),
+        })
+    }
+}
+
+impl fmt::Debug for MailServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MailServer({}:{})", self.host, self.port)
+    }
 }

@@ -1,7 +1,10 @@
 //! What an operator may set: one documented struct per concern, by flag or environment variable.
 
 mod levels;
+mod list;
 mod mail;
+mod rule;
+mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +13,12 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 pub use levels::Levels;
-pub use mail::MailConfig;
+pub use list::{Commas, Lines, List};
+pub use mail::{Address, Encryption, MailConfig, MailServer, Sender};
+pub use rule::ParserRule;
+pub use value::duration;
+
+use crate::redact::{Pattern, Redactor};
 
 /// Where the rows and the files are.
 #[derive(Debug, Clone, Args)]
@@ -21,6 +29,7 @@ pub struct PlaceConfig {
         long,
         env = "DATABASE_URL",
         hide_env_values = true,
+        value_parser = value::database_url,
         value_name = "URL",
         global = true,
         hide_short_help = true
@@ -28,7 +37,7 @@ pub struct PlaceConfig {
     pub database_url: Option<String>,
 
     /// S3 bucket for submitted files and logs; without one, they live in a folder in its home.
-    #[arg(long, env = "PARSELOG_BUCKET", value_name = "BUCKET", global = true, hide_short_help = true)]
+    #[arg(long, env = "PARSELOG_BUCKET", value_parser = value::bucket, value_name = "BUCKET", global = true, hide_short_help = true)]
     pub bucket: Option<String>,
 
     /// Folder for what parselog keeps on this machine.
@@ -56,7 +65,7 @@ pub struct S3Config {
     pub s3_encryption: EncryptionChoice,
 
     /// KMS key id for `--s3-encryption kms`; the account's default key without it.
-    #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_name = "KEY", global = true, hide_short_help = true)]
+    #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_parser = value::name, value_name = "KEY", global = true, hide_short_help = true)]
     pub s3_kms_key: Option<String>,
 
     /// Larger objects are uploaded in parts.
@@ -64,6 +73,7 @@ pub struct S3Config {
         long,
         env = "PARSELOG_S3_MULTIPART_FROM",
         default_value = "8MiB",
+        value_parser = value::size,
         value_name = "SIZE",
         global = true,
         hide_short_help = true
@@ -74,7 +84,8 @@ pub struct S3Config {
     #[arg(
         long,
         env = "PARSELOG_S3_ATTEMPTS",
-        default_value_t = 4,
+        default_value = "4",
+        value_parser = value::attempts,
         value_name = "N",
         global = true,
         hide_short_help = true
@@ -141,21 +152,15 @@ pub struct LogConfig {
     /// A regular expression that the redactor takes out of everything that leaves a run's log,
     /// beside social security numbers and e-mail addresses; may be given more than once, one per
     /// line in the variable.
-    #[arg(
-        long,
-        env = "PARSELOG_REDACT",
-        value_delimiter = '\n',
-        value_name = "REGEX",
-        global = true,
-        hide_short_help = true
-    )]
-    pub redact: Vec<String>,
+    #[arg(long, env = "PARSELOG_REDACT", value_name = "REGEX", global = true, hide_short_help = true)]
+    redact: Vec<Lines<Pattern>>,
 
     /// The most bytes that one log may take; beyond it head, errors and tail are kept.
     #[arg(
         long,
         env = "PARSELOG_LOG_CAP",
         default_value = "4GiB",
+        value_parser = value::log_cap,
         value_name = "SIZE",
         global = true,
         hide_short_help = true
@@ -168,31 +173,31 @@ pub struct LogConfig {
 #[command(next_help_heading = "Worker")]
 pub struct WorkerConfig {
     /// Runs at once.
-    #[arg(long, env = "PARSELOG_SLOTS", default_value_t = 2, value_name = "N")]
+    #[arg(long, env = "PARSELOG_SLOTS", default_value = "2", value_parser = value::slots, value_name = "N")]
     pub slots: usize,
 
     /// The worker's name on rows and in logs; host name and process id without it.
-    #[arg(long, env = "PARSELOG_WORKER_NAME", value_name = "NAME")]
+    #[arg(long, env = "PARSELOG_WORKER_NAME", value_parser = value::name, value_name = "NAME")]
     name: Option<String>,
 
     /// How long a run stays a worker's without a heartbeat.
-    #[arg(long, env = "PARSELOG_LEASE", default_value = "15s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "PARSELOG_LEASE", default_value = "15s", value_parser = value::period, value_name = "TIME")]
     pub lease: Duration,
 
     /// How long one run may take.
-    #[arg(long, env = "PARSELOG_RUN_TIMEOUT", default_value = "2h", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "PARSELOG_RUN_TIMEOUT", default_value = "2h", value_parser = value::period, value_name = "TIME")]
     pub run_timeout: Duration,
 
     /// How long runs may go on after SIGTERM before they are handed back.
-    #[arg(long, env = "PARSELOG_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "PARSELOG_SHUTDOWN_GRACE", default_value = "25s", value_parser = value::duration, value_name = "TIME")]
     pub shutdown_grace: Duration,
 
     /// How often the queue is looked at when no notification comes.
-    #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = value::period, value_name = "TIME")]
     pub poll: Duration,
 
     /// How often logs that are left in the spool are tried again.
-    #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
     pub sweep: Duration,
 }
 
@@ -203,22 +208,15 @@ pub struct ParserConfig {
     /// `PROGRAM/SECTION=COMMAND`, with `*` for any: the command that parses such files, for
     /// instance `fra/*=python3 fra.py {file}`. May be given more than once, one per line in the
     /// variable; the first that fits counts.
-    #[arg(
-        long,
-        env = "PARSELOG_PARSERS",
-        value_delimiter = '\n',
-        value_name = "RULE",
-        global = true,
-        hide_short_help = true
-    )]
-    pub parser_for: Vec<String>,
+    #[arg(long, env = "PARSELOG_PARSERS", value_name = "RULE", global = true, hide_short_help = true)]
+    parser_for: Vec<Lines<ParserRule>>,
 
     /// An external parser that says nothing for this long is stopped.
-    #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = duration, value_name = "TIME", global = true, hide_short_help = true)]
+    #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = value::period, value_name = "TIME", global = true, hide_short_help = true)]
     pub parser_silence: Duration,
 
     /// Memory that an external parser may use; unlimited without it.
-    #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_name = "SIZE", global = true, hide_short_help = true)]
+    #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_parser = value::memory, value_name = "SIZE", global = true, hide_short_help = true)]
     pub parser_memory: Option<ByteSize>,
 }
 
@@ -288,11 +286,26 @@ impl LogConfig {
         self.run_level.over(&Levels::ours("info"))
     }
 
+    /// Takes out what is private by shape, and what the setting names.
+    ///
+    /// # Errors
+    /// The patterns don't fit together.
+    pub fn redactor(&self) -> anyhow::Result<Redactor> {
+        Redactor::new(&List::join(&self.redact))
+    }
+
     /// What the global log keeps; the usual levels, of a worker or of another command, for what the
     /// setting does not name.
     pub fn global_levels(&self, worker: bool) -> Levels {
         let usual = Levels::ours(if worker { "info" } else { "warn,sqlx=error" });
         self.global_level.as_ref().map_or(usual.clone(), |levels| levels.over(&usual))
+    }
+}
+
+impl ParserConfig {
+    /// The rules, the first that fits first.
+    pub fn rules(&self) -> Vec<ParserRule> {
+        List::join(&self.parser_for)
     }
 }
 
@@ -312,12 +325,4 @@ impl WorkerConfig {
 pub fn default_worker_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{host}-{}", std::process::id())
-}
-
-/// Reads a length of time such as `15s`, `10m` or `400d`.
-///
-/// # Errors
-/// Text that is none.
-pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
 }

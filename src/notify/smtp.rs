@@ -6,16 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use lettre::message::Message;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
-use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
-use url::Url;
+
+use crate::config::{Encryption, MailServer};
 
 /// How long connecting, encrypting and logging in may take together.
 const OPENING: Duration = Duration::from_secs(10);
@@ -34,16 +34,16 @@ struct Place {
     host: String,
     port: u16,
     hello: ClientId,
-    encryption: Encryption,
+    tls: Tls,
     credentials: Option<Credentials>,
 }
 
-enum Encryption {
+enum Tls {
     None,
     /// From the first byte on.
     Whole(TlsParameters),
     /// By the command STARTTLS, which the server must know.
-    StartTls(TlsParameters),
+    Start(TlsParameters),
 }
 
 /// A connection that is ready for mails.
@@ -64,42 +64,22 @@ pub(super) enum Delivery {
 }
 
 impl Relay {
-    /// Reads `smtps://user:password@host:port/name` or `smtp://…`, with or without `?tls=none`. The
-    /// name is what this machine calls itself there.
+    /// The way to this server.
     ///
     /// # Errors
-    /// What is wrong, without a password.
-    pub(super) fn parse(url: &str) -> Result<Self> {
-        let url = Url::parse(url).map_err(|error| anyhow!("the URL of the mail server is wrong: {error}"))?;
-        let host = url
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .context("the URL of the mail server names no host")?;
-        let host = host.trim_matches(['[', ']']).to_owned();
+    /// TLS can't be had for its name.
+    pub(super) fn new(server: &MailServer) -> Result<Self> {
+        let host = server.host.clone();
         let tls = || TlsParameters::new(host.clone()).context("failed to prepare TLS for the mail server");
-        let query: Vec<_> = url.query_pairs().collect();
-        let (encryption, port) = match (url.scheme(), query.as_slice()) {
-            ("smtps", []) => (Encryption::Whole(tls()?), 465),
-            ("smtp", []) => (Encryption::StartTls(tls()?), 587),
-            ("smtp", [(name, value)]) if name == "tls" && value == "none" => (Encryption::None, 25),
-            _ => bail!(
-                "the URL of the mail server is wrong: expected smtps://…, smtp://… or smtp://…?tls=none"
-            ),
+        let tls = match server.encryption {
+            Encryption::None => Tls::None,
+            Encryption::Whole => Tls::Whole(tls()?),
+            Encryption::StartTls => Tls::Start(tls()?),
         };
-        let decode = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded.map(String::from).context("the login of the mail server is no UTF-8 text")
-        };
-        let credentials = match url.password() {
-            Some(password) => Some(Credentials::new(decode(url.username())?, decode(password)?)),
-            None => None,
-        };
-        let hello = match url.path().trim_matches('/') {
-            "" => ClientId::default(),
-            name => ClientId::Domain(name.to_owned()),
-        };
-        let port = url.port().unwrap_or(port);
-        Ok(Self(Arc::new(Place { host, port, hello, encryption, credentials })))
+        let login = server.login.clone();
+        let credentials = login.map(|(user, password)| Credentials::new(user, password));
+        let hello = server.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
+        Ok(Self(Arc::new(Place { host, port: server.port, hello, tls, credentials })))
     }
 
     /// Connects, encrypts and logs in.
@@ -116,16 +96,16 @@ impl Relay {
     }
 
     async fn connect(&self) -> Result<Session> {
-        let Place { host, port, hello, encryption, credentials } = &*self.0;
-        let whole = match encryption {
-            Encryption::Whole(tls) => Some(tls.clone()),
+        let Place { host, port, hello, tls, credentials } = &*self.0;
+        let whole = match tls {
+            Tls::Whole(tls) => Some(tls.clone()),
             _ => None,
         };
         let server = (host.as_str(), *port);
         let mut connection = AsyncSmtpConnection::connect_tokio1(server, None, hello, whole, None)
             .await
             .map_err(|error| in_full(&error))?;
-        if let Encryption::StartTls(tls) = encryption {
+        if let Tls::Start(tls) = tls {
             let encrypted = connection.starttls(tls.clone(), hello).await;
             encrypted.map_err(|error| in_full(&error)).context("failed to encrypt")?;
         }

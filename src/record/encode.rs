@@ -59,7 +59,7 @@ impl Encoder {
     /// Adds the message.
     pub fn message(&mut self, message: fmt::Arguments<'_>) {
         self.line.extend_from_slice(b",\"message\":\"");
-        push_cut(&mut self.line, |out| out.write_fmt(message));
+        push_cut(&mut self.line, MAX_VALUE_BYTES, |out| out.write_fmt(message));
         self.line.push(b'"');
         self.has_message = true;
     }
@@ -73,7 +73,7 @@ impl Encoder {
     pub fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         self.fields.push(b'"');
-        push_cut(&mut self.fields, |out| out.write_str(value));
+        push_cut(&mut self.fields, MAX_VALUE_BYTES, |out| out.write_str(value));
         self.fields.push(b'"');
     }
 
@@ -81,7 +81,7 @@ impl Encoder {
     pub fn formatted(&mut self, key: &str, value: fmt::Arguments<'_>) {
         self.key(key);
         self.fields.push(b'"');
-        push_cut(&mut self.fields, |out| out.write_fmt(value));
+        push_cut(&mut self.fields, MAX_VALUE_BYTES, |out| out.write_fmt(value));
         self.fields.push(b'"');
     }
 
@@ -170,11 +170,11 @@ pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
     line.extend_from_slice(&digits);
 }
 
-/// Appends what `write` writes, escaped, and no more of it than a value may take. It is escaped as a
+/// Appends what `write` writes, escaped, and no more than `room` bytes of it. It is escaped as a
 /// whole: formatting comes in many small pieces.
-fn push_cut(out: &mut Vec<u8>, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
+pub(crate) fn push_cut(out: &mut Vec<u8>, room: usize, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
     let from = out.len();
-    let mut writer = Bounded { out, room: MAX_VALUE_BYTES, cut: 0 };
+    let mut writer = Bounded { out, room, cut: 0 };
     let _ = write(&mut writer);
     let cut = writer.cut;
     escape_from(out, from);
@@ -207,7 +207,8 @@ impl fmt::Write for Raw<'_> {
     }
 }
 
-struct Bounded<'a> {
+/// Text that is cut at its room, and counts what is left out.
+pub(crate) struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     room: usize,
     cut: usize,

@@ -17,6 +17,7 @@ mod level;
 mod text;
 
 pub use decode::{Record, level_of, seq_of, timestamp_of};
+pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};
 pub use frame::{Cut, Ending, Head, Tail};

@@ -43,7 +43,7 @@ impl Problem {
         }
         let text = |name| match record.fields.get(name) {
             Some(Value::String(text)) => readable(text, redactor),
-            Some(other) => other.to_string(),
+            Some(other) => readable(&other.to_string(), redactor),
             None => String::new(),
         };
         let number = |name| record.fields.get(name).and_then(Value::as_u64);

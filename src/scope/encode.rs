@@ -1,11 +1,11 @@
-//! From `tracing`'s events and spans to the record's encoder.
+//! From `tracing`'s events to the record's encoder.
 
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use tracing::field::{Field, Visit};
 
-use crate::record::{Encoder, push_escaped};
+use crate::record::Encoder;
 
 /// Encodes the fields of an event.
 pub(crate) struct EventVisitor<'a>(pub(crate) &'a mut Encoder);
@@ -58,47 +58,6 @@ impl EventVisitor<'_> {
             name if is_of_log_crate(name) => {}
             name => self.0.formatted(name, value),
         }
-    }
-}
-
-/// Encodes a span's part of the path: `name{key=value key=value}`, escaped for a JSON string.
-pub(super) struct SpanVisitor(Vec<u8>);
-
-impl SpanVisitor {
-    pub(super) fn start(name: &str) -> Self {
-        let mut text = Vec::with_capacity(name.len() + 32);
-        push_escaped(&mut text, name);
-        Self(text)
-    }
-
-    /// Goes on with a part that was finished before, for fields that are recorded late.
-    pub(super) fn resume(finished: Vec<u8>) -> Self {
-        let mut text = finished;
-        if text.last() == Some(&b'}') {
-            text.pop();
-        }
-        Self(text)
-    }
-
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.0.contains(&b'{') {
-            self.0.push(b'}');
-        }
-        self.0
-    }
-}
-
-impl Visit for SpanVisitor {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let separator = if self.0.contains(&b'{') { b' ' } else { b'{' };
-        self.0.push(separator);
-        let mut text = String::new();
-        let _ = write!(text, "{}={value:?}", field.name());
-        push_escaped(&mut self.0, &text);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
     }
 }
 

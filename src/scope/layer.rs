@@ -13,8 +13,9 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Sink;
-use super::encode::{EventVisitor, SpanVisitor};
+use super::encode::EventVisitor;
 use super::origins::{Origins, origin};
+use super::path::SpanPath;
 use super::run_span::RUN_TARGET;
 use crate::config::Levels;
 use crate::ids::RunId;
@@ -66,12 +67,7 @@ pub(super) struct InScope(Arc<Place>);
 #[derive(Debug)]
 struct Place {
     sink: Arc<Sink>,
-    /// Path of the spans above, escaped.
-    above: Vec<u8>,
-    /// This span's own part of the path, escaped.
-    own: Vec<u8>,
-    /// Both joined.
-    path: Vec<u8>,
+    path: SpanPath,
 }
 
 /// What a thread encodes its events with.
@@ -98,20 +94,11 @@ where
 
 impl InScope {
     pub(super) fn root(sink: Arc<Sink>) -> Self {
-        Self(Arc::new(Place { sink, above: Vec::new(), own: b"run".to_vec(), path: b"run".to_vec() }))
+        Self::at(sink, SpanPath::root())
     }
 
-    fn below(&self, own: Vec<u8>) -> Self {
-        Self::at(Arc::clone(&self.0.sink), self.0.path.clone(), own)
-    }
-
-    fn renamed(&self, own: Vec<u8>) -> Self {
-        Self::at(Arc::clone(&self.0.sink), self.0.above.clone(), own)
-    }
-
-    fn at(sink: Arc<Sink>, above: Vec<u8>, own: Vec<u8>) -> Self {
-        let path = [above.as_slice(), b":", &own].concat();
-        Self(Arc::new(Place { sink, above, own, path }))
+    fn at(sink: Arc<Sink>, path: SpanPath) -> Self {
+        Self(Arc::new(Place { sink, path }))
     }
 }
 
@@ -135,17 +122,17 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let Some(scope) = span.parent().and_then(|parent| scope_of(&parent)) else { return };
-        let mut own = SpanVisitor::start(attributes.metadata().name());
-        attributes.record(&mut own);
-        span.extensions_mut().insert(scope.below(own.finish()));
+        let mut path = scope.0.path.below(attributes.metadata().name());
+        path.add(|visit| attributes.record(visit));
+        span.extensions_mut().insert(InScope::at(Arc::clone(&scope.0.sink), path));
     }
 
     fn on_record(&self, id: &Id, values: &SpanRecord<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let Some(scope) = span.extensions().get::<InScope>().cloned() else { return };
-        let mut own = SpanVisitor::resume(scope.0.own.clone());
-        values.record(&mut own);
-        span.extensions_mut().replace(scope.renamed(own.finish()));
+        let mut path = scope.0.path.clone();
+        path.add(|visit| values.record(visit));
+        span.extensions_mut().replace(InScope::at(Arc::clone(&scope.0.sink), path));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -178,7 +165,7 @@ where
         let encode = |encoder: &mut Encoder, origin: &Origin| {
             encoder.start(origin);
             event.record(&mut EventVisitor(encoder));
-            let body = encoder.finish(origin, &place.path);
+            let body = encoder.finish(origin, place.path.text());
             if !place.sink.store(level, body) {
                 (self.outside)(Outside::Overflow { run: place.sink.run, level, body });
             }

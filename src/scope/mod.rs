@@ -7,6 +7,7 @@
 mod encode;
 mod layer;
 mod origins;
+mod path;
 mod run_span;
 
 use std::io;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::config::ParserRule;
 use crate::parser::tdp::Tdp;
 use crate::parser::{CommandOptions, CommandParser, Parser};
 
@@ -20,13 +21,16 @@ struct Rule {
 }
 
 impl Parsers {
-    /// Rules such as `fra/*=python3 fra.py {file}`, with `*` for any program or section; the first
-    /// that fits counts. All commands run under `options`.
+    /// The first rule that fits counts. All commands run under `options`.
     ///
     /// # Errors
-    /// A rule that can't be read.
-    pub fn new(rules: &[String], options: &CommandOptions) -> Result<Self> {
-        let rules = rules.iter().map(|rule| read_rule(rule, options)).collect::<Result<_>>()?;
+    /// A command line that can't be read.
+    pub fn new(rules: &[ParserRule], options: &CommandOptions) -> Result<Self> {
+        let rule = |rule: &ParserRule| {
+            let parser = Arc::new(CommandParser::new(&rule.command, options.clone())?);
+            Ok(Rule { program: rule.program.clone(), section: rule.section.clone(), parser })
+        };
+        let rules = rules.iter().map(rule).collect::<Result<_>>()?;
         #[cfg(feature = "faults")]
         if let Some(parser) = crate::parser::acknowledging::Acknowledging::from_env() {
             return Ok(Self { rules, built_in: Arc::new(parser) });
@@ -49,16 +53,4 @@ impl Parsers {
             self.rules.iter().find(|rule| fits(&rule.program, program) && fits(&rule.section, section));
         Arc::clone(rule.map_or(&self.built_in, |rule| &rule.parser))
     }
-}
-
-fn read_rule(rule: &str, options: &CommandOptions) -> Result<Rule> {
-    let parts = rule.split_once('=').and_then(|(what, command)| Some((what.split_once('/')?, command)));
-    let ((program, section), command) =
-        parts.with_context(|| format!("'{rule}' is no parser rule: write 'PROGRAM/SECTION=COMMAND', such as 'fra/*=python3 fra.py {{file}}'"))?;
-    let parser = CommandParser::new(command, options.clone())?;
-    Ok(Rule {
-        program: program.trim().to_owned(),
-        section: section.trim().to_owned(),
-        parser: Arc::new(parser),
-    })
 }

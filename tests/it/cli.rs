@@ -143,7 +143,7 @@ async fn what_is_not_reachable_is_named_in_one_line() {
     let with =
         |variable: &str, value: &str| desk.command(&["run", &good]).env(variable, value).output().unwrap();
     assert_refused(&with("DATABASE_URL", "postgres://127.0.0.1:1/none"), 1, "is it running?");
-    assert_refused(&with("DATABASE_URL", "mysql://x"), 1, "the database URL is wrong");
+    assert_refused(&with("DATABASE_URL", "mysql://x"), 2, "the database URL is wrong");
     assert_refused(&with("PARSELOG_SPOOL", "/proc/nowhere"), 1, "spool folder");
     let empty = TestDb::empty().await;
     assert_refused(&with("DATABASE_URL", &empty.url()), 1, "run `parselog migrate`");

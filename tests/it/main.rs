@@ -36,6 +36,7 @@ mod resources;
 mod retention;
 mod sample;
 mod scope;
+mod settings;
 mod store;
 mod submitted;
 mod support;

@@ -80,9 +80,9 @@ impl Post {
 
 fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
     let config = MailConfig {
-        smtp_url: Some(server.url()),
-        mail_from: Some("parselog <noreply@parselog.test>".to_owned()),
-        mail_admins: vec![ADMIN.to_owned()],
+        smtp_url: Some(server.url().parse().unwrap()),
+        mail_from: Some("parselog <noreply@parselog.test>".parse().unwrap()),
+        mail_admins: vec![ADMIN.parse().unwrap()],
         mail_links: None,
     };
     let objects = Objects::Folder(Folder::open(&std::env::temp_dir()).unwrap());
@@ -362,7 +362,7 @@ async fn a_mail_that_may_have_been_taken_is_sent_again_only_when_a_person_says_s
 async fn an_address_that_is_none_never_reaches_a_row_and_new_ones_replace_those_from_before() {
     let post = Post::new().await;
     for bad in ["a@b\r\nBcc: c@d", "a b@c", "a@", "@b", "a@b@c", "<a@b>", "a@b,c@d", "ä@b"] {
-        assert!(parselog::notify::address(bad).is_err(), "{bad}");
+        assert!(bad.parse::<parselog::config::Address>().is_err(), "{bad}");
         let file = NewFile { submitter_emails: vec![bad.to_owned()], ..new_file("a/1.txt") };
         let error = store::submit(&post.db.pool, &[file], &Request::by("ann")).await.unwrap_err();
         assert!(error.to_string().contains("submitter_emails_are_addresses"), "{error}");

@@ -173,3 +173,21 @@ async fn hostile_bytes_reach_no_terminal_and_forge_no_record() {
     assert_eq!(desk.ok(&["verify", "@latest"]).code, 0);
     assert_eq!(desk.ok(&["doctor"]).out, "");
 }
+
+#[test]
+fn a_private_number_is_redacted_whatever_type_it_is_logged_as() {
+    let line = br#"{"timestamp":"2026-11-21T06:30:23.123456Z","seq":1,"level":"WARN","target":"of 123-45-6789","message":"m","record":123456789,"span":"run:row{ssn=123456789}","fields":{"unsigned":123456789,"signed":-123456789,"float":123456789.0,"deep":[{"ssn":123456789}],"bytes":1234567890,"count":12345678}}"#;
+    let mut record = parselog::record::Record::decode(line).unwrap();
+    parselog::telemetry::redact(&Redactor::default(), &mut record);
+    let text = serde_json::to_string(&record).unwrap();
+    assert!(
+        !text.contains("123456789,") && !text.contains("123456789.") && !text.contains("123456789}"),
+        "{text}"
+    );
+    assert!(!text.contains("123-45-6789"), "{text}");
+    assert_eq!((&record.fields["unsigned"], record.record), (&REDACTED.into(), None));
+    assert_eq!(
+        (&record.fields["bytes"], &record.fields["count"]),
+        (&1_234_567_890.into(), &12_345_678.into())
+    );
+}

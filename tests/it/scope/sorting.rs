@@ -211,3 +211,30 @@ fn a_value_whose_debug_code_logs_does_not_stop_the_event() {
     let messages: Vec<_> = events(seal(scope).path()).into_iter().map(|event| event.message).collect();
     assert_eq!(messages.last().map(String::as_str), Some("around"));
 }
+
+#[test]
+fn what_spans_say_is_bounded_however_long_and_however_deep() {
+    let desk = Desk::new(1 << 30);
+    let scope = desk.open();
+    let long = "\u{1b}é".repeat(1 << 20);
+    scope.span().in_scope(|| {
+        let outer =
+            tracing::info_span!("outer", long, again = long, more = long, last = tracing::field::Empty);
+        let _outer = outer.enter();
+        for n in 0..100 {
+            outer.record("last", n);
+        }
+        let deep: Vec<_> = (0..100).map(|n| tracing::info_span!("deep", n, name = "a b").entered()).collect();
+        tracing::info!("said at the bottom");
+        deep.into_iter().rev().for_each(drop);
+    });
+    let log = seal(scope);
+    let event = &events(log.path())[0];
+    assert!(fs::metadata(log.path()).unwrap().len() < 16 << 10);
+    assert!(
+        event.span.starts_with("run:outer{long=") && event.span.contains("more bytes]"),
+        "{}",
+        event.span
+    );
+    assert!(event.span.ends_with(":…:deep{n=99 name=a b}"), "{}", event.span);
+}

@@ -1,0 +1,86 @@
+//! Reads the command line and the environment. A value that is wrong is refused in one line, with the
+//! option's name, the value and what is allowed; a variable that is empty counts as unset.
+
+use std::env;
+use std::error::Error as _;
+use std::io::{self, Write};
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
+
+use super::{Cli, Exit};
+use crate::record::write_safe;
+
+/// Reads the arguments of this process.
+///
+/// # Errors
+/// How it ends: with an error that was said, or after help that was asked for.
+pub(super) fn read() -> Result<Cli, Exit> {
+    let mut command = without_empty(Cli::command());
+    let read = command.try_get_matches_from_mut(env::args_os());
+    read.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+        // There is nowhere left to report a stderr that can't be written to.
+        let _ = match line(&command, &error) {
+            Some(line) => writeln!(io::stderr(), "parselog: {line}"),
+            None => error.print(),
+        };
+        if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+    })
+}
+
+/// The command, which does not look at variables that are empty, as compose's `${VAR:-}` makes them.
+fn without_empty(command: Command) -> Command {
+    let is_empty = |option: &Arg| {
+        let value = option.get_env().and_then(env::var_os);
+        value.is_some_and(|value| value.to_string_lossy().trim().is_empty())
+    };
+    command
+        .mut_args(|option| if is_empty(&option) { option.env(Resettable::Reset) } else { option })
+        .mut_subcommands(without_empty)
+}
+
+/// What is wrong with a value; `None` where something else is.
+fn line(command: &Command, error: &Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        return None;
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let shown = text(ContextKind::InvalidArg)?;
+    let flag = shown.split_whitespace().next()?;
+    let option = options(command).find(|option| option.get_long() == flag.strip_prefix("--"));
+    let name = option.map_or(flag.to_owned(), |option| source(option, flag));
+    let expected = match (error.source(), error.get(ContextKind::ValidValue)) {
+        (Some(reason), _) => reason.to_string(),
+        (None, Some(ContextValue::Strings(values))) if !values.is_empty() => {
+            format!("expected {}", values.join(", "))
+        }
+        _ => "expected a value".to_owned(),
+    };
+    let is_secret = option.is_some_and(Arg::is_hide_env_values_set);
+    let mut line = String::new();
+    // Writing to a string does not fail.
+    let _ = match text(ContextKind::InvalidValue).filter(|_| !is_secret) {
+        Some(value) => write_safe(&mut line, &format!("{name} is '{value}': {expected}")),
+        None => write_safe(&mut line, &format!("{name}: {expected}")),
+    };
+    Some(line)
+}
+
+/// Where a value comes from: the flag if it is there, else the variable.
+fn source(option: &Arg, flag: &str) -> String {
+    let given = env::args_os().any(|argument| {
+        let argument = argument.to_string_lossy();
+        argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    });
+    let variable = option.get_env().filter(|name| !given && env::var_os(name).is_some());
+    variable.map_or(flag.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The options of a command and of its subcommands.
+fn options(command: &Command) -> impl Iterator<Item = &Arg> {
+    std::iter::once(command).chain(command.get_subcommands()).flat_map(Command::get_arguments)
+}

@@ -1,0 +1,49 @@
+//! Several values in one setting: a variable is given once, however many values it holds.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// Values that are parted by `SEPARATOR`; parts that are blank don't count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T, const SEPARATOR: char>(Vec<T>);
+
+/// Values that are parted by commas.
+pub type Commas<T> = List<T, ','>;
+
+/// One value in each line.
+pub type Lines<T> = List<T, '\n'>;
+
+impl<T, const SEPARATOR: char> List<T, SEPARATOR> {
+    /// The values of all lists, in order.
+    pub fn join(lists: &[Self]) -> Vec<T>
+    where
+        T: Clone,
+    {
+        lists.iter().flat_map(|list| &list.0).cloned().collect()
+    }
+}
+
+impl<T, const SEPARATOR: char> From<Vec<T>> for List<T, SEPARATOR> {
+    fn from(values: Vec<T>) -> Self {
+        Self(values)
+    }
+}
+
+impl<T, const SEPARATOR: char> FromStr for List<T, SEPARATOR>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    type Err = String;
+
+    /// # Errors
+    /// The first part that is wrong, by name.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split(SEPARATOR).map(|part| part.trim_end_matches('\r'));
+        let values: Vec<T> = parts
+            .filter(|part| !part.trim().is_empty())
+            .map(|part| part.parse().map_err(|error: T::Err| error.to_string()))
+            .collect::<Result<_, _>>()?;
+        if values.is_empty() { Err("expected a value".to_owned()) } else { Ok(Self(values)) }
+    }
+}

@@ -1,0 +1,99 @@
+//! How single values are read: each says what is allowed.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use url::Url;
+
+/// No setting is for longer: such a time is a slip, and can't be added to a date.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// The least that a log may take: its head, some errors and its tail.
+const LEAST_LOG: u64 = 16 << 10;
+
+/// The least memory in which a program starts.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+/// Reads a length of time such as `15s`, `10m` or `400d`.
+///
+/// # Errors
+/// Text that is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim())
+        .map_err(|_| "expected a length of time such as 15s, 10m or 400d".to_owned())
+}
+
+/// Reads a length of time that is more than none, and ten years at most.
+pub(super) fn period(text: &str) -> Result<Duration, String> {
+    let period = duration(text)?;
+    let fits = !period.is_zero() && period <= LONGEST;
+    fits.then_some(period).ok_or_else(|| "expected more than no time, and ten years at most".to_owned())
+}
+
+/// Reads how long a link may work: S3 lets none live longer than a week.
+pub(super) fn link_life(text: &str) -> Result<Duration, String> {
+    let life = period(text)?;
+    let fits = life <= Duration::from_secs(7 * 24 * 3600);
+    fits.then_some(life).ok_or_else(|| "expected a week (7d) at most".to_owned())
+}
+
+/// Reads the number of runs at once.
+pub(super) fn slots(text: &str) -> Result<usize, String> {
+    number(text, 1..=1000).map(|slots| slots as usize)
+}
+
+/// Reads how often a request is tried.
+pub(super) fn attempts(text: &str) -> Result<u32, String> {
+    number(text, 1..=100)
+}
+
+/// Reads a size such as `8MiB`.
+pub(super) fn size(text: &str) -> Result<ByteSize, String> {
+    text.trim().parse().map_err(|_| "expected a size such as 8MiB or 4GiB".to_owned())
+}
+
+/// Reads the most that a log may take.
+pub(super) fn log_cap(text: &str) -> Result<ByteSize, String> {
+    at_least(LEAST_LOG, size(text)?)
+}
+
+/// Reads how much memory a program may use.
+pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
+    at_least(LEAST_MEMORY, size(text)?)
+}
+
+/// Reads the URL of a database. It may hold a password, so the text is not repeated.
+pub(super) fn database_url(text: &str) -> Result<String, String> {
+    let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    known.then(|| text.trim().to_owned()).ok_or_else(|| {
+        "the database URL is wrong: expected postgres://user:password@host:port/database".to_owned()
+    })
+}
+
+/// Reads the name of a bucket.
+pub(super) fn bucket(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:/".contains(&byte);
+    let arn = text.starts_with("arn:");
+    let fits = text.len() >= 3 && text.bytes().all(plain) && (arn || !text.contains([':', '/']));
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        "expected the name of a bucket alone, such as submissions, without s3:// and key".to_owned()
+    })
+}
+
+/// Reads a name: text without blanks and control characters.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=200).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+    fits.then(|| text.to_owned()).ok_or_else(|| "expected a name of 1 to 200 bytes without blanks".to_owned())
+}
+
+fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+    let number = text.trim().parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+}
+
+fn at_least(least: u64, size: ByteSize) -> Result<ByteSize, String> {
+    let fits = size.as_u64() >= least;
+    fits.then_some(size).ok_or_else(|| format!("expected a size of at least {} KiB", least >> 10))
+}
