@@ -120,11 +120,6 @@ impl Index {
         self.lines
     }
 
-    /// Which member holds line `line`, counted from 0.
-    pub fn member_of_line(&self, line: u64) -> Option<usize> {
-        (line < self.lines).then(|| self.members.partition_point(|m| m.first_line + m.lines <= line))
-    }
-
     /// The members that hold any of these lines, counted from 0; lines past the end are ignored.
     pub fn members_for_lines(&self, lines: Range<u64>) -> Range<usize> {
         let begin = self.members.partition_point(|m| m.first_line + m.lines <= lines.start);
@@ -330,7 +325,7 @@ mod tests {
             panic!("an index");
         };
         assert_eq!((index.members().len(), index.lines()), (10_000, lines));
-        assert_eq!(index.member_of_line(39_999_999), Some(9_999));
+        assert_eq!(index.members_for_lines(39_999_999..40_000_000), 9_999..10_000);
         assert_eq!(index.members_since(1_767_225_600_000_000 + 20_000_001), 1..10_000);
     }
 

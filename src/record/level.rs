@@ -105,13 +105,6 @@ impl LevelCounts {
         *self.slot(level) += 1;
     }
 
-    /// Adds all of `other`.
-    pub fn add_all(&mut self, other: Self) {
-        for level in Level::ALL {
-            *self.slot(level) += other.get(level);
-        }
-    }
-
     /// Takes all of `other` away.
     pub fn remove_all(&mut self, other: Self) {
         for level in Level::ALL {

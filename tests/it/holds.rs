@@ -61,7 +61,7 @@ pub fn archive(bytes: &[u8]) {
         for (at, member) in index.members().iter().enumerate() {
             assert_eq!(member.first_line, line);
             line += member.lines;
-            assert_eq!(index.member_of_line(member.first_line), Some(at));
+            assert_eq!(index.members_for_lines(member.first_line..line), at..at + 1);
             let range = index.byte_range(at..at + 1);
             let inside = bytes.get(range.start as usize..range.end as usize);
             if let Some(Ok(raw)) = inside.map(|inside| decode_member(inside, member.raw_len)) {
