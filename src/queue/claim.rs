@@ -28,6 +28,9 @@ pub struct ClaimedRun {
     pub run: Run,
     /// Proves the claim to [`super::heartbeat`] and [`super::finish()`].
     pub lease_token: Uuid,
+    /// Earlier runs of the same file that did not succeed. None of them may go on anywhere, but of one
+    /// whose worker died, or lost its lease, an external parser may be left.
+    pub earlier: Vec<RunId>,
 }
 
 /// Claims the run that is next: due, of the lowest priority number, and of a file that no other run
@@ -71,7 +74,10 @@ macro_rules! claim_sql {
              )
              select ",
             run_columns!(),
-            " from r join data_file f on f.id = r.data_file_id join parse_meta b on b.id = r.batch_id"
+            ", array(select e.id from parse_file_meta e
+                     where e.data_file_id = r.data_file_id and e.id <> r.id
+                       and e.status in ('fail', 'terminate', 'crash')) as earlier
+               from r join data_file f on f.id = r.data_file_id join parse_meta b on b.id = r.batch_id"
         )
     };
 }

@@ -23,9 +23,7 @@ impl Recovery {
             return Ok(0);
         }
         let dead = self.abandoned(entries.into_iter().filter(|entry| !entry.sealed).collect()).await?;
-        for entry in &dead {
-            clear_after(entry.run).await;
-        }
+        clear_after(&dead).await;
         let mut closed = 0;
         for entry in dead {
             let run = entry.run;
@@ -58,8 +56,9 @@ impl Recovery {
     async fn end_runs(&self) -> Result<()> {
         let running = queue::running(&self.pool).await?;
         let here = running.into_iter().filter_map(|run| self.spool.find(run)).collect();
-        for entry in self.abandoned(here).await? {
-            clear_after(entry.run).await;
+        let dead = self.abandoned(here).await?;
+        clear_after(&dead).await;
+        for entry in dead {
             if queue::crashed(&self.pool, entry.run).await? == Finished::Yes {
                 tracing::warn!(run = %entry.run, "crashed: its worker is gone");
             }
@@ -76,8 +75,14 @@ impl Recovery {
     }
 }
 
-async fn clear_after(run: RunId) {
-    if let Err(error) = carry::spawn_blocking(move || parser::clear_after(run)).await {
-        tracing::error!(%run, "what a dead process's parser left could not be cleared: {error}");
+/// An attempt clears the file's earlier ones before it parses, so what fails here is only late.
+async fn clear_after(dead: &[Entry]) {
+    if dead.is_empty() {
+        return;
+    }
+    let runs: Vec<RunId> = dead.iter().map(|entry| entry.run).collect();
+    let cleared = carry::spawn_blocking(move || parser::clear_after(&runs)).await;
+    if let Err(error) = cleared.map_err(anyhow::Error::from).flatten() {
+        tracing::error!("what a dead process's parser left is not cleared yet: {error:#}");
     }
 }

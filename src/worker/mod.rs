@@ -2,6 +2,7 @@
 //!
 //! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
 
+mod ending;
 mod fetch;
 mod notices;
 mod parsers;

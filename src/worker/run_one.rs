@@ -6,13 +6,16 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use tracing::Instrument;
 
+use super::ending::{lifecycle, log_ending, tail_words};
 use super::watch::InFlight;
 use super::{Watch, Worker};
 use crate::archive::Archived;
 use crate::ids::{LogKey, RunId};
-use crate::parser::{CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission};
+use crate::parser::{
+    self, CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission,
+};
 use crate::queue::{self, ClaimedRun, Ending, Finished};
-use crate::record::{self, Head, SCHEMA_VERSION};
+use crate::record::{Head, SCHEMA_VERSION};
 use crate::scope::LogScope;
 use crate::spool::SealedLog;
 use crate::store::{self, Run};
@@ -60,7 +63,7 @@ impl Worker {
         faults::point("scope-opened");
         tracing::info!(%run, data_file = %claimed.run.data_file_id, attempt = claimed.run.attempt, "started");
 
-        let ending = self.parse(&claimed.run, &flight, records).instrument(scope.span().clone()).await;
+        let ending = self.parse(&claimed, &flight, records).instrument(scope.span().clone()).await;
         faults::point("parsed");
         scope.span().in_scope(|| log_ending(&ending));
 
@@ -119,8 +122,14 @@ impl Worker {
         }
     }
 
-    /// Fetches and parses, inside the scope.
-    async fn parse(&self, run: &Run, flight: &InFlight, records: Option<Box<dyn RecordSink>>) -> Ending {
+    /// Clears what earlier attempts left, fetches and parses, inside the scope.
+    async fn parse(
+        &self,
+        claimed: &ClaimedRun,
+        flight: &InFlight,
+        records: Option<Box<dyn RecordSink>>,
+    ) -> Ending {
+        let run = &claimed.run;
         tracing::info!(
             target: "parselog::submission",
             file = run.name,
@@ -130,6 +139,12 @@ impl Worker {
             fiscal_quarter = run.fiscal_quarter,
             "parsing"
         );
+        // No two parsers are at one file, whoever recovers the dead, and whenever.
+        let earlier = claimed.earlier.clone();
+        let cleared = carry::spawn_blocking(move || parser::clear_after(&earlier)).await;
+        if let Err(error) = cleared.context("clearing panicked").flatten() {
+            return Ending::Fail { reason: format!("{error:#}"), retry: true };
+        }
         let copy = match self.fetch(run).await {
             Ok(copy) => copy,
             Err(ending) => return ending,
@@ -272,41 +287,5 @@ impl Worker {
         if let Err(error) = store::log::log_lost(&self.pool, run, reason, Some(dropped)).await {
             tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");
         }
-    }
-}
-
-/// The last events of the run's own log.
-fn log_ending(ending: &Ending) {
-    match ending {
-        Ending::Success(outcome) => outcome.log(),
-        other => tracing::error!("{}", tail_words(other).1.unwrap_or_default()),
-    }
-}
-
-/// The line of the global log: ids and counts only.
-fn lifecycle(run: RunId, ending: &Ending) {
-    match ending {
-        Ending::Success(outcome) => tracing::info!(
-            %run,
-            summary = outcome.summary.as_str(),
-            records = outcome.records_created,
-            errors = outcome.error_count(),
-            "finished"
-        ),
-        other => {
-            tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default());
-        }
-    }
-}
-
-fn tail_words(ending: &Ending) -> (record::Ending, Option<String>) {
-    match ending {
-        Ending::Success(outcome) => (record::Ending::Success, Some(outcome.summary.to_string())),
-        Ending::Fail { reason, .. } | Ending::Inaction { reason } => {
-            (record::Ending::Fail, Some(reason.clone()))
-        }
-        Ending::Terminate { reason } => (record::Ending::Terminate, Some(reason.clone())),
-        Ending::HandBack => (record::Ending::Terminate, Some("handed back: the worker shut down".to_owned())),
-        Ending::Crash { reason } => (record::Ending::Crash, Some(reason.clone())),
     }
 }

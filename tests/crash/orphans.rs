@@ -41,6 +41,37 @@ async fn the_parser_of_a_killed_worker_is_ended_before_the_next_attempt() {
     assert_eq!(statuses, [RunStatus::Success, RunStatus::Crash]);
 }
 
+/// The first attempt goes on for ever; the second says whether it met the first alive.
+const WITNESS: &str = r#"sh -c 'cd $ACKS; if [ -e pids ]; then touch second; ! grep -q "^State:.[RSD]" "/proc/$(cat pids)/status" || touch met; else echo $$ > pids; exec sleep 1000; fi'"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_attempt_meets_no_parser_of_the_one_before_though_nobody_recovered_it() {
+    let _turn = TURN.lock().await;
+    let mut world = World::in_folder().await;
+    world.submit(1, 1, 0).await;
+    let pids = world.acks().join("pids");
+    let rule = format!("*/*={}", WITNESS.replace("$ACKS", world.acks().to_str().unwrap()));
+    let mut worker = world.worker(None, &[("PARSELOG_PARSERS", rule.as_str())]);
+    let parser = first_pid(&pids).await;
+    worker.stop(Signal::KILL);
+    assert!(test_kill_process(parser).is_ok(), "it lives on");
+
+    // A worker with a spool of its own finds nothing of the dead one; only the lease tells.
+    let spool = world.home().join("another-spool");
+    let mut worker = world
+        .worker(None, &[("PARSELOG_PARSERS", rule.as_str()), ("PARSELOG_SPOOL", spool.to_str().unwrap())]);
+    let began = Instant::now();
+    while world.waiting().await + world.running().await > 0 {
+        world.let_time_pass(&worker.name).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "the second attempt does not end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(world.acks().join("second").exists(), "there was no second attempt");
+    assert!(!world.acks().join("met").exists(), "two parsers were at one file");
+    assert!(!lives(parser));
+    worker.stop(Signal::TERM);
+}
+
 async fn first_pid(file: &Path) -> Pid {
     let began = Instant::now();
     loop {

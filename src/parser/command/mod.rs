@@ -45,11 +45,21 @@ pub struct CommandParser {
     options: CommandOptions,
 }
 
-/// Ends what a dead worker left of the external parser of a run, so that it does not go on beside the
-/// next attempt.
-pub fn clear_after(run: RunId) {
-    process::end_orphans(run);
-    ResultFile::remove_left_over(run);
+/// Ends what dead workers left on this machine of the external parsers of runs that are over, so that it
+/// does not go on beside the next attempt. A worker that lives and lost the lease of such a run is met too.
+///
+/// # Errors
+/// A process could not be ended: it hangs in the kernel, or belongs to another user.
+pub fn clear_after(runs: &[RunId]) -> anyhow::Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    for run in runs {
+        ResultFile::remove_left_over(*run);
+    }
+    process::end_orphans(runs).map_err(|pid| {
+        anyhow!("process {} of an earlier attempt's parser could not be ended", pid.as_raw_nonzero())
+    })
 }
 
 /// The bounds within which an external parser runs.

@@ -16,11 +16,15 @@ const POLL: Duration = Duration::from_millis(10);
 /// Time for killed processes to vanish; only one that hangs in the kernel needs it.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What marks a process of a run's parser: the beginning of a variable, with the run's id behind it.
+#[cfg(target_os = "linux")]
+const MARK: &[u8] = b"PARSELOG_RUN_ID=";
+
 /// A program and all that it started. Dropping it kills what is left.
 pub(super) struct Group {
     child: Child,
     leader: Pid,
-    mark: String,
+    run: RunId,
     status: Option<ExitStatus>,
 }
 
@@ -29,7 +33,7 @@ impl Group {
     pub(super) fn spawn(command: &mut Command, run: RunId) -> io::Result<Self> {
         let child = command.process_group(0).spawn()?;
         let leader = Pid::from_child(&child);
-        Ok(Self { child, leader, mark: mark_of(run), status: None })
+        Ok(Self { child, leader, run, status: None })
     }
 
     /// The pipes of the program, once.
@@ -94,7 +98,7 @@ impl Group {
     /// The living processes of the group, and those elsewhere that carry the run's mark.
     #[cfg(target_os = "linux")]
     fn survivors(&self) -> Vec<Pid> {
-        living(|pid, group| group == self.leader || carries(pid, self.mark.as_bytes()))
+        living(|pid, group| group == self.leader || run_of(pid) == Some(self.run))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -112,33 +116,29 @@ impl Drop for Group {
     }
 }
 
-/// Kills what still runs of an external parser whose worker is gone. Only Linux shows whose a process
-/// is; elsewhere this does nothing.
-pub(super) fn end_orphans(run: RunId) {
-    #[cfg(target_os = "linux")]
-    {
-        let mark = mark_of(run);
-        let deadline = Instant::now() + KILL_PATIENCE;
-        loop {
-            let orphans = living(|pid, _| pid != getpid() && carries(pid, mark.as_bytes()));
-            if orphans.is_empty() {
-                return;
-            }
-            if Instant::now() > deadline {
-                return tracing::error!(%run, "a process of a dead worker's parser could not be ended");
-            }
-            for pid in orphans {
-                tracing::warn!(%run, pid = pid.as_raw_nonzero().get(), "ending a dead worker's parser");
-                let _ = kill_process(pid, Signal::KILL);
-            }
-            thread::sleep(POLL);
+/// Kills what still runs of the external parsers of runs that are over; the error is a process that did
+/// not end. Only Linux shows whose a process is; elsewhere this does nothing.
+#[cfg(target_os = "linux")]
+pub(super) fn end_orphans(runs: &[RunId]) -> Result<(), Pid> {
+    let is_orphan = |pid| pid != getpid() && run_of(pid).is_some_and(|run| runs.contains(&run));
+    let deadline = Instant::now() + KILL_PATIENCE;
+    loop {
+        let orphans = living(|pid, _| is_orphan(pid));
+        let Some(first) = orphans.first() else { return Ok(()) };
+        if Instant::now() > deadline {
+            return Err(*first);
         }
+        for pid in &orphans {
+            tracing::warn!(pid = pid.as_raw_nonzero().get(), "ending what a dead worker's parser left");
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        thread::sleep(POLL);
     }
 }
 
-/// The variable by which a process of a run's parser is known.
-fn mark_of(run: RunId) -> String {
-    format!("PARSELOG_RUN_ID={run}")
+#[cfg(not(target_os = "linux"))]
+pub(super) fn end_orphans(_: &[RunId]) -> Result<(), Pid> {
+    Ok(())
 }
 
 /// How a program ended, in words.
@@ -181,8 +181,10 @@ fn live_group(pid: Pid) -> Option<Pid> {
     (!matches!(state, "Z" | "X")).then_some(group)
 }
 
+/// The run to whose parser a process belongs, by the variable that it inherited.
 #[cfg(target_os = "linux")]
-fn carries(pid: Pid, mark: &[u8]) -> bool {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+fn run_of(pid: Pid) -> Option<RunId> {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let run = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(MARK))?;
+    str::from_utf8(run).ok()?.parse().ok()
 }

@@ -1,0 +1,41 @@
+//! The words for a run's end: in its own log, in the global log, and in the log's tail.
+
+use crate::ids::RunId;
+use crate::queue::Ending;
+use crate::record;
+
+/// The last events of the run's own log. What a report takes from them has a target of its own.
+pub(super) fn log_ending(ending: &Ending) {
+    match ending {
+        Ending::Success(outcome) => outcome.log(),
+        other => tracing::error!("{}", tail_words(other).1.unwrap_or_default()),
+    }
+}
+
+/// The line of the global log: ids and counts only.
+pub(super) fn lifecycle(run: RunId, ending: &Ending) {
+    match ending {
+        Ending::Success(outcome) => tracing::info!(
+            %run,
+            summary = outcome.summary.as_str(),
+            records = outcome.records_created,
+            errors = outcome.error_count(),
+            "finished"
+        ),
+        other => {
+            tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default());
+        }
+    }
+}
+
+pub(super) fn tail_words(ending: &Ending) -> (record::Ending, Option<String>) {
+    match ending {
+        Ending::Success(outcome) => (record::Ending::Success, Some(outcome.summary.to_string())),
+        Ending::Fail { reason, .. } | Ending::Inaction { reason } => {
+            (record::Ending::Fail, Some(reason.clone()))
+        }
+        Ending::Terminate { reason } => (record::Ending::Terminate, Some(reason.clone())),
+        Ending::HandBack => (record::Ending::Terminate, Some("handed back: the worker shut down".to_owned())),
+        Ending::Crash { reason } => (record::Ending::Crash, Some(reason.clone())),
+    }
+}
