@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use sqlx::PgPool;
 
-use crate::ids::RunId;
+use super::finish::close;
+use crate::ids::{BatchId, RunId};
 use crate::store::{RunStatus, entry};
 
 /// What a cancel came to.
@@ -26,14 +27,14 @@ pub enum Cancelled {
 pub async fn cancel(pool: &PgPool, run: RunId, by: &str) -> Result<Cancelled> {
     let failure = || format!("failed to cancel run {run}");
     let mut transaction = pool.begin().await.with_context(failure)?;
-    let changed: Option<RunStatus> = sqlx::query_scalar(
+    let changed: Option<(RunStatus, BatchId)> = sqlx::query_as(
         "update parse_file_meta
          set cancel_requested_at = now(), cancel_requested_by = $2,
              status = case status when 'queued' then 'inaction' else status end,
              finished_at = case status when 'queued' then now() end,
              failure = case status when 'queued' then 'cancelled by ' || $2 || ' before it started' end
          where id = $1 and status in ('queued', 'running') and cancel_requested_at is null
-         returning status",
+         returning status, batch_id",
     )
     .bind(run)
     .bind(by)
@@ -44,7 +45,7 @@ pub async fn cancel(pool: &PgPool, run: RunId, by: &str) -> Result<Cancelled> {
         entry::about_run(&mut *transaction, run, Some(by), "cancel-requested", None).await?;
     }
     let status = match changed {
-        Some(status) => Some((status, true)),
+        Some((status, _)) => Some((status, true)),
         None => sqlx::query_scalar("select status from parse_file_meta where id = $1")
             .bind(run)
             .fetch_optional(&mut *transaction)
@@ -53,6 +54,9 @@ pub async fn cancel(pool: &PgPool, run: RunId, by: &str) -> Result<Cancelled> {
             .map(|status| (status, false)),
     };
     transaction.commit().await.with_context(failure)?;
+    if let Some((RunStatus::Inaction, batch)) = changed {
+        close(pool, batch).await;
+    }
     Ok(match status {
         None => Cancelled::Unknown,
         Some((RunStatus::Inaction, true)) => Cancelled::BeforeStart,

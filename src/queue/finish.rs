@@ -5,9 +5,9 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::ids::RunId;
+use crate::ids::{BatchId, RunId};
 use crate::parser::Outcome;
-use crate::store::{RunStatus, entry};
+use crate::store::{RunStatus, batch, entry};
 
 /// How a run ends. Reasons are for people and hold nothing private.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub(super) async fn end(
         _ => None,
     };
     let first_error = outcome.and_then(|outcome| outcome.first_error.as_ref());
-    let row = sqlx::query(
+    let ended: Option<(BatchId, Option<()>)> = sqlx::query_as(
         "with ended as (
              update parse_file_meta
              set status = $4, failure = $5, finished_at = now(), lease_until = null,
@@ -146,7 +146,7 @@ pub(super) async fn end(
                     format('the next attempt is run %s', id)
              from next
          )
-         select (select pg_notify('parselog_queue', '') from next where $7) from ended",
+         select batch_id, (select pg_notify('parselog_queue', '') from next where $7) from ended",
     )
     .bind(run)
     .bind(token)
@@ -168,5 +168,14 @@ pub(super) async fn end(
     .fetch_optional(pool)
     .await
     .with_context(|| format!("failed to end run {run}"))?;
-    Ok(if row.is_some() { Finished::Yes } else { Finished::Fenced })
+    let Some((batch, _)) = ended else { return Ok(Finished::Fenced) };
+    close(pool, batch).await;
+    Ok(Finished::Yes)
+}
+
+/// Marks the run's batch if this was its last run. What fails here, each worker does now and then.
+pub(super) async fn close(pool: &PgPool, batch: BatchId) {
+    if let Err(error) = batch::close(pool, batch).await {
+        tracing::debug!("a batch that may be finished is not marked yet: {error:#}");
+    }
 }

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::finish::{Ending, Finished, Guard, end};
 use crate::ids::RunId;
-use crate::store::batch;
 
 /// What a heartbeat tells about one run that is still ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
@@ -51,8 +50,8 @@ pub async fn running(pool: &PgPool) -> Result<Vec<RunId>> {
         .context("failed to list the running runs")
 }
 
-/// Ends the runs whose lease is over as crashed, queues their next attempts, and marks the batches
-/// that are done; returns the crashed runs.
+/// Ends the runs whose lease is over as crashed, and queues their next attempts;
+/// returns the crashed runs.
 ///
 /// It ends nothing over a connection younger than `grace`, which is one lease. After the database, or
 /// the way to it, was gone for longer than a lease, all leases are over although their workers live:
@@ -71,9 +70,7 @@ pub async fn reap(pool: &PgPool, grace: Duration) -> Result<Vec<RunId>> {
     .await
     .context("failed to look for runs whose lease is over")?;
 
-    let reaped = end_expired(pool, expired).await?;
-    batch::close_finished(pool).await?;
-    Ok(reaped)
+    end_expired(pool, expired).await
 }
 
 /// As [`reap`], for leases that were over `long` ago, over a connection of any age: for a person who
@@ -89,9 +86,7 @@ pub async fn reap_long_expired(pool: &PgPool, long: Duration) -> Result<Vec<RunI
     .fetch_all(pool)
     .await
     .context("failed to look for runs whose lease is over")?;
-    let reaped = end_expired(pool, expired).await?;
-    batch::close_finished(pool).await?;
-    Ok(reaped)
+    end_expired(pool, expired).await
 }
 
 async fn end_expired(pool: &PgPool, expired: Vec<(RunId, Uuid)>) -> Result<Vec<RunId>> {

@@ -21,7 +21,7 @@ pub struct Batch {
     pub selection: Option<Json<serde_json::Value>>,
     pub created_at: DateTime<Utc>,
     pub deadline: Option<DateTime<Utc>>,
-    /// When the last run of it ended; the queue's reaper fills it in.
+    /// When the last run of it ended.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -37,10 +37,32 @@ pub async fn get(db: impl PgExecutor<'_>, id: BatchId) -> Result<Option<Batch>> 
         .with_context(|| format!("failed to read batch {id}"))
 }
 
+/// Marks a batch as finished if no run of it is queued or running. To be asked after the transaction that
+/// ended a run of it: of two that end at once, the later one sees that it is the last.
+///
+/// # Errors
+/// The database fails.
+pub async fn close(db: impl PgExecutor<'_>, id: BatchId) -> Result<()> {
+    sqlx::query(
+        "update parse_meta b
+         set finished_at = coalesce(
+             (select max(r.finished_at) from parse_file_meta r where r.batch_id = b.id), now())
+         where b.id = $1 and b.finished_at is null
+           and not exists (select 1 from parse_file_meta r
+                           where r.batch_id = b.id and r.status in ('queued', 'running'))",
+    )
+    .bind(id)
+    .execute(db)
+    .await
+    .with_context(|| format!("failed to close batch {id}"))?;
+    Ok(())
+}
+
 /// Marks the batches of which no run is queued or running any more as finished; says how many.
 ///
-/// Nothing is lost by doing this late: an ended batch stays ended, since a retry is queued in the
-/// transaction that ends the attempt before it.
+/// It looks at every open batch, so it is only for those whose last run was ended by a process that died
+/// before it could [`close`] them. Nothing is lost by doing this late: an ended batch stays ended, since a
+/// retry is queued in the transaction that ends the attempt before it.
 ///
 /// # Errors
 /// The database fails.

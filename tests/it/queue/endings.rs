@@ -238,3 +238,21 @@ async fn a_reparse_is_named_on_the_run_and_its_retries() {
     let filter = store::action::ActionFilter { task: Some("reparse".to_owned()), ..Default::default() };
     assert_eq!(store::action::list(&db.pool, &filter).await.unwrap().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_ends_the_last_run_of_a_batch_marks_the_batch_though_two_end_at_once() {
+    let db = TestDb::new().await;
+    for last in ["b.txt", "cancelled.txt"] {
+        let queued = db.submit(&["a.txt", last]).await;
+        let one = db.claim("one").await.unwrap();
+        if last == "cancelled.txt" {
+            db.finish(&one, success()).await;
+            queue::cancel(&db.pool, queued[1].run_id, "ann").await.unwrap();
+        } else {
+            let other = db.claim("other").await.unwrap();
+            tokio::join!(db.finish(&one, success()), db.finish(&other, success()));
+        }
+        let batch = store::batch::get(&db.pool, one.run.batch_id).await.unwrap().unwrap();
+        assert!(batch.finished_at.is_some(), "{last}");
+    }
+}
