@@ -3,7 +3,8 @@
 //! Without the feature `faults` a point is an empty inline function, and the environment is not
 //! looked at. With it, `PARSELOG_FAULT=name[:n[:stop]]` ends the process with SIGKILL at the n-th
 //! passage of that point: no destructor runs, nothing is flushed. With `stop` it is SIGSTOP, and the
-//! process goes on when somebody lets it. `tests/crash` does both.
+//! process goes on when somebody lets it. `tests/crash` does both. `PARSELOG_FAULT_HELPER=name[:n]` makes
+//! a helper of the worker panic in its n-th round.
 
 /// A place between two steps where the process may die.
 #[cfg(not(feature = "faults"))]
@@ -34,5 +35,29 @@ pub fn point(name: &'static str) {
         let _ = kill_process(getpid(), *signal);
         // Another thread may take the signal; this one gets no further until it is dealt with.
         std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// The beginning of a round of a helper, where it may panic.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn helper(_name: &'static str) {}
+
+/// The beginning of a round of a helper, where it may panic.
+#[cfg(feature = "faults")]
+pub fn helper(name: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("PARSELOG_FAULT_HELPER").ok()?;
+        let (name, round) = text.split_once(':').unwrap_or((text.as_str(), "1"));
+        Some((name.to_owned(), AtomicU64::new(round.parse().expect("PARSELOG_FAULT_HELPER=name:n"))))
+    });
+    if let Some((wanted, left)) = wanted
+        && wanted == name
+    {
+        assert!(left.fetch_sub(1, Ordering::SeqCst) != 1, "a fault of the test in the helper '{name}'");
     }
 }

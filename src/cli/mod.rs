@@ -38,6 +38,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config};
 use crate::telemetry;
+use crate::worker::HelperDied;
 
 /// How a command ends, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Exit {
     Rejected = 3,
     /// What was asked for does not exist.
     NotFound = 4,
+    /// A part of the worker without which no run is safe died; its runs were handed back.
+    HelperDied = 5,
 }
 
 /// An error that ends the command with another code than [`Exit::Failed`].
@@ -111,7 +114,8 @@ With a database and a bucket of your own:
   export DATABASE_URL=postgres://user@host/db PARSELOG_BUCKET=my-bucket
   parselog migrate && parselog submit submission.txt && parselog worker
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not found.";
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not found;
+5 a part of the worker died, and it should be started again.";
 
 /// What it does; each says so itself, since a word here would take the place of its own help.
 #[derive(Debug, Subcommand)]
@@ -151,7 +155,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // There is nowhere left to report a stderr that can't be written to.
             let _ = writeln!(io::stderr(), "parselog: {}", one_line(&error));
-            ExitCode::from(error.downcast_ref::<CliError>().map_or(Exit::Failed, |error| error.exit) as u8)
+            ExitCode::from(exit_of(&error) as u8)
         }
     }
 }
@@ -197,6 +201,14 @@ impl Command {
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),
         }
+    }
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref::<CliError>() {
+        Some(error) => error.exit,
+        None if error.is::<HelperDied>() => Exit::HelperDied,
+        None => Exit::Failed,
     }
 }
 

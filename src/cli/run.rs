@@ -58,10 +58,12 @@ impl Run {
         let worker = desk.worker(common, rules, terms)?;
         worker.watch_for_notices().await;
         let watch = Watch::default();
-        let (beating, beaten) = (watch.clone(), worker.clone());
-        let heart = carry::spawn(async move { beating.beat(&beaten, heartbeat).await });
-        let (shipping, shipped) = (watch.clone(), worker.clone());
-        let shipper = carry::spawn(async move { shipping.ship(&shipped).await });
+        let (mut helpers, watched) = (worker.helpers(&watch, heartbeat), watch.clone());
+        let supervisor = carry::spawn(async move {
+            let died = helpers.died().await;
+            watched.cancel_all(CancelReason::Shutdown);
+            died
+        });
         let stopping = watch.clone();
         let stopper = carry::spawn(async move {
             // Without a handler ^C would leave the run to the sweep; with it the run ends at once.
@@ -85,9 +87,11 @@ impl Run {
             exit = worse(exit, &row);
         }
         let _no_more_mails = worker.notify_at_last().await;
-        heart.abort();
-        shipper.abort();
         stopper.abort();
+        if supervisor.is_finished() {
+            return Err(supervisor.await?.into());
+        }
+        supervisor.abort();
         if !self.json && exit != Exit::Failed {
             show::note("read the log with: parselog logs @latest");
         }

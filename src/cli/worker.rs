@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::desk::{Desk, Terms};
 use super::{Common, Exit};
-use crate::config::WorkerConfig;
+use crate::config::{WorkerConfig, duration};
 use crate::worker::Service;
 
 /// Work on the queue until SIGTERM.
@@ -19,9 +19,13 @@ use crate::worker::Service;
 pub(super) struct Worker {
     #[command(flatten)]
     config: WorkerConfig,
-    /// Stop once the queue is empty.
+    /// Stop once nothing is left to do: the queue is empty, and what dead workers left is recovered.
     #[arg(long)]
     drain: bool,
+    /// With --drain: how long to wait at a time for retries that are not due, and for runs of workers
+    /// that may be dead. What takes longer is named and left.
+    #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME", requires = "drain")]
+    drain_wait: Duration,
 }
 
 /// How long it is asked at the start whether versions are kept: a dead store holds up no worker.
@@ -41,7 +45,7 @@ impl Worker {
             poll: config.poll,
             sweep: config.sweep,
             shutdown_grace: config.shutdown_grace,
-            drain: self.drain,
+            drain: self.drain.then_some(self.drain_wait),
         };
         tracing::info!(worker = worker.claimant.worker, slots = service.slots, "worker started");
         let stop = async {

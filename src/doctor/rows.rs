@@ -98,10 +98,11 @@ impl Doctor {
 }
 
 fn of_stuck(run: Stuck) -> Finding {
-    let Stuck { id, worker, deadline, lease_is_over } = run;
+    let Stuck { id, worker, deadline, lease_is_over, lease_is_long_over } = run;
     if lease_is_over {
-        let what = format!("{worker} stopped answering, and no other worker looks after its runs");
-        return Finding::new(Kind::LeaseOver, Some(id), what).repaired_by(Repair::Reap);
+        let what = format!("{worker} stopped answering, and no other worker ends its runs: start one");
+        let finding = Finding::new(Kind::LeaseOver, Some(id), what);
+        return if lease_is_long_over { finding.repaired_by(Repair::Reap) } else { finding };
     }
     let deadline = deadline.map(|deadline| deadline.to_string()).unwrap_or_default();
     let what = format!("{worker} runs it past its deadline {deadline}: `parselog cancel` stops it");

@@ -11,10 +11,12 @@ mod cancel;
 mod claim;
 mod finish;
 mod lease;
+mod unfinished;
 mod waker;
 
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimant, ClaimedRun, claim, claim_run};
 pub use finish::{Ending, Finished, crashed, finish};
 pub use lease::{Beat, heartbeat, reap, reap_long_expired, running};
+pub use unfinished::{Unfinished, unfinished};
 pub use waker::Waker;

@@ -18,6 +18,7 @@ impl Recovery {
     /// # Errors
     /// When the spool can't be listed. What fails for one log is logged, and the next is tried.
     pub async fn recover(&self) -> Result<u64> {
+        let _turn = self.turns[0].lock().await;
         let entries = self.list().await?;
         if entries.is_empty() {
             return Ok(0);

@@ -7,8 +7,11 @@
 
 mod dead;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::archive::{Archived, Archiver};
 use crate::carry;
@@ -24,6 +27,9 @@ pub struct Recovery {
     pool: PgPool,
     spool: Spool,
     archiver: Archiver,
+    /// One turn for each step: who asks for a step while it is under way gets all of it done, and does not
+    /// pass over what the other has in hand.
+    turns: Arc<[Mutex<()>; 2]>,
 }
 
 /// What recovery found and did.
@@ -40,7 +46,7 @@ pub struct Swept {
 impl Recovery {
     /// Recovers `spool`; `archiver` takes logs from that same spool.
     pub fn new(pool: PgPool, spool: Spool, archiver: Archiver) -> Self {
-        Self { pool, spool, archiver }
+        Self { pool, spool, archiver, turns: Arc::default() }
     }
 
     /// Both steps, once.
@@ -57,6 +63,7 @@ impl Recovery {
     /// # Errors
     /// As [`Self::sweep`].
     pub async fn archive_left(&self) -> Result<Swept> {
+        let _turn = self.turns[1].lock().await;
         let mut swept = Swept::default();
         let mut failures = 0;
         for entry in self.list().await?.into_iter().filter(|entry| entry.sealed) {

@@ -1,10 +1,11 @@
 //! Makes open logs durable against power loss, at most a second late.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Journal;
-use crate::carry;
+use crate::{carry, faults};
 
 /// How old an event may grow before it is on stable storage.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -16,6 +17,7 @@ pub(super) type Shared = Mutex<Option<Journal>>;
 #[derive(Debug)]
 pub struct Syncer {
     state: Arc<State>,
+    thread: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
@@ -29,8 +31,13 @@ impl Syncer {
     pub fn start() -> Self {
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        carry::thread(move || run(&shared));
-        Self { state }
+        let thread = carry::thread(move || run(&shared));
+        Self { state, thread }
+    }
+
+    /// Whether the thread is there. Without it nothing is made durable before it is sealed.
+    pub fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// Watches one more log, for as long as it is open.
@@ -57,6 +64,7 @@ fn run(state: &State) {
         if guard.1 {
             return;
         }
+        faults::helper("sync");
         guard.0.retain(|journal| journal.strong_count() > 0);
         let journals: Vec<_> = guard.0.iter().filter_map(Weak::upgrade).collect();
         drop(guard);

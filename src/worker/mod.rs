@@ -2,8 +2,10 @@
 //!
 //! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
 
+mod drain;
 mod ending;
 mod fetch;
+mod helpers;
 mod notices;
 mod parsers;
 mod report;
@@ -17,10 +19,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use helpers::{HelperDied, Helpers};
 pub use parsers::Parsers;
 pub use run_one::RunReport;
 pub use scratch::prepare_scratch;
 pub use watch::Watch;
+
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::archive::Archiver;
 use crate::config::ReportFormat;
@@ -72,8 +78,9 @@ pub struct Service {
     pub sweep: Duration,
     /// How long runs may go on after the signal to stop, before they are handed back.
     pub shutdown_grace: Duration,
-    /// Stop once the queue is empty.
-    pub drain: bool,
+    /// Stop once nothing is left to do; wait at most this long at a time for retries that are not due, and
+    /// for runs of workers that may be dead.
+    pub drain: Option<Duration>,
 }
 
 impl Worker {
@@ -81,4 +88,10 @@ impl Worker {
     pub fn recovery(&self) -> Recovery {
         Recovery::new(self.pool.clone(), self.spool.clone(), self.archiver.clone())
     }
+}
+
+/// Spawns into a set, which `carry::spawn` can't, inside the current span as it does.
+#[expect(clippy::disallowed_methods, reason = "the future carries its span")]
+fn spawn_in<T: Send + 'static>(set: &mut JoinSet<T>, future: impl Future<Output = T> + Send + 'static) {
+    set.spawn(future.in_current_span());
 }

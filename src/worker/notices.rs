@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::Worker;
+use super::{Helpers, Worker};
 use crate::carry;
 
 /// How long one round of mails may begin further ones; the next goes on.
@@ -43,16 +43,15 @@ impl Worker {
         self.notifier.as_ref()?.quiet(LAST_MAIL).await
     }
 
-    pub(super) async fn notify_for_ever(&self, interval: Duration) {
+    pub(super) fn notify_every(&self, helpers: &mut Helpers, interval: Duration) {
         if self.notifier.is_none() {
             return;
         }
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.notify(ROUND).await;
-        }
+        let worker = self.clone();
+        helpers.every("notices", interval, move || {
+            let worker = worker.clone();
+            async move { worker.notify(ROUND).await }
+        });
     }
 
     async fn notify(&self, patience: Duration) {

@@ -16,7 +16,7 @@ use crate::spool::Spool;
 use crate::store::{PgPool, follow};
 
 /// How often readers are looked for, and given what is new.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 
 /// A reader that comes first gets so many of the last bytes; the rest is in the archive later.
 const FIRST: u64 = 1 << 20;
@@ -28,23 +28,18 @@ const PIECE: u64 = 2 << 20;
 const CLEANING: u32 = 60;
 
 impl Watch {
-    /// Ships for ever. A database that fails is asked again with the next tick.
-    pub async fn ship(&self, worker: &Worker) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for tick in 0_u32.. {
-            ticks.tick().await;
-            let runs = self.runs();
-            let shipped = async {
-                // What the last reader of an ended run left goes when nothing runs, too.
-                if tick.is_multiple_of(CLEANING) {
-                    follow::clean(&worker.pool).await?;
-                }
-                if runs.is_empty() { Ok(()) } else { ship(&worker.pool, &worker.spool, &runs).await }
-            };
-            if let Err(error) = shipped.await {
-                tracing::debug!("readers of running logs get nothing for now: {error:#}");
+    /// Ships once. A database that fails is asked again the next time.
+    pub(super) async fn ship(&self, worker: &Worker, tick: u32) {
+        let runs = self.runs();
+        let shipped = async {
+            // What the last reader of an ended run left goes when nothing runs, too.
+            if tick.is_multiple_of(CLEANING) {
+                follow::clean(&worker.pool).await?;
             }
+            if runs.is_empty() { Ok(()) } else { ship(&worker.pool, &worker.spool, &runs).await }
+        };
+        if let Err(error) = shipped.await {
+            tracing::debug!("readers of running logs get nothing for now: {error:#}");
         }
     }
 }

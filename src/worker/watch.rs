@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -30,24 +29,19 @@ pub(super) struct Watched {
 }
 
 impl Watch {
-    /// Prolongs all leases every `interval`, for ever, and passes on what the database says: cancel
-    /// requests, and runs that are not ours any more.
-    pub async fn beat(&self, worker: &Worker, interval: Duration) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let runs: Vec<_> = self.all().into_iter().map(|(run, flight)| (run, flight.token)).collect();
-            if runs.is_empty() {
-                continue;
-            }
-            // A connection that went silent must not hold up the beats of a whole lease.
-            let lease = worker.claimant.lease;
-            match tokio::time::timeout(lease / 2, queue::heartbeat(&worker.pool, &runs, lease)).await {
-                Ok(Ok(beats)) => self.apply(&runs, &beats),
-                Ok(Err(error)) => tracing::warn!("failed to prolong leases: {error:#}"),
-                Err(_) => tracing::warn!("failed to prolong leases: the database does not answer"),
-            }
+    /// Prolongs all leases, and passes on what the database says: cancel requests, and runs that are not
+    /// ours any more.
+    pub(super) async fn beat(&self, worker: &Worker) {
+        let runs: Vec<_> = self.all().into_iter().map(|(run, flight)| (run, flight.token)).collect();
+        if runs.is_empty() {
+            return;
+        }
+        // A connection that went silent must not hold up the beats of a whole lease.
+        let lease = worker.claimant.lease;
+        match tokio::time::timeout(lease / 2, queue::heartbeat(&worker.pool, &runs, lease)).await {
+            Ok(Ok(beats)) => self.apply(&runs, &beats),
+            Ok(Err(error)) => tracing::warn!("failed to prolong leases: {error:#}"),
+            Err(_) => tracing::warn!("failed to prolong leases: the database does not answer"),
         }
     }
 

@@ -120,8 +120,14 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         scratch: desk.home.path().to_owned(),
     };
     let often = Duration::from_millis(50);
-    let service =
-        Service { slots: 4, heartbeat: often, poll: often, sweep: often, shutdown_grace: often, drain: true };
+    let service = Service {
+        slots: 4,
+        heartbeat: often,
+        poll: often,
+        sweep: often,
+        shutdown_grace: often,
+        drain: Some(Duration::ZERO),
+    };
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let mut alive = Vec::new();
     for round in 0..4 {

@@ -144,7 +144,7 @@ fn service(slots: usize, drain: bool) -> Service {
         poll: Duration::from_millis(200),
         sweep: Duration::from_millis(300),
         shutdown_grace: Duration::from_millis(300),
-        drain,
+        drain: drain.then_some(Duration::ZERO),
     }
 }
 

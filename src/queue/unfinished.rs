@@ -1,0 +1,44 @@
+//! What is left in the queue, for who wants to know when it is empty.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+
+use crate::ids::RunId;
+
+/// A run that is queued or running.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Unfinished {
+    pub id: RunId,
+    pub attempt: i32,
+    pub run_after: DateTime<Utc>,
+    /// Whose it is, while it runs.
+    pub worker: Option<String>,
+    /// Until when, while it runs.
+    pub lease_until: Option<DateTime<Utc>>,
+    /// The database's time.
+    pub asked_at: DateTime<Utc>,
+}
+
+impl Unfinished {
+    /// How long nothing can be done about it: until it is due, or its lease is over.
+    pub fn due_in(&self) -> Duration {
+        (self.lease_until.unwrap_or(self.run_after) - self.asked_at).to_std().unwrap_or_default()
+    }
+}
+
+/// The runs that are queued or running, in whatever worker.
+///
+/// # Errors
+/// The database fails.
+pub async fn unfinished(pool: &PgPool) -> Result<Vec<Unfinished>> {
+    sqlx::query_as(
+        "select id, attempt, run_after, worker, lease_until, now() as asked_at from parse_file_meta
+         where status in ('queued', 'running') order by id",
+    )
+    .fetch_all(pool)
+    .await
+    .context("failed to list what is left in the queue")
+}

@@ -1,0 +1,104 @@
+//! The helpers of a worker: what it does beside its runs, again and again, for as long as it lives.
+//!
+//! None may die in silence. Without a vital one the runs are not safe, so its death ends the worker. The
+//! others work off what stands in the spool and the database, which waits: such a one is started again.
+//! What a helper does is its own; what becomes of the worker is `service`'s.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+
+use super::{Watch, Worker, ship, spawn_in};
+use crate::faults;
+use crate::spool::SYNC_INTERVAL;
+
+/// How long a helper that panicked stays away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A vital helper died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the helper '{0}' died, without which no run is safe: the worker stopped; start it again")]
+pub struct HelperDied(pub &'static str);
+
+/// The helpers of one worker; dropping it ends them.
+#[derive(Debug, Default)]
+pub struct Helpers(JoinSet<HelperDied>);
+
+impl Helpers {
+    /// Does `work` every `interval` for ever; again after a pause, should it panic.
+    pub(super) fn every<F>(
+        &mut self,
+        name: &'static str,
+        interval: Duration,
+        mut work: impl FnMut() -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        spawn_in(&mut self.0, async move {
+            loop {
+                let _ = AssertUnwindSafe(repeat(name, interval, &mut work)).catch_unwind().await;
+                tracing::error!(helper = name, "the helper '{name}' died; it starts again in {PAUSE:?}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+
+    /// Watches over what must not end, by a panic or otherwise.
+    fn vital(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        spawn_in(&mut self.0, async move {
+            let _ = AssertUnwindSafe(work).catch_unwind().await;
+            HelperDied(name)
+        });
+    }
+
+    /// Waits until a vital helper dies, and says so.
+    pub async fn died(&mut self) -> HelperDied {
+        let ended = self.0.join_next().await;
+        let died = ended.and_then(Result::ok).unwrap_or(HelperDied("supervisor"));
+        tracing::error!(helper = died.0, "{died}");
+        died
+    }
+}
+
+impl Worker {
+    /// The helpers that every process with runs needs: heartbeats, the sync of open logs, and the logs for
+    /// readers on other machines.
+    pub fn helpers(&self, watch: &Watch, heartbeat: Duration) -> Helpers {
+        let mut helpers = Helpers::default();
+        let (worker, beating) = (self.clone(), watch.clone());
+        let beat = move || {
+            let (worker, watch) = (worker.clone(), beating.clone());
+            async move { watch.beat(&worker).await }
+        };
+        helpers.vital("beat", repeat("beat", heartbeat, beat));
+        let syncer = self.syncer.clone();
+        helpers.vital("sync", async move {
+            while syncer.is_alive() {
+                tokio::time::sleep(SYNC_INTERVAL).await;
+            }
+        });
+        let (worker, shipping, mut tick) = (self.clone(), watch.clone(), 0);
+        helpers.every("ship", ship::TICK, move || {
+            let (worker, watch) = (worker.clone(), shipping.clone());
+            let this = tick;
+            tick += 1;
+            async move { watch.ship(&worker, this).await }
+        });
+        helpers
+    }
+}
+
+async fn repeat<F>(name: &'static str, interval: Duration, mut work: impl FnMut() -> F)
+where
+    F: Future<Output = ()>,
+{
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        faults::helper(name);
+        work().await;
+    }
+}
