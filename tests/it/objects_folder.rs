@@ -260,3 +260,32 @@ proptest! {
         prop_assert_eq!(text.parse::<ObjectUri>().unwrap(), uri);
     }
 }
+
+/// A folder that no walk comes through: its path is longer than the system takes.
+fn abyss(at: &Path) {
+    fs::create_dir_all(at).unwrap();
+    let mut folder = File::open(at).unwrap();
+    let name = "x".repeat(250);
+    for _ in 0..20 {
+        rustix::fs::mkdirat(&folder, &name, rustix::fs::Mode::RWXU).unwrap();
+        let (flags, mode) = (rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
+        folder = rustix::fs::openat(&folder, &name, flags, mode).unwrap().into();
+    }
+}
+
+#[tokio::test]
+async fn unfinished_uploads_of_one_key_are_found_without_a_walk_through_the_bucket() {
+    let (root, objects) = folder();
+    put(&objects, "logs/2026/key", b"text", true).await.unwrap();
+    let versions = root.path().join("bucket/.versions");
+    File::create(versions.join("logs/2026/key/0198c0de-0000-7000-8000-000000000000.part")).unwrap();
+    for other in ["other", "logs/2025", "logs/2026/another"] {
+        abyss(&versions.join(other));
+    }
+    let found = objects.stale_uploads("bucket", "logs/2026/key", Duration::ZERO).await.unwrap();
+    assert_eq!(found.iter().map(|upload| upload.key.as_str()).collect::<Vec<_>>(), ["logs/2026/key"]);
+    assert!(
+        objects.stale_uploads("bucket", "", Duration::ZERO).await.is_err(),
+        "a walk does not come through"
+    );
+}

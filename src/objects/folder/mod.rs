@@ -130,13 +130,19 @@ impl Folder {
         prefix: &str,
         age: Duration,
     ) -> Result<Vec<StaleUpload>> {
-        // Any key leads to the versions of its bucket.
-        let versions = self.place(bucket, "key")?.bucket.join(place::VERSIONS);
+        // Any key leads to the versions of its bucket. The prefix's own folder is where to begin: a bucket
+        // has a folder for each object that was ever in it.
+        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let versions = match folder.as_str() {
+            "" => self.place(bucket, "key")?.bucket.join(place::VERSIONS),
+            folder => self.place(bucket, folder)?.versions,
+        };
         let prefix = prefix.to_owned();
         let before = SystemTime::now() - age;
         blocking(move || {
             let mut found = Vec::new();
-            collect_unfinished(&versions, "", &mut found).context("failed to list unfinished uploads")?;
+            let collected = collect_unfinished(&versions, &folder, &prefix, &mut found);
+            collected.context("failed to list unfinished uploads")?;
             found.retain(|upload| upload.key.starts_with(&prefix) && upload.started < before);
             Ok(found)
         })
@@ -178,7 +184,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     carry::spawn_blocking(work).await.context("a file operation panicked")?
 }
 
-fn collect_unfinished(folder: &Path, key: &str, found: &mut Vec<StaleUpload>) -> io::Result<()> {
+/// Collects what lies in and below a folder of versions, whose objects have `key` or begin with it, where
+/// it may begin with `prefix`.
+fn collect_unfinished(
+    folder: &Path,
+    key: &str,
+    prefix: &str,
+    found: &mut Vec<StaleUpload>,
+) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if is_absent(&error) => return Ok(()),
         entries => entries?,
@@ -189,7 +202,10 @@ fn collect_unfinished(folder: &Path, key: &str, found: &mut Vec<StaleUpload>) ->
         let kind = entry.file_type()?;
         if kind.is_dir() {
             let slash = if key.is_empty() { "" } else { "/" };
-            collect_unfinished(&entry.path(), &format!("{key}{slash}{name}"), found)?;
+            let below = format!("{key}{slash}{name}");
+            if below.starts_with(prefix) {
+                collect_unfinished(&entry.path(), &below, prefix, found)?;
+            }
         } else if kind.is_file() && name.ends_with(UNFINISHED) {
             let started = entry.metadata()?.modified()?;
             found.push(StaleUpload { key: key.into(), started, id: name });

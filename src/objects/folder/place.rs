@@ -24,7 +24,7 @@ pub(super) struct Place {
     /// The current version.
     pub(super) current: PathBuf,
     /// The folder of all versions.
-    versions: PathBuf,
+    pub(super) versions: PathBuf,
     /// As callers know it, without a version.
     path: String,
 }
