@@ -3,10 +3,17 @@
 //! The bare `tokio::spawn`, `std::thread::spawn` and their like start with no span, so their
 //! events would miss the run's log; `clippy.toml` forbids them everywhere but in this file.
 
+use std::cell::Cell;
 use std::thread;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
+
+thread_local! {
+    /// Whether this thread works on the blocking pool now.
+    static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Spawns a task that runs inside the current span.
 #[expect(clippy::disallowed_methods, reason = "this is the span-carrying replacement")]
@@ -25,7 +32,32 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    tokio::task::spawn_blocking(once(work))
+    let work = once(work);
+    tokio::task::spawn_blocking(|| {
+        // The pool's threads also become the runtime's own, so what is set here is taken back.
+        let _turn = Turn(MAY_BLOCK.replace(true));
+        work()
+    })
+}
+
+/// What takes as long as a disk or a log's size wants says so by calling this first: in a debug build,
+/// and so in every test, it panics on a thread that runs the tasks of a runtime. Called there it would
+/// hold up every heartbeat, so it belongs in [`spawn_blocking`].
+#[track_caller]
+pub fn may_block() {
+    debug_assert!(
+        MAY_BLOCK.get() || Handle::try_current().is_err(),
+        "this may block for long: call it in carry::spawn_blocking, not in an async function"
+    );
+}
+
+/// Puts back, when dropped, what [`MAY_BLOCK`] was.
+struct Turn(bool);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        MAY_BLOCK.set(self.0);
+    }
 }
 
 /// Starts an operating-system thread that runs inside the current span.

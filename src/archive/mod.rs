@@ -6,22 +6,21 @@
 //! store refuses, the log stays in the spool, the row says why, and its warnings are replayed once to
 //! the global log. Trying again is recovery's.
 
+mod pack;
 mod replay;
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 
-use crate::gzip::{self, Summary};
+use self::pack::Packed;
+use crate::gzip::Summary;
 use crate::ids::RunId;
 use crate::objects::{ObjectError, Objects, Put};
-use crate::record::{Head, Level, LevelCounts, timestamp_of};
+use crate::record::{Head, Level, LevelCounts};
 use crate::redact::Redactor;
 use crate::spool::SealedLog;
 use crate::store::{self, ArchivedLog, PgPool};
@@ -76,9 +75,10 @@ impl Archiver {
             let reason = "other logs are being uploaded; the sweep archives it".to_owned();
             return Archived::Kept { reason, store_is_down: false };
         };
+        let log = Arc::new(log);
         match self.try_archive(&log).await {
             Ok(uri) => {
-                let removed = log.remove();
+                let removed = blocking(&log, SealedLog::remove).await;
                 faults::point("after-remove");
                 if let Err(error) = removed {
                     tracing::warn!(%run, "the log is archived, but its spool file could not be removed: {error}");
@@ -94,11 +94,22 @@ impl Archiver {
         }
     }
 
-    async fn try_archive(&self, log: &SealedLog) -> Result<String, Failure> {
-        let head = &log.head;
-        let tried_before = log.archive_path().exists();
-        let summary = self.compress(log).await?;
+    async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<String, Failure> {
+        let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
+        let packed = packed.map_err(anyhow::Error::new)?;
         faults::point("compressed");
+        let stored = self.store(log, &packed).await;
+        if stored.is_err() {
+            let summary = packed.summary;
+            if let Err(error) = blocking(log, move |log| pack::keep(log, &summary)).await {
+                tracing::debug!(run = %log.head.run, "the next try compresses the log again: {error}");
+            }
+        }
+        stored
+    }
+
+    async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<String, Failure> {
+        let (head, summary) = (&log.head, &packed.summary);
         let events = by_level(log.tail.events);
         let sealed = store::SealedLog {
             raw_bytes: summary.raw_bytes,
@@ -112,7 +123,7 @@ impl Archiver {
         faults::point("before-put");
         let put = Put {
             content_type: "application/gzip",
-            metadata: metadata(head, &summary),
+            metadata: metadata(head, summary),
             sha256: summary.gzip_sha256,
             if_none_match: true,
         };
@@ -135,18 +146,10 @@ impl Archiver {
         };
         self.record(head.run, &archived).await?;
         faults::point("after-row");
-        if tried_before {
+        if packed.was_there {
             self.abort_uploads(head).await;
         }
         Ok(uri)
-    }
-
-    async fn compress(&self, log: &SealedLog) -> Result<Summary> {
-        let (from, to) = (log.path().to_owned(), log.archive_path());
-        carry::spawn_blocking(move || compress(&from, &to))
-            .await
-            .context("compressing panicked")?
-            .context("failed to compress the log")
     }
 
     async fn record(&self, run: RunId, archived: &ArchivedLog) -> Result<()> {
@@ -175,17 +178,19 @@ impl Archiver {
         }
     }
 
-    async fn fall_back(&self, log: &SealedLog, reason: &str) {
+    async fn fall_back(&self, log: &Arc<SealedLog>, reason: &str) {
         let run = log.head.run;
         if let Err(error) = store::log::archive_failed(&self.pool, run, reason).await {
             tracing::warn!(%run, "the row does not say that the log is kept in the spool: {error:#}");
         }
         faults::point("fallback-on-row");
-        match log.first_fallback() {
+        match blocking(log, SealedLog::first_fallback).await {
             Ok(true) => {
                 faults::point("fallback-marked");
                 tracing::error!(%run, "fell back: the log could not be archived and stays in the spool: {reason}");
-                replay::replay(log, Level::Warn);
+                if let Err(error) = blocking(log, |log| replay::replay(log, Level::Warn)).await {
+                    tracing::error!(%run, "the log could not be read for its replay: {error}");
+                }
                 faults::point("replayed");
             }
             Ok(false) => tracing::warn!(%run, "the log could still not be archived: {reason}"),
@@ -213,11 +218,13 @@ impl Failure {
     }
 }
 
-fn compress(from: &Path, to: &Path) -> Result<Summary> {
-    let raw = BufReader::with_capacity(1 << 20, File::open(from)?);
-    let mut options = File::options();
-    let archive = options.write(true).create(true).truncate(true).mode(0o640).open(to)?;
-    Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), timestamp_of)?)
+/// Works on the log's files where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    log: &Arc<SealedLog>,
+    work: impl FnOnce(&SealedLog) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let log = Arc::clone(log);
+    carry::spawn_blocking(move || work(&log)).await.map_err(io::Error::other).flatten()
 }
 
 fn metadata(head: &Head, summary: &Summary) -> Vec<(&'static str, String)> {

@@ -1,9 +1,10 @@
 //! The fallback: what matters of a log that could not be archived, said again in the global log.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 
-use crate::record::{Level, Record};
+use crate::carry;
+use crate::record::{Level, Record, level_of, seq_of};
 use crate::spool::SealedLog;
 
 /// More records than this are not replayed; the last line says how many were left out, and all of
@@ -11,29 +12,31 @@ use crate::spool::SealedLog;
 const MOST: u64 = 10_000;
 
 /// Replays the log's records of at least `least` to the global log, tagged with the run id. The
-/// global log redacts them on their way out.
-pub(super) fn replay(log: &SealedLog, least: Level) {
+/// global log redacts them on their way out. It blocks, for as long as it takes to read the log.
+pub(super) fn replay(log: &SealedLog, least: Level) -> io::Result<()> {
+    carry::may_block();
     let run = log.head.run;
-    let Ok(file) = File::open(log.path()) else {
-        return tracing::error!(%run, "the log could not be read for its replay");
-    };
     let mut count = 0;
-    let mut reader = BufReader::with_capacity(1 << 18, file);
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(log.path())?);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        if let Some(record) =
-            Record::decode(&line).filter(|record| record.is_event() && record.level >= least)
-        {
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        // Most lines are known not to matter by their beginning alone.
+        let matters = seq_of(&line).is_some_and(|seq| seq > 0) && level_of(&line) >= Some(least);
+        if matters {
             count += 1;
-            if count <= MOST {
-                say(run, &record);
-            }
+        }
+        if matters
+            && count <= MOST
+            && let Some(record) = Record::decode(&line)
+        {
+            say(run, &record);
         }
         line.clear();
     }
     if count > MOST {
         tracing::warn!(target: "parselog::replay", %run, "{} more records were not replayed", count - MOST);
     }
+    Ok(())
 }
 
 fn say(run: crate::ids::RunId, record: &Record) {

@@ -86,8 +86,10 @@ impl Candidate {
     ///
     /// # Errors
     /// One can't be submitted, or two of them would be the same file.
-    pub(super) fn all(files: &[String], what: &What) -> Result<Vec<Self>> {
-        let candidates = files.iter().map(|file| Self::of(file, what)).collect::<Result<Vec<_>>>()?;
+    pub(super) async fn all(files: &[String], what: &What) -> Result<Vec<Self>> {
+        let (read, what) = (files.to_owned(), what.clone());
+        let all = move || read.iter().map(|file| Self::of(file, &what)).collect::<Result<Vec<_>>>();
+        let candidates = carry::spawn_blocking(all).await.context("reading the files panicked")??;
         let mut known = std::collections::HashMap::new();
         for (file, candidate) in files.iter().zip(&candidates) {
             if let Source::Local { nature, .. } = &candidate.source

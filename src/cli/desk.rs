@@ -50,7 +50,8 @@ impl Desk {
     pub(super) async fn open(common: &Common) -> Result<Self> {
         let (pool, cluster) = open_database(common).await?;
         let home = common.place.home();
-        let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?;
+        let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?
+            .with_refuges(common.place.refuges());
         let (objects, bucket) = open_objects(common).await?;
         let redactor = common.log.redactor()?;
         Ok(Self {

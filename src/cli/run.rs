@@ -50,7 +50,7 @@ impl Run {
         if self.records.is_some() && self.files.len() > 1 {
             return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
         }
-        let candidates = Candidate::all(&self.files, &self.what)?;
+        let candidates = Candidate::all(&self.files, &self.what).await?;
         let rules = self.parser.as_slice();
         let desk = Desk::open(common).await?;
         let terms = Terms::default();

@@ -66,7 +66,7 @@ const AT_ONCE: usize = 16;
 impl Submit {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
-        let files = Candidate::all(&self.files, &self.what)?;
+        let files = Candidate::all(&self.files, &self.what).await?;
         let bar = show::bar("{bar:30} {pos}/{len} files stored  {per_sec}  eta {eta}");
         bar.set_length(files.len() as u64);
         let storing = stream::iter(files).map(|file| file.store(&desk, &self.what).inspect(|_| bar.inc(1)));

@@ -47,6 +47,11 @@ pub struct PlaceConfig {
     /// Folder for logs that are not archived yet; on a disk that outlives the process.
     #[arg(long, env = "PARSELOG_SPOOL", value_name = "DIR", global = true, hide_short_help = true)]
     spool: Option<PathBuf>,
+
+    /// Folder, on another disk than the spool, for logs that the spool's disk refuses to complete; in
+    /// the home without it, else in the folder for temporary files.
+    #[arg(long, env = "PARSELOG_REFUGE", value_name = "DIR", global = true, hide_short_help = true)]
+    refuge: Option<PathBuf>,
 }
 
 /// How S3 is used.
@@ -277,6 +282,16 @@ impl PlaceConfig {
     /// The spool folder: as set, else in the home.
     pub fn spool(&self) -> PathBuf {
         self.spool.clone().unwrap_or_else(|| self.home().join("spool"))
+    }
+
+    /// The folders for logs that the spool's disk refuses to complete, in the order in which they are
+    /// tried: as set, else in the home and in the folder for temporary files.
+    pub fn refuges(&self) -> Vec<PathBuf> {
+        if let Some(refuge) = &self.refuge {
+            return vec![refuge.clone()];
+        }
+        let user = rustix::process::getuid().as_raw();
+        vec![self.home().join("refuge"), std::env::temp_dir().join(format!("parselog-refuge-{user}"))]
     }
 }
 

@@ -154,7 +154,9 @@ impl Doctor {
                     store::log::log_lost(&self.pool, *run, reason, None).await?;
                 }
                 Repair::RemoveStray { path } => {
-                    std::fs::remove_file(path).context("failed to remove a stray file of the spool")?;
+                    tokio::fs::remove_file(path)
+                        .await
+                        .context("failed to remove a stray file of the spool")?;
                 }
                 Repair::Sweep | Repair::Reap => {}
             }

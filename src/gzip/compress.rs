@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufWriter, Read, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::index::{Builder, Entry};
@@ -15,7 +16,7 @@ const MEMBER: u64 = 1 << 20;
 const PIECE: u64 = 64 << 10;
 
 /// What [`compress`] read and wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub raw_bytes: u64,
     pub gzip_bytes: u64,

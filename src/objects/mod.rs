@@ -25,6 +25,8 @@ pub use folder::Folder;
 pub use s3::{Encryption, S3, S3Options};
 pub use uri::ObjectUri;
 
+use crate::carry;
+
 /// The result of every operation on objects.
 pub type Result<T, E = ObjectError> = std::result::Result<T, E>;
 
@@ -143,11 +145,12 @@ pub struct Listed {
 /// The bytes of an object as they arrive.
 pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
 
-/// The checksum of a file, as [`Put`] takes it.
+/// The checksum of a file, as [`Put`] takes it. It blocks, for as long as it takes to read the file.
 ///
 /// # Errors
 /// The file can't be read.
 pub fn sha256_of(path: &Path) -> io::Result<[u8; 32]> {
+    carry::may_block();
     sha256_from(&mut File::open(path)?)
 }
 

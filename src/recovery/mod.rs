@@ -6,6 +6,7 @@
 //! closed is the spool's, how it is archived the archive's; when to do this is the callers'.
 
 mod dead;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use self::waiting::Waiting;
 use crate::archive::{Archived, Archiver};
 use crate::carry;
 use crate::spool::{Entry, Spool};
@@ -30,6 +32,7 @@ pub struct Recovery {
     /// One turn for each step: who asks for a step while it is under way gets all of it done, and does not
     /// pass over what the other has in hand.
     turns: Arc<[Mutex<()>; 2]>,
+    waiting: Waiting,
 }
 
 /// What recovery found and did.
@@ -46,7 +49,7 @@ pub struct Swept {
 impl Recovery {
     /// Recovers `spool`; `archiver` takes logs from that same spool.
     pub fn new(pool: PgPool, spool: Spool, archiver: Archiver) -> Self {
-        Self { pool, spool, archiver, turns: Arc::default() }
+        Self { pool, spool, archiver, turns: Arc::default(), waiting: Waiting::default() }
     }
 
     /// Both steps, once.
@@ -63,22 +66,38 @@ impl Recovery {
     /// # Errors
     /// As [`Self::sweep`].
     pub async fn archive_left(&self) -> Result<Swept> {
+        self.archive_each(|_| true).await
+    }
+
+    /// As [`Self::archive_left`], but a log that failed again and again is tried less and less often; for
+    /// a caller that comes back.
+    ///
+    /// # Errors
+    /// As [`Self::sweep`].
+    pub async fn archive_due(&self) -> Result<Swept> {
+        self.archive_each(|entry| self.waiting.is_due(entry.run)).await
+    }
+
+    async fn archive_each(&self, mut is_due: impl FnMut(&Entry) -> bool) -> Result<Swept> {
         let _turn = self.turns[1].lock().await;
         let mut swept = Swept::default();
         let mut failures = 0;
-        for entry in self.list().await?.into_iter().filter(|entry| entry.sealed) {
+        for entry in self.list().await?.into_iter().filter(|entry| entry.sealed && is_due(entry)) {
             match self.archive_one(&entry).await {
                 Ok(None) => {}
                 Ok(Some(Archived::Yes { .. })) => {
                     swept.archived += 1;
                     failures = 0;
+                    self.waiting.end();
                 }
                 Ok(Some(Archived::Kept { store_is_down, .. })) => {
                     swept.kept += 1;
+                    self.waiting.failed(entry.run);
                     failures = if store_is_down { failures + 1 } else { 0 };
                 }
                 Err(error) => {
                     swept.kept += 1;
+                    self.waiting.failed(entry.run);
                     tracing::error!(run = %entry.run, "a log in the spool could not be archived: {error:#}");
                 }
             }

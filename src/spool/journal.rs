@@ -8,15 +8,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 
+use super::names::{Folder, file_of, remove_if_there};
+use super::recover::{self, copy_lines};
+use super::rescue::Remains;
 use super::window::Window;
-use super::{SealedLog, Tally, recover, sync_dir};
-use crate::faults;
+use super::{SealedLog, Tally, refuge};
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
+use crate::{carry, faults};
 
 /// Shares of the cap, in eighths: what errors may take beyond the head, and each tail segment.
 const ERROR_EIGHTHS: u64 = 1;
@@ -39,7 +43,8 @@ pub enum Stored {
 #[derive(Debug)]
 pub struct Journal {
     head: Head,
-    dir: PathBuf,
+    folder: Folder,
+    refuges: Arc<[PathBuf]>,
     cap: u64,
     main: Window,
     tail: Option<TailSegments>,
@@ -67,13 +72,20 @@ struct Segment {
 
 impl Journal {
     /// Writes the head and makes it durable.
-    pub(super) fn start(file: File, dir: &Path, head: &Head, cap: u64) -> io::Result<Self> {
+    pub(super) fn start(
+        file: File,
+        folder: Folder,
+        refuges: Arc<[PathBuf]>,
+        head: &Head,
+        cap: u64,
+    ) -> io::Result<Self> {
         let mut main = Window::new(file, 0, cap);
         main.append(&head.to_line(), b"", LEAST_LEFT)?;
         main.file().sync_all()?;
         Ok(Self {
             head: head.clone(),
-            dir: dir.to_owned(),
+            folder,
+            refuges,
             cap,
             main,
             tail: None,
@@ -84,6 +96,11 @@ impl Journal {
             dirty: false,
             doubtful: false,
         })
+    }
+
+    /// Makes the name of its file durable.
+    pub(super) fn sync_name(&self) -> io::Result<()> {
+        self.folder.sync()
     }
 
     /// The run it is of.
@@ -125,14 +142,14 @@ impl Journal {
         self.tally.dropped()
     }
 
-    /// Handles to sync, when anything was appended since the last call.
-    pub(super) fn take_dirty(&mut self) -> Vec<File> {
+    /// The files to sync, when anything was appended since the last call.
+    pub(super) fn take_dirty(&mut self) -> Vec<Arc<File>> {
         if !std::mem::take(&mut self.dirty) {
             return Vec::new();
         }
         let segments = self.tail.iter().flat_map(|tail| [Some(&tail.current), tail.older.as_ref()]).flatten();
         let windows = std::iter::once(&self.main).chain(segments.map(|segment| &segment.window));
-        windows.filter_map(|window| window.file().try_clone().ok()).collect()
+        windows.map(|window| Arc::clone(window.file())).collect()
     }
 
     /// Notes that the disk did not take what was appended; returns whether that is new.
@@ -142,12 +159,36 @@ impl Journal {
 
     /// Completes the log: tail record, fsync, rename, directory fsync.
     ///
-    /// A disk that failed to take what was appended does not keep a log from being archived, as long
-    /// as all of it can still be read: the object store makes it durable.
+    /// What a disk refuses to complete, or did not take for good, is completed in a refuge, with all that
+    /// can be read of it; what can't is counted as dropped. Where no refuge takes it, it stays, as long as
+    /// all of it can be read.
     ///
     /// # Errors
-    /// When the disk refuses; the log stays open on disk and the sweep completes it later.
+    /// When the disk refuses, and no refuge takes the log; it stays open on disk and the sweep completes
+    /// it later.
     pub fn seal(mut self, ending: Ending, reason: Option<String>) -> io::Result<SealedLog> {
+        carry::may_block();
+        let closed = self.close(ending, reason.clone());
+        let refused = match closed {
+            Ok(tail) if !self.doubtful && !self.main.is_doubtful() => match self.name(tail) {
+                Ok(log) => return Ok(log),
+                Err(error) => error,
+            },
+            Ok(_) => io::Error::other("the disk does not take the log for good"),
+            Err(error) => error,
+        };
+        match self.rescue(ending, reason) {
+            Ok(log) => {
+                let (run, dropped, folder) = (log.head.run, log.tail.dropped, log.path.display());
+                tracing::warn!(%run, dropped, "the disk of the spool refuses the log, which is completed as {folder}: {refused}");
+                Ok(log)
+            }
+            Err(_) => self.keep(&refused),
+        }
+    }
+
+    /// Appends what is missing at its end, cuts the file to its content and syncs it.
+    fn close(&mut self, ending: Ending, reason: Option<String>) -> io::Result<Tail> {
         if let Some(tail) = self.tail.take() {
             // Dropped counts once both segments are in: what is missing now is missing for good.
             let cut = Cut { dropped: self.tally.dropped() };
@@ -168,24 +209,48 @@ impl Journal {
         faults::point("tail-written");
         self.lines += 1;
         self.main.close()?;
-        let synced = self.main.file().sync_all();
-        if synced.is_err() || self.doubtful || self.main.is_doubtful() {
-            let found = recover::scan(&mut self.main.file().try_clone()?)?;
-            if !found.has_tail || found.tally.stored != self.tally.stored {
-                return Err(io::Error::other("the disk failed: events of the log can't be read any more"));
-            }
-        }
+        self.doubtful |= self.main.file().sync_all().is_err();
+        Ok(tail)
+    }
+
+    /// Gives the closed log its sealed name.
+    fn name(&self, tail: Tail) -> io::Result<SealedLog> {
         faults::point("sealed-before-rename");
-        let path = finish_name(&self.dir, self.head.run)?;
-        let file = self.main.file().try_clone()?;
+        let path = finish_name(&self.folder, self.head.run)?;
         faults::point("sealed");
-        Ok(SealedLog { head: self.head, tail, lines: self.lines, path, _file: file })
+        let (head, file) = (self.head.clone(), Arc::clone(self.main.file()));
+        Ok(SealedLog { head, tail, lines: self.lines, path, file, leftovers: None })
+    }
+
+    fn rescue(&self, ending: Ending, reason: Option<String>) -> Result<SealedLog, Option<io::Error>> {
+        let remains = Remains {
+            run: self.head.run,
+            folder: self.folder.path(),
+            main: self.main.file(),
+            head: Some(&self.head),
+            emitted: self.tally.emitted,
+            ending,
+            reason,
+        };
+        refuge::first_that_takes(&self.refuges, |refuge| remains.complete_in(refuge))
+    }
+
+    /// Seals a log that the disk did not take for good, if all of it can be read: it may be archived in
+    /// time.
+    fn keep(&self, refused: &io::Error) -> io::Result<SealedLog> {
+        let found = recover::scan(self.main.file())?;
+        match found.tail {
+            Some(tail) if tail.events == self.tally.stored && found.tally.stored == tail.events => {
+                self.name(tail)
+            }
+            _ => Err(io::Error::other(format!("{refused}, and events of it can't be read any more"))),
+        }
     }
 
     fn store(&mut self, level: Level, prefix: &[u8], body: &[u8]) -> io::Result<()> {
         let size = (prefix.len() + body.len()) as u64;
         if self.tail.is_none() && self.main.len() + size > self.cap / 8 * HEAD_EIGHTHS {
-            let current = Segment::create(&self.dir, self.head.run, 0, self.cap)?;
+            let current = Segment::create(self.folder.path(), self.head.run, 0, self.cap)?;
             self.tail = Some(TailSegments { current, older: None });
         }
         let Some(tail) = &mut self.tail else {
@@ -210,7 +275,7 @@ impl Journal {
     fn rotate(&mut self) -> io::Result<()> {
         let tail = self.tail.as_mut().expect("only a log past its cap rotates");
         let mut next = match tail.older.take() {
-            None => Segment::create(&self.dir, self.head.run, 1, self.cap)?,
+            None => Segment::create(self.folder.path(), self.head.run, 1, self.cap)?,
             Some(segment) => segment,
         };
         if next.window.len() > 0 {
@@ -261,35 +326,17 @@ impl Segment {
 
 /// The tail segments of a log: number 0 or 1.
 pub(super) fn segment_path(dir: &Path, run: RunId, number: usize) -> PathBuf {
-    dir.join(format!("{run}.tail-{number}"))
+    file_of(dir, run, &format!("tail-{number}"))
 }
 
 /// Gives a complete log its sealed name, durably, and removes what it no longer needs.
-pub(super) fn finish_name(dir: &Path, run: RunId) -> io::Result<PathBuf> {
-    let path = dir.join(format!("{run}.log"));
-    fs::rename(dir.join(format!("{run}.open")), &path)?;
+pub(super) fn finish_name(folder: &Folder, run: RunId) -> io::Result<PathBuf> {
+    let path = folder.file(run, "log");
+    fs::rename(folder.file(run, "open"), &path)?;
     faults::point("renamed");
-    sync_dir(dir)?;
+    folder.sync()?;
     for number in 0..2 {
-        super::remove_if_there(&segment_path(dir, run, number))?;
+        remove_if_there(&segment_path(folder.path(), run, number))?;
     }
     Ok(path)
-}
-
-/// Calls `each` with every complete line in the first `len` bytes of a file, newline included.
-pub(super) fn copy_lines(
-    path: &Path,
-    len: u64,
-    mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    use std::io::{BufRead, BufReader, Read};
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(path)?.take(len));
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        if line.ends_with(b"\n") {
-            each(&line)?;
-        }
-        line.clear();
-    }
-    Ok(())
 }

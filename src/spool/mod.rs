@@ -6,55 +6,50 @@
 //! <run>.tail-0/-1  the last records of a log that reached its cap, in turn
 //! <run>.log        sealed: complete, fsynced, waits to be archived
 //! <run>.fellback   its warnings are in the global log already
-//! <run>.log.gz     the archive on its way to S3; made anew from the sealed log when left over
+//! <run>.log.gz     the archive on its way to S3
+//! <run>.summary    what that archive is, once it is whole: it is taken again then, else made anew
+//! <run>.moved      only in a refuge: the log is archived, the spool could not remove what it held of it
 //! ```
 //!
 //! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state
-//! is in the files, so recovery works with the database down. This room knows no network.
+//! is in the files, so recovery works with the database down. What the folder's disk refuses to complete
+//! goes to a refuge, another folder of the same kind. This room knows no network.
 
 mod bus;
 mod journal;
+mod names;
 mod recover;
+mod refuge;
+mod rescue;
+mod sealed;
 mod sync;
 mod window;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 pub use journal::{Journal, Stored};
+pub use sealed::SealedLog;
 pub use sync::{SYNC_INTERVAL, Syncer};
 
-use crate::faults;
+use self::names::{Folder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
+use self::rescue::Remains;
 use crate::ids::RunId;
-use crate::record::{Head, LevelCounts, Record, Tail};
-
-/// A `.new` file older than this belongs to a process that died while creating it.
-const NEW_FILE_GRACE: Duration = Duration::from_secs(60);
+use crate::record::{Ending, Head, LevelCounts};
+use crate::{carry, faults};
 
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Spool {
     dir: PathBuf,
     cap: u64,
-}
-
-/// A complete log on disk, locked by this process until it is dropped.
-#[derive(Debug)]
-pub struct SealedLog {
-    /// Its first record.
-    pub head: Head,
-    /// Its last record.
-    pub tail: Tail,
-    /// Lines in it, frame records included.
-    pub lines: u64,
-    path: PathBuf,
-    /// Held for its lock.
-    _file: File,
+    refuges: Arc<[PathBuf]>,
 }
 
 /// One log found in the folder.
@@ -79,15 +74,16 @@ impl Spool {
             .mode(0o750)
             .create(dir)
             .with_context(|| format!("failed to make the spool folder {}", dir.display()))?;
-        // One name for all: what a process that died here left behind, the next one removes.
-        let probe = dir.join(".probe");
-        File::create(&probe)
-            .and_then(|_| {
-                faults::point("probe-written");
-                remove_if_there(&probe)
-            })
-            .with_context(|| format!("failed to write to the spool folder {}", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), cap })
+        let spool = Self { dir: dir.to_owned(), cap, refuges: Arc::default() };
+        spool.probe().with_context(|| format!("failed to write to the spool folder {}", dir.display()))?;
+        Ok(spool)
+    }
+
+    /// Names the folders, on other disks, that take a log which the spool's disk refuses to complete; the
+    /// first that takes it gets it. They are made when they are needed, with mode 0700.
+    #[must_use]
+    pub fn with_refuges(self, refuges: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { refuges: refuges.into_iter().collect(), ..self }
     }
 
     /// The folder's path.
@@ -100,19 +96,20 @@ impl Spool {
     /// # Errors
     /// When the folder can't take the file, or the run has a log already.
     pub fn create(&self, head: &Head) -> io::Result<Journal> {
-        let new = self.path(head.run, "new");
+        carry::may_block();
+        let folder = Folder::open(&self.dir)?;
+        let new = folder.file(head.run, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
         faults::point("file-created");
         let created = file.try_lock().map_err(io::Error::from).and_then(|()| {
-            let open = self.path(head.run, "open");
-            if open.exists() || self.path(head.run, "log").exists() {
+            if self.find(head.run).is_some() {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has a log already"));
             }
-            let journal = Journal::start(file, &self.dir, head, self.cap)?;
+            let journal = Journal::start(file, folder, Arc::clone(&self.refuges), head, self.cap)?;
             faults::point("head-written");
-            fs::rename(&new, &open)?;
+            fs::rename(&new, file_of(&self.dir, head.run, "open"))?;
             faults::point("file-named");
-            sync_dir(&self.dir)?;
+            journal.sync_name()?;
             Ok(journal)
         });
         if created.is_err() {
@@ -121,17 +118,27 @@ impl Spool {
         created
     }
 
-    /// All logs in the folder, oldest run first.
+    /// All logs in the folder and its refuges, oldest run first.
     ///
     /// # Errors
-    /// When the folder can't be read.
+    /// When a folder can't be read; the spool's own is passed over while a refuge has a log.
     pub fn list(&self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for found in fs::read_dir(&self.dir).context("failed to list the spool folder")? {
-            let path = found.context("failed to list the spool folder")?.path();
-            let Some((run, suffix)) = split_name(&path) else { continue };
-            match suffix.as_str() {
-                "open" | "log" => entries.push(Entry { run, sealed: suffix == "log", path }),
+        carry::may_block();
+        let moved = refuge::look_through(&self.refuges, &self.dir)?;
+        let mut entries = moved.logs;
+        let files = match files_in(&self.dir) {
+            // What is in a refuge need not wait until the spool's disk can be read again.
+            Err(error) if !entries.is_empty() => {
+                tracing::warn!("only logs in a refuge can be handled: {error:#}");
+                Vec::new()
+            }
+            files => files?,
+        };
+        for (run, ending, path) in files {
+            match ending.as_str() {
+                "open" | "log" if !moved.runs.contains(&run) => {
+                    entries.push(Entry { run, sealed: ending == "log", path });
+                }
                 "new" => remove_if_stale(&path),
                 _ => {}
             }
@@ -142,29 +149,36 @@ impl Spool {
 
     /// The log of one run, if it is here.
     pub fn find(&self, run: RunId) -> Option<Entry> {
-        ["log", "open"].into_iter().find_map(|suffix| {
-            let path = self.path(run, suffix);
-            path.exists().then(|| Entry { run, sealed: suffix == "log", path })
+        let (log, is_moved) = refuge::find(&self.refuges, run);
+        if is_moved {
+            return log.map(|path| Entry { run, sealed: true, path });
+        }
+        ["log", "open"].into_iter().find_map(|ending| {
+            let path = file_of(&self.dir, run, ending);
+            path.exists().then(|| Entry { run, sealed: ending == "log", path })
         })
     }
 
     /// Whether the log's process is gone. Where that can't be told, it is not.
     pub fn is_abandoned(&self, entry: &Entry) -> bool {
-        matches!(lock(entry), Ok(Some(_)))
+        matches!(self.lock(entry), Ok(Some(_)))
     }
 
     /// Files of the spool's kinds, older than `age`, whose log is not here any more.
     ///
     /// # Errors
-    /// When the folder can't be read.
+    /// When a folder can't be read.
     pub fn strays(&self, age: Duration) -> Result<Vec<PathBuf>> {
+        carry::may_block();
         let mut strays = Vec::new();
-        for found in fs::read_dir(&self.dir).context("failed to list the spool folder")? {
-            let path = found.context("failed to list the spool folder")?.path();
-            let Some((run, suffix)) = split_name(&path) else { continue };
-            let of_a_log = matches!(suffix.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz");
-            if of_a_log && self.find(run).is_none() && is_older(&path, age) {
-                strays.push(path);
+        for folder in refuge::ours(&self.refuges).chain([&self.dir]) {
+            for (run, ending, path) in files_in(folder)? {
+                let of_a_log =
+                    matches!(ending.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz" | "summary");
+                let is_leftover = *folder == self.dir && refuge::find(&self.refuges, run).1;
+                if of_a_log && !is_leftover && self.find(run).is_none() && is_older(&path, age) {
+                    strays.push(path);
+                }
             }
         }
         Ok(strays)
@@ -174,13 +188,20 @@ impl Spool {
     /// holds it, or it is complete or gone by now.
     ///
     /// # Errors
-    /// When the file can't be read or closed; it stays as it is.
+    /// When the file can't be read, or neither it nor a refuge can be written to; it stays as it is.
     pub fn close_abandoned(&self, entry: &Entry) -> Result<bool> {
+        carry::may_block();
         if entry.sealed {
             return Ok(false);
         }
-        let Some(file) = lock(entry)? else { return Ok(false) };
-        recover::close_abandoned(file, &self.dir, entry.run)?;
+        let Some(file) = self.lock(entry)? else { return Ok(false) };
+        let closed = file.try_clone().context("failed to share a file").and_then(|file| {
+            let folder = Folder::open(&self.dir).context("failed to open the spool folder")?;
+            recover::close_abandoned(file, &folder, entry.run)
+        });
+        if let Err(refused) = closed {
+            self.rescue(entry.run, &file, refused)?;
+        }
         Ok(true)
     }
 
@@ -190,126 +211,66 @@ impl Spool {
     /// # Errors
     /// When the file can't be read; it stays as it is.
     pub fn take_sealed(&self, entry: &Entry) -> Result<Option<SealedLog>> {
+        carry::may_block();
         if !entry.sealed {
             return Ok(None);
         }
-        lock(entry)?.map(|file| read_sealed(file, &entry.path)).transpose()
-    }
-
-    fn path(&self, run: RunId, suffix: &str) -> PathBuf {
-        self.dir.join(format!("{run}.{suffix}"))
-    }
-}
-
-impl SealedLog {
-    /// Where the complete log lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Where its archive is made.
-    pub fn archive_path(&self) -> PathBuf {
-        self.path.with_extension("log.gz")
-    }
-
-    /// Marks that the log fell back; true when it had not before. The mark is a file, so it holds
-    /// over restarts and without the database.
-    ///
-    /// # Errors
-    /// When the spool can't take the mark.
-    pub fn first_fallback(&self) -> io::Result<bool> {
-        match File::create_new(self.fallback_mark()) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
+        let Some(file) = self.lock(entry)? else { return Ok(None) };
+        if entry.path.parent() != Some(&self.dir) {
+            return SealedLog::read(file, &entry.path, Some(self.dir.clone())).map(Some);
+        }
+        match self.probe() {
+            Ok(()) => SealedLog::read(file, &entry.path, None).map(Some),
+            // There is no room for the archive either, and the log can't go once it is archived.
+            Err(refused) => self.rescue(entry.run, &file, refused.into()).map(Some),
         }
     }
 
-    /// Removes the log and its archive from the folder: called once S3 has confirmed the bytes and
-    /// the row says where they are.
-    ///
-    /// # Errors
-    /// When the files can't be removed.
-    pub fn remove(self) -> io::Result<()> {
-        faults::point("before-remove");
-        remove_if_there(&self.archive_path())?;
-        faults::point("archive-removed");
-        remove_if_there(&self.fallback_mark())?;
-        faults::point("mark-removed");
-        // Only a process that died between the rename and their removal left any.
-        for number in 0..2 {
-            remove_if_there(&self.path.with_extension(format!("tail-{number}")))?;
+    /// The log's file, locked by this process; `None` when a living process holds it, or it is gone.
+    fn lock(&self, entry: &Entry) -> Result<Option<File>> {
+        let opened = OpenOptions::new().read(true).write(true).open(&entry.path);
+        // On a disk that is read-only it can be read and locked all the same.
+        let file = match opened.or_else(|_| File::open(&entry.path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context("failed to open a spool file"),
+        };
+        match file.try_lock() {
+            // Between open and lock its owner may have sealed, moved or removed it: only the name counts.
+            Ok(()) => Ok(self.find(entry.run).filter(|found| found.path == entry.path).map(|_| file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).context("failed to lock a spool file"),
         }
-        fs::remove_file(&self.path)
     }
 
-    fn fallback_mark(&self) -> PathBuf {
-        self.path.with_extension("fellback")
+    /// Completes a log in a refuge, since the spool's disk refuses.
+    fn rescue(&self, run: RunId, file: &File, refused: anyhow::Error) -> Result<SealedLog> {
+        let remains = Remains {
+            run,
+            folder: &self.dir,
+            main: file,
+            head: None,
+            emitted: 0,
+            ending: Ending::Crash,
+            reason: Some(recover::REASON.to_owned()),
+        };
+        let refuge = refuge::first_that_takes(&self.refuges, |refuge| remains.complete_in(refuge));
+        refuge
+            .map_err(|error| {
+                refused
+                    .context(error.map_or_else(|| "no refuge is set".to_owned(), |error| error.to_string()))
+            })
+            .context("the spool's disk refuses the log, and no refuge takes it")
     }
-}
 
-/// The log's file, locked by this process; `None` when a living process holds it, or it is gone.
-fn lock(entry: &Entry) -> Result<Option<File>> {
-    let file = match OpenOptions::new().read(true).write(true).open(&entry.path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("failed to open a spool file"),
-    };
-    match file.try_lock() {
-        // Between open and lock its owner may have sealed or removed it: only the name counts.
-        Ok(()) => Ok(entry.path.exists().then_some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error).context("failed to lock a spool file"),
+    /// Whether the folder takes files. One name for all: what a process that died here left behind, the
+    /// next one removes.
+    fn probe(&self) -> io::Result<()> {
+        let probe = self.dir.join(".probe");
+        File::create(&probe)?;
+        faults::point("probe-written");
+        remove_if_there(&probe)
     }
-}
-
-/// Makes a rename or removal in `dir` durable.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn remove_if_stale(path: &Path) {
-    if is_older(path, NEW_FILE_GRACE) && File::open(path).is_ok_and(|file| file.try_lock().is_ok()) {
-        let _ = fs::remove_file(path);
-    }
-}
-
-fn is_older(path: &Path, age: Duration) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    modified.and_then(|at| at.elapsed().ok()).is_some_and(|elapsed| elapsed > age)
-}
-
-fn split_name(path: &Path) -> Option<(RunId, String)> {
-    let (run, suffix) = path.file_name()?.to_str()?.split_once('.')?;
-    Some((run.parse().ok()?, suffix.to_owned()))
-}
-
-fn read_sealed(file: File, path: &Path) -> Result<SealedLog> {
-    let mut lines = 0;
-    let (mut first, mut last) = (Vec::new(), Vec::new());
-    let mut reader = BufReader::with_capacity(1 << 20, &file);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).context("failed to read a sealed log")? > 0 {
-        lines += 1;
-        if lines == 1 {
-            first.clone_from(&line);
-        }
-        std::mem::swap(&mut last, &mut line);
-        line.clear();
-    }
-    let head = Record::decode(&first).and_then(|record| record.head);
-    let tail = Record::decode(&last).and_then(|record| record.tail);
-    let (Some(head), Some(tail)) = (head, tail) else {
-        bail!("{} has no head or no tail record", path.display());
-    };
-    Ok(SealedLog { head: *head, tail, lines, path: path.to_owned(), _file: file })
 }
 
 /// What a log holds so far, for its tail and its row.

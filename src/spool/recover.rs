@@ -2,23 +2,28 @@
 //! had returned comes through once, in order.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
 use super::Tally;
-use super::journal::{copy_lines, finish_name, segment_path};
+use super::journal::{finish_name, segment_path};
+use super::names::Folder;
+use super::sealed::Positioned;
 use super::window::Window;
 use crate::faults;
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
 
+/// What the tail of a log says whose process is gone.
+pub(super) const REASON: &str = "the process of the run died; its log was recovered";
+
 /// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
 /// Returns its sealed path. Safe to repeat: a crash in the middle of it is recovered by it.
-pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<PathBuf> {
-    let main = scan(&mut file).context("failed to read an abandoned log")?;
+pub(super) fn close_abandoned(file: File, folder: &Folder, run: RunId) -> Result<PathBuf> {
+    let main = scan(&file).context("failed to read an abandoned log")?;
     if !main.has_head {
         bail!("the abandoned log of run {run} has no head record");
     }
@@ -26,16 +31,16 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
     file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
     let mut log = Window::new(file, main.len, u64::MAX);
     let mut tally = main.tally;
-    if !main.has_tail {
+    if main.tail.is_none() {
         faults::point("recover-scanned");
-        let lines = read_segments(dir, run, &main, &mut tally)?;
+        let lines = read_segments(folder.path(), run, &main, &mut tally)?;
         tally.emitted = tally.emitted.max(main.beyond);
         if !lines.is_empty() {
             close_gap(&mut log, &main, lines, &tally)?;
         }
         let tail = Tail {
             ending: Ending::Crash,
-            reason: Some("the process of the run died; its log was recovered".to_owned()),
+            reason: Some(REASON.to_owned()),
             events: tally.stored,
             dropped: tally.dropped(),
         };
@@ -44,7 +49,7 @@ pub(super) fn close_abandoned(mut file: File, dir: &Path, run: RunId) -> Result<
     }
     log.close().and_then(|()| log.file().sync_all()).context("failed to close an abandoned log")?;
     faults::point("recover-before-rename");
-    finish_name(dir, run).context("failed to rename a recovered log")
+    finish_name(folder, run).context("failed to rename a recovered log")
 }
 
 #[derive(Debug, Default)]
@@ -56,14 +61,13 @@ pub(super) struct Scan {
     beyond: u64,
     has_head: bool,
     has_cut: bool,
-    pub(super) has_tail: bool,
+    pub(super) tail: Option<Tail>,
 }
 
 /// Reads a file up to its last complete record: a torn line, or the zeros of reserved space, end it.
 /// Records behind that were lost with what is between, and count as dropped.
-pub(super) fn scan(file: &mut File) -> io::Result<Scan> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+pub(super) fn scan(file: &File) -> io::Result<Scan> {
+    let mut reader = BufReader::with_capacity(1 << 20, Positioned { file, at: 0 });
     let mut found = Scan::default();
     let mut ended = false;
     let mut line = Vec::new();
@@ -82,7 +86,7 @@ pub(super) fn scan(file: &mut File) -> io::Result<Scan> {
                 let record = Record::decode(&line);
                 found.has_head |= record.as_ref().is_some_and(|record| record.head.is_some());
                 found.has_cut |= record.as_ref().is_some_and(|record| record.cut.is_some());
-                found.has_tail |= record.as_ref().is_some_and(|record| record.tail.is_some());
+                found.tail = record.and_then(|record| record.tail).or(found.tail);
             }
             Some(seq) => count(&mut found.tally, seq, &line),
         }
@@ -97,8 +101,8 @@ fn read_segments(dir: &Path, run: RunId, main: &Scan, tally: &mut Tally) -> Resu
     let mut segments = Vec::new();
     for number in 0..2 {
         let path = segment_path(dir, run, number);
-        let Ok(mut file) = File::open(&path) else { continue };
-        let found = scan(&mut file).context("failed to read the tail of an abandoned log")?;
+        let Ok(file) = File::open(&path) else { continue };
+        let found = scan(&file).context("failed to read the tail of an abandoned log")?;
         tally.emitted = tally.emitted.max(found.beyond);
         if found.tally.emitted > main.tally.emitted {
             segments.push((found.tally.emitted, path, found.len));
@@ -138,4 +142,21 @@ fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally
 fn count(tally: &mut Tally, seq: u64, line: &[u8]) {
     tally.emitted = tally.emitted.max(seq);
     tally.stored.add(level_of(line).unwrap_or(Level::Info));
+}
+
+/// Calls `each` with every complete line in the first `len` bytes of a file, newline included.
+pub(super) fn copy_lines(
+    path: &Path,
+    len: u64,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(path)?.take(len));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if line.ends_with(b"\n") {
+            each(&line)?;
+        }
+        line.clear();
+    }
+    Ok(())
 }

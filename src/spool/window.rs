@@ -14,6 +14,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 use rustix::io::Errno;
@@ -36,7 +37,7 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// The writer of one file.
 #[derive(Debug)]
 pub(super) struct Window {
-    file: File,
+    file: Arc<File>,
     /// Bytes of content.
     len: u64,
     /// Where the zeros behind the content end.
@@ -63,7 +64,7 @@ impl Window {
     /// Appends to `file` after its first `len` bytes. Beyond `limit` it reserves no more than it must.
     pub(super) fn new(file: File, len: u64, limit: u64) -> Self {
         let (next_size, mapping) = (MIN_WINDOW, Mapping::None);
-        Self { file, len, reserved: len, limit, next_size, mapping, doubtful: false }
+        Self { file: Arc::new(file), len, reserved: len, limit, next_size, mapping, doubtful: false }
     }
 
     /// Bytes of content.
@@ -76,8 +77,9 @@ impl Window {
         self.doubtful
     }
 
-    /// The file itself, for a sync or a lock.
-    pub(super) fn file(&self) -> &File {
+    /// The file itself, for a sync or a lock. It is shared, not duplicated: that takes no descriptor, so
+    /// it works when the process has none left.
+    pub(super) fn file(&self) -> &Arc<File> {
         &self.file
     }
 
@@ -153,7 +155,7 @@ impl Window {
         }
         let needed = (self.len + size).next_multiple_of(PAGE);
         let wanted = (self.len + self.next_size).min(self.limit).next_multiple_of(PAGE).max(needed);
-        let free = rustix::fs::fstatvfs(&self.file).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
+        let free = rustix::fs::fstatvfs(&*self.file).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
         let fits = |end: u64| end.saturating_sub(self.reserved) + keep <= free;
         let Some(end) = [wanted, needed].into_iter().find(|end| fits(*end)) else {
             return Err(Errno::NOSPC.into());

@@ -1,5 +1,7 @@
 //! One run, from its claim to its archived log: the whole story, top to bottom.
 
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -86,7 +88,9 @@ impl Worker {
 
     async fn open_scope(&self, claimed: &ClaimedRun) -> LogScope {
         let run = claimed.run.id;
-        let (scope, error) = LogScope::open(&self.spool, &self.syncer, &self.head(claimed));
+        let (spool, syncer, head) = (self.spool.clone(), Arc::clone(&self.syncer), self.head(claimed));
+        let opened = carry::spawn_blocking(move || LogScope::open(&spool, &syncer, &head)).await;
+        let (scope, error) = opened.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()));
         let noted = match error {
             None => store::log::log_opened(&self.pool, run).await,
             Some(error) => {
@@ -176,7 +180,10 @@ impl Worker {
                 Ok(outcome)
             })
         };
-        match self.wait(parse, flight).await {
+        let parsed = self.wait(parse, flight).await;
+        // A large file takes a while to go, and is to be gone when the run has ended.
+        let _ = carry::spawn_blocking(move || drop(copy)).await;
+        match parsed {
             Some(Ok(result)) => self.ending(result),
             Some(Err(panicked)) => {
                 debug_assert!(panicked.is_panic(), "a parse is never aborted");

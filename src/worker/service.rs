@@ -166,7 +166,7 @@ impl Worker {
         let dead = recovery.clone();
         helpers.every("recover", RECOVERY_INTERVAL, move || recover(dead.clone()));
         let left = recovery.clone();
-        helpers.every("sweep", sweep, move || archive_left(left.clone()));
+        helpers.every("sweep", sweep, move || archive_due(left.clone()));
         let pool = self.pool.clone();
         helpers.every("batches", sweep, move || close_batches(pool.clone()));
     }
@@ -191,8 +191,8 @@ async fn recover(recovery: Recovery) {
     }
 }
 
-async fn archive_left(recovery: Recovery) {
-    match recovery.archive_left().await {
+async fn archive_due(recovery: Recovery) {
+    match recovery.archive_due().await {
         Ok(swept) if swept != Default::default() => {
             tracing::info!(archived = swept.archived, kept = swept.kept, "swept the spool");
         }

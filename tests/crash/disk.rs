@@ -125,17 +125,39 @@ async fn on_a_disk_that_becomes_read_only_the_parse_goes_on_and_every_event_is_c
     }
     let mut worker = world.worker_on_a_disk(&disk, None, &[]);
     all_are_over(&mut world, "a read-only disk").await;
-    let mounts = fs::read_to_string(format!("/proc/{}/mounts", worker.id())).unwrap();
-    assert!(
-        mounts.contains("emergency_ro") || mounts.contains(" ext4 ro,"),
-        "it can be written to: {mounts}"
-    );
+    is_read_only(&worker);
     assert!(worker.stop(Signal::TERM).success(), "{}", world.worker_log());
     let counts = oracle::check(&mut world, Losses::AnyCounted, "a read-only disk").await;
     assert!(counts.dropped >= counts.acknowledged - counts.acknowledged_stored, "{counts:?}");
     assert!(counts.without_log > 0, "{counts:?}");
-    runs_went_on_without_panic(&world);
+    every_log_that_was_opened_is_kept(&world).await;
     eprintln!("a disk that became read-only: {counts:?}");
+}
+
+/// Read-only, and the object store is down as well: the logs wait in the refuge, and outlive the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_store_down_too_the_logs_of_a_read_only_disk_outlive_the_process() {
+    let _turn = TURN.lock().await;
+    let disk = ext4("", 200);
+    if let Err(why) = may_mount(&disk) {
+        eprintln!("not tried, since such a disk may not be mounted here: {why}");
+        return;
+    }
+    let mut world = world_with_a_spool().await;
+    for _ in 0..3 {
+        world.submit(2500, 1, 1000).await;
+    }
+    world.block_archive();
+    let mut worker = world.worker_on_a_disk(&disk, None, &[]);
+    let waits = |run: &Run| run.status == RunStatus::Success && run.log_state == LogState::Fallback;
+    until(&mut world, "all logs wait", async |world| runs(world).await.iter().all(waits)).await;
+    is_read_only(&worker);
+    every_log_that_was_opened_is_kept(&world).await;
+    worker.stop(Signal::KILL);
+    world.drain().await;
+    let counts = oracle::check(&mut world, Losses::AnyCounted, "a read-only disk without a store").await;
+    assert_eq!(counts.without_log, 0, "{counts:?}");
+    eprintln!("a disk that became read-only while the store was down: {counts:?}");
 }
 
 /// Read-only when a run's log is about to be created, and well again later.
@@ -208,6 +230,22 @@ async fn until(world: &mut World, what: &str, mut holds: impl AsyncFnMut(&mut Wo
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A run has no log only where it found the disk read-only, and could open none.
+async fn every_log_that_was_opened_is_kept(world: &World) {
+    for run in runs(world).await.iter().filter(|run| run.log_state == LogState::Lost) {
+        let why = run.archive_error.as_deref().unwrap_or_default();
+        assert!(why.starts_with("the log could not be opened"), "{run:?}");
+    }
+    let log = world.worker_log();
+    assert!(log.contains("the disk of the spool refuses the log") && !log.contains("panicked"), "{log}");
+}
+
+fn is_read_only(worker: &Worker) {
+    let mounts = fs::read_to_string(format!("/proc/{}/mounts", worker.id())).unwrap();
+    let is_one = mounts.contains("emergency_ro") || mounts.contains(" ext4 ro,");
+    assert!(is_one, "it can be written to: {mounts}");
 }
 
 /// Logs that were open when the disk failed were given up, and nothing worse happened.

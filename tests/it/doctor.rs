@@ -228,6 +228,7 @@ fn leave_log(desk: &Desk, run: RunId) -> RunId {
         worker: "w".to_owned(),
         started: Utc::now(),
     };
-    drop(spool.create(&head).unwrap());
+    // The spool's files are not for a thread of the runtime.
+    parselog::carry::thread(move || drop(spool.create(&head).unwrap())).join().unwrap();
     run
 }

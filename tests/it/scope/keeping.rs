@@ -34,21 +34,6 @@ fn abandon(desk: &Desk, count: u64) -> Entry {
     entry
 }
 
-/// Takes over a log. Its lock may be held for a moment longer: by the sync that goes on beside it, and
-/// by a child that another test is about to start.
-fn take(desk: &Desk, entry: &Entry) -> SealedLog {
-    let began = Instant::now();
-    loop {
-        desk.spool.close_abandoned(entry).unwrap();
-        let sealed = desk.spool.find(entry.run).unwrap();
-        if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
-            return log;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "somebody holds the log");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn a_log_that_nobody_holds_is_closed_as_a_crash_with_every_event() {
     for (cap, count) in [(1u64 << 30, 500u64), (256 * 1024, 20_000)] {

@@ -1,6 +1,8 @@
 //! The log scope and its spool: who logs where, and what is in the file.
 
+mod descriptors;
 mod keeping;
+mod refuge;
 mod sorting;
 mod unhideable;
 
@@ -127,4 +129,19 @@ fn assert_accounts(log: &SealedLog, emitted: u64) {
     }
     assert!(events.windows(2).all(|pair| pair[0].seq < pair[1].seq), "events out of order");
     assert_eq!(log.lines, records(log.path()).len() as u64);
+}
+
+/// Takes over a log. Its lock may be held for a moment longer: by the sync that goes on beside it, and
+/// by a child that another test is about to start.
+fn take(desk: &Desk, entry: &Entry) -> SealedLog {
+    let began = Instant::now();
+    loop {
+        desk.spool.close_abandoned(entry).unwrap();
+        let sealed = desk.spool.find(entry.run).unwrap();
+        if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
+            return log;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "somebody holds the log");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

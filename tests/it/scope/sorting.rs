@@ -120,10 +120,10 @@ fn two_hundred_runs_on_tasks_threads_and_pools_misplace_no_line() {
             tracing::info!(run = number, event, "{how}");
         }
     };
+    let scopes: Vec<_> = (0..RUNS).map(|number| (number, desk.open())).collect();
     let finished = runtime.block_on(async {
         let mut tasks = Vec::new();
-        for number in 0..RUNS {
-            let scope = desk.open();
+        for (number, scope) in scopes {
             let (started, pool) = (Arc::clone(&started), pool.clone());
             let task = async move {
                 started.wait().await;

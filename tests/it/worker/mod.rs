@@ -4,12 +4,14 @@ mod archiving;
 mod endings;
 mod fetching;
 mod recovering;
+mod responsive;
+mod waiting;
 
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,6 +126,12 @@ impl Bench {
 
     async fn drain(&self, slots: usize) {
         self.worker.serve(service(slots, true), std::future::pending()).await.unwrap();
+    }
+
+    /// Works on the spool where blocking is allowed.
+    async fn on_spool<T: Send + 'static>(&self, work: impl FnOnce(&Spool) -> T + Send + 'static) -> T {
+        let spool = self.worker.spool.clone();
+        carry::spawn_blocking(move || work(&spool)).await.unwrap()
     }
 
     fn spooled(&self) -> Vec<PathBuf> {

@@ -35,7 +35,7 @@ impl Dead {
             worker: "dead-worker".to_owned(),
             started,
         };
-        drop(bench.worker.spool.create(&head).unwrap());
+        bench.on_spool(move |spool| drop(spool.create(&head).unwrap())).await;
         let mut parser = Command::new("sleep");
         parser.arg("1000").env("PARSELOG_RUN_ID", run.id.to_string()).stdin(Stdio::null());
         Self { run: run.id, parser: parser.spawn().unwrap() }
@@ -68,7 +68,8 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
     assert!(dead.parser.try_wait().unwrap().is_some(), "its parser goes on");
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
     let entry = bench.worker.spool.find(dead.run).unwrap();
-    let log = bench.worker.spool.take_sealed(&entry).unwrap().expect("its log is complete");
+    let log = bench.on_spool(move |spool| spool.take_sealed(&entry).unwrap()).await;
+    let log = log.expect("its log is complete");
     assert_eq!(log.tail.ending, Ending::Crash);
     drop(log);
 
@@ -83,7 +84,7 @@ async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once(
     let bench = Bench::in_folder(None).await;
     let dead = Dead::leave(&bench, "sealed.txt").await;
     let entry = bench.worker.spool.find(dead.run).unwrap();
-    assert!(bench.worker.spool.close_abandoned(&entry).unwrap());
+    assert!(bench.on_spool(move |spool| spool.close_abandoned(&entry).unwrap()).await);
 
     assert_eq!(bench.worker.recovery().recover().await.unwrap(), 0, "its log was complete");
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);

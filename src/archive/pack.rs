@@ -1,0 +1,69 @@
+//! The archive of a log while it is in the spool: made once, and taken again by later tries.
+//!
+//! An archive counts only with its summary beside it, which is written when the upload of a whole
+//! archive failed. Until then, and where either was damaged, it is made anew. All of this blocks.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::{Context, Result};
+
+use crate::carry;
+use crate::gzip::{self, Summary};
+use crate::objects::sha256_of;
+use crate::record::timestamp_of;
+use crate::spool::SealedLog;
+
+/// An archive that is ready to be stored.
+#[derive(Debug, Clone)]
+pub(super) struct Packed {
+    pub(super) summary: Summary,
+    /// An earlier try left it, or some of it.
+    pub(super) was_there: bool,
+}
+
+/// Makes the archive of a log beside it, or takes the one that an earlier try kept.
+pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
+    carry::may_block();
+    let was_there = log.archive_path().exists();
+    let summary = match kept(log).filter(|_| was_there) {
+        Some(summary) => summary,
+        None => compress(log).context("failed to compress the log")?,
+    };
+    Ok(Packed { summary, was_there })
+}
+
+/// Keeps the archive for later tries.
+pub(super) fn keep(log: &SealedLog, summary: &Summary) -> io::Result<()> {
+    carry::may_block();
+    if kept_summary(log).as_ref() == Some(summary) {
+        return Ok(());
+    }
+    File::open(log.archive_path())?.sync_all()?;
+    let mut file = create(log.summary_path().as_path())?;
+    file.write_all(&serde_json::to_vec(summary)?)?;
+    file.sync_all()
+}
+
+/// The summary of an archive that is whole and of this log.
+fn kept(log: &SealedLog) -> Option<Summary> {
+    let summary = kept_summary(log)?;
+    let raw_bytes = log.file().metadata().ok()?.len();
+    let is_its = (summary.raw_bytes, summary.lines) == (raw_bytes, log.lines);
+    (is_its && sha256_of(&log.archive_path()).ok()? == summary.gzip_sha256).then_some(summary)
+}
+
+fn kept_summary(log: &SealedLog) -> Option<Summary> {
+    serde_json::from_slice(&fs::read(log.summary_path()).ok()?).ok()
+}
+
+fn compress(log: &SealedLog) -> Result<Summary> {
+    let raw = BufReader::with_capacity(1 << 20, File::open(log.path())?);
+    let archive = create(&log.archive_path())?;
+    Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), timestamp_of)?)
+}
+
+fn create(path: &std::path::Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o640).open(path)
+}

@@ -1,0 +1,81 @@
+//! The names of the files in a folder of logs, and what is done with files by their names alone.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::ids::RunId;
+
+/// A `.new` file older than this belongs to a process that died while creating it.
+const NEW_FILE_GRACE: Duration = Duration::from_secs(60);
+
+/// A folder that is held open, so that its changes can be made durable when no descriptor is left.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    path: PathBuf,
+    handle: Arc<File>,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), handle: Arc::new(File::open(path)?) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file of a run with this ending.
+    pub(super) fn file(&self, run: RunId, ending: &str) -> PathBuf {
+        file_of(&self.path, run, ending)
+    }
+
+    /// Makes renames and removals in it durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+}
+
+/// The file of a run with this ending.
+pub(super) fn file_of(folder: &Path, run: RunId, ending: &str) -> PathBuf {
+    folder.join(format!("{run}.{ending}"))
+}
+
+/// The files in a folder that belong to runs: run, ending and path.
+pub(super) fn files_in(folder: &Path) -> Result<Vec<(RunId, String, PathBuf)>> {
+    let failed = || format!("failed to list the spool folder {}", folder.display());
+    let mut files = Vec::new();
+    for found in fs::read_dir(folder).with_context(failed)? {
+        let path = found.with_context(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once('.'));
+        if let Some((run, ending)) = name
+            && let Ok(run) = run.parse()
+        {
+            files.push((run, ending.to_owned(), path));
+        }
+    }
+    Ok(files)
+}
+
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes what a process that died was creating.
+pub(super) fn remove_if_stale(path: &Path) {
+    if is_older(path, NEW_FILE_GRACE) && File::open(path).is_ok_and(|file| file.try_lock().is_ok()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+pub(super) fn is_older(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    modified.and_then(|at| at.elapsed().ok()).is_some_and(|elapsed| elapsed > age)
+}

@@ -1,0 +1,281 @@
+//! Copies what can be read of a log to a refuge, and completes it there.
+//!
+//! Every whole record that its disk still gives, or the page cache, is kept, in order and once; what can't
+//! be read is counted as dropped. A log that was complete already keeps its bytes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::SealedLog;
+use super::journal::segment_path;
+use super::names::{Folder, file_of};
+use crate::ids::RunId;
+use crate::record::{Cut, Ending, Head, Level, LevelCounts, MAX_LINE_BYTES, Record, Tail, level_of, seq_of};
+
+/// What can't be read is passed over in steps of a page.
+const PAGE: u64 = 4096;
+
+/// So many unreadable pages in a row, and the rest is given up: a disk may take seconds for each.
+const MOST_BAD_PAGES: u32 = 256;
+
+/// A log that can't be completed where it lies.
+pub(super) struct Remains<'a> {
+    pub(super) run: RunId,
+    /// The folder it lies in.
+    pub(super) folder: &'a Path,
+    pub(super) main: &'a File,
+    /// Its head, where that is known without reading it.
+    pub(super) head: Option<&'a Head>,
+    /// Events that are known to have been emitted.
+    pub(super) emitted: u64,
+    /// How it ended, where its own tail does not say it.
+    pub(super) ending: Ending,
+    pub(super) reason: Option<String>,
+}
+
+impl Remains<'_> {
+    /// Completes the log in `refuge`, locked.
+    ///
+    /// # Errors
+    /// The refuge refuses, or there is nothing to be read.
+    pub(super) fn complete_in(&self, refuge: &Path) -> io::Result<SealedLog> {
+        let folder = Folder::open(refuge)?;
+        let new = folder.file(self.run, "new");
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
+        let completed = self.fill(file, &new, &folder);
+        if completed.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        completed
+    }
+
+    fn fill(&self, file: File, new: &Path, folder: &Folder) -> io::Result<SealedLog> {
+        file.try_lock()?;
+        let mut copy = Copy::new(&file);
+        self.copy_main(&mut copy)?;
+        self.copy_segments(&mut copy)?;
+        let (head, tail) = copy.finish(self)?;
+        let lines = copy.lines;
+        drop(copy);
+        file.sync_all()?;
+        // Its warnings are not to be said twice.
+        if file_of(self.folder, self.run, "fellback").exists() {
+            File::create(folder.file(self.run, "fellback"))?;
+        }
+        let path = folder.file(self.run, "log");
+        fs::rename(new, &path)?;
+        folder.sync()?;
+        let leftovers = Some(self.folder.to_owned());
+        Ok(SealedLog { head, tail, lines, path, file: Arc::new(file), leftovers })
+    }
+
+    fn copy_main(&self, copy: &mut Copy<'_>) -> io::Result<()> {
+        let mut lines = WholeLines::of(self.main)?;
+        while let Some(line) = lines.next()? {
+            match seq_of(line) {
+                Some(0) | None => copy.frame(line, self.head)?,
+                Some(seq) => copy.event(seq, line, self.head)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_segments(&self, copy: &mut Copy<'_>) -> io::Result<()> {
+        let mut segments: Vec<(u64, PathBuf)> = (0..2)
+            .map(|number| segment_path(self.folder, self.run, number))
+            .filter_map(|path| Some((first_seq(&path)?, path)))
+            .collect();
+        segments.sort();
+        for (_, path) in segments {
+            let file = File::open(path)?;
+            let mut lines = WholeLines::of(&file)?;
+            while let Some(line) = lines.next()? {
+                if let Some(seq) = seq_of(line).filter(|seq| *seq > copy.last) {
+                    copy.mark_cut(seq)?;
+                    copy.event(seq, line, self.head)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The copy while it is written.
+struct Copy<'a> {
+    to: BufWriter<&'a File>,
+    lines: u64,
+    stored: LevelCounts,
+    /// The highest number of an event in it.
+    last: u64,
+    head: Option<Head>,
+    has_cut: bool,
+    /// The log's own tail, as a line and decoded.
+    tail: Option<(Vec<u8>, Tail)>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(file: &'a File) -> Self {
+        Self {
+            to: BufWriter::with_capacity(1 << 20, file),
+            lines: 0,
+            stored: LevelCounts::default(),
+            last: 0,
+            head: None,
+            has_cut: false,
+            tail: None,
+        }
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.lines += 1;
+        self.to.write_all(line)
+    }
+
+    fn event(&mut self, seq: u64, line: &[u8], head: Option<&Head>) -> io::Result<()> {
+        if seq <= self.last {
+            return Ok(());
+        }
+        self.begin(head)?;
+        self.last = seq;
+        self.stored.add(level_of(line).unwrap_or(Level::Info));
+        self.write(line)
+    }
+
+    /// Begins with the known head, where the log's own can't be read.
+    fn begin(&mut self, head: Option<&Head>) -> io::Result<()> {
+        if self.head.is_none() {
+            let head = head.ok_or_else(|| io::Error::other("its head can't be read"))?;
+            self.write(&head.to_line())?;
+            self.head = Some(head.clone());
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, line: &[u8], head: Option<&Head>) -> io::Result<()> {
+        let Some(record) = Record::decode(line) else { return Ok(()) };
+        if let (Some(found), None) = (record.head, &self.head) {
+            self.head = Some(*found);
+            return self.write(line);
+        }
+        if record.cut.is_some() && !self.has_cut {
+            self.begin(head)?;
+            self.has_cut = true;
+            return self.write(line);
+        }
+        if let Some(tail) = record.tail {
+            self.tail = Some((line.to_owned(), tail));
+        }
+        Ok(())
+    }
+
+    /// Marks that the log reached its cap before the event `seq`.
+    fn mark_cut(&mut self, seq: u64) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_cut, true) {
+            return Ok(());
+        }
+        let cut = Cut { dropped: (seq - 1).saturating_sub(self.stored.total()) };
+        self.write(&cut.to_line(Utc::now()))
+    }
+
+    fn finish(&mut self, remains: &Remains<'_>) -> io::Result<(Head, Tail)> {
+        self.begin(remains.head)?;
+        let said = self.tail.as_ref().map_or(0, |(_, tail)| tail.events.total() + tail.dropped);
+        let emitted = remains.emitted.max(said).max(self.last);
+        if emitted > 0 && self.last == 0 {
+            return Err(io::Error::other("none of its events can be read any more"));
+        }
+        let (line, tail) = match self.tail.take() {
+            Some((line, tail)) if tail.events == self.stored => (line, tail),
+            found => {
+                let (ending, reason) = found.map_or_else(
+                    || (remains.ending, remains.reason.clone()),
+                    |(_, tail)| (tail.ending, tail.reason),
+                );
+                let dropped = emitted - self.stored.total();
+                let tail = Tail { ending, reason, events: self.stored, dropped };
+                (tail.to_line(Utc::now()), tail)
+            }
+        };
+        self.write(&line)?;
+        self.to.flush()?;
+        let head = self.head.clone().expect("it begins with a head");
+        Ok((head, tail))
+    }
+}
+
+/// Reads a file to its end; a page that the disk does not give is zeros.
+struct Readable<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+    bad_pages: u32,
+}
+
+impl Read for Readable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at >= self.end || self.bad_pages >= MOST_BAD_PAGES {
+            return Ok(0);
+        }
+        let read = match self.file.read_at(buffer, self.at) {
+            Ok(read) => {
+                self.bad_pages = 0;
+                read
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => {
+                self.bad_pages += 1;
+                let page = (PAGE - self.at % PAGE).min(self.end - self.at).min(buffer.len() as u64) as usize;
+                buffer[..page].fill(0);
+                page
+            }
+        };
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// The records of a file that can be read. Zeros, which no record contains, are what is missing and what
+/// was reserved; a record may begin right behind them, and what is left of one that they cut is none.
+struct WholeLines<'a> {
+    reader: BufReader<Readable<'a>>,
+    line: Vec<u8>,
+}
+
+impl<'a> WholeLines<'a> {
+    fn of(file: &'a File) -> io::Result<Self> {
+        let readable = Readable { file, at: 0, end: file.metadata()?.len(), bad_pages: 0 };
+        Ok(Self { reader: BufReader::with_capacity(1 << 18, readable), line: Vec::new() })
+    }
+
+    /// The next one, newline included.
+    fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        self.line.clear();
+        loop {
+            // No record is longer, but a hole may be.
+            let room = (MAX_LINE_BYTES - self.line.len()) as u64;
+            if self.reader.by_ref().take(room).read_until(b'\n', &mut self.line)? == 0 {
+                return Ok(None);
+            }
+            if let Some(zero) = memchr::memrchr(0, &self.line) {
+                self.line.drain(..=zero);
+            }
+            if self.line.ends_with(b"\n") {
+                return Ok(Some(&self.line));
+            }
+            if self.line.len() >= MAX_LINE_BYTES {
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// The number of the first event in a segment; `None` where there is none to be read.
+fn first_seq(path: &Path) -> Option<u64> {
+    let file = File::open(path).ok()?;
+    WholeLines::of(&file).ok()?.next().ok()?.and_then(seq_of)
+}

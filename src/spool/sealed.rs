@@ -1,0 +1,129 @@
+//! A complete log in the folder: read, marked and removed by whoever holds its lock.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use super::names::remove_if_there;
+use super::refuge;
+use crate::record::{Head, Record, Tail};
+use crate::{carry, faults};
+
+/// A complete log on disk, locked by this process until it is dropped.
+#[derive(Debug)]
+pub struct SealedLog {
+    /// Its first record.
+    pub head: Head,
+    /// Its last record.
+    pub tail: Tail,
+    /// Lines in it, frame records included.
+    pub lines: u64,
+    pub(super) path: PathBuf,
+    /// Held for its lock.
+    pub(super) file: Arc<File>,
+    /// The spool's folder, where this log was completed in a refuge: it may hold leftovers.
+    pub(super) leftovers: Option<PathBuf>,
+}
+
+/// Reads a file from a position of its own, whatever others do with the same open file.
+pub(super) struct Positioned<'a> {
+    pub(super) file: &'a File,
+    pub(super) at: u64,
+}
+
+impl SealedLog {
+    /// Reads the whole of a complete log for its head, its tail and its lines.
+    pub(super) fn read(file: File, path: &Path, leftovers: Option<PathBuf>) -> Result<Self> {
+        let mut lines = 0;
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        let mut reader = BufReader::with_capacity(1 << 20, Positioned { file: &file, at: 0 });
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).context("failed to read a sealed log")? > 0 {
+            lines += 1;
+            if lines == 1 {
+                first.clone_from(&line);
+            }
+            std::mem::swap(&mut last, &mut line);
+            line.clear();
+        }
+        let head = Record::decode(&first).and_then(|record| record.head);
+        let tail = Record::decode(&last).and_then(|record| record.tail);
+        let (Some(head), Some(tail)) = (head, tail) else {
+            bail!("{} has no head or no tail record", path.display());
+        };
+        Ok(Self { head: *head, tail, lines, path: path.to_owned(), file: Arc::new(file), leftovers })
+    }
+
+    /// Where the complete log lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log's own file. Read it by position: others may be reading it too.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Where its archive is made.
+    pub fn archive_path(&self) -> PathBuf {
+        self.path.with_extension("log.gz")
+    }
+
+    /// Where it is written down what that archive is, once it is whole.
+    pub fn summary_path(&self) -> PathBuf {
+        self.path.with_extension("summary")
+    }
+
+    /// Marks that the log fell back; true when it had not before. The mark is a file, so it holds
+    /// over restarts and without the database.
+    ///
+    /// # Errors
+    /// When the spool can't take the mark.
+    pub fn first_fallback(&self) -> io::Result<bool> {
+        carry::may_block();
+        match File::create_new(self.fallback_mark()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the log and its archive from the folder: called once S3 has confirmed the bytes and
+    /// the row says where they are.
+    ///
+    /// # Errors
+    /// When the files can't be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        carry::may_block();
+        faults::point("before-remove");
+        if let Some(spool) = &self.leftovers {
+            refuge::forget_leftovers(spool, &self.path, self.head.run)?;
+        }
+        remove_if_there(&self.summary_path())?;
+        remove_if_there(&self.archive_path())?;
+        faults::point("archive-removed");
+        remove_if_there(&self.fallback_mark())?;
+        faults::point("mark-removed");
+        // Only a process that died between the rename and their removal left any.
+        for number in 0..2 {
+            remove_if_there(&self.path.with_extension(format!("tail-{number}")))?;
+        }
+        fs::remove_file(&self.path)
+    }
+
+    fn fallback_mark(&self) -> PathBuf {
+        self.path.with_extension("fellback")
+    }
+}
+
+impl Read for Positioned<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
