@@ -23,8 +23,6 @@ pub enum Ending {
     HandBack,
     /// Its worker died; another attempt is queued, after a while.
     Crash { reason: String },
-    /// There was nothing to do.
-    Inaction { reason: String },
 }
 
 impl Ending {
@@ -35,7 +33,6 @@ impl Ending {
             Self::Fail { .. } => RunStatus::Fail,
             Self::Terminate { .. } | Self::HandBack => RunStatus::Terminate,
             Self::Crash { .. } => RunStatus::Crash,
-            Self::Inaction { .. } => RunStatus::Inaction,
         }
     }
 
@@ -43,10 +40,7 @@ impl Ending {
         match self {
             Self::Success(_) => None,
             Self::HandBack => Some("handed back: the worker shut down"),
-            Self::Fail { reason, .. }
-            | Self::Terminate { reason }
-            | Self::Crash { reason }
-            | Self::Inaction { reason } => Some(reason),
+            Self::Fail { reason, .. } | Self::Terminate { reason } | Self::Crash { reason } => Some(reason),
         }
     }
 

@@ -40,11 +40,6 @@ impl Waker {
     pub async fn wait(&self) {
         tokio::time::timeout(self.poll, self.woken.notified()).await.ok();
     }
-
-    /// Ends the wait of one waiter, now or the next time it waits.
-    pub fn wake(&self) {
-        self.woken.notify_one();
-    }
 }
 
 impl Drop for Waker {

@@ -47,30 +47,6 @@ pub struct ActionFilter {
     pub limit: Option<i64>,
 }
 
-/// Records an action of another task than a parse.
-///
-/// # Errors
-/// The database fails, or `task` is no code.
-pub async fn record(
-    db: impl PgExecutor<'_>,
-    run: Option<RunId>,
-    task: &str,
-    action: Action,
-    worker: Option<&str>,
-    detail: Option<&str>,
-) -> Result<()> {
-    sqlx::query("insert into run_action (run_id, task, action, worker, detail) values ($1, $2, $3, $4, $5)")
-        .bind(run)
-        .bind(task)
-        .bind(action)
-        .bind(worker)
-        .bind(detail)
-        .execute(db)
-        .await
-        .with_context(|| format!("failed to record the action '{action}' of '{task}'"))?;
-    Ok(())
-}
-
 /// The actions that `filter` lets through, the latest first.
 ///
 /// # Errors

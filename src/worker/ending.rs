@@ -31,9 +31,7 @@ pub(super) fn lifecycle(run: RunId, ending: &Ending) {
 pub(super) fn tail_words(ending: &Ending) -> (record::Ending, Option<String>) {
     match ending {
         Ending::Success(outcome) => (record::Ending::Success, Some(outcome.summary.to_string())),
-        Ending::Fail { reason, .. } | Ending::Inaction { reason } => {
-            (record::Ending::Fail, Some(reason.clone()))
-        }
+        Ending::Fail { reason, .. } => (record::Ending::Fail, Some(reason.clone())),
         Ending::Terminate { reason } => (record::Ending::Terminate, Some(reason.clone())),
         Ending::HandBack => (record::Ending::Terminate, Some("handed back: the worker shut down".to_owned())),
         Ending::Crash { reason } => (record::Ending::Crash, Some(reason.clone())),

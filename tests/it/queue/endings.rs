@@ -42,7 +42,6 @@ async fn an_ending_without_retry_is_the_last() {
     let endings = [
         Ending::Fail { reason: "no such object".to_owned(), retry: false },
         Ending::Terminate { reason: "past its deadline".to_owned() },
-        Ending::Inaction { reason: "nothing to do".to_owned() },
     ];
     for ending in endings {
         let file = db.submit(&["a.txt"]).await.remove(0).data_file_id;

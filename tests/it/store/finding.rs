@@ -76,7 +76,13 @@ async fn actions_are_listed_counted_and_filtered() {
     db.finish(&first, Ending::Success(outcome())).await;
     let second = db.claim("w2").await.unwrap();
     db.finish(&second, Ending::Fail { reason: "no such object".to_owned(), retry: false }).await;
-    action::record(&db.pool, Some(first.run.id), "archive", Action::Success, Some("w1"), None).await.unwrap();
+    sqlx::query(
+        "insert into run_action (run_id, task, action, worker) values ($1, 'archive', 'success', 'w1')",
+    )
+    .bind(first.run.id)
+    .execute(&db.pool)
+    .await
+    .unwrap();
 
     assert_eq!(db.actions(second.run.id).await, ["run", "fail"]);
     let failed = ActionFilter { action: Some(Action::Fail), ..Default::default() };

@@ -73,9 +73,9 @@ async fn wrong_states_are_refused_by_the_database() {
         let error = refused(&db, &sql).await;
         assert!(error.contains(expected), "expected '{expected}' of {sql}, got: {error}");
     }
-    db.finish(&claimed, Ending::Inaction { reason: "nothing to do".to_owned() }).await;
+    db.finish(&claimed, Ending::Terminate { reason: "past its deadline".to_owned() }).await;
     let error = refused(&db, &update("status = 'crash'")).await;
-    assert!(error.contains("is inaction: it can not become crash"), "{error}");
+    assert!(error.contains("is terminate: it can not become crash"), "{error}");
 }
 
 #[tokio::test]
