@@ -1,11 +1,10 @@
 //! Cancelling a run.
 
 use anyhow::{Context, Result};
-use sqlx::PgPool;
 
 use super::finish::close;
 use crate::ids::{BatchId, RunId};
-use crate::store::{RunStatus, entry};
+use crate::store::{PgPool, RunStatus, entry};
 
 /// What a cancel came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::{FromRow, PgPool};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::ids::RunId;
-use crate::store::Run;
 use crate::store::run::run_columns;
+use crate::store::{PgPool, Run};
 
 /// Who claims, and on what terms.
 #[derive(Debug, Clone, PartialEq, Eq)]

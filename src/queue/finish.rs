@@ -1,13 +1,12 @@
 //! Ending a run: the outcome on its row, and where it deserves one, the next attempt in the queue.
 
 use anyhow::{Context, Result};
-use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::ids::{BatchId, RunId};
 use crate::parser::Outcome;
-use crate::store::{RunStatus, batch, entry};
+use crate::store::{PgPool, RunStatus, batch, entry};
 
 /// How a run ends. Reasons are for people and hold nothing private.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::{FromRow, PgPool};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::finish::{Ending, Finished, Guard, end};
 use crate::ids::RunId;
+use crate::store::PgPool;
 
 /// What a heartbeat tells about one run that is still ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]

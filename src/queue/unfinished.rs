@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool};
+use sqlx::FromRow;
 
 use crate::ids::RunId;
+use crate::store::PgPool;
 
 /// A run that is queued or running.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::Executor as _;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::carry;
+use crate::store::PgPool;
 
 /// The channel that enqueuing notifies.
 const CHANNEL: &str = "parselog_queue";
 
 /// The longest pause between two tries to get a lost connection back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// After so long without a notification the connection is asked whether it still answers, and given up
+/// when it does not in time.
+const QUIET: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Tells when the queue may hold something new.
 ///
@@ -28,7 +34,7 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Listens over a connection of the pool, which it keeps. `poll` is how long a wait lasts at most:
+    /// Listens over a connection of its own, where the database can be listened to. `poll` is how long a wait lasts at most:
     /// runs that become due, files that become free, and a lost connection send no notification.
     pub fn new(pool: PgPool, poll: Duration) -> Self {
         let woken = Arc::new(Notify::new());
@@ -52,22 +58,42 @@ impl Drop for Waker {
 async fn listen(pool: PgPool, woken: Arc<Notify>) {
     let mut pause = Duration::from_millis(100);
     while !pool.is_closed() {
-        if let Ok(mut listener) = PgListener::connect_with(&pool).await
-            && listener.listen(CHANNEL).await.is_ok()
-        {
-            pause = Duration::from_millis(100);
-            // What was enqueued before this moment was announced to nobody. Both a notification and
-            // a connection that was replaced are reasons to look.
-            woken.notify_one();
-            while let Ok(received) = listener.try_recv().await {
-                woken.notify_one();
-                if received.is_none() {
-                    tokio::time::sleep(pause).await;
-                }
+        match pool.listen(CHANNEL).await {
+            Ok(None) => {
+                return tracing::info!(
+                    "a connection pooler is in front of the database: new runs are found by polling alone"
+                );
             }
+            Ok(Some(listener)) => {
+                pause = Duration::from_millis(100);
+                hear(listener, &woken).await;
+            }
+            Err(_) => {}
         }
         tracing::debug!("lost the connection that listens for new runs");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Wakes for what comes over this connection, until it is gone.
+async fn hear(mut listener: PgListener, woken: &Notify) {
+    // What was enqueued before this moment was announced to nobody. Both a notification and a
+    // connection that was replaced are reasons to look.
+    woken.notify_one();
+    loop {
+        match tokio::time::timeout(QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => woken.notify_one(),
+            Ok(Ok(None)) => {
+                woken.notify_one();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(Err(_)) => return,
+            // Nothing came for long: perhaps there is nothing, perhaps the connection went silent.
+            Err(_) => match tokio::time::timeout(ANSWER, listener.execute("select 1")).await {
+                Ok(Ok(_)) => {}
+                _ => return,
+            },
+        }
     }
 }

@@ -5,16 +5,20 @@
 //! contains, and it decides nothing: when a run is claimed, ended or tried again is the queue's.
 
 pub mod action;
+mod address;
 pub mod batch;
 mod codes;
 mod connect;
 pub mod data_file;
 pub mod entry;
+mod executor;
 mod find;
 pub mod follow;
 pub mod health;
 pub mod log;
+mod migrate;
 pub mod notice;
+mod pool;
 pub mod reparse;
 pub mod retention;
 pub mod run;
@@ -22,11 +26,12 @@ pub mod run;
 pub use action::RunAction;
 pub use batch::Batch;
 pub use codes::{Action, BatchKind, LogState, NoticeKind, NoticeState, RunStatus};
-pub use connect::{MIGRATOR, connect, migrate, pending, require_migrated};
+pub use connect::{connect, connect_within};
 pub use data_file::{DataFile, NewFile, Queued, Request, Seen, submit};
 pub use entry::LogEntry;
 pub use find::{RunFilter, find, latest, matching};
 pub use log::{ArchivedLog, SealedLog};
+pub use migrate::{MIGRATOR, migrate, pending, require_migrated};
 pub use notice::Notice;
+pub use pool::{Connection, Limits, PgPool, Transaction};
 pub use run::Run;
-pub use sqlx::PgPool;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgExecutor, PgPool, QueryBuilder};
+use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
-use super::{NoticeKind, NoticeState, health};
+use super::{NoticeKind, NoticeState, PgPool, health};
 use crate::ids::{BatchId, RunId};
 
 /// Mails to the operators are gathered: so many conditions in one, at most.

@@ -6,10 +6,10 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgExecutor, PgPool};
+use sqlx::{FromRow, PgExecutor};
 
-use super::DataFile;
 use super::data_file::same_file_as;
+use super::{DataFile, PgPool};
 use crate::ids::{DataFileId, RunId};
 
 /// What stands where a text was erased.

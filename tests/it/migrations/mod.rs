@@ -14,7 +14,7 @@ async fn a_database_that_is_not_up_to_date_is_refused_with_what_to_do() {
     let db = TestDb::empty().await;
     let all: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
     for step in [0, 1, 5] {
-        MIGRATOR.run_to(step, &db.pool).await.unwrap();
+        db.up_to(step).await;
         let pending = store::pending(&db.pool).await.unwrap();
         assert_eq!(pending.len(), all.iter().filter(|version| **version > step).count() / 2, "{pending:?}");
         let refusal = store::require_migrated(&db.pool).await.unwrap_err().to_string();

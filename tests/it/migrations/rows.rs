@@ -125,7 +125,7 @@ async fn each_migration_keeps_the_rows_of_every_earlier_step_up_and_down() {
     for end in 0..=steps.len() {
         let db = TestDb::empty().await;
         for step in &steps[..end] {
-            MIGRATOR.run_to(*step, &db.pool).await.unwrap();
+            db.up_to(*step).await;
             fill(&db.pool, *step).await;
         }
         let step = steps[..end].last().copied().unwrap_or_default();
@@ -137,7 +137,7 @@ async fn each_migration_keeps_the_rows_of_every_earlier_step_up_and_down() {
         leave_out_changes(&mut after, step);
         assert_kept(&before, &after, step);
 
-        MIGRATOR.undo(&db.pool, step).await.unwrap();
+        db.down_to(step).await;
         let mut back = rows(&db.pool).await;
         leave_out_changes(&mut back, step);
         assert_eq!(before, back, "the rows, up from step {step} and down again");
@@ -145,7 +145,7 @@ async fn each_migration_keeps_the_rows_of_every_earlier_step_up_and_down() {
 
         store::migrate(&db.pool).await.unwrap();
         assert_works(&db).await;
-        MIGRATOR.undo(&db.pool, 0).await.unwrap();
+        db.down_to(0).await;
         assert_eq!(objects(&db.pool).await, [""; 0], "a down migration left something behind");
     }
 }

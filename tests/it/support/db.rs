@@ -52,6 +52,16 @@ impl TestDb {
         url_of(&self.admin, &self.name)
     }
 
+    /// Applies the migrations up to this one.
+    pub(crate) async fn up_to(&self, step: i64) {
+        MIGRATOR.run_to(step, &mut connect(&self.url()).await).await.unwrap();
+    }
+
+    /// Takes back the migrations after this one.
+    pub(crate) async fn down_to(&self, step: i64) {
+        MIGRATOR.undo(&mut connect(&self.url()).await, step).await.unwrap();
+    }
+
     /// The URL of this database for another role.
     pub(crate) fn url_as(&self, role: &str) -> String {
         let mut url = url::Url::parse(&self.url()).unwrap();

@@ -1,0 +1,285 @@
+//! The pool of connections, in which every wait for Postgres has an end.
+//!
+//! A server that is slow ends a statement by itself (`statement_timeout`). A connection that has gone
+//! silent is given up here a little later, and closed: sqlx knows neither keepalives nor a bound, and
+//! would wait for the answer when the connection goes back into its pool.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, Error, PgConnection, Postgres};
+
+use super::connect::CONNECT_PATIENCE;
+use crate::carry;
+
+/// How long the answer of an idle connection is waited for before another is made.
+const PING_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How much longer than the server's own limit a statement is waited for.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How many times longer than usual a statement may take that is known to be long.
+const LONG: u32 = 20;
+
+/// How many connections there are, and how long one statement may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; one more listens.
+    pub connections: u32,
+    /// How long the server works on one statement.
+    pub statement: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 10, statement: Duration::from_secs(30) }
+    }
+}
+
+/// Connections to one database. Cheap to clone.
+///
+/// Behind a pooler that hands each transaction to another server connection (PgBouncer in transaction
+/// mode), every statement is a transaction of its own, without named prepared statements.
+#[derive(Debug, Clone)]
+pub struct PgPool {
+    inner: sqlx::PgPool,
+    limit: Duration,
+    /// The server's own limit is set in each transaction, since the connection has none, or another.
+    limit_in_transaction: bool,
+    behind_pooler: bool,
+}
+
+impl PgPool {
+    /// The pool connects when it is used. It lets go of a connection only when it broke, since the reaper
+    /// trusts old ones only.
+    pub(super) fn new(options: PgConnectOptions, limits: Limits, behind_pooler: bool) -> Self {
+        let inner = PgPoolOptions::new()
+            .max_connections(limits.connections.max(1))
+            .acquire_timeout(CONNECT_PATIENCE)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    bounded(PING_PATIENCE, connection.ping()).await?;
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Self { inner, limit: limits.statement, limit_in_transaction: behind_pooler, behind_pooler }
+    }
+
+    /// The same connections for statements that are known to be long: each may take twenty times as long.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        self.with_limit(self.limit * LONG)
+    }
+
+    pub(super) fn with_limit(&self, limit: Duration) -> Self {
+        Self { limit, limit_in_transaction: true, ..self.clone() }
+    }
+
+    /// Whether a pooler is between us and Postgres: then nobody can listen, and nothing of a session lasts.
+    pub fn is_behind_pooler(&self) -> bool {
+        self.behind_pooler
+    }
+
+    /// Takes a connection, for statements that belong together.
+    ///
+    /// # Errors
+    /// None is to be had in time; the reason is the server's, where it gives one.
+    pub async fn acquire(&self) -> Result<Connection, Error> {
+        let held = match self.inner.acquire().await {
+            Err(Error::PoolTimedOut) => return Err(self.why_none().await),
+            acquired => acquired?,
+        };
+        Ok(Connection {
+            held: Some(held),
+            limit: self.limit + GRACE,
+            unnamed: self.behind_pooler,
+            in_transaction: false,
+            in_doubt: false,
+        })
+    }
+
+    /// Begins a transaction. Dropping it takes everything back.
+    ///
+    /// # Errors
+    /// As [`PgPool::acquire`], or the connection fails.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        let mut connection = self.acquire().await?;
+        connection.in_transaction = true;
+        let mut begin = "begin".to_owned();
+        if self.limit_in_transaction {
+            begin = format!("begin; set local statement_timeout = {}", self.limit.as_millis());
+        }
+        connection.simple(begin).await?;
+        Ok(Transaction { connection })
+    }
+
+    /// Listens on a channel, over a connection of its own; `None` behind a pooler, where that can't be.
+    ///
+    /// # Errors
+    /// The connection can't be made.
+    pub async fn listen(&self, channel: &str) -> Result<Option<PgListener>, Error> {
+        if self.behind_pooler {
+            return Ok(None);
+        }
+        let options = self.inner.connect_options().as_ref().clone();
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_PATIENCE)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options);
+        let mut listener = PgListener::connect_with(&own).await?;
+        bounded(CONNECT_PATIENCE, listener.listen(channel)).await?;
+        Ok(Some(listener))
+    }
+
+    /// Closes all connections, once what they do is done.
+    pub async fn close(&self) {
+        tokio::time::timeout(CONNECT_PATIENCE, self.inner.close()).await.ok();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
+    pub(super) fn one_transaction_each(&self) -> bool {
+        self.limit_in_transaction
+    }
+
+    /// The pool hides why it can't connect behind a timeout, so it is asked for by hand.
+    async fn why_none(&self) -> Error {
+        let options = self.inner.connect_options();
+        match bounded(PING_PATIENCE, PgConnection::connect_with(&options)).await {
+            Err(reason) => reason,
+            Ok(connection) => {
+                tokio::time::timeout(PING_PATIENCE, connection.close()).await.ok();
+                Error::PoolTimedOut
+            }
+        }
+    }
+}
+
+/// A connection for as long as it is held. It goes back to the pool when nothing of it is in doubt, and
+/// is closed at once otherwise.
+#[derive(Debug)]
+pub struct Connection {
+    /// `None` only while it is dropped.
+    held: Option<PoolConnection<Postgres>>,
+    limit: Duration,
+    unnamed: bool,
+    in_transaction: bool,
+    /// A statement was begun and not answered, or the connection broke.
+    in_doubt: bool,
+}
+
+impl Connection {
+    /// Whether statements may have names on the server, and so be parsed once only.
+    pub(super) fn names_statements(&self) -> bool {
+        !self.unnamed
+    }
+
+    /// Waits for an answer of the connection.
+    pub(super) async fn answer<'a, T, F>(
+        &'a mut self,
+        ask: impl FnOnce(&'a mut PgConnection) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let Self { held, limit, in_doubt, .. } = self;
+        *in_doubt = true;
+        let answer = bounded(*limit, ask(held.as_mut().expect("held until it is dropped"))).await;
+        *in_doubt = matches!(&answer, Err(error) if is_broken(error));
+        answer
+    }
+
+    /// Runs SQL without arguments.
+    async fn simple(&mut self, sql: String) -> Result<(), Error> {
+        self.answer(|connection| sqlx::Executor::execute(connection, AssertSqlSafe(sql))).await?;
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(mut held) = self.held.take() else { return };
+        if self.in_doubt {
+            drop(held.detach());
+            return;
+        }
+        let in_transaction = self.in_transaction;
+        carry::spawn(async move {
+            if in_transaction
+                && bounded(PING_PATIENCE, sqlx::Executor::execute(&mut *held, "rollback")).await.is_err()
+            {
+                drop(held.detach());
+                return;
+            }
+            // What is not back in time is closed.
+            tokio::time::timeout(PING_PATIENCE, held.return_to_pool()).await.ok();
+        });
+    }
+}
+
+/// A transaction; its statements go through `&mut *transaction`.
+#[derive(Debug)]
+pub struct Transaction {
+    connection: Connection,
+}
+
+impl Transaction {
+    /// Makes what was done last.
+    ///
+    /// # Errors
+    /// The connection fails: then nobody knows whether it was done.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.connection.simple("commit".to_owned()).await?;
+        self.connection.in_transaction = false;
+        Ok(())
+    }
+
+    /// Takes all of it back, and waits until that is done.
+    ///
+    /// # Errors
+    /// The connection fails: then the server takes it back by itself.
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        self.connection.simple("rollback".to_owned()).await?;
+        self.connection.in_transaction = false;
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for Transaction {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl std::ops::DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+/// Waits so long; a connection that has not answered by then is silent.
+pub(super) async fn bounded<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+        let silence = format!("no answer in {} s", limit.as_secs());
+        Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silence).into())
+    })
+}
+
+/// Whether nothing more can be asked of the connection that gave this error.
+fn is_broken(error: &Error) -> bool {
+    matches!(error, Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed)
+}
