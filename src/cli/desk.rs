@@ -21,11 +21,14 @@ use crate::queue::Claimant;
 use crate::recovery::Recovery;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
-use crate::store::{self, PgPool};
+use crate::store::{self, Limits, PgPool};
 use crate::worker::{Parsers, Worker, prepare_scratch};
 
 /// The bucket's name where objects live in a folder.
 const FOLDER_BUCKET: &str = "files";
+
+/// Runs at once of a command that is no worker.
+pub(super) const COMMAND_SLOTS: usize = 2;
 
 /// What a command works at. Dropping it stops the embedded database, if this process was its last user.
 pub(super) struct Desk {
@@ -48,7 +51,15 @@ impl Desk {
     /// # Errors
     /// One line on what is missing.
     pub(super) async fn open(common: &Common) -> Result<Self> {
-        let (pool, cluster) = open_database(common).await?;
+        Self::open_for(common, COMMAND_SLOTS).await
+    }
+
+    /// As [`Desk::open`], for so many runs at once.
+    ///
+    /// # Errors
+    /// As [`Desk::open`].
+    pub(super) async fn open_for(common: &Common, slots: usize) -> Result<Self> {
+        let (pool, cluster) = open_database_for(common, slots).await?;
         let home = common.place.home();
         let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?
             .with_refuges(common.place.refuges());
@@ -156,16 +167,26 @@ impl Default for Terms {
 
 /// The configured database, which must be up to date, or the embedded one, which is brought up to date.
 pub(super) async fn open_database(common: &Common) -> Result<(PgPool, Option<Cluster>)> {
-    let name = format!("parselog-{}", default_worker_name());
-    if let Some(url) = &common.place.database_url {
-        let pool = store::connect(url, &name).await?;
+    open_database_for(common, COMMAND_SLOTS).await
+}
+
+async fn open_database_for(common: &Common, slots: usize) -> Result<(PgPool, Option<Cluster>)> {
+    if let Some(url) = &common.database.database_url {
+        let pool = connect(common, url.expose(), slots).await?;
         store::require_migrated(&pool).await?;
         return Ok((pool, None));
     }
     let cluster = start_cluster(common).await?;
-    let pool = store::connect(&cluster.url(), &name).await?;
+    let pool = connect(common, &cluster.url(), slots).await?;
     store::migrate(&pool).await?;
     Ok((pool, Some(cluster)))
+}
+
+/// Connects within the configured limits, for so many runs at once.
+pub(super) async fn connect(common: &Common, url: &str, slots: usize) -> Result<PgPool> {
+    let config = &common.database;
+    let limits = Limits { connections: config.connections(slots), statement: config.database_timeout };
+    store::connect_within(url, &format!("parselog-{}", default_worker_name()), limits).await
 }
 
 /// Starts or joins the embedded database.

@@ -36,7 +36,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::config::{LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config};
+use crate::config::{
+    DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config,
+};
 use crate::telemetry;
 use crate::worker::HelperDied;
 
@@ -92,6 +94,8 @@ pub struct Cli {
 pub struct Common {
     #[command(flatten)]
     place: PlaceConfig,
+    #[command(flatten)]
+    database: DatabaseConfig,
     #[command(flatten)]
     s3: S3Config,
     #[command(flatten)]

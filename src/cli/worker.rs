@@ -35,8 +35,8 @@ impl Worker {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;
-        let desk = Desk::open(common).await?;
         let config = &self.config;
+        let desk = Desk::open_for(common, config.slots).await?;
         let terms = Terms { worker: config.name(), lease: config.lease, timeout: config.run_timeout };
         let worker = desk.worker(common, &[], terms)?;
         let service = Service {

@@ -1,9 +1,11 @@
 //! What an operator may set: one documented struct per concern, by flag or environment variable.
 
+mod database;
 mod levels;
 mod list;
 mod mail;
 mod rule;
+mod secret;
 mod value;
 
 use std::path::PathBuf;
@@ -12,30 +14,20 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
+pub use database::DatabaseConfig;
 pub use levels::Levels;
 pub use list::{Commas, Lines, List};
 pub use mail::{Address, Encryption, MailConfig, MailServer, Sender};
 pub use rule::ParserRule;
+pub use secret::Secret;
 pub use value::duration;
 
 use crate::redact::{Pattern, Redactor};
 
-/// Where the rows and the files are.
+/// Where the files are.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Where things live")]
 pub struct PlaceConfig {
-    /// Postgres to use; without one, parselog keeps a private cluster in its home.
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_parser = value::database_url,
-        value_name = "URL",
-        global = true,
-        hide_short_help = true
-    )]
-    pub database_url: Option<String>,
-
     /// S3 bucket for submitted files and logs; without one, they live in a folder in its home.
     #[arg(long, env = "PARSELOG_BUCKET", value_parser = value::bucket, value_name = "BUCKET", global = true, hide_short_help = true)]
     pub bucket: Option<String>,
@@ -312,7 +304,7 @@ impl LogConfig {
     /// What the global log keeps; the usual levels, of a worker or of another command, for what the
     /// setting does not name.
     pub fn global_levels(&self, worker: bool) -> Levels {
-        let usual = Levels::ours(if worker { "info" } else { "warn,sqlx=error" });
+        let usual = Levels::ours(if worker { "info,sqlx=error" } else { "warn,sqlx=error" });
         self.global_level.as_ref().map_or(usual.clone(), |levels| levels.over(&usual))
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use url::Url;
 
+use super::Secret;
+
 /// No setting is for longer: such a time is a slip, and can't be added to a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
@@ -43,6 +45,11 @@ pub(super) fn slots(text: &str) -> Result<usize, String> {
     number(text, 1..=1000).map(|slots| slots as usize)
 }
 
+/// Reads the number of connections: one that beats, and one for all else.
+pub(super) fn connections(text: &str) -> Result<u32, String> {
+    number(text, 2..=1000)
+}
+
 /// Reads how often a request is tried.
 pub(super) fn attempts(text: &str) -> Result<u32, String> {
     number(text, 1..=100)
@@ -64,9 +71,9 @@ pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
 }
 
 /// Reads the URL of a database. It may hold a password, so the text is not repeated.
-pub(super) fn database_url(text: &str) -> Result<String, String> {
+pub(super) fn database_url(text: &str) -> Result<Secret, String> {
     let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
-    known.then(|| text.trim().to_owned()).ok_or_else(|| {
+    known.then(|| text.trim().to_owned().into()).ok_or_else(|| {
         "the database URL is wrong: expected postgres://user:password@host:port/database".to_owned()
     })
 }

@@ -4,8 +4,6 @@ use anyhow::{Result, anyhow, bail, ensure};
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-use super::connect::root_cause;
-
 /// What sqlx knows behind the `?`.
 const KNOWN: &[&str] = &[
     "sslmode",
@@ -82,7 +80,8 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions> {
     if !pairs.is_empty() {
         parsed.query_pairs_mut().extend_pairs(pairs);
     }
-    parsed.as_str().parse().map_err(|error: sqlx::Error| wrong(&root_cause(&error)))
+    // The reason may quote a value.
+    parsed.as_str().parse().map_err(|_| wrong("a name, a password or an option behind the ? can't be read"))
 }
 
 /// Where the options lead, for people.

@@ -89,7 +89,7 @@ fn why(error: &Error, place: &str) -> anyhow::Error {
 }
 
 /// The innermost reason: the outer ones only repeat that it is about connecting.
-pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -35,6 +35,29 @@ async fn migrating_twice_at_once_is_harmless() {
 }
 
 #[tokio::test]
+async fn a_database_whose_encoding_cannot_hold_every_text_is_refused() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let db = TestDb::encoded(encoding).await;
+        let refusal = store::migrate(&db.pool).await.unwrap_err().to_string();
+        assert!(refusal.contains(encoding) && refusal.contains("create database"), "{refusal}");
+        assert!(!store::pending(&db.pool).await.unwrap().is_empty(), "a migration was applied all the same");
+    }
+}
+
+#[tokio::test]
+async fn a_migration_says_nothing_beside_its_result() {
+    let db = TestDb::empty().await;
+    for expected in ["applied  1 runs", "the database is up to date"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_parselog"));
+        let output =
+            command.args(["migrate", "--global-level", "info"]).env("DATABASE_URL", db.url()).output();
+        let output = output.unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(expected), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_parselog_is_refused() {
     let db = TestDb::new().await;
     sqlx::query(

@@ -29,6 +29,12 @@ impl TestDb {
         Self::on(admin_url()).await
     }
 
+    /// A database with no tables whose texts are in this encoding.
+    pub(crate) async fn encoded(encoding: &str) -> Self {
+        let how = format!("template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'");
+        Self::create(admin_url(), &how).await
+    }
+
     /// As [`TestDb::new`], on the server of this URL.
     pub(crate) async fn on(admin: String) -> Self {
         let template = template(&admin).await;

@@ -1,0 +1,57 @@
+//! What an operator may set about Postgres.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Secret, value};
+
+/// Which Postgres is used, and how much of it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseConfig {
+    /// Postgres to use; without one, parselog keeps a private cluster in its home. In a user's name or
+    /// password, write / as %2F, ? as %3F, # as %23 and @ as %40.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_parser = value::database_url,
+        value_name = "URL",
+        global = true,
+        hide_short_help = true
+    )]
+    pub database_url: Option<Secret>,
+
+    /// Connections of one process to Postgres, at most; one more listens for new runs. Without it, two
+    /// for each slot of a worker and six more.
+    #[arg(
+        long,
+        env = "PARSELOG_DATABASE_CONNECTIONS",
+        value_name = "N",
+        value_parser = value::connections,
+        global = true,
+        hide_short_help = true
+    )]
+    pub database_connections: Option<u32>,
+
+    /// How long Postgres may take for one statement. What is known to be long gets twenty times as long.
+    #[arg(
+        long,
+        env = "PARSELOG_DATABASE_TIMEOUT",
+        default_value = "30s",
+        value_parser = value::period,
+        value_name = "TIME",
+        global = true,
+        hide_short_help = true
+    )]
+    pub database_timeout: Duration,
+}
+
+impl DatabaseConfig {
+    /// Connections for so many runs at once: as set, else enough for no task to wait for another.
+    pub fn connections(&self, slots: usize) -> u32 {
+        let enough = u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(6);
+        self.database_connections.unwrap_or(enough)
+    }
+}
