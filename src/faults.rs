@@ -4,7 +4,8 @@
 //! looked at. With it, `PARSELOG_FAULT=name[:n[:stop]]` ends the process with SIGKILL at the n-th
 //! passage of that point: no destructor runs, nothing is flushed. With `stop` it is SIGSTOP, and the
 //! process goes on when somebody lets it. `tests/crash` does both. `PARSELOG_FAULT_HELPER=name[:n]` makes
-//! a helper of the worker panic in its n-th round.
+//! a helper of the worker panic in its n-th round; `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse the n-th
+//! time.
 
 /// A place between two steps where the process may die.
 #[cfg(not(feature = "faults"))]
@@ -46,18 +47,45 @@ pub fn helper(_name: &'static str) {}
 /// The beginning of a round of a helper, where it may panic.
 #[cfg(feature = "faults")]
 pub fn helper(name: &'static str) {
-    use std::sync::OnceLock;
+    static WANTED: Wanted = Wanted::new();
+    assert!(!counted(&WANTED, "PARSELOG_FAULT_HELPER", name), "a fault of the test in the helper '{name}'");
+}
+
+/// A step that a failing disk refuses.
+///
+/// # Errors
+/// Where a test asks for one; never without the feature.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn io(_name: &'static str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// A step that a failing disk refuses.
+///
+/// # Errors
+/// Where a test asks for one; never without the feature.
+#[cfg(feature = "faults")]
+pub fn io(name: &'static str) -> std::io::Result<()> {
+    static WANTED: Wanted = Wanted::new();
+    if counted(&WANTED, "PARSELOG_FAULT_IO", name) {
+        return Err(std::io::Error::other("a fault of the test"));
+    }
+    Ok(())
+}
+
+#[cfg(feature = "faults")]
+type Wanted = std::sync::OnceLock<Option<(String, std::sync::atomic::AtomicU64)>>;
+
+/// Whether this is the n-th passage of the place that the variable names as `name[:n]`.
+#[cfg(feature = "faults")]
+fn counted(wanted: &Wanted, variable: &str, name: &str) -> bool {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static WANTED: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
-    let wanted = WANTED.get_or_init(|| {
-        let text = std::env::var("PARSELOG_FAULT_HELPER").ok()?;
-        let (name, round) = text.split_once(':').unwrap_or((text.as_str(), "1"));
-        Some((name.to_owned(), AtomicU64::new(round.parse().expect("PARSELOG_FAULT_HELPER=name:n"))))
+    let wanted = wanted.get_or_init(|| {
+        let text = std::env::var(variable).ok()?;
+        let (name, passage) = text.split_once(':').unwrap_or((text.as_str(), "1"));
+        Some((name.to_owned(), AtomicU64::new(passage.parse().expect("name[:n]"))))
     });
-    if let Some((wanted, left)) = wanted
-        && wanted == name
-    {
-        assert!(left.fetch_sub(1, Ordering::SeqCst) != 1, "a fault of the test in the helper '{name}'");
-    }
+    matches!(wanted, Some((wanted, left)) if wanted == name && left.fetch_sub(1, Ordering::SeqCst) == 1)
 }

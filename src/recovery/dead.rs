@@ -56,8 +56,10 @@ impl Recovery {
     /// process holds the lock of a run's log until the end of the run is on the row, or is given up.
     async fn end_runs(&self) -> Result<()> {
         let running = queue::running(&self.pool).await?;
-        let here = running.into_iter().filter_map(|run| self.spool.find(run)).collect();
-        let dead = self.abandoned(here).await?;
+        let spool = self.spool.clone();
+        let here =
+            carry::spawn_blocking(move || running.into_iter().filter_map(|run| spool.find(run)).collect());
+        let dead = self.abandoned(here.await?).await?;
         clear_after(&dead).await;
         for entry in dead {
             if queue::crashed(&self.pool, entry.run).await? == Finished::Yes {

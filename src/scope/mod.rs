@@ -10,6 +10,7 @@ mod origins;
 mod path;
 mod run_span;
 
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,6 +65,12 @@ impl LogScope {
     /// The span to run inside.
     pub fn span(&self) -> &Span {
         &self.span
+    }
+
+    /// Keeps the log's lock for as long as it is kept. A log that nobody holds is taken for a dead run's, so
+    /// who works on the run needs it until the end of the run is known, even if the log can't be completed.
+    pub fn hold(&self) -> Option<Arc<File>> {
+        self.sink.lock().as_ref().map(Journal::hold)
     }
 
     /// Closes the scope and completes its log. Events that come later leave for the global log.

@@ -103,6 +103,11 @@ impl Journal {
         self.folder.sync()
     }
 
+    /// Keeps the log's lock for as long as it is kept, whatever becomes of the log.
+    pub(crate) fn hold(&self) -> Arc<File> {
+        Arc::clone(self.main.file())
+    }
+
     /// The run it is of.
     pub fn run(&self) -> RunId {
         self.head.run

@@ -105,11 +105,16 @@ impl Spool {
             if self.find(head.run).is_some() {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has a log already"));
             }
-            let journal = Journal::start(file, folder, Arc::clone(&self.refuges), head, self.cap)?;
+            let mut journal = Journal::start(file, folder, Arc::clone(&self.refuges), head, self.cap)?;
             faults::point("head-written");
             fs::rename(&new, file_of(&self.dir, head.run, "open"))?;
             faults::point("file-named");
-            journal.sync_name()?;
+            // It has its name, and a healthy run behind it: given up now, it would lie there with nobody to
+            // hold it, as a dead one's does. Only a power loss can take the name away.
+            if let Err(error) = journal.sync_name() {
+                journal.doubt();
+                tracing::warn!(run = %head.run, "the disk of the spool may not keep the log's name: {error}");
+            }
             Ok(journal)
         });
         if created.is_err() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::faults;
 use crate::ids::RunId;
 
 /// A `.new` file older than this belongs to a process that died while creating it.
@@ -36,6 +37,7 @@ impl Folder {
 
     /// Makes renames and removals in it durable.
     pub(super) fn sync(&self) -> io::Result<()> {
+        faults::io("folder-sync")?;
         self.handle.sync_all()
     }
 }

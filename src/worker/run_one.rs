@@ -69,9 +69,10 @@ impl Worker {
         faults::point("parsed");
         scope.span().in_scope(|| log_ending(&ending));
 
+        let hold = scope.hold();
         let (log, ()) = tokio::join!(self.seal(scope, &claimed.run, &ending), self.finish(&claimed, &ending));
         faults::point("ended");
-        drop(watched);
+        drop((watched, hold));
         parsed();
 
         let to_report = self.to_report(log.as_ref(), &ending);

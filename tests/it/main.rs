@@ -14,6 +14,7 @@ mod docs;
 mod doctor;
 mod drain;
 mod fault_server;
+mod folder_sync;
 mod gzip;
 mod helpers;
 mod holds;

@@ -105,6 +105,21 @@ fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
 }
 
 #[test]
+fn a_log_that_could_not_be_completed_is_not_taken_for_a_dead_runs_while_its_run_ends() {
+    let desk = Desk::new(1 << 30);
+    let scope = desk.open();
+    scope.span().in_scope(|| (0..2000).for_each(|event| tracing::info!(event, "before the cut")));
+    let path = desk.files().remove(0);
+    File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+    scope.span().in_scope(|| tracing::warn!("at the cut of another log"));
+    let hold = scope.hold();
+    scope.seal(Ending::Success, None).unwrap_err();
+    let entry = desk.spool.list().unwrap().remove(0);
+    assert!(!entry.sealed && !desk.spool.is_abandoned(&entry));
+    drop(hold);
+}
+
+#[test]
 fn events_after_the_seal_or_without_a_file_leave_for_the_global_log_with_the_run_id() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
