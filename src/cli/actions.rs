@@ -1,18 +1,20 @@
 //! `parselog actions`: what happened to runs and other tasks.
 
-use std::fmt::Write as _;
-use std::io;
+use std::fmt::Display;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::desk::open_database;
+use super::table::Table;
 use super::target::find_run;
+use super::value::limit;
 use super::when::{WHEN, when};
 use super::{Common, Exit, show};
-use crate::record::write_safe;
+use crate::record::Safe;
 use crate::store::Action;
 use crate::store::action::{self, ActionCount, ActionFilter, RunAction};
 
@@ -38,7 +40,7 @@ pub(super) struct Actions {
     #[arg(long)]
     counts: bool,
     /// At most so many.
-    #[arg(long, short = 'n', default_value_t = 50, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per line.
     #[arg(long)]
@@ -71,43 +73,51 @@ impl Actions {
         Ok(Exit::Ok)
     }
 
-    fn print<T: Serialize>(&self, rows: &[T], table: impl Fn(&[T]) -> String) -> Result<()> {
+    fn print<T: Serialize, D: Display>(&self, rows: &[T], table: impl Fn(&[T]) -> D) -> Result<()> {
         if self.json {
             return rows.iter().try_for_each(show::json);
         }
-        if !self.csv {
-            return show::line(table(rows).trim_end());
+        if self.csv { csv(rows) } else { show::line(table(rows)) }
+    }
+}
+
+/// Prints comma-separated values; what a terminal must not see is escaped in them too.
+fn csv<T: Serialize>(rows: &[T]) -> Result<()> {
+    let mut out = csv::Writer::from_writer(show::Out);
+    for (nth, row) in rows.iter().enumerate() {
+        let row = serde_json::to_value(row)?;
+        let cells = row.as_object().into_iter().flatten();
+        if nth == 0 {
+            out.write_record(cells.clone().map(|(column, _)| column))?;
         }
-        let mut out = csv::Writer::from_writer(io::stdout().lock());
-        rows.iter().try_for_each(|row| out.serialize(row))?;
-        Ok(out.flush()?)
+        out.write_record(cells.map(|(_, cell)| match cell {
+            Value::Null => String::new(),
+            Value::String(text) => Safe(text).to_string(),
+            other => other.to_string(),
+        }))?;
     }
+    Ok(out.flush()?)
 }
 
-fn actions_table(rows: &[RunAction]) -> String {
-    let mut text =
-        format!("{:23}  {:12}  {:9}  {:36}  {:20}  DETAIL\n", "AT (UTC)", "TASK", "ACTION", "RUN", "WORKER");
+fn actions_table(rows: &[RunAction]) -> Table<6> {
+    let mut table = Table::new(["AT (UTC)", "TASK", "ACTION", "RUN", "WORKER", "DETAIL"]);
     for row in rows {
-        let _ = write!(
-            text,
-            "{:23}  {:12}  {:9}  {:36}  {:20}  ",
-            row.at.format("%Y-%m-%d %H:%M:%S%.3f"),
-            row.task,
-            row.action,
-            row.run_id.map_or_else(|| "-".to_owned(), |run| run.to_string()),
-            row.worker.as_deref().unwrap_or("-")
-        );
-        let _ = write_safe(&mut text, row.detail.as_deref().unwrap_or_default());
-        text.push('\n');
+        table.row([
+            &row.at.format("%Y-%m-%d %H:%M:%S%.3f"),
+            &row.task,
+            &row.action,
+            &row.run_id.map_or_else(|| "-".to_owned(), |run| run.to_string()),
+            &row.worker.as_deref().unwrap_or("-"),
+            &row.detail.as_deref().unwrap_or_default(),
+        ]);
     }
-    text
+    table
 }
 
-fn counts_table(rows: &[ActionCount]) -> String {
-    let mut text = format!("{:12}  {:9}  {:>9}  LATEST (UTC)\n", "TASK", "ACTION", "COUNT");
+fn counts_table(rows: &[ActionCount]) -> Table<4> {
+    let mut table = Table::new(["TASK", "ACTION", ">COUNT", "LATEST (UTC)"]);
     for row in rows {
-        let latest = row.latest_at.format("%Y-%m-%d %H:%M:%S");
-        let _ = writeln!(text, "{:12}  {:9}  {:>9}  {latest}", row.task, row.action, row.count);
+        table.row([&row.task, &row.action, &row.count, &row.latest_at.format("%Y-%m-%d %H:%M:%S")]);
     }
-    text
+    table
 }

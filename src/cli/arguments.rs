@@ -3,30 +3,31 @@
 
 use std::env;
 use std::error::Error as _;
-use std::io::{self, Write};
 
+use anyhow::Result;
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 
-use super::{Cli, Exit};
+use super::{Cli, Exit, show};
 use crate::record::write_safe;
 
 /// Reads the arguments of this process.
 ///
 /// # Errors
-/// How it ends: with an error that was said, or after help that was asked for.
-pub(super) fn read() -> Result<Cli, Exit> {
+/// It can't be printed. Within: how it ends, with an error that was said, or after help that was asked for.
+pub(super) fn read() -> Result<Result<Cli, Exit>> {
     let mut command = without_empty(Cli::command());
     let read = command.try_get_matches_from_mut(env::args_os());
-    read.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
-        // There is nowhere left to report a stderr that can't be written to.
-        let _ = match line(&command, &error) {
-            Some(line) => writeln!(io::stderr(), "parselog: {line}"),
-            None => error.print(),
-        };
-        if error.use_stderr() { Exit::Usage } else { Exit::Ok }
-    })
+    let error = match read.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => return Ok(Ok(cli)),
+        Err(error) => error,
+    };
+    match line(&command, &error) {
+        Some(line) => show::note(&format!("parselog: {line}")),
+        None => show::usage(&error)?,
+    }
+    Ok(Err(if error.use_stderr() { Exit::Usage } else { Exit::Ok }))
 }
 
 /// The command, which does not look at variables that are empty, as compose's `${VAR:-}` makes them.

@@ -25,12 +25,12 @@ impl Cancel {
         let run = find_run(&pool, &self.target).await?;
         let by = self.by.unwrap_or_else(user);
         match queue::cancel(&pool, run.id, &by).await? {
-            Cancelled::BeforeStart => show::line(&format!("{}  taken out of the queue", run.id))?,
+            Cancelled::BeforeStart => show::line(format_args!("{}  taken out of the queue", run.id))?,
             Cancelled::Requested => {
-                show::line(&format!("{}  asked to stop; its worker sees that within seconds", run.id))?;
+                show::line(format_args!("{}  asked to stop; its worker sees that within seconds", run.id))?;
             }
             Cancelled::HadEnded(status) => {
-                show::line(&format!("{}  has ended as {status} already; nothing to do", run.id))?;
+                show::line(format_args!("{}  has ended as {status} already; nothing to do", run.id))?;
             }
             Cancelled::Unknown => return Err(CliError::not_found(format!("there is no run {}", run.id))),
         }

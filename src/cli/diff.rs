@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
@@ -15,7 +15,7 @@ use super::{Common, Exit, show};
 use crate::diff::{self, Change, Counts, Problem};
 use crate::parser::Category;
 use crate::reader::LogSource;
-use crate::record::write_safe;
+use crate::record::Safe;
 use crate::store::Run;
 
 /// Show what changed between two runs of a file: status, counts, and the problems that appeared or
@@ -69,19 +69,18 @@ impl Diff {
         if self.json {
             show::json(&report)?;
         } else if !report.same {
-            show::line(report.text(&before).trim_end())?;
+            show::line(report.text(&before))?;
         } else {
             let unchanged = total.map_or(0, |total| total.unchanged);
             show::note(&format!("no difference: {unchanged} problems are the same"));
         }
         if let (Some(comparison), Ok((one, other))) = (comparison, &logs) {
-            let mut out = BufWriter::new(io::stdout());
             let (json, color) = (self.json, show::color());
             let each = move |change, problem: &Problem<'_>| {
                 if json {
-                    show::write_json(&mut out, &Entry { change, problem })
+                    show::write_json(&mut show::Out, &Entry { change, problem })
                 } else {
-                    writeln!(out, "{}", entry(change, problem, color))
+                    writeln!(show::Out, "{}", entry(change, problem, color))
                 }
             };
             diff::changes(&desk.objects, comparison, (one, other), each).await?;
@@ -161,8 +160,7 @@ impl<'a> Report<'a> {
     }
 
     fn text(&self, run: &Run) -> String {
-        let mut text = String::new();
-        let _ = write_safe(&mut text, &run.name);
+        let mut text = Safe(&run.name).to_string();
         let (before, after) = (&self.before, &self.after);
         let _ = write!(text, "\n  run        {} -> {}", before.run, after.run);
         changed(&mut text, "status", &before.verdict(), &after.verdict());
@@ -236,10 +234,7 @@ pub(super) fn category_name(number: u8) -> String {
 
 fn changed(text: &mut String, what: &str, before: &str, after: &str) {
     if before != after {
-        let _ = write!(text, "\n  {what:9}  ");
-        let _ = write_safe(text, before);
-        text.push_str(" -> ");
-        let _ = write_safe(text, after);
+        let _ = write!(text, "\n  {what:9}  {} -> {}", Safe(before), Safe(after));
     }
 }
 
@@ -255,14 +250,12 @@ fn entry(change: Change, problem: &Problem<'_>, color: bool) -> String {
     }
     for part in [&problem.record_type, &problem.message] {
         if !part.is_empty() {
-            text.push(' ');
-            let _ = write_safe(&mut text, part);
+            let _ = write!(text, " {}", Safe(part));
         }
     }
     let _ = write!(text, " [{}]", problem.category);
     if !problem.month.is_empty() {
-        text.push(' ');
-        let _ = write_safe(&mut text, &problem.month);
+        let _ = write!(text, " {}", Safe(&problem.month));
     }
     if color {
         text.push_str("\x1b[0m");

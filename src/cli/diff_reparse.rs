@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::diff::category_name;
+use super::table::Table;
 use super::{Exit, show};
 use crate::diff::{Counts, FileChange, compare_batch};
-use crate::record::write_safe;
 use crate::store::reparse::Reparse;
 
 /// All files of a reparse together.
@@ -59,9 +59,12 @@ pub(super) async fn diff_reparse(
         show::json(&totals)?;
         changes.iter().try_for_each(show::json)?;
     } else {
-        show::line(totals.text().trim_end())?;
+        show::line(totals.text())?;
         if !changes.is_empty() {
-            show::line(files(&changes, limit).trim_end())?;
+            show::line(format_args!("\n{}", files(&changes, limit)))?;
+            if changes.len() > limit {
+                show::line(format_args!("and {} more: see -n", changes.len() - limit))?;
+            }
         }
     }
     Ok(if exit_code && totals.changed > 0 { Exit::Failed } else { Exit::Ok })
@@ -111,30 +114,23 @@ impl Totals {
     }
 }
 
-fn files(changes: &[FileChange], limit: usize) -> String {
-    let mut text = format!("\n{:>9}  {:>11}  {:36}  FILE\n", "APPEARED", "DISAPPEARED", "RUN");
+fn files(changes: &[FileChange], limit: usize) -> Table<5> {
+    let mut table = Table::new([">APPEARED", ">DISAPPEARED", "RUN", "FILE", ""]);
     for change in changes.iter().take(limit) {
-        let Counts { appeared, disappeared, .. } = change.problems;
-        let _ = write!(text, "{appeared:>9}  {disappeared:>11}  {:36}  ", change.after.to_string());
-        let _ = write_safe(&mut text, &change.name);
+        let mut more = String::new();
         if let Some(before) = change.verdict_before.as_ref().filter(|_| change.changed_verdict()) {
-            let _ = write!(text, "  {before} -> {}", change.verdict_after);
+            let _ = write!(more, "{before} -> {}  ", change.verdict_after);
         }
         if change.records_before != change.records_after {
             let count = |records: Option<i64>| records.map_or_else(|| "none".to_owned(), |n| n.to_string());
-            let _ =
-                write!(text, "  {} -> {} records", count(change.records_before), count(change.records_after));
+            let (before, after) = (count(change.records_before), count(change.records_after));
+            let _ = write!(more, "{before} -> {after} records  ");
         }
-        if let Some(why) = &change.unread {
-            text.push_str("  ");
-            let _ = write_safe(&mut text, why);
-        }
-        text.push('\n');
+        more += change.unread.as_deref().unwrap_or_default();
+        let Counts { appeared, disappeared, .. } = &change.problems;
+        table.row([appeared, disappeared, &change.after, &change.name, &more]);
     }
-    if changes.len() > limit {
-        let _ = writeln!(text, "and {} more: see -n", changes.len() - limit);
-    }
-    text
+    table
 }
 
 fn add(to: &mut Counts, counts: Counts) {

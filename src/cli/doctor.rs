@@ -10,7 +10,7 @@ use super::{Common, Exit, show};
 use crate::config::duration;
 use crate::doctor::{self, Finding};
 use crate::objects::ObjectError;
-use crate::record::write_safe;
+use crate::record::Safe;
 use crate::store;
 
 /// Compare rows, objects and spool both ways, and name every difference.
@@ -58,19 +58,17 @@ impl Doctor {
             show::note(&format!("{before} differences found, {} remain", findings.len()));
         }
         for finding in &findings {
-            if self.json { show::json(finding)? } else { show::line(&text(finding))? }
+            if self.json { show::json(finding)? } else { show::line(text(finding))? }
         }
         Ok(if findings.is_empty() { Exit::Ok } else { Exit::Failed })
     }
 }
 
 fn text(finding: &Finding) -> String {
-    let mut text = format!("{:18}  ", finding.kind.code());
-    match (finding.run, finding.batch) {
-        (Some(run), _) => text.push_str(&format!("run {run}  ")),
-        (None, Some(batch)) => text.push_str(&format!("batch {batch}  ")),
-        (None, None) => {}
-    }
-    let _ = write_safe(&mut text, &finding.what);
-    text
+    let about = match (finding.run, finding.batch) {
+        (Some(run), _) => format!("run {run}  "),
+        (None, Some(batch)) => format!("batch {batch}  "),
+        (None, None) => String::new(),
+    };
+    format!("{:18}  {about}{}", finding.kind.code(), Safe(&finding.what))
 }

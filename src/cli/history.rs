@@ -1,14 +1,13 @@
 //! `parselog history`: every parse of a file over time.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use clap::Args;
 
 use super::desk::open_database;
+use super::table::Table;
 use super::target::find_file;
-use super::{Common, Exit, show};
-use crate::record::write_safe;
+use super::value::limit;
+use super::{Common, Exit, show, verdict};
 use crate::store::{self, Run, RunFilter};
 
 /// Show every parse of a file over time, whatever version of it: when, why, and what came of it.
@@ -18,7 +17,7 @@ pub(super) struct History {
     #[arg(value_name = "FILE")]
     file: String,
     /// At most so many, the newest.
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = limit)]
     limit: Option<i64>,
     /// Print one JSON object per run, with every column.
     #[arg(long)]
@@ -34,17 +33,15 @@ impl History {
         if self.json {
             runs.iter().try_for_each(show::json)?;
         } else {
-            show::line(table(&runs).trim_end())?;
+            show::line(table(&runs))?;
         }
         Ok(Exit::Ok)
     }
 }
 
-fn table(runs: &[Run]) -> String {
-    let mut text = format!(
-        "{:19}  {:16}  {:>4}  {:30}  {:22}  {:>8}  {:36}  LOG\n",
-        "QUEUED (UTC)", "WHY", "FILE", "OUTCOME", "ERRORS BY CATEGORY", "TOOK", "RUN"
-    );
+fn table(runs: &[Run]) -> Table<8> {
+    let mut table =
+        Table::new(["QUEUED (UTC)", "WHY", ">FILE", "OUTCOME", "ERRORS BY CATEGORY", ">TOOK", "RUN", "LOG"]);
     for run in runs {
         let why = match run.attempt {
             1 => format!("{} {}", run.kind, run.batch_id),
@@ -64,20 +61,19 @@ fn table(runs: &[Run]) -> String {
             }
             _ => "-".to_owned(),
         };
-        let _ = writeln!(
-            text,
-            "{:19}  {why:16}  {:>4}  {:30}  {errors:22}  {took:>8}  {:36}  {}",
-            run.queued_at.format("%Y-%m-%d %H:%M:%S"),
-            run.data_file_id.to_string(),
-            show::verdict(run),
-            run.id.to_string(),
-            show::log_place(run)
-        );
+        table.row([
+            &run.queued_at.format("%Y-%m-%d %H:%M:%S"),
+            &why,
+            &run.data_file_id,
+            &verdict::verdict(run),
+            &errors,
+            &took,
+            &run.id,
+            &verdict::log_place(run),
+        ]);
         if let Some(reason) = &run.reason {
-            text.push_str("    ");
-            let _ = write_safe(&mut text, reason);
-            text.push('\n');
+            table.more(reason);
         }
     }
-    text
+    table
 }

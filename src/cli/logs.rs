@@ -1,6 +1,6 @@
 //! `parselog logs`: print the log of a run, from wherever it is, and follow it while it runs.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 
 use anyhow::{Context, Result};
@@ -87,7 +87,7 @@ impl Logs {
         let desk = Desk::open(common).await?;
         let run = self.find(&desk).await?;
         let form = if self.json { Form::Json } else { self.output };
-        let mut printer = Printer { form, color: show::color(), out: BufWriter::new(io::stdout()) };
+        let printer = Printer { form, color: show::color() };
         let selection = Selection {
             lines: self.lines,
             since: self.since,
@@ -130,7 +130,7 @@ impl Logs {
     }
 }
 
-async fn follow(desk: Desk, run: &Run, selection: Selection, mut printer: Printer) -> Result<()> {
+async fn follow(desk: Desk, run: &Run, selection: Selection, printer: Printer) -> Result<()> {
     let mut follower =
         Follower::new(desk.pool.clone(), desk.objects.clone(), desk.spool.clone(), run.id, selection);
     let stop = tokio::signal::ctrl_c();
@@ -145,28 +145,28 @@ async fn follow(desk: Desk, run: &Run, selection: Selection, mut printer: Printe
             Some(News::Note(note)) => show::note(&note),
             Some(News::Lines(lines)) => {
                 lines.iter().try_for_each(|line| printer.print(line))?;
-                printer.out.flush()?;
+                show::Out.flush()?;
             }
         }
     }
 }
 
-/// Prints lines of a log; what is left is flushed when it is dropped.
+/// Prints lines of a log.
+#[derive(Clone, Copy)]
 struct Printer {
     form: Form,
     color: bool,
-    out: BufWriter<io::Stdout>,
 }
 
 impl Printer {
-    fn print(&mut self, line: &[u8]) -> io::Result<()> {
+    fn print(self, line: &[u8]) -> io::Result<()> {
         match self.form {
-            Form::Raw => self.out.write_all(line),
-            Form::Json if Record::decode(line).is_some() => self.out.write_all(line),
-            Form::Json => show::write_json(&mut self.out, &Record::decode_lossy(line)),
+            Form::Raw => show::Out.write_all(line),
+            Form::Json if Record::decode(line).is_some() => show::Out.write_all(line),
+            Form::Json => show::write_json(&mut show::Out, &Record::decode_lossy(line)),
             Form::Text => {
                 let record = Record::decode_lossy(line);
-                writeln!(self.out, "{}", Text { record: &record, color: self.color })
+                writeln!(show::Out, "{}", Text { record: &record, color: self.color })
             }
         }
     }

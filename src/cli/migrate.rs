@@ -35,7 +35,7 @@ impl Migrate {
             return Ok(Exit::Ok);
         }
         let done = if self.dry_run { "pending" } else { "applied" };
-        pending.iter().try_for_each(|migration| show::line(&format!("{done}  {migration}")))?;
+        pending.iter().try_for_each(|migration| show::line(format_args!("{done}  {migration}")))?;
         pool.close().await;
         Ok(Exit::Ok)
     }

@@ -14,6 +14,7 @@ mod history;
 mod logs;
 mod migrate;
 mod notices;
+mod records;
 mod reparse;
 mod reparses;
 mod report;
@@ -23,13 +24,15 @@ mod runs;
 mod sample;
 mod show;
 mod submit;
+mod table;
 mod target;
 mod url;
+mod value;
+mod verdict;
 mod verify;
 mod when;
 mod worker;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,6 +42,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{
     DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config,
 };
+use crate::record::Safe;
 use crate::telemetry;
 use crate::worker::HelperDied;
 
@@ -149,16 +153,15 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match arguments::read() {
-        Ok(cli) => cli,
-        Err(exit) => return ExitCode::from(exit as u8),
-    };
-    match start(cli) {
+    let ended = arguments::read().and_then(|read| match read {
+        Ok(cli) => start(cli),
+        Err(exit) => Ok(exit),
+    });
+    match ended.and_then(|exit| show::finish().map(|()| exit)) {
         Ok(exit) => ExitCode::from(exit as u8),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(_) if show::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
-            // There is nowhere left to report a stderr that can't be written to.
-            let _ = writeln!(io::stderr(), "parselog: {}", one_line(&error));
+            show::note(&format!("parselog: {}", Safe(format!("{error:#}"))));
             ExitCode::from(exit_of(&error) as u8)
         }
     }
@@ -214,19 +217,6 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         None if error.is::<HelperDied>() => Exit::HelperDied,
         None => Exit::Failed,
     }
-}
-
-/// The error and its reasons on one line, with nothing that could fool a terminal.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    let _ = crate::record::write_safe(&mut line, &format!("{error:#}"));
-    line
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! `parselog notices`: who was told what by mail, and what of it did not work.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use clap::Args;
 
 use super::desk::open_database;
 use super::submit::user;
+use super::table::Table;
 use super::target::{TARGET_HELP, find_run};
+use super::value::limit;
+use super::verdict::MINUTE;
 use super::{Common, Exit, show};
-use crate::record::write_safe;
 use crate::store::Notice;
 use crate::store::notice::{self, NoticeFilter};
 
@@ -34,7 +34,7 @@ pub(super) struct Notices {
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
     /// At most so many.
-    #[arg(long, short = 'n', default_value_t = 50, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per line.
     #[arg(long)]
@@ -54,40 +54,44 @@ impl Notices {
             let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
             let settled = notice::settle(&pool, &ids, self.retry, &self.by.unwrap_or_else(user)).await?;
             let done = if self.retry { "are sent once more" } else { "are dismissed" };
-            show::line(&format!("{settled} mails {done}"))?;
+            show::line(format_args!("{settled} mails {done}"))?;
         } else if self.json {
             notices.iter().try_for_each(show::json)?;
         } else if notices.is_empty() {
             show::note("no mails fit");
         } else {
-            show::line(table(&notices).trim_end())?;
+            show::line(table(&notices))?;
         }
         Ok(Exit::Ok)
     }
 }
 
-fn table(notices: &[Notice]) -> String {
-    let mut text = format!(
-        "{:>6}  {:16}  {:9}  {:16}  {:13}  {:36}  {:24}  ERROR\n",
-        "ID", "QUEUED (UTC)", "STATE", "SENT (UTC)", "KIND", "RUN OR BATCH", "ADDRESS"
-    );
+fn table(notices: &[Notice]) -> Table<8> {
+    let mut table = Table::new([
+        ">ID",
+        "QUEUED (UTC)",
+        "STATE",
+        "SENT (UTC)",
+        "KIND",
+        "RUN OR BATCH",
+        "ADDRESS",
+        "ERROR",
+    ]);
     for notice in notices {
         let about = match (notice.run_id, notice.batch_id) {
             (Some(run), _) => run.to_string(),
             (None, batch) => batch.map(|batch| batch.to_string()).unwrap_or_default(),
         };
-        let sent = notice.sent_at.map(|at| at.format("%Y-%m-%d %H:%M").to_string()).unwrap_or_default();
-        let _ = write!(
-            text,
-            "{:>6}  {:16}  {:9}  {sent:16}  {:13}  {about:36}  {:24}  ",
-            notice.id,
-            notice.created_at.format("%Y-%m-%d %H:%M"),
-            notice.state,
-            notice.kind,
-            notice.address,
-        );
-        let _ = write_safe(&mut text, notice.last_error.as_deref().unwrap_or_default());
-        text.push('\n');
+        table.row([
+            &notice.id,
+            &notice.created_at.format(MINUTE),
+            &notice.state,
+            &notice.sent_at.map(|at| at.format(MINUTE).to_string()).unwrap_or_default(),
+            &notice.kind,
+            &about,
+            &notice.address,
+            &notice.last_error.as_deref().unwrap_or_default(),
+        ]);
     }
-    text
+    table
 }

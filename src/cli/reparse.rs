@@ -1,7 +1,5 @@
 //! `parselog reparse`: ask for files to be parsed once more.
 
-use std::fmt::Write as _;
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,7 +10,9 @@ use clap::{Args, Subcommand};
 use super::desk::open_database;
 use super::reparses::{Status, interrupts, report, wait};
 use super::submit::{code, quarter, user};
+use super::table::Table;
 use super::target::find_file;
+use super::value::{attempts, priority, year};
 use super::when::{WHEN, when};
 use super::{CliError, Common, Exit, show};
 use crate::config::duration;
@@ -36,10 +36,10 @@ pub(super) struct Reparse {
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
     /// Lower goes first; submissions have 100.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = priority)]
     priority: i32,
     /// How often each run is tried before it ends as failed.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
     /// How long it may take; after that it does not stand in the way of another.
     #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
@@ -83,7 +83,7 @@ struct Which {
     #[arg(long)]
     state: Option<String>,
     /// Files of this fiscal year.
-    #[arg(long)]
+    #[arg(long, value_parser = year)]
     year: Option<i32>,
     /// Files of this fiscal quarter.
     #[arg(long, value_parser = quarter)]
@@ -115,12 +115,12 @@ impl Reparse {
             return Err(CliError::not_found("no file fits: `parselog runs` lists what there is"));
         }
         if !self.json || self.dry_run {
-            show::line(table(&selected).trim_end())?;
+            show::line(table(&selected))?;
         }
         if self.dry_run {
             return Ok(Exit::Ok);
         }
-        if !self.yes && !agrees()? {
+        if !self.yes && !show::agrees("Queue them?", "nothing was queued")? {
             show::note("nothing was queued");
             return Ok(Exit::Ok);
         }
@@ -135,7 +135,7 @@ impl Reparse {
         let stop = if self.wait { Some(interrupts()?) } else { None };
         let (id, files) = reparse::enqueue(&pool, &selection, &request).await?;
         if !self.json {
-            show::line(&format!("reparse {id}  {files} files queued"))?;
+            show::line(format_args!("reparse {id}  {files} files queued"))?;
         }
         if let Some(stop) = stop {
             wait(&pool, id, stop).await?;
@@ -178,37 +178,18 @@ impl Which {
     }
 }
 
-/// Asks a person; without one there must be `--yes`.
-fn agrees() -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(CliError::usage("nothing was queued: there is no terminal to ask at, so say --yes"));
-    }
-    write!(io::stderr(), "Queue them? [y/N] ")?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
+/// What is selected, and on its last line all of it together.
 fn table(selected: &[Selected]) -> String {
-    let mut text =
-        format!("{:10}  {:14}  {:10}  {:>7}  {:>10}\n", "PROGRAM", "SECTION", "PERIOD", "FILES", "SIZE");
+    let mut table = Table::new(["PROGRAM", "SECTION", "PERIOD", ">FILES", ">SIZE"]);
     let (mut files, mut bytes) = (0, 0);
     for row in selected {
         let period = format!("{} Q{}", row.fiscal_year, row.fiscal_quarter);
         let size = ByteSize(row.size_bytes.unsigned_abs());
-        let _ = writeln!(
-            text,
-            "{:10}  {:14}  {period:10}  {:>7}  {:>10}",
-            row.program,
-            row.section,
-            row.files,
-            size.to_string()
-        );
+        table.row([&row.program, &row.section, &period, &row.files, &size]);
         files += row.files;
         bytes += row.size_bytes;
     }
-    let _ = writeln!(text, "{files} files, {}, would be parsed once more", ByteSize(bytes.unsigned_abs()));
-    text
+    format!("{table}\n{files} files, {}, would be parsed once more", ByteSize(bytes.unsigned_abs()))
 }
 
 /// A run status, or a verdict in lower case with hyphens.

@@ -11,11 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::desk::open_database;
 use super::diff::category_name;
+use super::table::Table;
 use super::target::find_reparse;
+use super::value::limit;
+use super::verdict::MINUTE;
 use super::{Common, Exit, show};
 use crate::ids::BatchId;
 use crate::parser::Category;
-use crate::record::write_safe;
+use crate::record::Safe;
 use crate::store::PgPool;
 use crate::store::reparse::{self, Reparse as Row, Totals};
 
@@ -26,7 +29,7 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 pub(super) struct Reparses {
     /// At most so many.
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per reparse.
     #[arg(long)]
@@ -65,26 +68,31 @@ impl Reparses {
             reparses.iter().try_for_each(show::json)?;
             return Ok(Exit::Ok);
         }
-        let mut text = format!(
-            "{:>6}  {:16}  {:8}  {:>7}  {:>8}  {:>9}  {:>6}  {:12}  REASON",
-            "ID", "QUEUED (UTC)", "STATE", "FILES", "FINISHED", "SUCCEEDED", "FAILED", "BY"
-        );
+        let mut table = Table::new([
+            ">ID",
+            "QUEUED (UTC)",
+            "STATE",
+            ">FILES",
+            ">FINISHED",
+            ">SUCCEEDED",
+            ">FAILED",
+            "BY",
+            "REASON",
+        ]);
         for row in &reparses {
-            let _ = write!(
-                text,
-                "\n{:>6}  {:16}  {:8}  {:>7}  {:>8}  {:>9}  {:>6}  {:12}  ",
-                row.id.to_string(),
-                row.created_at.format("%Y-%m-%d %H:%M"),
-                state(row),
-                row.files,
-                row.finished(),
-                row.succeeded,
-                row.failed,
-                row.requested_by,
-            );
-            let _ = write_safe(&mut text, row.reason.as_deref().unwrap_or_default());
+            table.row([
+                &row.id,
+                &row.created_at.format(MINUTE),
+                &state(row),
+                &row.files,
+                &row.finished(),
+                &row.succeeded,
+                &row.failed,
+                &row.requested_by,
+                &row.reason.as_deref().unwrap_or_default(),
+            ]);
         }
-        show::line(&text)?;
+        show::line(table)?;
         Ok(Exit::Ok)
     }
 }
@@ -134,7 +142,7 @@ pub(super) async fn report(pool: &PgPool, id: BatchId, json: bool) -> Result<Exi
         }
         show::json(&all)?;
     } else {
-        show::line(&status_text(&row, &totals))?;
+        show::line(status_text(&row, &totals))?;
     }
     Ok(if row.failed > 0 && row.finished_at.is_some() { Exit::Failed } else { Exit::Ok })
 }
@@ -143,11 +151,9 @@ fn status_text(row: &Row, totals: &Totals) -> String {
     let time = |time: Option<DateTime<Utc>>| {
         time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
     };
-    let mut text = format!("reparse {}  {}  by ", row.id, state(row));
-    let _ = write_safe(&mut text, &row.requested_by);
+    let mut text = format!("reparse {}  {}  by {}", row.id, state(row), Safe(&row.requested_by));
     if let Some(reason) = &row.reason {
-        text.push_str(": ");
-        let _ = write_safe(&mut text, reason);
+        let _ = write!(text, ": {}", Safe(reason));
     }
     let _ = write!(
         text,
@@ -171,7 +177,7 @@ fn status_text(row: &Row, totals: &Totals) -> String {
     names.dedup();
     for name in names {
         let count = |side: &BTreeMap<String, u64>| side.get(name).copied().unwrap_or_default();
-        let _ = write!(text, "\n  {name:30}  {:>9}  {:>9}", count(before), count(after));
+        let _ = write!(text, "\n  {:30}  {:>9}  {:>9}", Safe(name), count(before), count(after));
     }
     let _ = write!(text, "\n  {:30}  {:>9}  {:>9}", "ERRORS", "BEFORE", "AFTER");
     for category in Category::ALL {

@@ -1,7 +1,6 @@
 //! `parselog report`: the error report of a run, made from its log.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -19,7 +18,7 @@ use crate::report;
 pub(super) struct Report {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
-    /// The form; without it, what the ending of OUT says, else csv.
+    /// The form; without it, what the ending of OUT says; csv without an ending.
     #[arg(long)]
     format: Option<ReportFormat>,
     /// Write to this file, over what is there; stdout without it.
@@ -29,8 +28,8 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let format = self.format();
-        if format == ReportFormat::Xlsx && self.out.is_none() && io::stdout().is_terminal() {
+        let format = self.format()?;
+        if format == ReportFormat::Xlsx && self.out.is_none() && show::is_terminal() {
             return Err(CliError::usage("a workbook is no text for a terminal: give --out report.xlsx"));
         }
         let desk = Desk::open(common).await?;
@@ -40,7 +39,7 @@ impl Report {
         let mut report = report::Report::of_log(log, &desk.objects, desk.redactor.clone(), &scratch).await?;
         report.summary.log = run.logs_uri;
         match &self.out {
-            None => report.write(format, io::stdout())?,
+            None => report.write(format, show::Out)?,
             Some(path) => {
                 let shown = path.display();
                 let file = File::create(path).with_context(|| format!("failed to create {shown}"))?;
@@ -52,9 +51,17 @@ impl Report {
         Ok(Exit::Ok)
     }
 
-    fn format(&self) -> ReportFormat {
-        let ending = self.out.as_ref().and_then(|path| path.extension()).and_then(|ending| ending.to_str());
-        let said = ending.and_then(|ending| ReportFormat::from_str(ending, true).ok());
-        self.format.or(said).unwrap_or(ReportFormat::Csv)
+    /// The form that is asked for, else what the name of the file says.
+    fn format(&self) -> Result<ReportFormat> {
+        let ending = self.out.as_ref().and_then(|path| path.extension());
+        match (self.format, ending.map(|ending| ending.to_string_lossy())) {
+            (Some(format), _) => Ok(format),
+            (None, None) => Ok(ReportFormat::Csv),
+            (None, Some(ending)) => ReportFormat::from_str(&ending, true).map_err(|_| {
+                CliError::usage(format!(
+                    "unknown ending '.{ending}': expected .csv, .xlsx or .json, or say --format"
+                ))
+            }),
+        }
     }
 }

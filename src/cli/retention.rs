@@ -4,30 +4,46 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bytesize::ByteSize;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use super::desk::{Desk, open_database};
 use super::submit::user;
+use super::table::Table;
 use super::target::{TARGET_HELP, find_file, find_run};
+use super::value::age;
+use super::verdict::MINUTE;
 use super::{CliError, Common, Exit, show};
-use crate::config::{ReportFormat, duration};
+use crate::config::ReportFormat;
 use crate::ids::{LogKey, RunId, report_key};
 use crate::objects::ObjectError;
+use crate::record::Safe;
 use crate::store::{self, LogState, Run, data_file, entry, retention};
 
 /// Logs that are looked up at once.
 const PAGE: i64 = 1000;
 
+/// Logs that are named before a person is asked.
+const SHOWN: u64 = 20;
+
+/// Younger logs are deleted only by force.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Delete old logs; outcome, counts and hashes stay. Logs of files on legal hold stay whole.
 #[derive(Debug, Args)]
 pub(super) struct Prune {
-    /// Logs archived longer ago than this, such as 400d.
-    #[arg(long, value_parser = duration, value_name = "TIME")]
+    /// Logs archived longer ago than this, such as 400d or 6months.
+    #[arg(long, value_parser = age, value_name = "AGE")]
     older_than: Duration,
-    /// Only say what would be deleted.
-    #[arg(long)]
+    /// Only list what would be deleted: all of it.
+    #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short = 'y')]
+    yes: bool,
+    /// Also logs that are younger than a day.
+    #[arg(long)]
+    force: bool,
     /// Who asks; the user's name without it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
@@ -69,37 +85,70 @@ pub(super) struct Erase {
 
 impl Prune {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        if self.older_than < DAY && !self.force {
+            return Err(CliError::usage(format!(
+                "{} is under a day: say --force, if that is meant",
+                humantime::format_duration(self.older_than)
+            )));
+        }
+        let too_long = || CliError::usage("that is too long ago");
+        let age = chrono::Duration::from_std(self.older_than).map_err(|_| too_long())?;
+        let cut = Utc::now().checked_sub_signed(age).ok_or_else(too_long)?;
         let desk = Desk::open(common).await?;
+        let found = self.list(&desk, cut).await?;
+        if self.dry_run || found == 0 {
+            return Ok(Exit::Ok);
+        }
+        if !self.yes && !show::agrees("Delete them for good?", "nothing was deleted")? {
+            show::note("nothing was deleted");
+            return Ok(Exit::Ok);
+        }
         let by = self.by.unwrap_or_else(user);
-        let age = chrono::Duration::from_std(self.older_than).context("that is too long ago")?;
-        let moment =
-            Utc::now().checked_sub_signed(age).ok_or_else(|| CliError::usage("that is too long ago"))?;
         let reason = format!("older than {}", humantime::format_duration(self.older_than));
         let (mut logs, mut bytes, mut last) = (0_u64, 0, None);
         loop {
-            let page = retention::archived_before(&desk.pool, moment, last, PAGE).await?;
+            let page = retention::archived_before(&desk.pool, cut, last, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            last = Some(end.id);
             for old in &page {
-                if self.dry_run {
-                    show::line(&format!(
-                        "{}  {}  {}",
-                        old.log_archived_at.format("%F"),
-                        old.id,
-                        old.logs_uri
-                    ))?;
-                } else {
-                    delete(&desk, old.id, &by, "pruned", Some(&reason), false).await?;
-                }
+                delete(&desk, old.id, &by, "pruned", Some(&reason), false).await?;
                 logs += 1;
                 bytes += old.log_gzip_bytes.unsigned_abs();
             }
-            match page.last() {
-                Some(old) => last = Some(old.id),
-                None => break,
-            }
         }
-        let done = if self.dry_run { "would be deleted" } else { "deleted" };
-        show::line(&format!("{logs} logs, {}, {done}", ByteSize(bytes)))?;
+        show::line(format_args!("{logs} logs, {}, deleted", ByteSize(bytes)))?;
         Ok(Exit::Ok)
+    }
+
+    /// Lists the logs archived before the cut, all of them or the first, and returns how many they are.
+    async fn list(&self, desk: &Desk, cut: DateTime<Utc>) -> Result<u64> {
+        let (mut logs, mut bytes, mut last) = (0_u64, 0, None);
+        loop {
+            let page = retention::archived_before(&desk.pool, cut, last, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            last = Some(end.id);
+            let named = if self.dry_run { page.len() } else { SHOWN.saturating_sub(logs) as usize };
+            let mut table = Table::new(["ARCHIVED (UTC)", "RUN", ">SIZE", "LOG"]);
+            for old in page.iter().take(named) {
+                let size = ByteSize(old.log_gzip_bytes.unsigned_abs());
+                table.row([&old.log_archived_at.format(MINUTE), &old.id, &size, &old.logs_uri]);
+            }
+            if named > 0 {
+                show::line(table)?;
+            }
+            logs += page.len() as u64;
+            bytes += page.iter().map(|old| old.log_gzip_bytes.unsigned_abs()).sum::<u64>();
+        }
+        if !self.dry_run && logs > SHOWN {
+            show::line(format_args!("and {} more: --dry-run lists all", logs - SHOWN))?;
+        }
+        let would = if logs == 0 { "nothing to delete" } else { "would be deleted" };
+        show::line(format_args!(
+            "{logs} logs, {}, archived before {} UTC: {would}",
+            ByteSize(bytes),
+            cut.format(MINUTE)
+        ))?;
+        Ok(logs)
     }
 }
 
@@ -110,7 +159,11 @@ impl Hold {
         let by = self.by.unwrap_or_else(user);
         let changed = retention::hold(&pool, &file, !self.release, &by, self.reason.as_deref()).await?;
         let now = if self.release { "are not held any more" } else { "are held" };
-        show::line(&format!("the logs of {} {now}: {} versions changed", file.name, changed.len()))?;
+        show::line(format_args!(
+            "the logs of {} {now}: {} versions changed",
+            Safe(&file.name),
+            changed.len()
+        ))?;
         Ok(Exit::Ok)
     }
 }
@@ -142,7 +195,7 @@ impl Erase {
         }
         let by = self.by.unwrap_or_else(user);
         delete(&desk, run.id, &by, "erased", self.reason.as_deref(), true).await?;
-        show::line(&format!("{}  its log is erased; outcome, counts and hashes stay", run.id))?;
+        show::line(format_args!("{}  its log is erased; outcome, counts and hashes stay", run.id))?;
         Ok(Exit::Ok)
     }
 }

@@ -1,24 +1,24 @@
 //! `parselog run`: submit, parse and archive files, here and now.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::candidate::Candidate;
 use super::desk::{Desk, Terms};
+use super::records::{Records, is_stdout};
 use super::submit::{What, queue_once};
-use super::{CliError, Common, Exit, show};
+use super::{CliError, Common, Exit, show, verdict};
 use crate::carry;
 use crate::config::ParserRule;
 use crate::ids::RunId;
 use crate::parser::{CancelReason, RecordSink, SummaryStatus};
 use crate::queue;
+use crate::record::Safe;
 use crate::store::{self, Run as Row, RunStatus};
 use crate::worker::{Watch, Worker};
 
@@ -74,15 +74,21 @@ impl Run {
 
         let mut exit = Exit::Ok;
         for candidate in candidates {
-            let sink = self.records.as_deref().map(RecordFile::create).transpose()?;
             let file = candidate.store(&desk, &self.what).await?;
+            if self.records.is_some() && !worker.parsers.of(&file.program, &file.section).gives_records() {
+                return Err(CliError::usage(format!(
+                    "--records needs the built-in parser: a command parses {}, and gives no records",
+                    file.name
+                )));
+            }
+            let sink = self.records.as_deref().map(Records::create).transpose()?;
             let queued = queue_once(&desk, file, &self.what).await?;
             let (row, report) = parse(&worker, &watch, queued.run_id, sink).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {
                 show::note(&result);
             } else {
-                show::line(&result)?;
+                show::line(result)?;
             }
             exit = worse(exit, &row);
         }
@@ -103,14 +109,14 @@ impl Run {
     /// What a run came to, as text or as JSON, and where its error report is.
     fn result(&self, row: &Row, report: Option<String>) -> Result<String> {
         if !self.json {
-            let report = report.map(|uri| format!("\n  report       {uri}")).unwrap_or_default();
-            return Ok(show::outcome(row) + &report);
+            let report = report.map(|uri| format!("\n  report       {}", Safe(uri))).unwrap_or_default();
+            return Ok(verdict::outcome(row) + &report);
         }
         let mut row = serde_json::to_value(row)?;
         if let (Some(uri), Some(fields)) = (report, row.as_object_mut()) {
             fields.insert("report_uri".to_owned(), Value::from(uri));
         }
-        Ok(row.to_string())
+        Ok(String::from_utf8(show::json_text(&row)?)?)
     }
 }
 
@@ -120,7 +126,7 @@ async fn parse(
     worker: &Worker,
     watch: &Watch,
     run: RunId,
-    sink: Option<RecordFile>,
+    sink: Option<Records>,
 ) -> Result<(Row, Option<String>)> {
     let Some(claimed) = queue::claim_run(&worker.pool, &worker.claimant, run).await? else {
         return Ok((wait_for_another(worker, run).await?, None));
@@ -135,7 +141,7 @@ async fn parse(
 async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
     loop {
         let row = read(worker, run).await?;
-        if show::has_ended(&row) {
+        if verdict::has_ended(&row) {
             return Ok(row);
         }
         tokio::time::sleep(TICK).await;
@@ -148,9 +154,6 @@ async fn read(worker: &Worker, run: RunId) -> Result<Row> {
 
 fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
     carry::spawn(async move {
-        if !io::stderr().is_terminal() {
-            return;
-        }
         let bar = show::bar("{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}");
         loop {
             tokio::time::sleep(TICK).await;
@@ -162,38 +165,6 @@ fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
             bar.set_message(format!("{records} records, {problems} problems"));
         }
     })
-}
-
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-/// The accepted records, one JSON object per line, the record type first.
-struct RecordFile(BufWriter<Box<dyn Write + Send>>);
-
-impl RecordFile {
-    fn create(path: &Path) -> Result<Self> {
-        let out: Box<dyn Write + Send> = if is_stdout(path) {
-            Box::new(io::stdout())
-        } else {
-            Box::new(File::create(path).with_context(|| format!("failed to create {}", path.display()))?)
-        };
-        Ok(Self(BufWriter::new(out)))
-    }
-}
-
-impl RecordSink for RecordFile {
-    fn accept(&mut self, record_type: &str, record: &Map<String, Value>) -> io::Result<()> {
-        let mut line = Map::new();
-        line.insert("record_type".to_owned(), Value::from(record_type));
-        line.extend(record.clone());
-        serde_json::to_writer(&mut self.0, &line)?;
-        self.0.write_all(b"\n")
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
 }
 
 fn worse(exit: Exit, row: &Row) -> Exit {

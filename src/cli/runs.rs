@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::desk::open_database;
 use super::target::find_file;
-use super::{Common, Exit, show};
+use super::value::{limit, year};
+use super::{Common, Exit, show, verdict};
 use crate::config::duration;
 use crate::ids::BatchId;
 use crate::store::{self, LogState, RunFilter, RunStatus};
@@ -34,7 +35,7 @@ pub(super) struct Runs {
     #[arg(long)]
     section: Option<String>,
     /// Only runs of this fiscal year.
-    #[arg(long)]
+    #[arg(long, value_parser = year)]
     year: Option<i32>,
     /// Only runs of this fiscal quarter.
     #[arg(long, value_parser = clap::value_parser!(i16).range(1..=4))]
@@ -46,7 +47,7 @@ pub(super) struct Runs {
     #[arg(long, value_parser = duration, value_name = "TIME")]
     since: Option<Duration>,
     /// At most so many.
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per run, with every column.
     #[arg(long)]
@@ -80,7 +81,7 @@ impl Runs {
         } else if runs.is_empty() {
             show::note("no runs fit; `parselog run FILE` makes one");
         } else {
-            show::line(show::table(&runs).trim_end())?;
+            show::line(verdict::table(&runs))?;
         }
         Ok(Exit::Ok)
     }

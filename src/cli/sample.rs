@@ -1,7 +1,7 @@
 //! `parselog sample`: write an invented submission of any size, sound or broken.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -60,7 +60,7 @@ impl Sample {
             )));
         }
         let Some(path) = &self.out else {
-            self.write(io::stdout())?;
+            self.write(show::Out)?;
             return Ok(Exit::Ok);
         };
         let written = self.write(self.create(path)?);
@@ -85,8 +85,7 @@ impl Sample {
 
     fn write(&self, out: impl Write) -> Result<u64> {
         let size = self.cases.map_or(sample::Size::Bytes(self.size.as_u64()), sample::Size::Cases);
-        let bar =
-            if self.out.is_some() && io::stderr().is_terminal() { bar(size) } else { ProgressBar::hidden() };
+        let bar = if self.out.is_some() { bar(size) } else { ProgressBar::hidden() };
         let sample = sample::Sample {
             program: &self.program,
             section: &self.section,

@@ -1,30 +1,111 @@
-//! What runs look like on a terminal and to scripts.
+//! All that a command prints: the one file that names stdout and stderr.
+//!
+//! Lines and tables leave with every character escaped that could move a cursor or reorder text.
+//! What goes to stdout is counted as printed once it is written: [`finish`] writes the rest and says
+//! what did not work, so that no command can lose its last lines unnoticed.
 
-use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
+use super::CliError;
 use crate::record::{push_json_escaped, write_safe};
-use crate::store::{LogState, Run, RunStatus};
+
+/// Bytes of stdout that are written at once.
+const AT_ONCE: usize = 1 << 16;
+
+static STDOUT: LazyLock<Mutex<BufWriter<Stdout>>> =
+    LazyLock::new(|| Mutex::new(BufWriter::with_capacity(AT_ONCE, io::stdout())));
+
+/// Whoever read stdout has gone away.
+static READER_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Stdout, for data that is more than lines: logs, reports, records. What it is given goes out as it
+/// is, in large pieces; the last of them with [`finish`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        STDOUT.lock().unwrap_or_else(PoisonError::into_inner).write(bytes).map_err(failed)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        STDOUT.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(failed)
+    }
+}
+
+/// Writes what is left for stdout.
+///
+/// # Errors
+/// It can't be written, now or before.
+pub(super) fn finish() -> Result<()> {
+    Ok(Out.flush()?)
+}
+
+/// Whether a reader such as `head` had enough: then it is no error that there is more.
+pub(super) fn reader_is_gone() -> bool {
+    READER_GONE.load(Ordering::Relaxed)
+}
+
+/// Whether stdout is a terminal.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
 
 /// Whether to colour stdout: only a terminal, and not where `NO_COLOR` is set.
 pub(super) fn color() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Prints one line to stdout.
-pub(super) fn line(text: &str) -> Result<()> {
-    Ok(writeln!(io::stdout().lock(), "{text}")?)
+/// Prints a line, or several, to stdout. A value from outside has to be [`Safe`](crate::record::Safe)
+/// before, or its line breaks would be ours.
+pub(super) fn line(text: impl std::fmt::Display) -> Result<()> {
+    Out.write_all(printable(&text.to_string()).as_bytes())?;
+    Ok(Out.flush()?)
 }
 
-/// Prints one line to stderr; for what is not the command's data.
+/// Prints a line to stderr; for what is not the command's data.
 pub(super) fn note(text: &str) {
     // Nobody reads a stderr that can't be written to.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = io::stderr().lock().write_all(printable(text).as_bytes());
+}
+
+/// Prints what clap says: an error to stderr, help and version to stdout.
+pub(super) fn usage(said: &clap::Error) -> Result<()> {
+    let plain = said.render().to_string();
+    let shown = printable(plain.trim_end_matches('\n'));
+    if said.use_stderr() && shown.trim_end() != plain.trim_end() {
+        note(&plain); // It quotes what would fool a terminal, so it goes without its colours.
+    } else {
+        said.print().and_then(|()| io::stdout().flush()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Prints a value as JSON on one line, for scripts.
+pub(super) fn json(value: &impl Serialize) -> Result<()> {
+    write_json(&mut Out, value)?;
+    Ok(Out.flush()?)
+}
+
+/// Writes a value as JSON on one line. A terminal is safe from it too: what reorders text or moves a
+/// cursor is escaped.
+pub(super) fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut text = json_text(value)?;
+    text.push(b'\n');
+    out.write_all(&text)
+}
+
+/// A value as JSON, with what would fool a terminal escaped.
+pub(super) fn json_text(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    push_json_escaped(&mut text, &serde_json::to_string(value)?);
+    Ok(text)
 }
 
 /// A progress bar on stderr, of indicatif's `template`; it shows itself on a terminal only.
@@ -33,102 +114,33 @@ pub(super) fn bar(template: &str) -> ProgressBar {
     ProgressBar::no_length().with_style(style).with_finish(ProgressFinish::AndClear)
 }
 
-/// Prints a value as JSON on one line, for scripts.
-pub(super) fn json(value: &impl Serialize) -> Result<()> {
-    Ok(write_json(&mut io::stdout().lock(), value)?)
-}
-
-/// Writes a value as JSON on one line. A terminal is safe from it too: what reorders text or moves a
-/// cursor is escaped.
-pub(super) fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    let mut text = Vec::new();
-    push_json_escaped(&mut text, &serde_json::to_string(value)?);
-    text.push(b'\n');
-    out.write_all(&text)
-}
-
-/// What a run came to, for a person: verdict, counts, first error, and where its log is.
-pub(super) fn outcome(run: &Run) -> String {
-    let mut text = String::new();
-    let _ = write_safe(&mut text, &run.name);
-    let _ = write!(text, "  {}", verdict(run));
-    if let (Some(file), Some(created)) = (run.records_in_file, run.records_created) {
-        let _ = write!(text, "  {created} of {file} records");
+/// Asks a person, on stderr; without a terminal there must be `--yes`.
+///
+/// # Errors
+/// There is nobody to ask; `undone` says what did not happen.
+pub(super) fn agrees(question: &str, undone: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(CliError::usage(format!("{undone}: there is no terminal to ask at, so say --yes")));
     }
-    if let Some(counts) = &run.error_counts {
-        let total: u64 = counts.0.values().sum();
-        let _ = write!(text, "  {total} error{}", if total == 1 { "" } else { "s" });
-        let by_category: Vec<String> =
-            counts.0.iter().map(|(category, count)| format!("{count} {}", category.name())).collect();
-        if !by_category.is_empty() {
-            let _ = write!(text, " ({})", by_category.join(", "));
-        }
-    }
-    if let Some(failure) = &run.failure {
-        text.push_str("\n  reason       ");
-        let _ = write_safe(&mut text, failure);
-    }
-    if let Some(message) = &run.first_error {
-        text.push_str("\n  first error  ");
-        if let Some(record) = run.first_error_record {
-            let _ = write!(text, "record {record}: ");
-        }
-        let _ = write_safe(&mut text, message);
-    }
-    let _ = write!(text, "\n  run          {}\n  log          {}", run.id, log_place(run));
-    text
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Where the log of a run is, or what became of it.
-pub(super) fn log_place(run: &Run) -> String {
-    match (&run.logs_uri, run.log_state) {
-        (Some(uri), _) => uri.clone(),
-        (None, LogState::Fallback) => {
-            format!(
-                "kept in the spool, archived later: {}",
-                run.archive_error.as_deref().unwrap_or("unknown")
-            )
-        }
-        (None, state) => state.to_string(),
+/// The text with an end of line, and no control character but line breaks.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 1);
+    for line in text.split('\n') {
+        let _ = write_safe(&mut shown, line);
+        shown.push('\n');
     }
+    shown
 }
 
-/// The verdict of a run that succeeded, else its status.
-pub(super) fn verdict(run: &Run) -> String {
-    run.summary_status.map_or_else(|| run.status.to_string(), |summary| summary.to_string())
-}
-
-/// A table of runs, one line each, under a line of headings.
-pub(super) fn table(runs: &[Run]) -> String {
-    let mut text = format!(
-        "{:36}  {:>6}  {:4}  {:9}  {:30}  {:>7}  {:>7}  {:16}  FILE\n",
-        "RUN", "FILE", "TRY", "STATUS", "VERDICT", "RECORDS", "ERRORS", "QUEUED (UTC)"
-    );
-    for run in runs {
-        let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-        let _ = write!(
-            text,
-            "{:36}  {:>6}  {:4}  {:9}  {:30}  {:>7}  {:>7}  {:16}  ",
-            run.id.to_string(),
-            run.data_file_id.to_string(),
-            format!("{}/{}", run.attempt, run.max_attempts),
-            run.status,
-            run.summary_status.map_or("-", |summary| summary.as_str()),
-            number(run.records_created),
-            number(run.error_count),
-            minute(run.queued_at),
-        );
-        let _ = write_safe(&mut text, &run.name);
-        text.push('\n');
+fn failed(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::BrokenPipe {
+        READER_GONE.store(true, Ordering::Relaxed);
     }
-    text
-}
-
-/// Whether the run has ended and nothing more will come of it but its log.
-pub(super) fn has_ended(run: &Run) -> bool {
-    !matches!(run.status, RunStatus::Queued | RunStatus::Running)
-}
-
-fn minute(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M").to_string()
+    io::Error::new(error.kind(), format!("failed to write to stdout: {error}"))
 }

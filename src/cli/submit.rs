@@ -7,6 +7,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::candidate::Candidate;
 use super::desk::Desk;
+use super::value::{attempts, priority, year};
 use super::{Common, Exit, show};
 use crate::config::Address;
 use crate::store::{self, NewFile, Queued, Request};
@@ -20,10 +21,10 @@ pub(super) struct Submit {
     #[command(flatten)]
     what: What,
     /// Lower goes first.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = priority)]
     priority: i32,
     /// How often a run is tried before it ends as failed.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
     /// Print one JSON object per queued run.
     #[arg(long)]
@@ -40,7 +41,7 @@ pub(super) struct What {
     #[arg(long, value_parser = code)]
     pub(super) section: Option<String>,
     /// Fiscal year.
-    #[arg(long)]
+    #[arg(long, value_parser = year)]
     pub(super) year: Option<i32>,
     /// Fiscal quarter: 1 to 4, or Q1 to Q4.
     #[arg(long, value_parser = quarter)]
@@ -78,7 +79,7 @@ impl Submit {
             if self.json {
                 show::json(&queued)?;
             } else {
-                show::line(&format!("{}  data file {}", queued.run_id, queued.data_file_id))?;
+                show::line(format_args!("{}  data file {}", queued.run_id, queued.data_file_id))?;
             }
         }
         Ok(Exit::Ok)

@@ -71,9 +71,14 @@ pub(super) async fn find_reparse(pool: &PgPool, text: &str) -> Result<Reparse> {
 pub(super) async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
     let filter =
         RunFilter { same_file_as: Some(run.data_file_id), before: Some(run.id), ..RunFilter::default() };
-    store::latest(pool, &filter)
-        .await?
-        .ok_or_else(|| CliError::not_found(format!("run {} is the first of its file", run.id)))
+    store::latest(pool, &filter).await?.ok_or_else(|| {
+        let name = &run.name;
+        CliError::not_found(format!(
+            "run {} is the first of '{name}', so there is none before it: submit it again, or parse it \
+             once more with `parselog reparse {}`",
+            run.id, run.data_file_id
+        ))
+    })
 }
 
 /// Finds the data file that `text` names: by id, name or key, the newest of several.

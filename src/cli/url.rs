@@ -11,6 +11,7 @@ use super::target::{TARGET_HELP, find_run};
 use super::{CliError, Common, Exit, show};
 use crate::config::duration;
 use crate::objects::{LinkHeaders, ObjectUri};
+use crate::record::Safe;
 use crate::store::entry;
 
 /// Raw bytes of a log up to which every browser shows all of it; see [`Url::run`].
@@ -63,7 +64,7 @@ impl Url {
         let by = self.by.unwrap_or_else(user);
         // Before it is shown: there is no link that the audit log does not know.
         entry::about_run(&desk.pool, run.id, Some(&by), "link-issued", Some(&detail)).await?;
-        show::line(&link)?;
+        show::line(Safe(link))?;
         if !self.download && run.log_raw_bytes.is_some_and(|bytes| bytes > SHOWN_WHOLE) {
             show::note(
                 "some browsers show only the first MiB of a log in several gzip members: use --download",

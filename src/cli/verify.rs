@@ -8,7 +8,7 @@ use super::desk::Desk;
 use super::target::{TARGET_HELP, find_run};
 use super::{Common, Exit, show};
 use crate::doctor::verify;
-use crate::record::write_safe;
+use crate::record::Safe;
 use crate::store::{self, LogState, Run, RunFilter};
 
 /// Rows that are read at once.
@@ -46,7 +46,7 @@ impl Verify {
             page = if self.all { archived(&desk, Some(last)).await? } else { Vec::new() };
         }
         if !self.json {
-            show::line(&format!("{good} of {} logs are what their rows say", good + bad))?;
+            show::line(format_args!("{good} of {} logs are what their rows say", good + bad))?;
         }
         Ok(if bad == 0 { Exit::Ok } else { Exit::Failed })
     }
@@ -58,9 +58,7 @@ impl Verify {
             }));
         }
         for problem in problems {
-            let mut text = format!("run {}  ", run.id);
-            let _ = write_safe(&mut text, problem);
-            show::line(&text)?;
+            show::line(format_args!("run {}  {}", run.id, Safe(problem)))?;
         }
         Ok(())
     }

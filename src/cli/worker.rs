@@ -40,7 +40,7 @@ impl Worker {
         let terms = Terms { worker: config.name(), lease: config.lease, timeout: config.run_timeout };
         let worker = desk.worker(common, &[], terms)?;
         let service = Service {
-            slots: config.slots.max(1),
+            slots: config.slots,
             heartbeat: config.heartbeat(),
             poll: config.poll,
             sweep: config.sweep,

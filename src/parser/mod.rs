@@ -30,6 +30,11 @@ pub trait Parser: Send + Sync {
     /// [`ParseError::Cancelled`] when `context.cancel` was set and the parser stopped for it;
     /// [`ParseError::Failed`] when the parser itself could not do its work.
     fn parse(&self, submission: &Submission<'_>, context: &mut Context<'_>) -> Result<Outcome, ParseError>;
+
+    /// Whether accepted records go to `context.records`; a parser that has none to give says no.
+    fn gives_records(&self) -> bool {
+        true
+    }
 }
 
 /// The submitted file, as a parser sees it: local, readable, and what the submitter says it is.

@@ -22,7 +22,7 @@ pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};
 pub use frame::{Cut, Ending, Head, Tail};
 pub use level::{Level, LevelCounts};
-pub use text::{Text, write_safe};
+pub use text::{Safe, Text, write_safe};
 
 /// A string value longer than this (bytes) is cut, and the record says by how much.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;

@@ -56,6 +56,18 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// Shows a value from outside as [`write_safe`] writes it; width and alignment count.
+#[derive(Debug, Clone, Copy)]
+pub struct Safe<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Safe<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        write_safe(&mut text, &self.0.to_string())?;
+        f.pad(&text)
+    }
+}
+
 /// Writes text with every character that could move a cursor, break the line or reorder it shown
 /// as an escape.
 ///

@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use super::Report;
 use crate::parser::Category;
+use crate::record::Safe;
 
 const COLUMNS: [&str; 14] = [
     "part",
@@ -126,17 +127,14 @@ fn put(table: &mut csv::Writer<impl Write>, row: &Row<'_>) -> Result<()> {
         number(row.record).into(),
         (if row.deprecated { "yes" } else { "" }).into(),
         inert(row.text),
-        row.examples.into(),
+        Safe(row.examples).to_string().into(),
     ];
     Ok(table.write_record(cells.iter().map(|cell| cell.as_bytes()))?)
 }
 
-/// The text, unable to be a formula in any spreadsheet.
+/// The text, unable to be a formula in any spreadsheet, or to fool the terminal that shows it.
 fn inert(text: &str) -> Cow<'_, str> {
     let runs = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
-    if text.trim_start().starts_with(runs) || text.starts_with(runs) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    let sign = if text.trim_start().starts_with(runs) || text.starts_with(runs) { "'" } else { "" };
+    Cow::Owned(format!("{sign}{}", Safe(text)))
 }

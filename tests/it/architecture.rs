@@ -151,6 +151,20 @@ fn only_the_command_line_prints() {
 }
 
 #[test]
+fn the_command_line_prints_in_one_file() {
+    let printers: Vec<String> = sources()
+        .filter(|source| source.room == "cli" && source.path != "cli/show.rs")
+        .filter(|source| {
+            ["stdout", "stderr", "println!", "eprintln!", "print!", "eprint!"]
+                .iter()
+                .any(|name| has_word(&source.code, name))
+        })
+        .map(|source| source.path)
+        .collect();
+    assert!(printers.is_empty(), "only src/cli/show.rs may name stdout and stderr: {printers:?}");
+}
+
+#[test]
 fn the_map_in_lib_names_every_room() {
     let map = fs::read_to_string(root().join("lib.rs")).expect("src/lib.rs");
     let rooms: BTreeSet<String> = sources().map(|source| source.room).filter(|room| room != "main").collect();

@@ -126,6 +126,37 @@ async fn bad_input_gets_one_clear_line_and_registers_nothing() {
 }
 
 #[tokio::test]
+async fn what_can_not_be_is_refused_as_it_is_read() {
+    let desk = Desk::new().await;
+    let good = sample("tanf-active-2021-q1.txt");
+    for (line, says) in [
+        (&["run", &good, "--year", "26"][..], "all four digits"),
+        (&["submit", &good, "--year", "26"], "all four digits"),
+        (&["runs", "--year", "26"], "all four digits"),
+        (&["reparse", "--year", "26", "--yes"], "all four digits"),
+        (&["submit", &good, "--max-attempts", "0"], "1 or more"),
+        (&["submit", &good, "--priority", "99999"], "-32768 to 32767"),
+        (&["runs", "-n=-1"], "0 or more"),
+        (&["worker", "--slots", "0"], "--slots"),
+        (&["report", "@latest", "--out", "t9.pdf"], "expected .csv, .xlsx or .json"),
+    ] {
+        let output = desk.output(line);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line:?}: {stderr}");
+        assert!(stderr.contains(says), "{line:?}: {stderr}");
+    }
+    assert_eq!(count(&desk.db, "data_file").await, 0);
+}
+
+#[tokio::test]
+async fn the_only_run_of_a_file_has_nothing_before_it_and_the_error_says_how_to_get_another() {
+    let desk = Desk::new().await;
+    desk.output(&["run", &sample("tanf-active-2021-q1.txt")]);
+    assert_refused(&desk.output(&["diff", "1"]), 4, "parse it once more with `parselog reparse 1`");
+    assert_refused(&desk.output(&["logs", "1@previous"]), 4, "submit it again");
+}
+
+#[tokio::test]
 async fn a_submission_that_is_rejected_has_an_exit_code_of_its_own() {
     let desk = Desk::new().await;
     let prose = desk.file("prose.txt", "Dear Sir or Madam,\n");

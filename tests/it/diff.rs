@@ -213,6 +213,6 @@ async fn the_first_run_of_a_file_has_no_previous_one() {
     desk.ok(&["run", &file]);
     let said = desk.run(&["diff", "a.txt"]);
     assert_eq!(said.code, 4, "{}", said.err);
-    assert!(said.err.contains("is the first of its file"), "{}", said.err);
+    assert!(said.err.contains("is the first of 'a.txt'"), "{}", said.err);
     assert_eq!(io::BufRead::lines(said.err.as_bytes()).count(), 1);
 }

@@ -29,6 +29,7 @@ mod objects_folder;
 mod objects_plain;
 mod objects_s3;
 mod plain_server;
+mod printing;
 mod promises;
 mod queue;
 mod reading;

@@ -256,5 +256,5 @@ async fn the_diff_of_a_reparse_counts_what_new_rules_found() {
     assert_eq!(told[1]["problems"]["appeared"], 2);
     assert_eq!(told[0]["verdicts"]["Accepted -> Accepted with Errors"], 1, "{told:?}");
     let text = desk.ok(&["diff", "--reparse", "@latest"]).out;
-    assert!(text.contains("two  Accepted -> Accepted with Errors"), "{text}");
+    assert!(text.contains("two   Accepted -> Accepted with Errors"), "{text}");
 }

@@ -73,12 +73,17 @@ async fn actions_are_listed_and_counted_for_people_and_for_programs() {
 #[tokio::test]
 async fn prune_deletes_old_logs_but_not_held_ones_and_the_rows_keep_the_rest() {
     let (desk, runs) = desk_with_runs().await;
-    assert!(desk.ok(&["prune", "--older-than", "1d"]).out.starts_with("0 logs"));
+    assert!(
+        desk.ok(&["prune", "--older-than", "1d"]).out.starts_with("0 logs"),
+        "nothing is asked for nothing"
+    );
     desk.ok(&["hold", "b.txt", "--reason", "inquiry"]);
-    let said = desk.ok(&["prune", "--older-than", "0s", "--dry-run"]).out;
+    let said = desk.ok(&["prune", "--older-than", "0s", "--force", "--dry-run"]).out;
     assert!(said.contains("2 logs") && said.contains("would be deleted"), "{said}");
     assert!(runs.iter().all(|run| stored(&desk, run.id) > 0), "a dry run deleted");
-    assert!(desk.ok(&["prune", "--older-than", "0s", "--by", "bea"]).out.contains("2 logs"));
+    assert!(
+        desk.ok(&["prune", "--older-than", "0s", "--force", "--yes", "--by", "bea"]).out.contains("2 logs")
+    );
 
     for run in &runs[..2] {
         let now = desk.db.run(run.id).await;
@@ -93,10 +98,33 @@ async fn prune_deletes_old_logs_but_not_held_ones_and_the_rows_keep_the_rest() {
     assert_eq!(Some(held as i64), runs[2].log_lines);
     assert_eq!(desk.run(&["erase", "b.txt", "--yes"]).code, 2, "a held log was erased");
     desk.ok(&["hold", "b.txt", "--release"]);
-    assert!(desk.ok(&["prune", "--older-than", "0s"]).out.starts_with("1 logs"));
+    assert!(desk.ok(&["prune", "--older-than", "0s", "--force", "--yes"]).out.contains("1 logs"));
     let said = desk.ok(&["diff", "a.txt"]);
     assert!(said.err.contains("only statuses and counts are compared"), "{}", said.err);
     assert!(said.out.contains("Partially Accepted with Errors -> Accepted"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn prune_says_what_goes_and_up_to_when_and_deletes_nothing_unasked() {
+    let (desk, runs) = desk_with_runs().await;
+    sqlx::query("update parse_file_meta set log_archived_at = now() - interval '3 days'")
+        .execute(&desk.db.pool)
+        .await
+        .unwrap();
+    let said = desk.run(&["prune", "--older-than", "2d"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("nothing was deleted") && said.err.contains("--yes"), "{}", said.err);
+    let cut = (chrono::Utc::now() - chrono::Duration::days(2)).format("%Y-%m-%d").to_string();
+    assert!(said.out.contains("3 logs") && said.out.contains(&format!("before {cut}")), "{}", said.out);
+    assert!(runs.iter().all(|run| said.out.contains(&run.id.to_string())), "{}", said.out);
+
+    for (age, why) in [("6m", "minutes or months"), ("6M", "minutes or months"), ("6min", "--force")] {
+        let said = desk.run(&["prune", "--older-than", age, "--yes"]);
+        assert!(said.code == 2 && said.err.contains(why), "{age}: {}", said.err);
+    }
+    assert!(runs.iter().all(|run| stored(&desk, run.id) > 0), "a log was deleted unasked");
+    assert!(desk.ok(&["prune", "--older-than", "2d", "--yes"]).out.contains("3 logs"));
+    assert!(runs.iter().all(|run| stored(&desk, run.id) == 0));
 }
 
 #[tokio::test]

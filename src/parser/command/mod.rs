@@ -151,6 +151,10 @@ impl CommandParser {
 }
 
 impl Parser for CommandParser {
+    fn gives_records(&self) -> bool {
+        false
+    }
+
     fn parse(&self, submission: &Submission<'_>, context: &mut Context<'_>) -> Result<Outcome, ParseError> {
         context.cancel.check()?;
         let result = ResultFile::prepare(context.run)?;

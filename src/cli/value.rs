@@ -1,0 +1,69 @@
+//! Numbers and lengths of time that are checked as they are read: what the database would refuse, or
+//! what may mean two things.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::duration;
+
+/// The fiscal years of which a file can be.
+const YEARS: RangeInclusive<i32> = 1990..=2100;
+
+/// A fiscal year.
+pub(super) fn year(text: &str) -> Result<i32, String> {
+    let (first, last) = (YEARS.start(), YEARS.end());
+    within(text, YEARS).ok_or_else(|| format!("expected all four digits of a year, {first} to {last}"))
+}
+
+/// How much of a list is shown.
+pub(super) fn limit(text: &str) -> Result<i64, String> {
+    within(text, 0..=i64::MAX).ok_or_else(|| "expected a number, 0 or more".to_owned())
+}
+
+/// How often a run is tried.
+pub(super) fn attempts(text: &str) -> Result<i32, String> {
+    within(text, 1..=i32::MAX).ok_or_else(|| "expected a number, 1 or more".to_owned())
+}
+
+/// A place in the queue.
+pub(super) fn priority(text: &str) -> Result<i32, String> {
+    let range = i32::from(i16::MIN)..=i32::from(i16::MAX);
+    within(text, range.clone())
+        .ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
+}
+
+/// How old something is, such as `400d` or `6months`. A bare `m` or `M` is refused: elsewhere they are
+/// minutes and months, and here the difference is everything.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let mut units = text.split(|c: char| !c.is_alphabetic());
+    if let Some(unit) = units.find(|unit| matches!(*unit, "m" | "M")) {
+        let number: String = text.chars().take_while(char::is_ascii_digit).collect();
+        return Err(format!("'{unit}' may mean minutes or months: write {number}min or {number}months"));
+    }
+    duration(text).map_err(|error| format!("{error}: expected an age such as 400d, 6months or 2years"))
+}
+
+fn within<N: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
+    text.parse().ok().filter(|number| range.contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_that_may_mean_minutes_or_months_is_refused() {
+        for text in ["6m", "6M", "1d 6m", "1y6M"] {
+            assert!(age(text).is_err_and(|error| error.contains("minutes or months")), "{text}");
+        }
+        assert_eq!(age("6min"), Ok(Duration::from_secs(360)));
+        assert!(age("6months").is_ok_and(|age| age > Duration::from_secs(180 * 86_400)));
+        assert!(age("400d").is_ok() && age("soon").is_err());
+    }
+
+    #[test]
+    fn a_year_has_four_digits() {
+        assert_eq!(year("2026"), Ok(2026));
+        assert!(["26", "1989", "2101", "x"].iter().all(|text| year(text).is_err()));
+    }
+}
