@@ -79,4 +79,5 @@ demo: build ## the whole story: submit, correct, compare, parse all once more, c
 	@scripts/demo
 
 clean: ## remove what was built; the runs in .parselog stay
+	@test ! -x $(PARSELOG) || $(PARSELOG) db stop >/dev/null || :
 	cargo clean

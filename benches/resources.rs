@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytesize::ByteSize;
 use parselog::carry;
-use parselog::cluster::Cluster;
+use parselog::cluster::{Cluster, Keep};
 use parselog::objects::{Folder, Objects, Put};
 use parselog::queue::{self, Claimant, Ending};
 use parselog::store::{self, NewFile, PgPool, Request};
@@ -128,7 +128,7 @@ struct Place {
 impl Place {
     async fn new() -> Result<Self> {
         let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let cluster = Cluster::start(home.path())?;
+        let cluster = Cluster::start(home.path(), &Keep { program: program(), idle: Duration::ZERO })?;
         let pool = store::connect(&cluster.url(), "bench").await?;
         store::migrate(&pool).await?;
         let objects = Objects::Folder(Folder::open(&home.path().join("objects"))?);

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::table::Table;
 use super::target::find_run;
 use super::value::limit;
@@ -52,7 +52,7 @@ pub(super) struct Actions {
 
 impl Actions {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let run = match &self.run {
             Some(text) => Some(find_run(&pool, text).await?.id),
             None => None,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::submit::user;
 use super::target::{TARGET_HELP, find_run};
 use super::{CliError, Common, Exit, show};
@@ -21,7 +21,7 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let run = find_run(&pool, &self.target).await?;
         let by = self.by.unwrap_or_else(user);
         match queue::cancel(&pool, run.id, &by).await? {

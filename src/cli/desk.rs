@@ -9,10 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::Mutex;
 
+use super::database::{COMMAND_SLOTS, open_database_for};
 use super::{CliError, Common, show};
 use crate::archive::Archiver;
-use crate::carry;
-use crate::cluster::Cluster;
 use crate::config::{EncryptionChoice, ParserRule, default_worker_name};
 use crate::notify::Notifier;
 use crate::objects::{Encryption, Folder, ObjectError, Objects, S3, S3Options};
@@ -21,16 +20,13 @@ use crate::queue::Claimant;
 use crate::recovery::Recovery;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
-use crate::store::{self, Limits, PgPool};
+use crate::store::PgPool;
 use crate::worker::{Parsers, Worker, prepare_scratch};
 
 /// The bucket's name where objects live in a folder.
 const FOLDER_BUCKET: &str = "files";
 
-/// Runs at once of a command that is no worker.
-pub(super) const COMMAND_SLOTS: usize = 2;
-
-/// What a command works at. Dropping it stops the embedded database, if this process was its last user.
+/// What a command works at.
 pub(super) struct Desk {
     pub(super) pool: PgPool,
     pub(super) objects: Objects,
@@ -41,8 +37,6 @@ pub(super) struct Desk {
     /// Whether the buckets that were asked about keep versions.
     versions: Mutex<HashMap<String, bool>>,
     home: PathBuf,
-    /// Last, so that the connections are closed before the server stops.
-    _cluster: Option<Cluster>,
 }
 
 impl Desk {
@@ -59,22 +53,13 @@ impl Desk {
     /// # Errors
     /// As [`Desk::open`].
     pub(super) async fn open_for(common: &Common, slots: usize) -> Result<Self> {
-        let (pool, cluster) = open_database_for(common, slots).await?;
+        let pool = open_database_for(common, slots).await?;
         let home = common.place.home();
         let spool = Spool::open(&common.place.spool(), common.log.log_cap.as_u64())?
             .with_refuges(common.place.refuges());
         let (objects, bucket) = open_objects(common).await?;
         let redactor = common.log.redactor()?;
-        Ok(Self {
-            pool,
-            objects,
-            spool,
-            bucket,
-            redactor,
-            versions: Mutex::default(),
-            home,
-            _cluster: cluster,
-        })
+        Ok(Self { pool, objects, spool, bucket, redactor, versions: Mutex::default(), home })
     }
 
     /// A worker on this desk. `rules` go before the configured parser rules.
@@ -163,36 +148,6 @@ impl Default for Terms {
             timeout: Duration::from_secs(2 * 3600),
         }
     }
-}
-
-/// The configured database, which must be up to date, or the embedded one, which is brought up to date.
-pub(super) async fn open_database(common: &Common) -> Result<(PgPool, Option<Cluster>)> {
-    open_database_for(common, COMMAND_SLOTS).await
-}
-
-async fn open_database_for(common: &Common, slots: usize) -> Result<(PgPool, Option<Cluster>)> {
-    if let Some(url) = &common.database.database_url {
-        let pool = connect(common, url.expose(), slots).await?;
-        store::require_migrated(&pool).await?;
-        return Ok((pool, None));
-    }
-    let cluster = start_cluster(common).await?;
-    let pool = connect(common, &cluster.url(), slots).await?;
-    store::migrate(&pool).await?;
-    Ok((pool, Some(cluster)))
-}
-
-/// Connects within the configured limits, for so many runs at once.
-pub(super) async fn connect(common: &Common, url: &str, slots: usize) -> Result<PgPool> {
-    let config = &common.database;
-    let limits = Limits { connections: config.connections(slots), statement: config.database_timeout };
-    store::connect_within(url, &format!("parselog-{}", default_worker_name()), limits).await
-}
-
-/// Starts or joins the embedded database.
-pub(super) async fn start_cluster(common: &Common) -> Result<Cluster> {
-    let home = common.place.home();
-    carry::spawn_blocking(move || Cluster::start(&home)).await.context("starting the database panicked")?
 }
 
 async fn open_objects(common: &Common) -> Result<(Objects, String)> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::table::Table;
 use super::target::find_file;
 use super::value::limit;
@@ -26,7 +26,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let file = find_file(&pool, &self.file).await?;
         let filter = RunFilter { same_file_as: Some(file.id), limit: self.limit, ..RunFilter::default() };
         let runs = store::find(&pool, &filter).await?;

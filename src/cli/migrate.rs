@@ -3,9 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::desk::{COMMAND_SLOTS, connect, start_cluster};
+use super::database::{COMMAND_SLOTS, connect};
 use super::{Common, Exit, show};
-use crate::config::Secret;
 use crate::store;
 
 /// Bring the tables of the database up to date. Safe to repeat, and from several machines at once.
@@ -18,14 +17,7 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let cluster = match common.database.database_url {
-            Some(_) => None,
-            None => Some(start_cluster(common).await?),
-        };
-        let embedded = cluster.as_ref().map(crate::cluster::Cluster::url);
-        let configured = common.database.database_url.as_ref().map(Secret::expose);
-        let url = embedded.as_deref().or(configured).expect("one of the two is there");
-        let pool = connect(common, url, COMMAND_SLOTS).await?;
+        let pool = connect(common, COMMAND_SLOTS).await?;
         let pending = store::pending(&pool).await?;
         if !self.dry_run {
             store::migrate(&pool).await?;
@@ -36,7 +28,6 @@ impl Migrate {
         }
         let done = if self.dry_run { "pending" } else { "applied" };
         pending.iter().try_for_each(|migration| show::line(format_args!("{done}  {migration}")))?;
-        pool.close().await;
         Ok(Exit::Ok)
     }
 }

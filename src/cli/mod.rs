@@ -6,6 +6,8 @@ mod actions;
 mod arguments;
 mod cancel;
 mod candidate;
+mod database;
+mod db;
 mod desk;
 mod diff;
 mod diff_reparse;
@@ -110,6 +112,9 @@ pub struct Common {
     report: ReportConfig,
     #[command(flatten)]
     mail: MailConfig,
+    /// The database, once a command has opened it.
+    #[arg(skip)]
+    opened: database::Opened,
 }
 
 const AFTER_HELP: &str = "\
@@ -147,6 +152,7 @@ enum Command {
     Cancel(cancel::Cancel),
     Doctor(doctor::Doctor),
     Verify(verify::Verify),
+    Db(db::Db),
     Migrate(migrate::Migrate),
     Sample(sample::Sample),
 }
@@ -177,7 +183,11 @@ fn start(cli: Cli) -> Result<Exit> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let result = runtime.block_on(cli.command.run(&cli.common));
+    let result = runtime.block_on(async {
+        let result = Box::pin(cli.command.run(&cli.common)).await;
+        cli.common.opened.close().await;
+        result
+    });
     // A parser that would not stop must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -205,6 +215,7 @@ impl Command {
             Self::Cancel(command) => command.run(common).await,
             Self::Doctor(command) => command.run(common).await,
             Self::Verify(command) => command.run(common).await,
+            Self::Db(command) => command.run(common),
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),
         }

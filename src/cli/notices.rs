@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
 use super::target::{TARGET_HELP, find_run};
@@ -43,7 +43,7 @@ pub(super) struct Notices {
 
 impl Notices {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let run = match &self.target {
             Some(text) => Some(find_run(&pool, text).await?.id),
             None => None,

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::reparses::{Status, interrupts, report, wait};
 use super::submit::{code, quarter, user};
 use super::table::Table;
@@ -105,7 +105,7 @@ struct Which {
 
 impl Reparse {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         if let Some(Command::Status(status)) = self.command {
             return status.run(&pool).await;
         }

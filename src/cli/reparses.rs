@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::diff::category_name;
 use super::table::Table;
 use super::target::find_reparse;
@@ -62,7 +62,7 @@ impl Status {
 
 impl Reparses {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let reparses = reparse::list(&pool, self.limit).await?;
         if self.json {
             reparses.iter().try_for_each(show::json)?;

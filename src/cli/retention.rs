@@ -7,7 +7,8 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
-use super::desk::{Desk, open_database};
+use super::database::open_database;
+use super::desk::Desk;
 use super::submit::user;
 use super::table::Table;
 use super::target::{TARGET_HELP, find_file, find_run};
@@ -154,7 +155,7 @@ impl Prune {
 
 impl Hold {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let file = find_file(&pool, &self.file).await?;
         let by = self.by.unwrap_or_else(user);
         let changed = retention::hold(&pool, &file, !self.release, &by, self.reason.as_deref()).await?;

@@ -5,7 +5,7 @@ use chrono::Utc;
 use clap::Args;
 use std::time::Duration;
 
-use super::desk::open_database;
+use super::database::open_database;
 use super::target::find_file;
 use super::value::{limit, year};
 use super::{Common, Exit, show, verdict};
@@ -56,7 +56,7 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let (pool, _cluster) = open_database(common).await?;
+        let pool = open_database(common).await?;
         let filter = RunFilter {
             data_file: match &self.file {
                 Some(text) => Some(find_file(&pool, text).await?.id),

@@ -31,11 +31,11 @@ pub(super) struct Out;
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        STDOUT.lock().unwrap_or_else(PoisonError::into_inner).write(bytes).map_err(failed)
+        STDOUT.lock().unwrap_or_else(PoisonError::into_inner).write(bytes).map_err(|error| failed(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        STDOUT.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(failed)
+        STDOUT.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(|error| failed(&error))
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn usage(said: &clap::Error) -> Result<()> {
     if said.use_stderr() && shown.trim_end() != plain.trim_end() {
         note(&plain); // It quotes what would fool a terminal, so it goes without its colours.
     } else {
-        said.print().and_then(|()| io::stdout().flush()).map_err(failed)?;
+        said.print().and_then(|()| io::stdout().flush()).map_err(|error| failed(&error))?;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ fn printable(text: &str) -> String {
     shown
 }
 
-fn failed(error: io::Error) -> io::Error {
+fn failed(error: &io::Error) -> io::Error {
     if error.kind() == ErrorKind::BrokenPipe {
         READER_GONE.store(true, Ordering::Relaxed);
     }

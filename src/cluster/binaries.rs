@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-const NEEDED: [&str; 4] = ["initdb", "postgres", "pg_isready", "psql"];
+const NEEDED: [&str; 2] = ["initdb", "postgres"];
 
 /// A folder with everything a cluster needs, all of one version.
 #[derive(Debug)]

@@ -5,21 +5,31 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// Takes an exclusive lock, waiting at most `patience`; it lasts as long as the returned file.
 pub(super) fn exclusive(path: &Path, patience: Duration) -> anyhow::Result<File> {
-    let file = open(path)?;
+    drop(open(path)?);
     let deadline = Instant::now() + patience;
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(10));
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("failed to lock {}", path.display()));
-            }
+        if let Some(file) = try_exclusive(path)? {
+            return Ok(file);
+        }
+        if Instant::now() > deadline {
+            bail!("failed to lock {}: another process holds it", path.display());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Takes an exclusive lock if nobody holds it. Makes no file: a folder that is being removed stays so.
+pub(super) fn try_exclusive(path: &Path) -> anyhow::Result<Option<File>> {
+    let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("failed to lock {}", path.display()))
         }
     }
 }
@@ -33,10 +43,22 @@ pub(super) fn shared(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// Whether somebody holds the lock exclusively.
+pub(super) fn is_held(path: &Path) -> anyhow::Result<bool> {
+    match open(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("failed to look at {}", path.display()))
+        }
+    }
+}
+
 fn open(path: &Path) -> anyhow::Result<File> {
     OpenOptions::new()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .open(path)
         .with_context(|| format!("failed to open {}", path.display()))

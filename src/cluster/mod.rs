@@ -1,94 +1,195 @@
 //! The embedded default: a private Postgres cluster over a unix socket, from installed binaries.
 //!
 //! It serves a machine where nothing is configured; `DATABASE_URL`, when set, makes this room
-//! unused. Many parselog processes may share one cluster: each holds a shared lock for as long as
-//! it uses it, and the one that can make that lock exclusive stops the server. This room speaks no
-//! SQL beyond making its own database, downloads nothing, and removes no data.
+//! unused. Every process that uses the cluster holds a shared lock as long as it does. The server is
+//! the keeper's: a process that starts it, and stops it when nobody has used it for the idle time, as
+//! the daemons of build tools do. This room speaks no SQL beyond making its own database, downloads
+//! nothing, and removes no data.
+//!
+//! Each process may be killed at any moment:
+//!
+//! | what dies | what happens |
+//! |---|---|
+//! | a user | the kernel frees its lock, and the idle time begins |
+//! | the keeper | its relay becomes the next keeper, without a pause for anybody |
+//! | the relay | the keeper starts another |
+//! | the server | the keeper starts it again while somebody uses it, else it ends too |
+//! | the home folder is removed | the keeper ends the server and itself |
 
 mod binaries;
+mod detach;
+mod hello;
+mod keeper;
 mod lock;
 mod owner;
 mod place;
+mod postmaster;
 mod server;
+mod usage;
 
 use std::fs::File;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result, bail};
 
+pub use keeper::keep;
+
+use hello::{Answer, ask};
 use owner::Owner;
 use place::Place;
-use server::Server;
+use usage::Usage;
 
 /// Longest wait for another process that is starting or stopping the same cluster.
 const START_LOCK_WAIT: Duration = Duration::from_secs(60);
+/// Longest wait for a server that is made and started.
+const START_WAIT: Duration = Duration::from_secs(180);
+/// Longest wait for a keeper whose server is stopped.
+const KEEPER_END: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
 
-/// A running cluster that this process uses. Dropping it stops the server when nobody else does.
+/// A keeper of another version makes room for ours when nobody uses the cluster.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How the cluster is kept while nobody uses it.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// The `parselog` program, which is run as the keeper.
+    pub program: PathBuf,
+    /// How long the server stays after its last use.
+    pub idle: Duration,
+}
+
+/// A running cluster that this process uses, until it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    server: Server,
-    /// Shared lock on `<home>/postgres/in-use`; `None` once given up.
-    in_use: Option<File>,
+    place: Place,
+    /// Shared lock on `<home>/postgres/in-use`.
+    _in_use: File,
+}
+
+/// What runs of the cluster of a home.
+#[derive(Debug)]
+pub struct Status {
+    /// The server's process id, and the URL of its database.
+    pub server: Option<(i32, String)>,
+    /// Whether a process uses it.
+    pub in_use: bool,
+    /// How long it stays after its last use.
+    pub idle: Duration,
 }
 
 impl Cluster {
     /// Makes, starts or joins the cluster of the folder `home`, and waits until it answers.
     ///
-    /// Blocks: about 1.5 s the first time, 0.1 s when the server has to be started, a few
-    /// milliseconds when another process already runs it.
+    /// Blocks: about 2 s the first time, 0.2 s when the server has to be started, a few
+    /// milliseconds when it runs.
     ///
     /// # Errors
     /// One line that says what to do: Postgres is not installed, the user has no name, a folder
     /// belongs to somebody else, or the server does not start (with the last line of its log).
-    pub fn start(home: &Path) -> anyhow::Result<Self> {
-        let owner = Owner::detect()?;
-        let place = Place::prepare(home, &owner)?;
-        // Every shared lock is taken under the start lock, so a process that stops the server can
-        // not race with one that is about to use it.
-        let _starting = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)
-            .context("failed to wait for the process that is starting the database")?;
-        let in_use = lock::shared(&place.in_use_lock())?;
-        let server = Server::new(place, owner)?;
-        server.ensure_running()?;
-        server.ensure_database()?;
-        Ok(Self { server, in_use: Some(in_use) })
+    pub fn start(home: &Path, keep: &Keep) -> Result<Self> {
+        let place = Place::prepare(home, &Owner::detect()?)?;
+        if keeper::current(&place)?.is_some_and(|(_, version)| version != VERSION) {
+            let _ = stop_unused(&place)?; // One that is used goes on: all versions share the locks.
+        }
+        let in_use = {
+            // Every shared lock is taken under the start lock, so the keeper can't stop the server
+            // between our look at it and our use of it.
+            let _starting = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)
+                .context("failed to wait for the process that is stopping the database")?;
+            lock::shared(&place.in_use_lock())?
+        };
+        Usage::note(&in_use, keep.idle)?;
+        wait_until_ready(&place, keep)?;
+        Ok(Self { place, _in_use: in_use })
     }
 
     /// The URL of the database `parselog`, as sqlx and psql take it.
     pub fn url(&self) -> String {
-        self.server.url("parselog")
+        self.place.url("parselog")
     }
 
     /// The URL of the database `postgres`, from which others can be made and dropped.
     pub fn admin_url(&self) -> String {
-        self.server.url("postgres")
-    }
-
-    /// Gives the cluster up, and stops the server when no other process uses it.
-    ///
-    /// # Errors
-    /// When the server does not go away; dropping a `Cluster` ignores that.
-    pub fn stop(mut self) -> anyhow::Result<()> {
-        self.give_up()
-    }
-
-    fn give_up(&mut self) -> anyhow::Result<()> {
-        let Some(in_use) = self.in_use.take() else { return Ok(()) };
-        let _starting = lock::exclusive(&self.server.place().start_lock(), START_LOCK_WAIT)?;
-        match in_use.try_lock() {
-            Ok(()) => self.server.stop(),
-            // Somebody else holds it shared: the server is theirs now. Unlocked by name, because a
-            // child that is just being started may hold a copy of the file.
-            Err(_) => Ok(in_use.unlock()?),
-        }
+        self.place.url("postgres")
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if let Err(error) = self.give_up() {
-            tracing::warn!("failed to stop the embedded database: {error:#}");
+/// Stops the cluster of `home`, its keeper too; returns whether it ran.
+///
+/// # Errors
+/// Another process uses it, or it does not stop.
+pub fn stop(home: &Path) -> Result<bool> {
+    if !Place::exists(home) {
+        return Ok(false);
+    }
+    let place = Place::prepare(home, &Owner::detect()?)?;
+    stop_unused(&place)?
+        .context("another parselog process uses the embedded database, perhaps a worker: end that first")
+}
+
+/// What runs of the cluster of `home`.
+///
+/// # Errors
+/// Its folder can't be read.
+pub fn status(home: &Path) -> Result<Status> {
+    if !Place::exists(home) {
+        return Ok(Status { server: None, in_use: false, idle: Duration::ZERO });
+    }
+    let place = Place::prepare(home, &Owner::detect()?)?;
+    let server = postmaster::postmaster(&place);
+    let _looking = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)?;
+    Ok(Status {
+        server: server.map(|pid| (pid.as_raw_nonzero().get(), place.url("parselog"))),
+        in_use: lock::try_exclusive(&place.in_use_lock())?.is_none(),
+        idle: Usage::last(&place.in_use_lock()).map_or(Duration::ZERO, |usage| usage.idle),
+    })
+}
+
+/// Stops the server and waits for the end of its keeper; `None` when somebody uses it. Else, whether
+/// it ran.
+fn stop_unused(place: &Place) -> Result<Option<bool>> {
+    let stopping = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)?;
+    let Some(unused) = lock::try_exclusive(&place.in_use_lock())? else { return Ok(None) };
+    let keeper = keeper::current(place)?.and_then(|(pid, _)| pid);
+    let ran = postmaster::stop(place)?;
+    drop((unused, stopping));
+    // The keeper sees that the server is gone; unless somebody was quick to start it again.
+    let deadline = Instant::now() + KEEPER_END;
+    while (lock::is_held(&place.keeper_lock())? || keeper.is_some_and(postmaster::is_alive))
+        && ask(&place.socket()) == Answer::Silent
+    {
+        if Instant::now() > deadline {
+            bail!("the keeper of the embedded database does not end");
         }
+        thread::sleep(POLL);
+    }
+    Ok(Some(ran))
+}
+
+/// Waits until there is a keeper and the server answers; starts a keeper where there is none.
+fn wait_until_ready(place: &Place, keep: &Keep) -> Result<()> {
+    let deadline = Instant::now() + START_WAIT;
+    let mut summoned: Option<keeper::Summoned> = None;
+    loop {
+        if lock::is_held(&place.keeper_lock())? {
+            if ask(&place.socket()) == Answer::Ready {
+                return Ok(());
+            }
+        } else if let Some(keeper) = &summoned {
+            match keeper.ended() {
+                Some(status) if status.success() => summoned = None, // There was another.
+                Some(_) => bail!(keeper::last_words(place)),
+                None => {}
+            }
+        } else {
+            summoned = Some(keeper::summon(place, keep)?);
+        }
+        if Instant::now() > deadline {
+            bail!("the embedded database does not answer: its log is {}", place.server_log().display());
+        }
+        thread::sleep(POLL);
     }
 }

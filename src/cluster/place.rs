@@ -1,7 +1,9 @@
 //! Where a cluster's files lie, and that nobody else can put theirs there first.
 //!
 //! ```text
-//! <home>/postgres/start, in-use     the locks
+//! <home>/postgres/start, in-use     the locks; `in-use` also says when, and how long it stays
+//! <home>/postgres/keeper            the keeper's lock, process id and version
+//! <home>/postgres/keeper.log        why the last keeper failed, if it did
 //! <home>/postgres/server.log        what the server says
 //! <base>/data                       the cluster; <base> is <home>/postgres where that works
 //! <base>/parselog.conf              our settings, written at every start
@@ -34,6 +36,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether there ever was a cluster in `home`.
+    pub(super) fn exists(home: &Path) -> bool {
+        home.join("postgres/in-use").exists()
+    }
+
     /// Makes the folders of the cluster of `home`.
     pub(super) fn prepare(home: &Path, owner: &Owner) -> anyhow::Result<Self> {
         let failed = || format!("failed to make the database's folder in {}", home.display());
@@ -81,6 +88,14 @@ impl Place {
         self.own.join("in-use")
     }
 
+    pub(super) fn keeper_lock(&self) -> PathBuf {
+        self.own.join("keeper")
+    }
+
+    pub(super) fn keeper_log(&self) -> PathBuf {
+        self.own.join("keeper.log")
+    }
+
     pub(super) fn server_log(&self) -> PathBuf {
         self.own.join("server.log")
     }
@@ -91,6 +106,21 @@ impl Place {
 
     pub(super) fn settings(&self) -> PathBuf {
         self.base.join("parselog.conf")
+    }
+
+    /// The home folder that the cluster belongs to.
+    pub(super) fn home(&self) -> &Path {
+        self.own.parent().unwrap_or(&self.own)
+    }
+
+    /// The socket of the server. Its port only names the file.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.socket.join(".s.PGSQL.5432")
+    }
+
+    /// The port is in the URL because `PGPORT` could say otherwise.
+    pub(super) fn url(&self, database: &str) -> String {
+        format!("postgres:///{database}?host={}&port=5432&user=postgres", self.socket.display())
     }
 
     /// The socket's folder: short, and of characters that need no quoting in a URL or a setting.

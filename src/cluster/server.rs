@@ -1,23 +1,24 @@
-//! The server of one cluster: made, started, asked whether it answers, and stopped.
+//! The server of one cluster: made, and started.
 //!
-//! The caller holds the start lock. `pg_ctl` is not used: it passes paths through a shell, and its
-//! idea of "running" is a process id that may belong to somebody else after a reboot or a kill.
+//! Only the keeper does so. `pg_ctl` is not used: it passes paths through a shell.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::os::unix::ffi::OsStrExt as _;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::Pid;
 
 use super::binaries::Binaries;
+use super::hello::{Answer, ask};
 use super::owner::Owner;
 use super::place::Place;
+use super::postmaster::{is_alive, postmaster, stop};
 
 /// Longest wait for a server that says it is starting; crash recovery takes part of it.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -27,63 +28,46 @@ const SILENCE_DEADLINE: Duration = Duration::from_secs(5);
 const LAUNCHES: u32 = 5;
 const LAUNCH_PAUSE: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(20);
-const FAST_STOP: Duration = Duration::from_secs(20);
-const HARD_STOP: Duration = Duration::from_secs(10);
 /// Larger server logs are put aside at the next start; one old one is kept.
 const LOG_LIMIT: u64 = 4 << 20;
 
 /// The server of one cluster, running or not.
 #[derive(Debug)]
-pub(super) struct Server {
-    place: Place,
+pub(super) struct Server<'p> {
+    place: &'p Place,
     owner: Owner,
     binaries: Binaries,
 }
 
-enum Answer {
-    Ready,
-    Starting,
-    Silent,
-}
-
-impl Server {
+impl<'p> Server<'p> {
     /// Picks the binaries that can run this cluster.
-    pub(super) fn new(place: Place, owner: Owner) -> anyhow::Result<Self> {
+    pub(super) fn new(place: &'p Place, owner: Owner) -> anyhow::Result<Self> {
         let made_by = fs::read_to_string(place.data().join("PG_VERSION")).ok();
         let binaries = Binaries::find(made_by.and_then(|version| version.trim().parse().ok()))?;
         Ok(Self { place, owner, binaries })
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// The port only names the socket file; it is in the URL because `PGPORT` could say otherwise.
-    pub(super) fn url(&self, database: &str) -> String {
-        format!("postgres:///{database}?host={}&port=5432&user=postgres", self.place.socket_dir().display())
-    }
-
     /// Makes the cluster where there is none, starts it where it does not run, waits until it answers.
     pub(super) fn ensure_running(&self) -> anyhow::Result<()> {
-        if matches!(self.ask()?, Answer::Ready) {
+        if ask(&self.place.socket()) == Answer::Ready {
             return Ok(());
         }
+        self.configure()?;
         if !self.place.data().exists() {
             self.create()?;
         }
-        self.configure()?;
         let log_start = self.rotate_log();
         let deadline = Instant::now() + START_DEADLINE;
         let mut silent_since = Instant::now();
         let mut launched: Option<Pid> = None;
         let mut launches = 0;
         while Instant::now() < deadline {
-            match self.ask()? {
+            match ask(&self.place.socket()) {
                 Answer::Ready => return Ok(()),
-                Answer::Starting => silent_since = Instant::now(),
-                Answer::Silent if launched.is_some_and(is_alive) || self.postmaster().is_some() => {
+                Answer::Busy => silent_since = Instant::now(),
+                Answer::Silent if launched.is_some_and(is_alive) || postmaster(self.place).is_some() => {
                     if silent_since.elapsed() > SILENCE_DEADLINE {
-                        self.stop()?;
+                        stop(self.place)?;
                     }
                 }
                 Answer::Silent if launches == LAUNCHES => break,
@@ -101,30 +85,6 @@ impl Server {
         bail!("the embedded database does not start: {}", self.last_words(log_start))
     }
 
-    /// Makes the database `parselog` where there is none.
-    pub(super) fn ensure_database(&self) -> anyhow::Result<()> {
-        if self.psql("select 1 from pg_database where datname = 'parselog'")?.is_empty() {
-            self.psql("create database parselog")?;
-        }
-        Ok(())
-    }
-
-    /// Stops the server: sessions are cut off, nothing committed is lost. Fine when it does not run.
-    pub(super) fn stop(&self) -> anyhow::Result<()> {
-        let Some(pid) = self.postmaster() else { return Ok(()) };
-        for (signal, patience) in [(Signal::INT, FAST_STOP), (Signal::QUIT, HARD_STOP)] {
-            let _ = kill_process(pid, signal); // An error means that it is gone already.
-            let deadline = Instant::now() + patience;
-            while Instant::now() < deadline {
-                if self.postmaster() != Some(pid) && !is_alive(pid) {
-                    return Ok(());
-                }
-                thread::sleep(POLL);
-            }
-        }
-        bail!("the embedded database (process {}) does not stop", pid.as_raw_nonzero())
-    }
-
     fn create(&self) -> anyhow::Result<()> {
         self.owner.check_name()?;
         let fresh = self.place.new_data(&self.owner)?;
@@ -137,7 +97,25 @@ impl Server {
             .args(["-c", "echo \"include '../parselog.conf'\" >> \"$0\""])
             .arg(fresh.join("postgresql.conf"));
         run(&mut include).context("failed to configure the embedded database")?;
+        self.make_database(&fresh)?;
         fs::rename(&fresh, self.place.data()).context("failed to put the embedded database in place")
+    }
+
+    /// Makes the database `parselog`, before the cluster is put in place: so none is without it.
+    fn make_database(&self, fresh: &Path) -> anyhow::Result<()> {
+        let mut single = self.owner.command(&self.binaries.path("postgres"));
+        single.args(["--single", "-D"]).arg(fresh).arg("postgres");
+        single.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut single = single.spawn().context("failed to run postgres")?;
+        if let Some(mut input) = single.stdin.take() {
+            input.write_all(b"create database parselog\n")?;
+        }
+        let output = single.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() || said.contains("ERROR:") {
+            bail!("failed to make the embedded database: {}", last_line(&said).unwrap_or("it said nothing"));
+        }
+        Ok(())
     }
 
     fn configure(&self) -> anyhow::Result<()> {
@@ -188,49 +166,10 @@ impl Server {
     /// zombie or, after a container restart, a stranger. Where we can tell, we do. A server whose
     /// remains still use the data folder is noticed by its shared memory, with or without them.
     fn clear_stale_lock_files(&self) {
-        if cfg!(target_os = "linux") && self.postmaster().is_none() {
+        if cfg!(target_os = "linux") && postmaster(self.place).is_none() {
             let _ = fs::remove_file(self.place.data().join("postmaster.pid"));
             let _ = fs::remove_file(self.place.socket_dir().join(".s.PGSQL.5432.lock"));
         }
-    }
-
-    fn ask(&self) -> anyhow::Result<Answer> {
-        let status =
-            self.client("pg_isready").args(["-q", "-t", "3"]).status().context("failed to run pg_isready")?;
-        Ok(match status.code() {
-            Some(0) => Answer::Ready,
-            Some(1) => Answer::Starting,
-            _ => Answer::Silent,
-        })
-    }
-
-    fn psql(&self, statement: &str) -> anyhow::Result<Vec<u8>> {
-        let output = run(self.client("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]))?;
-        Ok(output.stdout)
-    }
-
-    fn client(&self, program: &str) -> Command {
-        let mut command = self.owner.command(&self.binaries.path(program));
-        command.args(["-p", "5432", "-U", "postgres", "-d", "postgres", "-h"]).arg(self.place.socket_dir());
-        command
-    }
-
-    /// The process that serves this cluster now, if one does.
-    fn postmaster(&self) -> Option<Pid> {
-        let pid = self.recorded_pid()?;
-        let serves =
-            if cfg!(target_os = "linux") { self.is_server(&command_line(pid)?) } else { is_alive(pid) };
-        serves.then_some(pid)
-    }
-
-    /// Whether a process that was started with these words is this cluster's server.
-    fn is_server(&self, command_line: &[u8]) -> bool {
-        command_line.split(|byte| *byte == 0).any(|word| word == self.place.data().as_os_str().as_bytes())
-    }
-
-    fn recorded_pid(&self) -> Option<Pid> {
-        let text = fs::read_to_string(self.place.data().join("postmaster.pid")).ok()?;
-        Pid::from_raw(text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)?)
     }
 
     /// Puts a large log aside, and returns where this start's part begins.
@@ -265,18 +204,7 @@ fn run(command: &mut Command) -> anyhow::Result<Output> {
 
 /// The line that says why: the last fatal one, else the last of all.
 fn last_line(text: &str) -> Option<&str> {
-    let fatal = |line: &&str| ["FATAL:", "PANIC:", "error:"].iter().any(|word| line.contains(word));
+    let fatal = |line: &&str| ["FATAL:", "PANIC:", "ERROR:", "error:"].iter().any(|word| line.contains(word));
     let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     lines.clone().find(fatal).or_else(|| lines.next())
-}
-
-/// Whether a process lives; a zombie does not.
-fn is_alive(pid: Pid) -> bool {
-    if cfg!(target_os = "linux") { command_line(pid).is_some() } else { test_kill_process(pid).is_ok() }
-}
-
-/// The words a process was started with (Linux only); `None` for a dead one. They are readable for
-/// everybody, unlike its folder, which root in a container may not ask for.
-fn command_line(pid: Pid) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok().filter(|words| !words.is_empty())
 }

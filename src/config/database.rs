@@ -23,6 +23,18 @@ pub struct DatabaseConfig {
     )]
     pub database_url: Option<Secret>,
 
+    /// How long the private cluster stays after its last use; `0s` until the last command ends.
+    #[arg(
+        long,
+        env = "PARSELOG_DB_IDLE",
+        value_name = "TIME",
+        default_value = "10m",
+        value_parser = value::duration,
+        global = true,
+        hide_short_help = true
+    )]
+    pub db_idle: Duration,
+
     /// Connections of one process to Postgres, at most; one more listens for new runs. Without it, two
     /// for each slot of a worker and six more.
     #[arg(

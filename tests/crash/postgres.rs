@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use parselog::cluster::Cluster;
+use parselog::cluster::{Cluster, Keep};
 use parselog::store::{self, RunFilter, RunStatus};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sqlx::postgres::PgConnectOptions;
@@ -113,7 +113,8 @@ async fn an_outage_of_the_database_longer_than_a_lease_costs_no_run() {
 async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
     let _turn = TURN.lock().await;
     let home = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster::start(home.path()).unwrap();
+    let keep = Keep { program: env!("CARGO_BIN_EXE_parselog").into(), idle: Duration::ZERO };
+    let cluster = Cluster::start(home.path(), &keep).unwrap();
     let mut world = World::in_folder_and(TestDb::on(cluster.admin_url()).await);
     let data: String = sqlx::query_scalar("select current_setting('data_directory')")
         .fetch_one(&world.db.pool)
@@ -136,12 +137,16 @@ async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
         }
         tokio::time::sleep(Duration::from_millis(rng.below(500))).await;
         had.extend(in_flight(&world).await);
+        // Its keeper would start it again at once.
+        let keeper = keeper(home.path());
+        kill_process(keeper, Signal::STOP).unwrap();
         // SIGQUIT is `-m immediate`, SIGINT is `-m fast`.
         end(Path::new(&data), if restart % 2 == 0 { Signal::QUIT } else { Signal::INT }).await;
         if restart == 2 {
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
-        cluster = Cluster::start(home.path()).unwrap();
+        kill_process(keeper, Signal::CONT).unwrap();
+        drop(Cluster::start(home.path(), &keep).unwrap());
     }
     let began = Instant::now();
     while world.waiting().await + world.running().await > 0 {
@@ -167,6 +172,12 @@ async fn in_flight(world: &World) -> BTreeSet<String> {
             .await
             .unwrap_or_default();
     running.into_iter().filter(|run| world.acks().join(format!("{run}.acks")).exists()).collect()
+}
+
+/// The process that starts the server of this home.
+fn keeper(home: &Path) -> Pid {
+    let text = fs::read_to_string(home.join("postgres/keeper")).unwrap();
+    Pid::from_raw(text.split(' ').next().unwrap().parse().unwrap()).unwrap()
 }
 
 /// Ends the server of this data folder, and waits until it is gone.

@@ -9,7 +9,7 @@ use super::assert_every_command;
 use crate::support::{Desk, Said, sample_text};
 
 /// Every command that prints, so that it does.
-fn lines<'a>(new: &'a str) -> Vec<Vec<&'a str>> {
+fn lines(new: &str) -> Vec<Vec<&str>> {
     vec![
         vec!["runs"],
         vec!["runs", "--json"],
@@ -40,6 +40,7 @@ fn lines<'a>(new: &'a str) -> Vec<Vec<&'a str>> {
         vec!["run", new, "--records", "-"],
         vec!["erase", "@latest", "--yes"],
         vec!["migrate"],
+        vec!["db", "status"],
         vec!["sample", "--size", "1M"],
         vec!["--help"],
         vec!["--version"],

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::assert_every_command;
 use crate::support::{Desk, Said, sample_text};
@@ -84,6 +84,7 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
         vec!["run", &new, "--json", "--by", HOSTILE],
         vec!["worker", "--drain", "--name", HOSTILE],
         vec!["migrate"],
+        vec!["db", "status"],
         vec!["sample", "--size", "1k"],
         vec!["--bad\u{1b}[2J"],
     ];
@@ -161,7 +162,7 @@ async fn spoil(desk: &Desk) -> Vec<String> {
     .fetch_all(&desk.db.pool)
     .await
     .unwrap();
-    let mut connection = desk.db.pool.acquire().await.unwrap();
+    let mut connection = PgConnection::connect(&desk.db.url()).await.unwrap();
     // History is not rewritten otherwise.
     connection.execute("set session_replication_role = replica").await.unwrap();
     let mut taken = Vec::new();
@@ -170,12 +171,12 @@ async fn spoil(desk: &Desk) -> Vec<String> {
         let value = format!("{column} || $1");
         let sql = format!("update {table} set {column} = {value} where {column} is not null");
         let bad = format!("{HOSTILE}{}", marker(&name));
-        let done = sqlx::query(AssertSqlSafe(sql)).bind(bad).execute(&mut *connection).await;
+        let done = sqlx::query(AssertSqlSafe(sql)).bind(bad).execute(&mut connection).await;
         if done.is_ok_and(|done| done.rows_affected() > 0) {
             taken.push(name);
         }
     }
-    connection.execute("reset session_replication_role").await.unwrap();
+    connection.close().await.unwrap();
     taken
 }
 

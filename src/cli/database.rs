@@ -1,0 +1,93 @@
+//! The database that a command works at: the configured one, or the embedded one. It is opened at most
+//! once, and closed in one place, before the embedded one may go.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::Common;
+use crate::carry;
+use crate::cluster::{Cluster, Keep};
+use crate::config::default_worker_name;
+use crate::store::{self, Limits, PgPool};
+
+/// Runs at once of a command that is no worker.
+pub(super) const COMMAND_SLOTS: usize = 2;
+
+/// Longest wait for connections that are still at work when the command ends.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// The database that this process has opened, if it has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Opened(Arc<OnceLock<Database>>);
+
+#[derive(Debug)]
+struct Database {
+    pool: PgPool,
+    /// Last: from then on the embedded database may stop.
+    _cluster: Option<Cluster>,
+}
+
+impl Opened {
+    /// Closes the connections of all who share the pool.
+    pub(super) async fn close(&self) {
+        if let Some(database) = self.0.get() {
+            let _ = tokio::time::timeout(CLOSING, database.pool.close()).await;
+        }
+    }
+}
+
+/// The database as it is, for so many runs at once: whether its tables are up to date is the caller's
+/// to ask.
+///
+/// # Errors
+/// It can't be reached, or the embedded one not be started.
+pub(super) async fn connect(common: &Common, slots: usize) -> Result<PgPool> {
+    if let Some(database) = common.opened.0.get() {
+        return Ok(database.pool.clone());
+    }
+    let (cluster, url) = match &common.database.database_url {
+        Some(url) => (None, url.expose().to_owned()),
+        None => {
+            let cluster = start_cluster(common).await?;
+            let url = cluster.url();
+            (Some(cluster), url)
+        }
+    };
+    let config = &common.database;
+    let limits = Limits { connections: config.connections(slots), statement: config.database_timeout };
+    let pool = store::connect_within(&url, &format!("parselog-{}", default_worker_name()), limits).await?;
+    Ok(common.opened.0.get_or_init(|| Database { pool, _cluster: cluster }).pool.clone())
+}
+
+/// The configured database, which must be up to date, or the embedded one, which is brought up to date.
+///
+/// # Errors
+/// As [`connect`], and when the tables are not what this parselog needs.
+pub(super) async fn open_database(common: &Common) -> Result<PgPool> {
+    open_database_for(common, COMMAND_SLOTS).await
+}
+
+/// As [`open_database`], for so many runs at once.
+///
+/// # Errors
+/// As [`open_database`].
+pub(super) async fn open_database_for(common: &Common, slots: usize) -> Result<PgPool> {
+    let pool = connect(common, slots).await?;
+    if common.database.database_url.is_some() {
+        store::require_migrated(&pool).await?;
+    } else if !store::pending(&pool).await?.is_empty() {
+        store::migrate(&pool).await?;
+    }
+    Ok(pool)
+}
+
+/// Starts or joins the embedded database.
+async fn start_cluster(common: &Common) -> Result<Cluster> {
+    let home = common.place.home();
+    let program = std::env::current_exe().context("failed to find the parselog program")?;
+    let keep = Keep { program, idle: common.database.db_idle };
+    let started = carry::spawn_blocking(move || Cluster::start(&home, &keep)).await;
+    started.context("starting the database panicked")?
+}

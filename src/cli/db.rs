@@ -1,0 +1,50 @@
+//! `parselog db`: the embedded database, which stays for a while after its last use.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::{Common, Exit, show};
+use crate::cluster;
+
+/// Show or stop the embedded database, which stays for a while after its last use.
+#[derive(Debug, Args)]
+pub(super) struct Db {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say whether the embedded database runs, and where.
+    Status,
+    /// Stop the embedded database now; the data stays.
+    Stop,
+    /// Be the process that starts and stops the embedded database.
+    #[command(hide = true)]
+    Keep {
+        #[arg(long)]
+        detached: bool,
+    },
+}
+
+impl Db {
+    pub(super) fn run(self, common: &Common) -> Result<Exit> {
+        let home = common.place.home();
+        match self.command {
+            Command::Keep { detached } => cluster::keep(&home, detached)?,
+            Command::Stop => {
+                let ran = cluster::stop(&home)?;
+                show::line(if ran { "stopped" } else { "it does not run" })?;
+            }
+            Command::Status => show::line(text(&cluster::status(&home)?))?,
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn text(status: &cluster::Status) -> String {
+    let Some((server, url)) = &status.server else { return "it does not run".to_owned() };
+    let use_of_it = if status.in_use { "in use" } else { "not in use" };
+    let idle = humantime::format_duration(status.idle);
+    format!("running   process {server}, {use_of_it}; it stops {idle} after its last use\nurl       {url}")
+}
