@@ -156,7 +156,9 @@ impl Archiver {
         let mut tries = 1;
         loop {
             match store::log::log_archived(&self.pool, run, archived).await {
-                Err(_) if tries < ROW_TRIES => tokio::time::sleep(ROW_PAUSE * tries).await,
+                Err(error) if tries < ROW_TRIES && store::refusal(&error).is_none() => {
+                    tokio::time::sleep(ROW_PAUSE * tries).await;
+                }
                 result => return result.context("the log is stored, but the row could not be written"),
             }
             tries += 1;

@@ -180,7 +180,9 @@ impl Notifier {
         for attempt in 1..=ROW_TRIES {
             match write().await {
                 Ok(()) => return,
-                Err(_) if attempt < ROW_TRIES => tokio::time::sleep(ROW_PAUSE * attempt).await,
+                Err(error) if attempt < ROW_TRIES && store::refusal(&error).is_none() => {
+                    tokio::time::sleep(ROW_PAUSE * attempt).await;
+                }
                 Err(error) => tracing::error!("what became of a mail is not on its row: {error:#}"),
             }
         }

@@ -38,7 +38,7 @@ pub struct Outcome {
 impl Outcome {
     /// Problems of all categories.
     pub fn error_count(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.values().fold(0, |total, count| total.saturating_add(*count))
     }
 
     /// Logs what a report takes from the log, under a target of its own.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::finish::close;
 use crate::ids::{BatchId, RunId};
-use crate::store::{PgPool, RunStatus, entry};
+use crate::store::{PgPool, RunStatus, entry, fit};
 
 /// What a cancel came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub async fn cancel(pool: &PgPool, run: RunId, by: &str) -> Result<Cancelled> {
          returning status, batch_id",
     )
     .bind(run)
-    .bind(by)
+    .bind(fit::label(by))
     .fetch_optional(&mut *transaction)
     .await
     .with_context(failure)?;

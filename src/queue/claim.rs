@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::ids::RunId;
 use crate::store::run::run_columns;
-use crate::store::{PgPool, Run};
+use crate::store::{PgPool, Run, fit};
 
 /// Who claims, and on what terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +85,10 @@ macro_rules! claim_sql {
 async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> Result<Option<ClaimedRun>> {
     let sql = if only.is_some() { claim_sql!(" and q.id = $4") } else { claim_sql!("") };
     loop {
-        let mut query =
-            sqlx::query_as(sql).bind(&claimant.worker).bind(claimant.lease).bind(claimant.timeout);
+        let mut query = sqlx::query_as(sql)
+            .bind(fit::label(&claimant.worker))
+            .bind(claimant.lease)
+            .bind(claimant.timeout);
         if let Some(run) = only {
             query = query.bind(run);
         }

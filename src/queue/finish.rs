@@ -1,12 +1,11 @@
 //! Ending a run: the outcome on its row, and where it deserves one, the next attempt in the queue.
 
 use anyhow::{Context, Result};
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::ids::{BatchId, RunId};
 use crate::parser::Outcome;
-use crate::store::{PgPool, RunStatus, batch, entry};
+use crate::store::{self, PgPool, RunStatus, batch, entry, fit};
 
 /// How a run ends. Reasons are for people and hold nothing private.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +52,8 @@ impl Ending {
 pub enum Finished {
     /// It is on the row.
     Yes,
+    /// The database refuses it for good. The row says so, and that the run failed.
+    Refused,
     /// The run is not the caller's any more; nothing was changed, and an audit entry says so.
     Fenced,
 }
@@ -69,6 +70,23 @@ pub(super) enum Guard {
 /// # Errors
 /// The database fails; then nothing was changed, or all of it was.
 pub async fn finish(pool: &PgPool, run: RunId, token: Uuid, ending: &Ending) -> Result<Finished> {
+    match finish_as(pool, run, token, ending).await {
+        Err(error) => match store::refusal(&error) {
+            Some(code) => {
+                tracing::error!(%run, "the database refuses the ending: {error:#}");
+                let reason = format!("the database refused what the run came to (SQLSTATE {code})");
+                match finish_as(pool, run, token, &Ending::Fail { reason, retry: false }).await? {
+                    Finished::Yes => Ok(Finished::Refused),
+                    other => Ok(other),
+                }
+            }
+            None => Err(error),
+        },
+        finished => finished,
+    }
+}
+
+async fn finish_as(pool: &PgPool, run: RunId, token: Uuid, ending: &Ending) -> Result<Finished> {
     if end(pool, run, Some(token), ending, Guard::None).await? == Finished::Yes {
         return Ok(Finished::Yes);
     }
@@ -145,19 +163,19 @@ pub(super) async fn end(
     .bind(token)
     .bind(guard == Guard::LeaseIsOver)
     .bind(ending.status())
-    .bind(ending.reason())
+    .bind(ending.reason().map(fit::text))
     .bind(ending.wants_retry())
     .bind(*ending == Ending::HandBack)
     .bind(outcome.map(|outcome| outcome.summary))
-    .bind(outcome.map(|outcome| outcome.records_in_file.cast_signed()))
-    .bind(outcome.map(|outcome| outcome.records_created.cast_signed()))
-    .bind(outcome.map(|outcome| Json(&outcome.created_by_type)))
-    .bind(outcome.map(|outcome| Json(&outcome.errors)))
-    .bind(outcome.map(|outcome| Json(&outcome.errors_by_month)))
-    .bind(outcome.map(|outcome| outcome.error_count().cast_signed()))
-    .bind(first_error.and_then(|error| error.record).map(u64::cast_signed))
-    .bind(first_error.map(|error| &error.message))
-    .bind(outcome.map(|outcome| Json(&outcome.cases)))
+    .bind(outcome.map(|outcome| outcome.records_in_file).map(fit::count))
+    .bind(outcome.map(|outcome| outcome.records_created).map(fit::count))
+    .bind(outcome.map(|outcome| fit::json(&outcome.created_by_type)))
+    .bind(outcome.map(|outcome| fit::json(&outcome.errors)))
+    .bind(outcome.map(|outcome| fit::json(&outcome.errors_by_month)))
+    .bind(outcome.map(Outcome::error_count).map(fit::count))
+    .bind(first_error.and_then(|error| error.record).and_then(fit::record))
+    .bind(first_error.map(|error| fit::text(&error.message)))
+    .bind(outcome.map(|outcome| fit::json(&outcome.cases)))
     .fetch_optional(pool)
     .await
     .with_context(|| format!("failed to end run {run}"))?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::finish::{Ending, Finished, Guard, end};
 use crate::ids::RunId;
-use crate::store::PgPool;
+use crate::store::{self, PgPool};
 
 /// What a heartbeat tells about one run that is still ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
@@ -95,8 +95,14 @@ async fn end_expired(pool: &PgPool, expired: Vec<(RunId, Uuid)>) -> Result<Vec<R
     for (run, token) in expired {
         let ending = Ending::Crash { reason: "the lease is over: the worker stopped answering".to_owned() };
         // The worker may have come back in between, so the lease is looked at once more.
-        if end(pool, run, Some(token), &ending, Guard::LeaseIsOver).await? == Finished::Yes {
-            reaped.push(run);
+        match end(pool, run, Some(token), &ending, Guard::LeaseIsOver).await {
+            Ok(Finished::Yes) => reaped.push(run),
+            Ok(_) => {}
+            // One row that refuses holds up no other.
+            Err(error) if store::refusal(&error).is_some() => {
+                tracing::error!(%run, "a run whose lease is over can't be ended: {error:#}");
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(reaped)

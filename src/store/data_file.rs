@@ -1,12 +1,12 @@
 //! `data_file`: the submitted files, and the one way in which they are submitted.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
 use super::run::hexadecimal;
+use super::{failure, fit};
 use crate::ids::{DataFileId, RunId};
 
 /// The ids of the submissions that are one file over time with that of the id that stands behind it.
@@ -129,24 +129,23 @@ pub struct Queued {
 /// Nothing is registered when a file is named twice, is known as something else already, or breaks a
 /// rule of the table; the text says which.
 pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Request) -> Result<Vec<Queued>> {
+    for name in files.iter().flat_map(|file| [&file.bucket, &file.key, &file.version_id]) {
+        fit::name(name).context("failed to submit")?;
+    }
     sqlx::query_as(
         "select * from enqueue_parse_many($1, submitted_by => $2, reason => $3, priority => $4,
              max_attempts => $5, run_after => coalesce($6, now()), deadline => $7)",
     )
-    .bind(Json(files))
-    .bind(&request.submitted_by)
-    .bind(&request.reason)
+    .bind(fit::json(&files))
+    .bind(fit::label(&request.submitted_by))
+    .bind(request.reason.as_deref().map(fit::text))
     .bind(request.priority)
     .bind(request.max_attempts)
     .bind(request.run_after)
     .bind(request.deadline)
     .fetch_all(db)
     .await
-    .map_err(|error| match error {
-        // The function's own complaints are made for people; the rest of the error is its stack.
-        sqlx::Error::Database(complaint) => anyhow!("failed to submit: {}", complaint.message()),
-        error => anyhow!(error).context("failed to submit"),
-    })
+    .map_err(|error| failure::of_function(error, "failed to submit"))
 }
 
 /// Fills in what the row does not say yet of what was submitted. False, with nothing written, where the
@@ -167,10 +166,10 @@ pub async fn first_seen(db: impl PgExecutor<'_>, id: DataFileId, seen: &Seen) ->
                    and newer.version_id in ('', 'null', $2)))",
     )
     .bind(id)
-    .bind(&seen.version_id)
+    .bind(fit::name(&seen.version_id)?)
     .bind(seen.size_bytes)
     .bind(seen.sha256.as_slice())
-    .bind(&seen.state)
+    .bind(seen.state.as_deref().map(fit::label))
     .execute(db)
     .await
     .with_context(|| format!("failed to note what data file {id} is"))?;

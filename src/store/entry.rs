@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
+use super::fit;
 use crate::ids::{BatchId, DataFileId, RunId};
 
 /// A row of `log_entry`.
@@ -41,9 +42,9 @@ pub async fn about_run(
          from parse_file_meta where id = $1",
     )
     .bind(run)
-    .bind(actor)
+    .bind(actor.map(fit::label))
     .bind(entry)
-    .bind(detail)
+    .bind(detail.map(fit::text))
     .execute(db)
     .await
     .with_context(|| format!("failed to write the audit entry '{entry}' of run {run}"))?;

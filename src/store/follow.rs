@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::fit;
 use crate::ids::RunId;
 
 /// Bytes of a log that stay here for readers; one that falls further behind misses some.
@@ -65,9 +66,9 @@ pub async fn ship(
     )
     .bind(run)
     .bind(shipped_to)
-    .bind(at.cast_signed())
+    .bind(fit::count(at))
     .bind(bytes)
-    .bind(KEPT.cast_signed())
+    .bind(fit::count(KEPT))
     .execute(db)
     .await
     .with_context(|| format!("failed to ship the log of run {run}"))?;
@@ -81,7 +82,7 @@ pub async fn ship(
 pub async fn pieces(db: impl PgExecutor<'_>, run: RunId, from: u64) -> Result<Vec<(i64, Vec<u8>)>> {
     sqlx::query_as("select at, bytes from log_piece where run_id = $1 and at >= $2 order by at")
         .bind(run)
-        .bind(from.cast_signed())
+        .bind(fit::count(from))
         .fetch_all(db)
         .await
         .with_context(|| format!("failed to fetch the log of run {run}"))

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow};
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
-use sqlx::types::Json;
 use sqlx::{PgExecutor, Postgres};
 
+use super::fit;
 use crate::ids::RunId;
 
 /// A complete log, still in the spool.
@@ -92,10 +92,10 @@ pub async fn log_sealed(db: impl PgExecutor<'_>, run: RunId, log: &SealedLog) ->
         detail "format('%s lines, %s events dropped', now.log_lines, now.log_dropped)"
     ))
     .bind(run)
-    .bind(log.raw_bytes.cast_signed())
-    .bind(log.lines.cast_signed())
-    .bind(Json(&log.events))
-    .bind(log.dropped.cast_signed());
+    .bind(fit::count(log.raw_bytes))
+    .bind(fit::count(log.lines))
+    .bind(fit::json(&log.events))
+    .bind(fit::count(log.dropped));
     apply(db, run, changed).await?;
     Ok(())
 }
@@ -115,12 +115,12 @@ pub async fn log_archived(db: impl PgExecutor<'_>, run: RunId, log: &ArchivedLog
         detail "now.logs_uri"
     ))
     .bind(run)
-    .bind(&log.uri)
-    .bind(log.raw_bytes.cast_signed())
-    .bind(log.gzip_bytes.cast_signed())
-    .bind(log.lines.cast_signed())
-    .bind(Json(&log.events))
-    .bind(log.dropped.cast_signed())
+    .bind(fit::text(&log.uri))
+    .bind(fit::count(log.raw_bytes))
+    .bind(fit::count(log.gzip_bytes))
+    .bind(fit::count(log.lines))
+    .bind(fit::json(&log.events))
+    .bind(fit::count(log.dropped))
     .bind(log.raw_sha256)
     .bind(log.gzip_sha256);
     apply(db, run, changed).await?;
@@ -143,7 +143,7 @@ pub async fn archive_failed(db: impl PgExecutor<'_>, run: RunId, reason: &str) -
         detail "now.archive_error"
     ))
     .bind(run)
-    .bind(reason);
+    .bind(fit::text(reason));
     let (before, changed) = apply(db, run, changed).await?;
     Ok(changed && before != "fallback")
 }
@@ -160,8 +160,8 @@ pub async fn log_lost(db: impl PgExecutor<'_>, run: RunId, reason: &str, dropped
         entry "'log-lost'", when "was.log_state <> 'lost'", detail "now.archive_error"
     ))
     .bind(run)
-    .bind(reason)
-    .bind(dropped.map(u64::cast_signed));
+    .bind(fit::text(reason))
+    .bind(dropped.map(fit::count));
     apply(db, run, changed).await?;
     Ok(())
 }

@@ -12,7 +12,9 @@ mod connect;
 pub mod data_file;
 pub mod entry;
 mod executor;
+mod failure;
 mod find;
+pub(crate) mod fit;
 pub mod follow;
 pub mod health;
 pub mod log;
@@ -29,6 +31,7 @@ pub use codes::{Action, BatchKind, LogState, NoticeKind, NoticeState, RunStatus}
 pub use connect::{connect, connect_within};
 pub use data_file::{DataFile, NewFile, Queued, Request, Seen, submit};
 pub use entry::LogEntry;
+pub use failure::refusal;
 pub use find::{RunFilter, find, latest, matching};
 pub use log::{ArchivedLog, SealedLog};
 pub use migrate::{MIGRATOR, migrate, pending, require_migrated};

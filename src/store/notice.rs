@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
-use super::{NoticeKind, NoticeState, PgPool, health};
+use super::{NoticeKind, NoticeState, PgPool, fit, health};
 use crate::ids::{BatchId, RunId};
 
 /// Mails to the operators are gathered: so many conditions in one, at most.
@@ -240,7 +240,7 @@ pub async fn refused(db: impl PgExecutor<'_>, ids: &[i64], reason: &str, for_goo
          where id = any($1) and state = 'sending'",
     )
     .bind(ids)
-    .bind(reason)
+    .bind(fit::text(reason))
     .bind(for_good)
     .execute(db)
     .await
@@ -263,7 +263,7 @@ pub async fn put_off(db: impl PgExecutor<'_>, gap: Duration, reason: &str) -> Re
            where id in (select id from due)"
     ))
     .bind(gap)
-    .bind(reason)
+    .bind(fit::text(reason))
     .execute(db)
     .await
     .context("failed to put notices off")?;
@@ -327,7 +327,7 @@ pub async fn settle(db: impl PgExecutor<'_>, ids: &[i64], again: bool, actor: &s
     )
     .bind(ids)
     .bind(again)
-    .bind(actor)
+    .bind(fit::label(actor))
     .execute(db)
     .await
     .context("failed to settle notices")?;

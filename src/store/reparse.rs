@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
 use super::run::Errors;
+use super::{failure, fit};
 use crate::ids::{BatchId, DataFileId, RunId};
 
 /// Which files are parsed once more; what is `None` or empty does not restrict. One of them at
@@ -128,10 +129,10 @@ pub async fn preview(db: impl PgExecutor<'_>, selection: &FileSelection) -> Resu
          from data_file where id in (select reparse_files($1))
          group by 1, 2, 3, 4 order by 1, 2, 3, 4",
     )
-    .bind(Json(selection))
+    .bind(fit::json(selection))
     .fetch_all(db)
     .await
-    .map_err(|error| complaint(error, "failed to select files"))
+    .map_err(|error| failure::of_function(error, "failed to select files"))
 }
 
 /// Queues the runs of a reparse; returns its id and how many files it has.
@@ -147,16 +148,16 @@ pub async fn enqueue(
         "select reparse_id, files from enqueue_reparse($1, requested_by => $2, reason => $3,
              priority => $4, max_attempts => $5, deadline => $6, force => $7)",
     )
-    .bind(Json(selection))
-    .bind(&request.requested_by)
-    .bind(&request.reason)
+    .bind(fit::json(selection))
+    .bind(fit::label(&request.requested_by))
+    .bind(request.reason.as_deref().map(fit::text))
     .bind(request.priority)
     .bind(request.max_attempts)
     .bind(request.deadline)
     .bind(request.force)
     .fetch_one(db)
     .await
-    .map_err(|error| complaint(error, "failed to queue the reparse"))
+    .map_err(|error| failure::of_function(error, "failed to queue the reparse"))
 }
 
 /// How far a reparse is; `None` for an id that is none.
@@ -272,12 +273,4 @@ pub async fn pairs(db: impl PgExecutor<'_>, id: BatchId) -> Result<Vec<Pair>> {
     .fetch_all(db)
     .await
     .with_context(|| format!("failed to list the runs of reparse {id}"))
-}
-
-/// The function's own complaints are made for people; the rest of such an error is its stack.
-fn complaint(error: sqlx::Error, doing: &'static str) -> anyhow::Error {
-    match error {
-        sqlx::Error::Database(refusal) => anyhow!("{doing}: {}", refusal.message()),
-        error => anyhow!(error).context(doing),
-    }
 }

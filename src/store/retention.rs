@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
 use super::data_file::same_file_as;
-use super::{DataFile, PgPool};
+use super::{DataFile, PgPool, fit};
 use crate::ids::{DataFileId, RunId};
 
 /// What stands where a text was erased.
@@ -89,9 +89,9 @@ pub async fn log_gone(
              select $2, $3, data_file_id, batch_id, id, $4 from gone",
         )
         .bind(run)
-        .bind(actor)
+        .bind(fit::label(actor))
         .bind(entry)
-        .bind(reason)
+        .bind(reason.map(fit::text))
         .bind(texts)
         .bind(ERASED)
         .execute(&mut *transaction)
@@ -125,8 +125,8 @@ pub async fn hold(
     ))
     .bind(file.id)
     .bind(hold)
-    .bind(actor)
-    .bind(reason)
+    .bind(fit::label(actor))
+    .bind(reason.map(fit::text))
     .fetch_all(db)
     .await
     .with_context(|| format!("failed to change the hold of data file {}", file.id))

@@ -254,6 +254,10 @@ impl Worker {
                 Ok(Finished::Fenced) => {
                     return tracing::warn!(%run, "fenced: the run was another attempt's by now, its result is refused");
                 }
+                Ok(Finished::Refused) => return,
+                Err(error) if store::refusal(&error).is_some() => {
+                    return tracing::error!(%run, "the database refuses every ending; the run's lease runs out: {error:#}");
+                }
                 Err(error) => match pauses.next() {
                     Some(seconds) => {
                         tracing::warn!(%run, "the ending is not on the row yet: {error:#}");

@@ -329,3 +329,19 @@ fn raw_string(text: &str) -> usize {
     let start = 2 + hashes;
     text[start..].find(&end).map_or(text.len(), |at| start + at + end.len())
 }
+
+#[test]
+fn counts_and_json_reach_a_row_through_the_boundary_alone() {
+    let mut complaints = String::new();
+    for source in sources().filter(|source| matches!(source.room.as_str(), "store" | "queue")) {
+        if source.path.ends_with("fit.rs") {
+            continue;
+        }
+        for around in ["cast_signed", "bind(Json(", "| Json("] {
+            if source.code.contains(around) {
+                let _ = writeln!(complaints, "{}: `{around}` goes around `store::fit`", source.path);
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "\n{complaints}");
+}
