@@ -6,7 +6,7 @@ use super::Recovery;
 use crate::ids::RunId;
 use crate::queue::{self, Finished};
 use crate::spool::Entry;
-use crate::{carry, faults, parser};
+use crate::{carry, faults, parser, store};
 
 impl Recovery {
     /// The first step: kills what is left of dead processes' external parsers, closes their logs with a
@@ -62,8 +62,14 @@ impl Recovery {
         let dead = self.abandoned(here.await?).await?;
         clear_after(&dead).await;
         for entry in dead {
-            if queue::crashed(&self.pool, entry.run).await? == Finished::Yes {
-                tracing::warn!(run = %entry.run, "crashed: its worker is gone");
+            match queue::crashed(&self.pool, entry.run).await {
+                Ok(Finished::Yes) => tracing::warn!(run = %entry.run, "crashed: its worker is gone"),
+                Ok(_) => {}
+                // One row that refuses holds up no other.
+                Err(error) if store::refusal(&error).is_some() => {
+                    tracing::error!(run = %entry.run, "the run can't be ended: {error:#}");
+                }
+                Err(error) => return Err(error),
             }
             faults::point("crash-on-row");
         }
