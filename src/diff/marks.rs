@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use super::problem::is_problem;
 use crate::reader::Lines;
+use crate::record::event::ProblemEvent;
 
 /// The bits of one log, by the number of the problem in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Marked<'_> {
     pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         while self.lines.next(&mut line).context("failed to read the log")? {
-            if is_problem(&line) {
+            if ProblemEvent::is_in(&line) {
                 self.at += 1;
                 if self.marks.has(self.at - 1) {
                     return Ok(Some(line));

@@ -137,8 +137,8 @@ pub fn changed_lines(
     let mut come = comparison.after.lines(after);
     let (mut was, mut is) = (gone.next()?, come.next()?);
     loop {
-        let (one, other) =
-            (was.as_deref().map(Problem::of).transpose()?, is.as_deref().map(Problem::of).transpose()?);
+        let one = was.as_deref().map_or(Ok(None), Problem::read)?;
+        let other = is.as_deref().map_or(Ok(None), Problem::read)?;
         match (one, other) {
             (None, None) => return Ok(()),
             (Some(one), other) if other.as_ref().is_none_or(|other| one.place() <= other.place()) => {

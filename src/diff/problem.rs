@@ -4,16 +4,11 @@ use std::borrow::Cow;
 use std::io;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::reader::Lines;
-
-/// The target under which parsers log problems, as it stands in a line.
-const MARK: &[u8] = b"\"target\":\"parselog::problem\"";
-
-/// A line's fixed beginning, in which the mark must stand: what comes later is submitted text.
-const BEGINNING: usize = 128;
+use crate::record::event::ProblemEvent;
 
 /// A problem as it was logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,38 +26,16 @@ pub struct Problem<'a> {
     pub message: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    message: Cow<'a, str>,
-    record: Option<u64>,
-    #[serde(borrow)]
-    fields: Fields<'a>,
-}
-
-#[derive(Deserialize)]
-struct Fields<'a> {
-    category: u8,
-    #[serde(borrow, default)]
-    record_type: Cow<'a, str>,
-    #[serde(borrow, default)]
-    item: Cow<'a, str>,
-    #[serde(borrow, default)]
-    field: Cow<'a, str>,
-    #[serde(borrow, default)]
-    month: Cow<'a, str>,
-}
-
 impl<'a> Problem<'a> {
-    /// Reads the line of a problem.
+    /// Reads the line of a problem; `None` for any other.
     ///
     /// # Errors
-    /// When the line is damaged.
-    pub(super) fn of(line: &'a [u8]) -> Result<Self> {
-        let Line { message, record, fields } =
-            serde_json::from_slice(line).context("a problem in the log can't be read")?;
-        let Fields { category, record_type, item, field, month } = fields;
-        Ok(Self { record, category, record_type, item, field, month, message })
+    /// The line is damaged.
+    pub(super) fn read(line: &'a [u8]) -> io::Result<Option<Self>> {
+        Ok(ProblemEvent::read(line)?.map(|event| {
+            let ProblemEvent { record, category, record_type, item, field, month, message, .. } = event;
+            Self { record, category, record_type, item, field, month, message }
+        }))
     }
 
     /// The same for two problems if and only if they are about the same; 128 bits of SHA-256.
@@ -84,11 +57,6 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// Whether a line of a log tells a problem.
-pub(super) fn is_problem(line: &[u8]) -> bool {
-    line[..line.len().min(BEGINNING)].windows(MARK.len()).any(|part| part == MARK)
-}
-
 /// Calls `each` with all problems of a log.
 pub(super) fn each_problem(
     mut lines: Lines,
@@ -96,8 +64,8 @@ pub(super) fn each_problem(
 ) -> Result<()> {
     let mut line = Vec::new();
     while lines.next(&mut line).context("failed to read the log")? {
-        if is_problem(&line) {
-            each(&Problem::of(&line)?).context("failed to sort")?;
+        if let Some(problem) = Problem::read(&line)? {
+            each(&problem).context("failed to sort")?;
         }
     }
     Ok(())

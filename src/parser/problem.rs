@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::event::PROBLEM;
+
 /// The kinds of problem, numbered as the real system numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Category {
@@ -81,13 +83,28 @@ pub struct Problem<'a> {
 }
 
 impl Problem<'_> {
+    /// A problem of which no more is known yet than its kind.
+    pub fn new(category: Category) -> Self {
+        Self {
+            category,
+            record: None,
+            record_type: "",
+            item: "",
+            field: "",
+            month: "",
+            case: None,
+            deprecated: false,
+            message: "",
+        }
+    }
+
     /// Logs the problem as one event: ERROR when the file or record is refused, else WARN.
     pub fn log(&self) {
         // The level of an event is part of its static callsite, hence one call for each.
         macro_rules! emit {
             ($level:ident) => {
                 tracing::$level!(
-                    target: "parselog::problem",
+                    target: PROBLEM,
                     record = self.record,
                     category = self.category.number(),
                     record_type = text(self.record_type),

@@ -73,9 +73,10 @@ impl FromStr for Level {
     /// Reads a level in the words of the usual logging libraries, whatever their case.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text.to_ascii_lowercase().as_str() {
-            "error" | "err" | "critical" | "crit" | "fatal" | "alert" | "emerg" | "panic" => Self::Error,
+            "error" | "err" | "critical" | "crit" | "fatal" | "alert" | "emerg" | "emergency" | "panic"
+            | "exception" | "severe" => Self::Error,
             "warn" | "warning" => Self::Warn,
-            "info" | "notice" | "information" => Self::Info,
+            "info" | "notice" | "information" | "informational" | "success" => Self::Info,
             "debug" => Self::Debug,
             "trace" | "verbose" | "notset" => Self::Trace,
             _ => return Err(format!("unknown level '{text}': expected error, warn, info, debug or trace")),

@@ -12,7 +12,10 @@
 mod decode;
 mod encode;
 mod escape;
+pub mod event;
+mod foreign;
 mod frame;
+mod lenient;
 mod level;
 mod text;
 
@@ -20,6 +23,7 @@ pub use decode::{Record, level_of, seq_of, timestamp_of};
 pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};
+pub use foreign::{Foreign, plain};
 pub use frame::{Cut, Ending, Head, Tail};
 pub use level::{Level, LevelCounts};
 pub use text::{Safe, Text, write_safe};

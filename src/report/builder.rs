@@ -11,12 +11,9 @@ use super::groups::Groups;
 use super::problem::readable;
 use super::{Problem, Report, Summary};
 use crate::parser::MonthCases;
+use crate::record::event::{OUTCOME, ProblemEvent, SUBMISSION};
 use crate::record::{Ending, Record};
 use crate::redact::Redactor;
-
-/// Targets of the events that say what was submitted and what came of it.
-const SUBMISSION: &str = "parselog::submission";
-const OUTCOME: &str = "parselog::outcome";
 
 /// Bytes of problems that are held in memory; beyond it they go to a file.
 const IN_MEMORY: usize = 1 << 20;
@@ -44,16 +41,18 @@ impl Builder {
     /// Takes one line of the log.
     ///
     /// # Errors
-    /// The file of problems can't be written.
+    /// The file of problems can't be written, or the line of a problem is damaged.
     pub(super) fn line(&mut self, line: &[u8]) -> io::Result<()> {
-        let Some(record) = Record::decode(line) else { return Ok(()) };
-        if let Some(problem) = Problem::read(&record, &self.redactor) {
+        if let Some(event) = ProblemEvent::read(line)? {
+            let problem = Problem::of(&event, &self.redactor);
             self.summary.count(&problem);
             self.groups.add(&problem);
             serde_json::to_writer(&mut self.problems, &problem)?;
             return self.problems.write_all(b"\n");
         }
-        self.fact(&record);
+        if let Some(record) = Record::decode(line) {
+            self.fact(&record);
+        }
         Ok(())
     }
 

@@ -1,14 +1,11 @@
 //! One problem as a report lists it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::parser::Category;
-use crate::record::{Record, write_safe};
+use crate::record::event::ProblemEvent;
+use crate::record::write_safe;
 use crate::redact::Redactor;
-
-/// The target of the events that are problems.
-const TARGET: &str = "parselog::problem";
 
 /// One problem. Its texts hold no character that could fool a reader, and no private shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,32 +33,23 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Reads a record of the log; `None` when it is no problem.
-    pub(super) fn read(record: &Record, redactor: &Redactor) -> Option<Self> {
-        if record.target != TARGET {
-            return None;
-        }
-        let text = |name| match record.fields.get(name) {
-            Some(Value::String(text)) => readable(text, redactor),
-            Some(other) => readable(&other.to_string(), redactor),
-            None => String::new(),
-        };
-        let number = |name| record.fields.get(name).and_then(Value::as_u64);
-        let known = |number| Category::ALL.into_iter().find(|known| u64::from(known.number()) == number);
-        // A parser of somebody else's may leave the category out.
-        let category = number("category").and_then(known).unwrap_or(Category::Record);
-        Some(Self {
-            record: record.record,
-            month: text("month"),
-            case: number("case"),
-            record_type: text("record_type"),
-            item: text("item"),
-            field: text("field"),
+    /// The problem of an event.
+    pub(super) fn of(event: &ProblemEvent<'_>, redactor: &Redactor) -> Self {
+        let text = |text: &str| readable(text, redactor);
+        let known = Category::ALL.into_iter().find(|known| known.number() == event.category);
+        let category = known.unwrap_or(Category::Record);
+        Self {
+            record: event.record,
+            month: text(&event.month),
+            case: event.case,
+            record_type: text(&event.record_type),
+            item: text(&event.item),
+            field: text(&event.field),
             category: category.number(),
             kind: category.name().to_owned(),
-            message: readable(&record.message, redactor),
-            deprecated: record.fields.get("deprecated").is_some_and(|value| value == true),
-        })
+            message: text(&event.message),
+            deprecated: event.deprecated,
+        }
     }
 }
 

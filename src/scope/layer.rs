@@ -19,7 +19,7 @@ use super::path::SpanPath;
 use super::run_span::RUN_TARGET;
 use crate::config::Levels;
 use crate::ids::RunId;
-use crate::record::{Encoder, Level, Origin};
+use crate::record::{Encoder, Level, Origin, event};
 
 /// Sends every event inside a run's span to that run's log, and every other event outside.
 ///
@@ -33,7 +33,7 @@ pub struct ScopeLayer<O> {
 }
 
 /// The events that report, diff and row are about: a run's log keeps them whatever its levels.
-const OF_RECORD: [&str; 3] = ["parselog::problem", "parselog::submission", "parselog::outcome"];
+const OF_RECORD: [&str; 3] = [event::PROBLEM, event::SUBMISSION, event::OUTCOME];
 
 /// The finest level of such an event.
 const FINEST_OF_RECORD: LevelFilter = LevelFilter::INFO;

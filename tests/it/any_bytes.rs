@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parselog::gzip::compress;
-use parselog::record::timestamp_of;
+use parselog::record::{Foreign, Level, timestamp_of};
 use parselog::store::{self, RunFilter};
 use proptest::prelude::*;
 
@@ -43,6 +43,25 @@ const OF_A_LINE: &[&str] = &[
     "\"",
 ];
 
+const OF_A_LOGGER: &[&str] = &[
+    "{\"level\":\"error\",",
+    "\"message\":\"",
+    "\",",
+    "\"record\":4,",
+    "{\"a\":[",
+    "]}",
+    "NaN",
+    "-1e999",
+    "\\ud800",
+    "\\u12",
+    "\\",
+    ":",
+    ",",
+    "null",
+    "}",
+    "\"",
+];
+
 const OF_A_KEY: &[&str] =
     &["/", "//", "..", "../", ".", "\0", "%2f", "parsing_logs/", "data_files/2021", "é", " "];
 
@@ -52,6 +71,19 @@ proptest! {
     #[test]
     fn any_line_is_read_and_any_text_comes_back(bytes in like(OF_A_LINE)) {
         holds::record(&bytes);
+    }
+
+    #[test]
+    fn any_line_of_a_logger_is_read_and_keeps_its_level_wherever_it_is_cut(
+        bytes in like(OF_A_LOGGER), cut in any::<prop::sample::Index>(),
+    ) {
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = Foreign::read(&text);
+        let whole = format!(r#"{{"level":"error","message":"é{text}"}}"#);
+        let behind_the_level = r#"{"level":"error""#.len();
+        let cut = whole.floor_char_boundary(behind_the_level + cut.index(whole.len() - behind_the_level));
+        let read = Foreign::read(&whole[..cut]);
+        prop_assert_eq!(read.and_then(|read| read.level), Some(Level::Error), "{}", &whole[..cut]);
     }
 
     #[test]

@@ -88,9 +88,19 @@ fn text_that_looks_like_a_problem_is_none() {
 }
 
 #[test]
+fn a_problem_without_a_category_is_one_of_a_record() {
+    let whole = log(&[(1, "a")]);
+    for category in ["\"category\":\"\"", "\"category\":9", "\"other\":4"] {
+        let foreign = whole.replace("\"category\":4", category);
+        let comparison = compare_lines(lines(&foreign), lines(&foreign), 10).unwrap();
+        assert_eq!(comparison.by_category.keys().copied().collect::<Vec<_>>(), [7], "{category}");
+    }
+}
+
+#[test]
 fn a_damaged_problem_is_an_error_and_not_a_difference() {
     let whole = log(&[(1, "a")]);
-    let damaged = whole.replace("\"category\":4", "\"category\":\"\"");
+    let damaged = whole.replace("\"category\":4", "\"category\":4,");
     let error = compare_lines(lines(&whole), lines(&damaged), 10).unwrap_err();
     assert!(format!("{error:#}").contains("can't be read"), "{error:#}");
 }

@@ -1,0 +1,227 @@
+//! The events of which reports, comparisons and mails are made: their targets, and how the event of a
+//! problem is read back. Written by `parser::Problem` and the worker, read here alone, so that no two
+//! readers take the same line for different things.
+
+use std::borrow::Cow;
+use std::{fmt, io};
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// The target of a problem in the submission.
+pub const PROBLEM: &str = "parselog::problem";
+/// The target of what was submitted.
+pub const SUBMISSION: &str = "parselog::submission";
+/// The target of what the parse came to.
+pub const OUTCOME: &str = "parselog::outcome";
+/// The target of what an external parser says beside its problems.
+pub const EXTERNAL: &str = "parselog::external";
+
+/// The target of a problem as it stands in a line.
+const MARK: &[u8] = b"\"target\":\"parselog::problem\"";
+/// A line's fixed beginning, in which the mark must stand: what comes later is submitted text.
+const BEGINNING: usize = 128;
+
+/// The numbers that a category may have; without one of them a problem is of the last: a record that
+/// could not be taken.
+const CATEGORIES: [u8; 5] = [1, 2, 3, 4, 7];
+
+/// A problem as its line tells it. A parser of somebody else's may leave any of it out, or write a
+/// number as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProblemEvent<'a> {
+    /// Line or row number in the submitted file; `None` for the whole file.
+    pub record: Option<u64>,
+    /// The category's number.
+    pub category: u8,
+    /// Empty where there is none, as are the following.
+    pub record_type: Cow<'a, str>,
+    pub item: Cow<'a, str>,
+    pub field: Cow<'a, str>,
+    /// `YYYYMM`.
+    pub month: Cow<'a, str>,
+    /// The case, named by the number of its first record.
+    pub case: Option<u64>,
+    /// Of a rule that no longer counts.
+    pub deprecated: bool,
+    pub message: Cow<'a, str>,
+}
+
+impl<'a> ProblemEvent<'a> {
+    /// Whether a line of a log tells a problem, from its beginning alone.
+    pub fn is_in(line: &[u8]) -> bool {
+        line[..line.len().min(BEGINNING)].windows(MARK.len()).any(|part| part == MARK)
+    }
+
+    /// Reads the line of a problem; `None` for any other line.
+    ///
+    /// # Errors
+    /// The line is damaged: what it tells is not known.
+    pub fn read(line: &'a [u8]) -> io::Result<Option<Self>> {
+        if !Self::is_in(line) {
+            return Ok(None);
+        }
+        let Line { message, record, fields } = serde_json::from_slice(line)
+            .map_err(|error| io::Error::other(format!("a problem in the log can't be read: {error}")))?;
+        Ok(Some(Self {
+            record: record.number(),
+            category: category(fields.category.number()),
+            record_type: fields.record_type.text(),
+            item: fields.item.text(),
+            field: fields.field.text(),
+            month: fields.month.text(),
+            case: fields.case.number(),
+            deprecated: matches!(fields.deprecated, Loose::Bool(true)),
+            message: message.text(),
+        }))
+    }
+}
+
+fn category(number: Option<u64>) -> u8 {
+    let [.., record] = CATEGORIES;
+    CATEGORIES.into_iter().find(|known| Some(u64::from(*known)) == number).unwrap_or(record)
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, default)]
+    message: Loose<'a>,
+    #[serde(borrow, default)]
+    record: Loose<'a>,
+    #[serde(borrow, default)]
+    fields: Fields<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    category: Loose<'a>,
+    #[serde(borrow)]
+    record_type: Loose<'a>,
+    #[serde(borrow)]
+    item: Loose<'a>,
+    #[serde(borrow)]
+    field: Loose<'a>,
+    #[serde(borrow)]
+    month: Loose<'a>,
+    #[serde(borrow)]
+    case: Loose<'a>,
+    #[serde(borrow)]
+    deprecated: Loose<'a>,
+}
+
+/// A value of whatever type somebody gave it.
+#[derive(Default)]
+enum Loose<'a> {
+    #[default]
+    Nothing,
+    Bool(bool),
+    Number(u64),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Loose<'a> {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+            Self::Nothing | Self::Bool(_) => None,
+        }
+    }
+
+    fn text(self) -> Cow<'a, str> {
+        match self {
+            Self::Nothing => Cow::Borrowed(""),
+            Self::Bool(value) => Cow::Owned(value.to_string()),
+            Self::Number(number) => Cow::Owned(number.to_string()),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LooseVisitor)
+    }
+}
+
+struct LooseVisitor;
+
+impl<'de> Visitor<'de> for LooseVisitor {
+    type Value = Loose<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Loose::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Loose::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Loose::Bool(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Loose::Number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Loose::Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Loose::Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Loose::Nothing)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Loose::Nothing)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Loose::Nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(rest: &str) -> Vec<u8> {
+        format!(r#"{{"timestamp":"2026-11-21T06:30:23.123456Z","seq":7,"level":"WARN","target":"parselog::problem",{rest}}}"#)
+            .into_bytes()
+    }
+
+    #[test]
+    fn what_a_problem_leaves_out_or_writes_otherwise_is_read_all_the_same() {
+        let line = line(r#""message":"m","fields":{"item":4,"case":"3","month":null,"field":["x"]}"#);
+        let event = ProblemEvent::read(&line).unwrap().expect("a problem");
+        assert_eq!((event.category, event.record, event.case), (7, None, Some(3)));
+        assert_eq!((&*event.item, &*event.month, &*event.field), ("4", "", ""));
+        for (category, number) in [("2", 2), ("\"3\"", 3), ("9", 7), ("-1", 7), ("1e99", 7), ("null", 7)] {
+            let line = self::line(&format!(r#""message":"m","record":1,"fields":{{"category":{category}}}"#));
+            let event = ProblemEvent::read(&line).unwrap();
+            assert_eq!(event.map(|event| event.category), Some(number), "{category}");
+        }
+        assert!(ProblemEvent::read(&self::line(r#""message":"m""#)).unwrap().is_some(), "no fields at all");
+    }
+
+    #[test]
+    fn another_line_is_no_problem_and_a_damaged_one_is_an_error() {
+        let whole = line(r#""message":"m""#);
+        assert!(ProblemEvent::read(&whole[..whole.len() - 1]).is_err());
+        let quoted = br#"{"timestamp":"t","target":"x","message":"\"target\":\"parselog::problem\""}"#;
+        assert_eq!(ProblemEvent::read(quoted).unwrap(), None);
+    }
+}
