@@ -12,11 +12,12 @@ use tokio::sync::Mutex;
 use super::database::{COMMAND_SLOTS, open_database_for};
 use super::{CliError, Common, show};
 use crate::archive::Archiver;
-use crate::config::{EncryptionChoice, ParserRule, default_worker_name};
+use crate::config::{EncryptionChoice, ParserRule, VerdictChoice, default_worker_name};
 use crate::notify::Notifier;
 use crate::objects::{Encryption, Folder, ObjectError, Objects, S3, S3Options};
-use crate::parser::CommandOptions;
+use crate::parser::{CommandOptions, VerdictSource};
 use crate::queue::Claimant;
+use crate::record::event::EXTERNAL;
 use crate::recovery::Recovery;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
@@ -73,7 +74,14 @@ impl Desk {
             timeout: terms.timeout,
             silence: Some(common.parser.parser_silence),
             memory: common.parser.parser_memory.map(|size| size.as_u64()),
-            ..CommandOptions::default()
+            // A log that keeps none of its lines still has its problems, which may be errors.
+            level: common.log.run_levels().of(EXTERNAL).unwrap_or(tracing::Level::ERROR),
+            pass: common.parser.passed(),
+            verdict_from: match common.parser.verdict_from {
+                VerdictChoice::Stated => VerdictSource::Stated,
+                VerdictChoice::Exit => VerdictSource::Exit,
+            },
+            grace: CommandOptions::default().grace,
         };
         let parsers =
             Parsers::new(&rules, &options).map_err(|error| CliError::usage(format!("{error:#}")))?;

@@ -64,6 +64,8 @@ pub enum Exit {
     NotFound = 4,
     /// A part of the worker without which no run is safe died; its runs were handed back.
     HelperDied = 5,
+    /// The parse worked, and its parser said nothing about the submission.
+    NoVerdict = 6,
 }
 
 /// An error that ends the command with another code than [`Exit::Failed`].

@@ -170,6 +170,7 @@ fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
 fn worse(exit: Exit, row: &Row) -> Exit {
     match (row.status, row.summary_status) {
         (RunStatus::Success, Some(SummaryStatus::Rejected)) if exit == Exit::Ok => Exit::Rejected,
+        (RunStatus::Success, Some(SummaryStatus::NoVerdict)) if exit == Exit::Ok => Exit::NoVerdict,
         (RunStatus::Success, _) => exit,
         _ => Exit::Failed,
     }

@@ -12,8 +12,12 @@ pub(super) const MINUTE: &str = "%Y-%m-%d %H:%M";
 /// What a run came to, for a person: verdict, counts, first error, and where its log is.
 pub(super) fn outcome(run: &Run) -> String {
     let mut text = format!("{}  {}", Safe(&run.name), verdict(run));
-    if let (Some(file), Some(created)) = (run.records_in_file, run.records_created) {
-        let _ = write!(text, "  {created} of {file} records");
+    match (run.records_in_file, run.records_created) {
+        (Some(file), Some(created)) => {
+            let _ = write!(text, "  {created} of {file} records");
+        }
+        _ if run.status == RunStatus::Success => text.push_str("  records not reported"),
+        _ => {}
     }
     if let Some(counts) = &run.error_counts {
         let total: u64 = counts.0.values().sum();

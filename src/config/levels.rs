@@ -24,6 +24,11 @@ impl Levels {
         self.0.would_enable(metadata.target(), metadata.level())
     }
 
+    /// The finest level that is kept of a target; `None` where nothing is.
+    pub fn of(&self, target: &str) -> Option<tracing::Level> {
+        Level::ALL.into_iter().map(tracing::Level::from).find(|level| self.0.would_enable(target, level))
+    }
+
     /// The finest level of the list.
     pub fn finest(&self) -> LevelFilter {
         let targets = self.0.iter().map(|(_, level)| level);

@@ -4,6 +4,7 @@ mod database;
 mod levels;
 mod list;
 mod mail;
+mod parser;
 mod rule;
 mod secret;
 mod value;
@@ -18,6 +19,7 @@ pub use database::DatabaseConfig;
 pub use levels::Levels;
 pub use list::{Commas, Lines, List};
 pub use mail::{Address, Encryption, MailConfig, MailServer, Sender};
+pub use parser::{ParserConfig, VerdictChoice};
 pub use rule::ParserRule;
 pub use secret::Secret;
 pub use value::duration;
@@ -198,25 +200,6 @@ pub struct WorkerConfig {
     pub sweep: Duration,
 }
 
-/// External programs that parse instead of the built-in parser.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "External parsers")]
-pub struct ParserConfig {
-    /// `PROGRAM/SECTION=COMMAND`, with `*` for any: the command that parses such files, for
-    /// instance `fra/*=python3 fra.py {file}`. May be given more than once, one per line in the
-    /// variable; the first that fits counts.
-    #[arg(long, env = "PARSELOG_PARSERS", value_name = "RULE", global = true, hide_short_help = true)]
-    parser_for: Vec<Lines<ParserRule>>,
-
-    /// An external parser that says nothing for this long is stopped.
-    #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = value::period, value_name = "TIME", global = true, hide_short_help = true)]
-    pub parser_silence: Duration,
-
-    /// Memory that an external parser may use; unlimited without it.
-    #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_parser = value::memory, value_name = "SIZE", global = true, hide_short_help = true)]
-    pub parser_memory: Option<ByteSize>,
-}
-
 /// Error reports beside the submitted files.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reports")]
@@ -306,13 +289,6 @@ impl LogConfig {
     pub fn global_levels(&self, worker: bool) -> Levels {
         let usual = Levels::ours(if worker { "info,sqlx=error" } else { "warn,sqlx=error" });
         self.global_level.as_ref().map_or(usual.clone(), |levels| levels.over(&usual))
-    }
-}
-
-impl ParserConfig {
-    /// The rules, the first that fits first.
-    pub fn rules(&self) -> Vec<ParserRule> {
-        List::join(&self.parser_for)
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) fn result(run: &Run) -> Text {
     say("Period", format!("fiscal year {}, quarter {}", run.fiscal_year, run.fiscal_quarter));
     if let (Some(created), Some(all)) = (run.records_created, run.records_in_file) {
         say("Records", format!("{created} of {all} accepted"));
+    } else if run.status == RunStatus::Success {
+        say("Records", "not reported".to_owned());
     }
     if let Some(errors) = run.error_count {
         say("Errors", errors.to_string());

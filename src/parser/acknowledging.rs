@@ -94,6 +94,7 @@ fn alone(folder: &Path, data_file: &str, run: &str) -> anyhow::Result<File> {
 fn outcome(records: u64) -> Outcome {
     Outcome {
         summary: SummaryStatus::Accepted,
+        records_reported: true,
         records_in_file: records,
         records_created: records,
         created_by_type: [("event".to_owned(), records)].into(),

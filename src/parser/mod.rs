@@ -13,8 +13,8 @@ pub mod tdp;
 
 use std::path::Path;
 
-pub use command::{CommandOptions, CommandParser, clear_after};
-pub use outcome::{CaseTotals, FirstError, MonthCases, Outcome, SummaryStatus};
+pub use command::{CommandOptions, CommandParser, LAST_WORDS, VerdictSource, clear_after};
+pub use outcome::{CaseTotals, FirstError, LARGEST_COUNT, MonthCases, Outcome, SummaryStatus};
 pub use problem::{Category, Problem};
 pub use progress::{Cancel, CancelReason, Progress};
 

@@ -5,12 +5,21 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Category;
+use crate::record::event::OUTCOME;
+
+/// The largest count that goes on a row. No file has so many records, and the sum over thousands of rows
+/// still fits.
+pub const LARGEST_COUNT: u64 = 1_000_000_000_000_000;
 
 /// What a parse comes to: the facts that go on the run's row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The verdict.
     pub summary: SummaryStatus,
+    /// Whether the parser counted records at all; where it did not, the counts of records are 0 and
+    /// the row has none.
+    #[serde(default = "reported")]
+    pub records_reported: bool,
     /// Records read from the file. A line can hold several; what a pre-check refused is no record.
     pub records_in_file: u64,
     /// Records accepted, all types.
@@ -35,6 +44,10 @@ pub struct Outcome {
     pub first_error: Option<FirstError>,
 }
 
+fn reported() -> bool {
+    true
+}
+
 impl Outcome {
     /// Problems of all categories.
     pub fn error_count(&self) -> u64 {
@@ -44,17 +57,17 @@ impl Outcome {
     /// Logs what a report takes from the log, under a target of its own.
     pub(crate) fn log(&self) {
         for (record_type, records) in &self.created_by_type {
-            tracing::info!(target: "parselog::outcome", record_type, records, "accepted");
+            tracing::info!(target: OUTCOME, record_type, records, "accepted");
         }
         for (month, cases) in &self.cases.months {
             let MonthCases { accepted_without_errors, accepted_with_errors } = *cases;
-            tracing::info!(target: "parselog::outcome", month, accepted_without_errors, accepted_with_errors, "cases");
+            tracing::info!(target: OUTCOME, month, accepted_without_errors, accepted_with_errors, "cases");
         }
         tracing::info!(
-            target: "parselog::outcome",
+            target: OUTCOME,
             summary = self.summary.as_str(),
-            records_in_file = self.records_in_file,
-            records_created = self.records_created,
+            records_in_file = self.records_reported.then_some(self.records_in_file),
+            records_created = self.records_reported.then_some(self.records_created),
             lines_rejected = self.cases.rejected,
             errors = self.error_count(),
             "parsed"
@@ -104,12 +117,15 @@ pub enum SummaryStatus {
     /// Nothing stored.
     #[serde(rename = "Rejected")]
     Rejected,
+    /// The parser came to its end and said nothing about the submission.
+    #[serde(rename = "No Verdict")]
+    NoVerdict,
 }
 
 impl SummaryStatus {
-    /// All verdicts, best first.
-    pub const ALL: [Self; 4] =
-        [Self::Accepted, Self::AcceptedWithErrors, Self::PartiallyAccepted, Self::Rejected];
+    /// All verdicts, best first, and none last.
+    pub const ALL: [Self; 5] =
+        [Self::Accepted, Self::AcceptedWithErrors, Self::PartiallyAccepted, Self::Rejected, Self::NoVerdict];
 
     /// The verdict as people read it, and as the row holds it.
     pub fn as_str(self) -> &'static str {
@@ -118,6 +134,7 @@ impl SummaryStatus {
             Self::AcceptedWithErrors => "Accepted with Errors",
             Self::PartiallyAccepted => "Partially Accepted with Errors",
             Self::Rejected => "Rejected",
+            Self::NoVerdict => "No Verdict",
         }
     }
 }

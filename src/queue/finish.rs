@@ -131,6 +131,7 @@ pub(super) async fn end(
         Ending::Success(outcome) => Some(outcome.as_ref()),
         _ => None,
     };
+    let reported = outcome.filter(|outcome| outcome.records_reported);
     let first_error = outcome.and_then(|outcome| outcome.first_error.as_ref());
     let ended: Option<(BatchId, Option<()>)> = sqlx::query_as(
         "with ended as (
@@ -167,8 +168,8 @@ pub(super) async fn end(
     .bind(ending.wants_retry())
     .bind(*ending == Ending::HandBack)
     .bind(outcome.map(|outcome| outcome.summary))
-    .bind(outcome.map(|outcome| outcome.records_in_file).map(fit::count))
-    .bind(outcome.map(|outcome| outcome.records_created).map(fit::count))
+    .bind(reported.map(|outcome| outcome.records_in_file).map(fit::count))
+    .bind(reported.map(|outcome| outcome.records_created).map(fit::count))
     .bind(outcome.map(|outcome| fit::json(&outcome.created_by_type)))
     .bind(outcome.map(|outcome| fit::json(&outcome.errors)))
     .bind(outcome.map(|outcome| fit::json(&outcome.errors_by_month)))

@@ -11,15 +11,13 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use sqlx::types::Json;
 
+use crate::parser::LARGEST_COUNT;
+
 /// The longest text (bytes) that a row takes; what is cut off is counted in its place.
 const LONGEST_TEXT: usize = 4096;
 
 /// The longest label (bytes): names of files and people, which indexes hold.
 const LONGEST_LABEL: usize = 1024;
-
-/// The largest count that a row takes. No file has so many records, and the sum over thousands of rows
-/// is still a `bigint`.
-const LARGEST_COUNT: u64 = 1_000_000_000_000_000;
 
 /// A text as a row holds it: NULs as `\u{0}`, and what is too long cut, with a mark that says so.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {

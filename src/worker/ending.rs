@@ -1,6 +1,7 @@
 //! The words for a run's end: in its own log, in the global log, and in the log's tail.
 
 use crate::ids::RunId;
+use crate::parser::LAST_WORDS;
 use crate::queue::Ending;
 use crate::record;
 
@@ -18,12 +19,15 @@ pub(super) fn lifecycle(run: RunId, ending: &Ending) {
         Ending::Success(outcome) => tracing::info!(
             %run,
             summary = outcome.summary.as_str(),
-            records = outcome.records_created,
+            records = outcome.records_reported.then_some(outcome.records_created),
             errors = outcome.error_count(),
             "finished"
         ),
         other => {
-            tracing::warn!(%run, "ended as {}: {}", other.status(), tail_words(other).1.unwrap_or_default());
+            let reason = tail_words(other).1.unwrap_or_default();
+            // What a program said last stays in its log and on its row.
+            let reason = reason.split_once(LAST_WORDS).map_or(reason.as_str(), |(reason, _)| reason);
+            tracing::warn!(%run, "ended as {}: {reason}", other.status());
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::parser::{
     self, CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission,
 };
 use crate::queue::{self, ClaimedRun, Ending, Finished};
+use crate::record::event::SUBMISSION;
 use crate::record::{Head, SCHEMA_VERSION};
 use crate::scope::LogScope;
 use crate::spool::SealedLog;
@@ -136,7 +137,7 @@ impl Worker {
     ) -> Ending {
         let run = &claimed.run;
         tracing::info!(
-            target: "parselog::submission",
+            target: SUBMISSION,
             file = run.name,
             program = run.program,
             section = run.section,

@@ -236,7 +236,8 @@ async fn the_diff_of_a_reparse_counts_what_new_rules_found() {
          errors = {'one': 1, 'two': 0}[name] + (2 if new and name == 'two' else 0)\n\
          for number in range(errors):\n\
          \x20   print(json.dumps({'level': 'warning', 'message': f'problem {number}', 'record': number + 1,\n\
-         \x20                     'category': 2}))\n",
+         \x20                     'category': 2}))\n\
+         json.dump({'records_in_file': 2, 'records_created': 2}, open(os.environ['PARSELOG_RESULT'], 'w'))\n",
     );
     let rule = format!("tanf/*=python3 {parser} {{file}}");
     let what = ["--program", "tanf", "--section", "active", "--year", "2021", "--quarter", "1"];

@@ -9,11 +9,13 @@ use super::super::Submission;
 use super::CommandOptions;
 use crate::ids::{DataFileId, RunId};
 
-/// Names of variables hold secrets when they start with one of these, …
-const SECRET_STARTS: [&str; 3] = ["AWS_", "PARSELOG_", "PG"];
-/// … or have one of these in them.
-const SECRET_PARTS: [&str; 9] =
-    ["DATABASE_URL", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "SMTP", "API_KEY", "PRIVATE_KEY"];
+/// What a program needs of our environment to run as it does for its user; a name that ends in `*`
+/// stands for all that begin so.
+const INHERITED: [&str; 9] =
+    ["PATH", "HOME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "PYTHON*", "PARSELOG_*"];
+/// Of these, what has one of these words in its name stays with us.
+const SECRETS: [&str; 10] =
+    ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "KEY", "URL", "SMTP", "DATABASE", "TEST"];
 
 /// The facts of one parse, from which both the command line and the environment are made.
 pub(super) struct Facts<'a> {
@@ -41,13 +43,15 @@ impl Facts<'_> {
     }
 }
 
-/// Gives the program our environment without its secrets, and the facts of the parse.
+/// Gives the program what it needs of our environment, what the operator passes to it, and the facts of
+/// the parse.
 pub(super) fn prepare(command: &mut Command, facts: &Facts<'_>, options: &CommandOptions) {
+    command.env_clear();
     for (name, value) in env::vars_os() {
-        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
-        let asked_for = options.pass.iter().any(|pass| *pass == name);
-        if !asked_for && (is_secret_name(&name) || holds_a_password(&value)) {
-            command.env_remove(&*name);
+        let (plain, text) = (name.to_string_lossy(), value.to_string_lossy());
+        if options.pass.iter().any(|pass| *pass == plain) || is_inherited(&plain) && !holds_a_password(&text)
+        {
+            command.env(&name, &value);
         }
     }
     command
@@ -65,10 +69,9 @@ pub(super) fn prepare(command: &mut Command, facts: &Facts<'_>, options: &Comman
         .env("PYTHONUNBUFFERED", "1");
 }
 
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRET_STARTS.iter().any(|start| name.starts_with(start))
-        || SECRET_PARTS.iter().any(|part| name.contains(part))
+fn is_inherited(name: &str) -> bool {
+    let fits = |known: &&str| known.strip_suffix('*').map_or(*known == name, |start| name.starts_with(start));
+    INHERITED.iter().any(fits) && !SECRETS.iter().any(|part| name.contains(part))
 }
 
 /// A URL such as `postgres://user:password@host/`, whatever its variable is called.
@@ -83,14 +86,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_known_by_name_and_by_shape() {
-        for name in
-            ["DATABASE_URL", "READ_DATABASE_URL", "AWS_SESSION_TOKEN", "PARSELOG_SMTP_URL", "gh_token"]
-        {
-            assert!(is_secret_name(name), "{name}");
+    fn what_is_not_known_to_be_needed_stays_with_us() {
+        for name in ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "PARSELOG_LEVEL"] {
+            assert!(is_inherited(name), "{name}");
         }
-        for name in ["PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV"] {
-            assert!(!is_secret_name(name), "{name}");
+        for name in [
+            "DATABASE_URL",
+            "AWS_PROFILE",
+            "PGUSER",
+            "PARSELOG_SMTP_URL",
+            "PARSELOG_S3_KMS_KEY",
+            "MY_VARIABLE",
+            "PATHS",
+        ] {
+            assert!(!is_inherited(name), "{name}");
         }
         assert!(holds_a_password("redis://me:pw@cache:6379/0"));
         assert!(!holds_a_password("https://example.org/a:b@c"));

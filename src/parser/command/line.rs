@@ -1,36 +1,114 @@
 //! One line of an external parser's output becomes one event.
 //!
-//! A JSON object with a level or a message is taken as such, any other line as text. A warning or an
-//! error that names a record or a category is a problem, and looks like one of the built-in parser.
+//! A record in JSON or a line that says its level is taken as such, any other line as text. A warning or
+//! an error that names a record or a category is a problem, and looks like one of the built-in parser;
+//! an error that names none is a problem of the file. What looks like a record and can't be read
+//! whole is a problem of its own beside that.
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
-use tracing::Level;
+use serde_json::Value;
 
 use super::super::{Category, Problem};
 use super::tally::Tally;
-use crate::record;
+use super::text;
+use super::traceback::Gathering;
+use crate::record::event::{EXTERNAL, PROBLEM};
+use crate::record::{Foreign, Level, plain};
+
+/// Where loggers put an exception.
+const EXCEPTIONS: [&str; 4] = ["exc_text", "exc_info", "stack_trace", "exception"];
 
 /// The pipe that a line came through.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stream {
     /// Lines without a level of their own are INFO.
     Stdout,
-    /// Lines without a level of their own are WARN.
+    /// Lines without a level of their own are WARN, but for what a progress bar leaves.
     Stderr,
 }
 
-/// Logs one line; `piece` numbers the parts of a line that was too long, from 1.
-pub(super) fn log(line: &[u8], piece: Option<u64>, stream: Stream, tally: &Tally) {
-    let text = readable(line);
-    match Entry::parse(&text).filter(|_| piece.is_none()) {
-        Some(entry) => entry.log(stream, tally),
-        None => match stream {
-            Stream::Stdout => tracing::info!(target: "parselog::external", piece, "{text}"),
-            Stream::Stderr => tracing::warn!(target: "parselog::external", piece, "{text}"),
-        },
+/// A line as it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Raw<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Numbers the parts of a line that was too long, from 1.
+    pub(super) piece: Option<u64>,
+    /// How often what stood on the line before was written over, as a progress bar does.
+    pub(super) overwritten: u64,
+}
+
+/// Turns the lines of one pipe into events and counts its problems.
+#[derive(Debug)]
+pub(super) struct Listener {
+    stream: Stream,
+    tally: Tally,
+    gathering: Gathering,
+}
+
+impl Listener {
+    pub(super) fn new(stream: Stream, tally: Tally) -> Self {
+        Self { stream, tally, gathering: Gathering::default() }
     }
+
+    /// Logs one line, or holds it until it is known what belongs to it.
+    pub(super) fn hear(&mut self, raw: Raw<'_>) {
+        let line = readable(raw.bytes);
+        let is_whole_or_first = raw.piece.is_none_or(|piece| piece == 1);
+        if let Some(mut record) = Foreign::read(&line).filter(|_| is_whole_or_first) {
+            self.settle();
+            if raw.piece.is_some() {
+                record.damage = Some(format!("it is longer than {} bytes", raw.bytes.len()));
+            }
+            return self.say(record);
+        }
+        if raw.piece.is_some() {
+            self.settle();
+            return self.text(&line, raw);
+        }
+        let read = text::read(&line);
+        let gathered = self.gathering.take(&line, read.as_ref());
+        if let Some(before) = gathered.before {
+            self.say(before);
+        }
+        match read {
+            _ if gathered.held => {}
+            Some(record) => self.say(record),
+            None => self.text(&line, raw),
+        }
+    }
+
+    /// Logs what is held: nothing more comes for now.
+    pub(super) fn settle(&mut self) {
+        if let Some(held) = self.gathering.flush() {
+            self.say(held);
+        }
+    }
+
+    fn text(&self, line: &str, raw: Raw<'_>) {
+        let (piece, overwritten) = (raw.piece, (raw.overwritten > 0).then_some(raw.overwritten));
+        match self.stream {
+            Stream::Stderr if overwritten.is_none() => {
+                tracing::warn!(target: EXTERNAL, piece, "{line}");
+            }
+            _ => tracing::info!(target: EXTERNAL, piece, overwritten, "{line}"),
+        }
+    }
+
+    fn say(&self, record: Foreign) {
+        let fallback = match self.stream {
+            Stream::Stderr => Level::Warn,
+            Stream::Stdout if record.damage.is_some() => Level::Warn,
+            Stream::Stdout => Level::Info,
+        };
+        Entry { level: record.level.unwrap_or(fallback), record }.log(&self.tally);
+    }
+}
+
+/// Whether a line says its level, so that it may not be passed over.
+pub(super) fn says_its_level(bytes: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(bytes);
+    Foreign::read(&line).is_some() || text::read(&line).is_some()
 }
 
 /// The bytes as text, with those that are no UTF-8 as `\xNN`.
@@ -45,63 +123,44 @@ fn readable(bytes: &[u8]) -> String {
     text
 }
 
-/// A line in JSON: what is known by name, and the rest.
+/// A record on its way to an event.
 struct Entry {
-    level: Option<Level>,
-    message: String,
-    rest: Map<String, Value>,
+    level: Level,
+    record: Foreign,
 }
 
 impl Entry {
-    /// Reads a JSON object that has a level or a message, by the names that logging libraries use.
-    fn parse(text: &str) -> Option<Self> {
-        if !text.trim_start().starts_with('{') {
-            return None;
-        }
-        let mut rest: Map<String, Value> = serde_json::from_str(text).ok()?;
-        let level = take(&mut rest, &["level", "levelname", "severity", "lvl"]);
-        let message = take(&mut rest, &["message", "msg"]);
-        if level.is_none() && message.is_none() {
-            return None;
-        }
-        if let Some(Value::Object(fields)) = take(&mut rest, &["fields"]) {
-            for (name, value) in fields {
-                rest.entry(name).or_insert(value);
-            }
-        }
-        Some(Self {
-            level: level.and_then(|level| level_of(&level)),
-            message: message.map_or_else(String::new, plain),
-            rest,
-        })
-    }
-
-    fn log(mut self, stream: Stream, tally: &Tally) {
-        let fallback = match stream {
-            Stream::Stdout => Level::INFO,
-            Stream::Stderr => Level::WARN,
-        };
-        let level = self.level.unwrap_or(fallback);
+    fn log(mut self, tally: &Tally) {
+        let level = self.level;
+        let names_record = self.record.rest.get("record").is_some_and(|value| !value.is_null());
         let record = self.number("record");
-        let named = self.category();
+        if names_record && record.is_none() {
+            self.damage("its record is no number".to_owned());
+        }
         if let Some(record) = record {
             tally.record(record);
         }
+        let named = self.category();
         let category = match level {
-            Level::ERROR => named.or(record.map(|_| Category::Record)),
-            Level::WARN => named.or(record.map(|_| Category::Field)),
+            Level::Error => named.or(Some(if names_record { Category::Record } else { Category::File })),
+            Level::Warn => named.or(record.map(|_| Category::Field)),
             _ => named,
         };
         let case = self.number("case");
-        let deprecated = self.rest.remove("deprecated").is_some_and(|value| value == true);
+        let deprecated = self.record.rest.remove("deprecated").is_some_and(|value| value == true);
         let [record_type, item, field, month] =
             ["record_type", "item", "field", "month"].map(|name| self.text(name));
-        let context = (!self.rest.is_empty()).then(|| Value::Object(self.rest).to_string());
-        let is_problem = level <= Level::WARN && category.is_some();
+        let mut exceptions = EXCEPTIONS.iter().rev().filter_map(|name| self.record.rest.get(*name)?.as_str());
+        if let Some(exception) = exceptions.find(|_| level == Level::Error) {
+            tally.exception(exception);
+        }
+        let Foreign { message, rest, damage, .. } = self.record;
+        let context = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
+        let is_problem = level >= Level::Warn && category.is_some();
 
         // Level and target of an event are part of its static callsite, hence one call for each.
         macro_rules! emit {
-            ($target:literal, $level:ident) => {
+            ($target:expr, $level:ident) => {
                 tracing::$level!(
                     target: $target,
                     record,
@@ -113,19 +172,20 @@ impl Entry {
                     case,
                     deprecated = deprecated.then_some(true),
                     context = context.as_deref(),
-                    "{}",
-                    self.message
+                    "{message}"
                 )
             };
         }
         match (is_problem, category, level) {
-            (true, Some(Category::File | Category::Record), _) => emit!("parselog::problem", error),
-            (true, ..) => emit!("parselog::problem", warn),
-            (_, _, Level::ERROR) => emit!("parselog::external", error),
-            (_, _, Level::WARN) => emit!("parselog::external", warn),
-            (_, _, Level::INFO) => emit!("parselog::external", info),
-            (_, _, Level::DEBUG) => emit!("parselog::external", debug),
-            _ => emit!("parselog::external", trace),
+            (true, Some(Category::File | Category::Record), _) | (true, _, Level::Error) => {
+                emit!(PROBLEM, error);
+            }
+            (true, ..) => emit!(PROBLEM, warn),
+            (_, _, Level::Error) => emit!(EXTERNAL, error),
+            (_, _, Level::Warn) => emit!(EXTERNAL, warn),
+            (_, _, Level::Info) => emit!(EXTERNAL, info),
+            (_, _, Level::Debug) => emit!(EXTERNAL, debug),
+            (_, _, Level::Trace) => emit!(EXTERNAL, trace),
         }
         if let Some(category) = category.filter(|_| is_problem) {
             tally.problem(&Problem {
@@ -137,62 +197,58 @@ impl Entry {
                 month: month.as_deref().unwrap_or_default(),
                 case,
                 deprecated,
-                message: &self.message,
+                message: &message,
             });
         }
+        if let Some(damage) = damage {
+            let message = format!("a line of the parser can't be read whole: {damage}");
+            let category = Category::Record;
+            tracing::warn!(target: PROBLEM, record, category = category.number(), "{message}");
+            tally.problem(&Problem { record, message: &message, ..Problem::new(category) });
+        }
+    }
+
+    fn damage(&mut self, damage: String) {
+        self.record.damage.get_or_insert(damage);
     }
 
     /// Takes a number out; what is no number stays in the rest.
     fn number(&mut self, name: &str) -> Option<u64> {
-        let number = self.rest.get(name).and_then(|value| match value {
-            Value::String(text) => text.parse().ok(),
-            value => value.as_u64(),
-        })?;
-        self.rest.remove(name);
+        let number = whole(self.record.rest.get(name)?)?;
+        self.record.rest.remove(name);
         Some(number)
     }
 
     fn category(&mut self) -> Option<Category> {
-        let number = self.rest.get("category").and_then(|value| match value {
-            Value::String(text) => text.parse().ok(),
-            value => value.as_u64(),
-        })?;
-        let category = Category::ALL.into_iter().find(|category| u64::from(category.number()) == number)?;
-        self.rest.remove("category");
+        let value = self.record.rest.get("category").filter(|value| !value.is_null())?;
+        let number = whole(value);
+        let Some(category) =
+            Category::ALL.into_iter().find(|category| number == Some(u64::from(category.number())))
+        else {
+            self.damage("its category is unknown: expected 1, 2, 3, 4 or 7".to_owned());
+            return None;
+        };
+        self.record.rest.remove("category");
         Some(category)
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
-        if !matches!(self.rest.get(name)?, Value::String(_) | Value::Number(_)) {
+        let rest = &mut self.record.rest;
+        if !matches!(rest.get(name)?, Value::String(_) | Value::Number(_)) {
             return None;
         }
-        self.rest.remove(name).map(plain).filter(|text| !text.is_empty())
+        rest.remove(name).map(plain).filter(|text| !text.is_empty())
     }
 }
 
-/// Takes the first of these keys out; the others stay.
-fn take(rest: &mut Map<String, Value>, names: &[&str]) -> Option<Value> {
-    names.iter().find_map(|name| rest.remove(*name))
-}
-
-/// A value as a person writes it: a string without its quotes.
-fn plain(value: Value) -> String {
+/// A whole number of zero or more, whatever it is written as: 4, "4" or 4.0.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in range")]
+fn whole(value: &Value) -> Option<u64> {
     match value {
-        Value::String(text) => text,
-        value => value.to_string(),
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_u64().or_else(|| {
+            let number = value.as_f64()?;
+            (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
+        }),
     }
-}
-
-/// A level by name, in the words of the usual libraries, or by Python's number.
-fn level_of(value: &Value) -> Option<Level> {
-    if let Some(number) = value.as_u64() {
-        return Some(match number {
-            40.. => Level::ERROR,
-            30.. => Level::WARN,
-            20.. => Level::INFO,
-            10.. => Level::DEBUG,
-            _ => Level::TRACE,
-        });
-    }
-    value.as_str()?.parse::<record::Level>().ok().map(Level::from)
 }

@@ -14,13 +14,16 @@ mod process;
 mod result;
 mod tally;
 mod template;
+mod text;
+mod traceback;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 
 use environment::Facts;
 use output::Output;
@@ -31,7 +34,7 @@ use template::Template;
 
 use crate::ids::RunId;
 
-use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission};
+use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
 
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -62,6 +65,21 @@ pub fn clear_after(runs: &[RunId]) -> anyhow::Result<()> {
     })
 }
 
+/// What says that a submission is accepted, where a program states no verdict in its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictSource {
+    /// Its result or its problems; one that says nothing has no verdict.
+    Stated,
+    /// Its exit code too: 0 is accepted, 3 is rejected.
+    Exit,
+}
+
+/// Stands between how a program ended and what it said last, which may quote the submission.
+pub const LAST_WORDS: &str = "; its last words: ";
+
+/// The exit code that rejects a submission, where exit codes are verdicts.
+const REJECTED: i32 = 3;
+
 /// The bounds within which an external parser runs.
 #[derive(Debug, Clone)]
 pub struct CommandOptions {
@@ -73,8 +91,10 @@ pub struct CommandOptions {
     pub grace: Duration,
     /// Bytes of address space for each of its processes; `None` for no limit.
     pub memory: Option<u64>,
-    /// Variables that are inherited although their names or values look like secrets.
+    /// Variables that it inherits beside those that every program needs.
     pub pass: Vec<String>,
+    /// What says that a submission is accepted.
+    pub verdict_from: VerdictSource,
     /// The least level that the program should log, told to it as `PARSELOG_LEVEL`.
     pub level: tracing::Level,
 }
@@ -87,6 +107,7 @@ impl Default for CommandOptions {
             grace: Duration::from_secs(5),
             memory: None,
             pass: Vec::new(),
+            verdict_from: VerdictSource::Stated,
             level: tracing::Level::INFO,
         }
     }
@@ -99,9 +120,11 @@ impl CommandParser {
     /// `{program}`, `{section}`, `{year}` and `{quarter}` are replaced within words.
     ///
     /// # Errors
-    /// An empty command line, an open quote, an unknown placeholder.
+    /// An empty command line, an open quote, an unknown placeholder, a program that does not exist.
     pub fn new(command_line: &str, options: CommandOptions) -> anyhow::Result<Self> {
-        Ok(Self { template: Template::parse(command_line)?, options })
+        let template = Template::parse(command_line)?;
+        find(template.program())?;
+        Ok(Self { template, options })
     }
 
     fn command(&self, facts: &Facts<'_>) -> Command {
@@ -173,23 +196,50 @@ impl Parser for CommandParser {
 
         let ended = self.wait(&group, &output, &tally, context);
         if ended.is_ok() {
-            output.finish(self.options.grace);
+            output.finish(self.options.grace, || group.may_live());
         }
         let left_some = group.end(self.options.grace);
         if ended.is_ok() && left_some {
             tracing::warn!("processes of the parser outlived it and were ended");
         }
-        if !output.finish(DRAIN) {
+        if !output.finish(DRAIN, || group.may_live()) {
+            tracing::warn!(
+                "a process that escaped from the parser holds its output; it is no longer listened to"
+            );
             output.abandon();
         }
         let status = group.reap().context("failed to learn how the parser ended")?;
         tally.show(context.progress);
         ended.map_err(ParseError::Cancelled)?;
-        if !status.success() {
-            return Err(ParseError::Failed(anyhow!(process::describe(status))));
-        }
-        Ok(result.read()?.into_outcome(tally.take()))
+        let counted = tally.take();
+        let by_exit = match (self.options.verdict_from, status.code()) {
+            (VerdictSource::Exit, Some(0)) => Some(SummaryStatus::Accepted),
+            (VerdictSource::Exit, Some(REJECTED)) => Some(SummaryStatus::Rejected),
+            (VerdictSource::Stated, Some(0)) => None,
+            _ => {
+                let words = counted.exception.map(|words| format!("{LAST_WORDS}{words}")).unwrap_or_default();
+                return Err(ParseError::Failed(anyhow!("{}{words}", process::describe(status))));
+            }
+        };
+        Ok(result.read()?.into_outcome(counted, by_exit))
     }
+}
+
+/// Looks for a program as it will be looked for when it is started.
+fn find(program: &str) -> anyhow::Result<()> {
+    let is_program =
+        |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0);
+    if program.contains('/') {
+        ensure!(
+            is_program(Path::new(program)),
+            "the parser's program '{program}' does not exist, or can't be run"
+        );
+        return Ok(());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)));
+    ensure!(found, "the parser's program '{program}' is in no folder of PATH");
+    Ok(())
 }
 
 /// An absolute path can't be taken for an option, and holds wherever the program goes.

@@ -1,7 +1,7 @@
 //! What an external parser writes: both pipes are read at once, line by line, by a thread each.
 //!
 //! A full pipe never blocks the program for longer than it takes to log a line, and no line, nor the
-//! lack of one, makes a reader hold more than [`LONGEST_PIECE`].
+//! lack of one, makes a reader hold more than [`LONGEST_RECORD`].
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -13,15 +13,19 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::line::{self, Stream};
+use super::line::{self, Listener, Raw, Stream};
 use super::process::Group;
 use super::tally::Tally;
 use crate::carry;
 
-/// Longer lines are cut into pieces of this many bytes.
-pub(super) const LONGEST_PIECE: usize = 64 << 10;
+/// Longer lines are cut into pieces of this many bytes, …
+const LONGEST_PIECE: usize = 64 << 10;
+/// … but for those that begin like a record: what they say stands together, up to here.
+const LONGEST_RECORD: usize = 1 << 20;
 /// Longest wait for the end of the pipes, whatever still comes.
 const LONGEST_FINISH: Duration = Duration::from_secs(60);
+/// A pipe that was found empty so often, by looks that far apart, has nothing more to say for now.
+const DRY: u64 = 4;
 /// How often a reader that waits looks whether it is still wanted.
 const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
@@ -36,6 +40,8 @@ struct Shared {
     /// Milliseconds from `started` to the last byte that came, or line that was logged.
     last_byte: AtomicU64,
     abandoned: AtomicBool,
+    /// How often in a row each pipe was found empty.
+    dry: [AtomicU64; 2],
 }
 
 impl Output {
@@ -46,6 +52,7 @@ impl Output {
             started: Instant::now(),
             last_byte: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
+            dry: Default::default(),
         });
         let readers = vec![
             start(stdout, Stream::Stdout, Arc::clone(&shared), tally.clone()),
@@ -60,19 +67,29 @@ impl Output {
         self.shared.started.elapsed().saturating_sub(last)
     }
 
-    /// Waits until both pipes are read to their end, and gives up when nothing came for `patience`;
-    /// says whether the end was reached. What a dead program left is read however long that takes,
-    /// but an escaped process that never stops talking is not listened to for ever.
-    pub(super) fn finish(&mut self, patience: Duration) -> bool {
+    /// Waits until both pipes are read to their end; says whether that was reached. What a dead program
+    /// left is read however long that takes. When the pipes are empty and silent it gives up after
+    /// `patience`, or at once where nobody that is `known` lives: an escaped process holds them
+    /// open. One that never stops talking is not listened to for ever.
+    pub(super) fn finish(&mut self, patience: Duration, known: impl Fn() -> bool) -> bool {
         let started = Instant::now();
+        for dry in &self.shared.dry {
+            dry.store(0, Ordering::Relaxed);
+        }
         while !self.readers.iter().all(JoinHandle::is_finished) {
             let idle = started.elapsed().min(self.silent_for());
-            if idle > patience || started.elapsed() > LONGEST_FINISH {
+            if idle > patience || started.elapsed() > LONGEST_FINISH || self.is_dry() && !known() {
                 return false;
             }
             thread::sleep(Duration::from_millis(2));
         }
         true
+    }
+
+    fn is_dry(&self) -> bool {
+        let pipes = self.readers.iter().zip(&self.shared.dry);
+        let mut pipes = pipes.filter(|(reader, _)| !reader.is_finished());
+        pipes.all(|(_, dry)| dry.load(Ordering::Relaxed) >= DRY)
     }
 
     /// Stops reading a pipe that an escaped process holds open.
@@ -103,63 +120,115 @@ where
 {
     carry::thread(move || {
         let mut lines = Lines::default();
+        let mut listener = Listener::new(stream, tally);
         let mut buffer = vec![0; LONGEST_PIECE];
-        let mut log = |line: &[u8], piece: Option<u64>| {
-            line::log(line, piece, stream, &tally);
-            shared.touch(); // Lines that are logged slowly are no silence.
-        };
+        let dry = &shared.dry[usize::from(matches!(stream, Stream::Stderr))];
         while !shared.abandoned.load(Ordering::Relaxed) {
             match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&LOOK_UP)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+                Ok(0) => {
+                    listener.settle();
+                    dry.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
                 Err(_) => break,
             }
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
+                    dry.store(0, Ordering::Relaxed);
                     shared.touch();
-                    lines.push(&buffer[..count], &mut log);
+                    lines.push(&buffer[..count], &mut |line| {
+                        listener.hear(line);
+                        shared.touch(); // Lines that are logged slowly are no silence.
+                    });
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
-        lines.end(&mut log);
+        lines.end(&mut |line| listener.hear(line));
+        listener.settle();
     })
 }
 
-/// Cuts a stream of bytes into lines, and long lines into numbered pieces.
+/// Cuts a stream of bytes into lines, and long lines into numbered pieces. A carriage return within a
+/// line writes over what stands there, as on a terminal: only the last of it is a line, and it says how
+/// often that happened. What says its level is a line all the same.
 #[derive(Default)]
 struct Lines {
     open: Vec<u8>,
     /// Pieces of the open line that were handed on already.
     pieces: u64,
+    /// The last text of the open line that was written over, and how many there were.
+    under: Vec<u8>,
+    overwritten: u64,
+    /// The last byte was a carriage return: what comes next says what it meant.
+    returned: bool,
 }
 
 impl Lines {
-    fn push(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8], Option<u64>)) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, ends) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
-            self.open.extend_from_slice(text);
-            while self.open.len() > LONGEST_PIECE {
-                let cut = character_start(&self.open, LONGEST_PIECE);
-                self.pieces += 1;
-                each(&self.open[..cut], Some(self.pieces));
-                self.open.drain(..cut);
+    fn push(&mut self, bytes: &[u8], each: &mut impl FnMut(Raw<'_>)) {
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
+            if self.returned && first != b'\r' {
+                self.returned = false;
+                if first != b'\n' {
+                    self.write_over(each);
+                }
             }
-            if ends {
-                self.end(each);
+            let end = memchr::memchr2(b'\n', b'\r', rest);
+            self.append(&rest[..end.unwrap_or(rest.len())], each);
+            let Some(end) = end else { return };
+            match rest[end] {
+                b'\n' => self.end(each),
+                _ => self.returned = true,
             }
+            rest = &rest[end + 1..];
         }
     }
 
-    fn end(&mut self, each: &mut impl FnMut(&[u8], Option<u64>)) {
-        let line = self.open.strip_suffix(b"\r").unwrap_or(&self.open);
-        if !line.is_empty() {
-            each(line, (self.pieces > 0).then_some(self.pieces + 1));
+    fn append(&mut self, text: &[u8], each: &mut impl FnMut(Raw<'_>)) {
+        self.open.extend_from_slice(text);
+        loop {
+            let may_be_a_record = self.pieces == 0 && self.open.trim_ascii_start().first() == Some(&b'{');
+            let most = if may_be_a_record { LONGEST_RECORD } else { LONGEST_PIECE };
+            if self.open.len() <= most {
+                return;
+            }
+            let cut = character_start(&self.open, most);
+            self.pieces += 1;
+            each(Raw { bytes: &self.open[..cut], piece: Some(self.pieces), overwritten: self.overwritten });
+            self.open.drain(..cut);
+        }
+    }
+
+    fn write_over(&mut self, each: &mut impl FnMut(Raw<'_>)) {
+        if self.pieces > 0 || line::says_its_level(&self.open) {
+            return self.end(each);
+        }
+        if !self.open.trim_ascii().is_empty() {
+            self.overwritten += 1;
+            std::mem::swap(&mut self.open, &mut self.under);
         }
         self.open.clear();
-        self.pieces = 0;
+    }
+
+    fn end(&mut self, each: &mut impl FnMut(Raw<'_>)) {
+        let is_blank = self.overwritten > 0 && self.open.trim_ascii().is_empty();
+        let bytes = if is_blank { &self.under } else { &self.open };
+        let overwritten = self.overwritten - u64::from(is_blank);
+        if !bytes.is_empty() {
+            each(Raw { bytes, piece: (self.pieces > 0).then_some(self.pieces + 1), overwritten });
+        }
+        *self = Self {
+            open: std::mem::take(&mut self.open),
+            under: std::mem::take(&mut self.under),
+            ..Self::default()
+        };
+        self.open.clear();
+        self.under.clear();
     }
 }
 
@@ -175,7 +244,7 @@ mod tests {
 
     fn cut(chunks: &[&[u8]]) -> Vec<(Vec<u8>, Option<u64>)> {
         let mut found = Vec::new();
-        let mut each = |line: &[u8], piece| found.push((line.to_vec(), piece));
+        let mut each = |line: Raw<'_>| found.push((line.bytes.to_vec(), line.piece));
         let mut lines = Lines::default();
         for chunk in chunks {
             lines.push(chunk, &mut each);
@@ -188,6 +257,23 @@ mod tests {
     fn lines_end_where_they_end_however_they_arrive() {
         let found = cut(&[b"one\ntw", b"o\r\n\n", b"three"]);
         assert_eq!(found, [(b"one".to_vec(), None), (b"two".to_vec(), None), (b"three".to_vec(), None)]);
+    }
+
+    #[test]
+    fn what_is_written_over_is_no_line_but_what_says_its_level_is() {
+        let progress = b"\r 1%|#  |\r 50%|## |\r100%|###|\n\r 7%\r     \rdone\r\r\n";
+        let texts = |found: Vec<(Vec<u8>, Option<u64>)>| {
+            found.into_iter().map(|(line, _)| String::from_utf8(line).expect("UTF-8")).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(cut(&[progress])), ["100%|###|", "done"]);
+        let one_by_one: Vec<&[u8]> = progress.chunks(1).collect();
+        assert_eq!(texts(cut(&one_by_one)), ["100%|###|", "done"]);
+        assert_eq!(texts(cut(&[b"\r 50%\r    \r"])), [" 50%"]);
+        let spoken = b"10%\r{\"level\":\"error\",\"message\":\"x\"}\rERROR:root:y\r100%\n";
+        assert_eq!(
+            texts(cut(&[spoken])),
+            ["{\"level\":\"error\",\"message\":\"x\"}", "ERROR:root:y", "100%"]
+        );
     }
 
     #[test]

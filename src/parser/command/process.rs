@@ -47,6 +47,11 @@ impl Group {
         !matches!(waitid(WaitId::Pid(self.leader), peek), Ok(None) | Err(rustix::io::Errno::INTR))
     }
 
+    /// Whether anything of it may still live. Where nobody but the leader can be seen, something may.
+    pub(super) fn may_live(&self) -> bool {
+        cfg!(not(target_os = "linux")) || !self.survivors().is_empty()
+    }
+
     /// Ends what still lives: asks, waits at most `grace`, then kills. Says whether anything lived.
     pub(super) fn end(&self, grace: Duration) -> bool {
         let mut found = false;

@@ -8,12 +8,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::super::{CaseTotals, Category, FirstError, Outcome, SummaryStatus};
+use super::super::{CaseTotals, Category, FirstError, LARGEST_COUNT, Outcome, SummaryStatus};
 use super::tally::Counted;
 use crate::ids::RunId;
 
 const LARGEST_RESULT: u64 = 1 << 20;
+
+/// What a result may state.
+const KEYS: [&str; 9] = [
+    "summary",
+    "records_in_file",
+    "records_created",
+    "created_by_type",
+    "cases",
+    "errors",
+    "deprecated_errors",
+    "errors_by_month",
+    "first_error",
+];
 
 /// A private folder for the program's result; gone when this is dropped.
 pub(super) struct ResultFile {
@@ -28,7 +42,7 @@ pub(super) struct Stated {
     summary: Option<SummaryStatus>,
     records_in_file: Option<u64>,
     records_created: Option<u64>,
-    created_by_type: BTreeMap<String, u64>,
+    created_by_type: Option<BTreeMap<String, u64>>,
     cases: CaseTotals,
     errors: Option<BTreeMap<Category, u64>>,
     deprecated_errors: Option<u64>,
@@ -71,6 +85,7 @@ impl ResultFile {
         File::open(&self.path)
             .and_then(|file| file.take(LARGEST_RESULT).read_to_end(&mut bytes))
             .context("failed to read the parser's result")?;
+        check_keys(&bytes)?;
         serde_json::from_slice(&bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             anyhow::anyhow!(
@@ -78,6 +93,16 @@ impl ResultFile {
             )
         })
     }
+}
+
+/// Refuses a key that means nothing, which may be one that is misspelt.
+fn check_keys(bytes: &[u8]) -> anyhow::Result<()> {
+    let Ok(keys) = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes) else { return Ok(()) };
+    let Some(unknown) = keys.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
+    let is_plain =
+        unknown.len() <= 40 && unknown.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let unknown = if is_plain { format!("'{unknown}'") } else { "that is no name".to_owned() };
+    bail!("the parser's result has an unknown key {unknown}: expected {}", KEYS.join(", "))
 }
 
 impl Drop for ResultFile {
@@ -88,17 +113,38 @@ impl Drop for ResultFile {
 
 impl Stated {
     /// The outcome: what the program stated, and where it was silent what was counted in its log.
-    pub(super) fn into_outcome(self, counted: Counted) -> Outcome {
+    /// `by_exit` is the verdict of its exit code, where that counts as one.
+    pub(super) fn into_outcome(self, counted: Counted, by_exit: Option<SummaryStatus>) -> Outcome {
+        let counts_records = self.records_in_file.is_some()
+            || self.records_created.is_some()
+            || self.created_by_type.is_some();
+        let states_something = counts_records || self.errors.is_some();
         let errors = self.errors.unwrap_or(counted.errors);
-        let created: u64 = self.created_by_type.values().sum();
+        let by_type = self.created_by_type.unwrap_or_default();
+        let created = by_type.values().fold(0, |total: u64, count| total.saturating_add(*count));
         let records_created = self.records_created.unwrap_or(created);
-        let clean = errors.values().all(|count| *count == 0);
-        let derived = if clean { SummaryStatus::Accepted } else { SummaryStatus::AcceptedWithErrors };
+        let records_in_file = self.records_in_file.unwrap_or(records_created);
+        if records_in_file.max(records_created).max(created) > LARGEST_COUNT {
+            tracing::warn!(
+                "the parser's result counts more than {LARGEST_COUNT} records: the row says so many"
+            );
+        }
+        let has = |category: Category| errors.get(&category).is_some_and(|count| *count > 0);
+        let derived = if has(Category::File) || by_exit == Some(SummaryStatus::Rejected) {
+            SummaryStatus::Rejected
+        } else if Category::ALL.into_iter().any(has) {
+            SummaryStatus::AcceptedWithErrors
+        } else if states_something {
+            SummaryStatus::Accepted
+        } else {
+            by_exit.unwrap_or(SummaryStatus::NoVerdict)
+        };
         Outcome {
             summary: self.summary.unwrap_or(derived),
-            records_in_file: self.records_in_file.unwrap_or(records_created),
+            records_reported: counts_records,
+            records_in_file,
             records_created,
-            created_by_type: self.created_by_type,
+            created_by_type: by_type,
             cases: self.cases,
             errors,
             deprecated_errors: self.deprecated_errors.unwrap_or(counted.deprecated_errors),

@@ -17,6 +17,8 @@ pub(super) struct Counted {
     pub(super) deprecated_errors: u64,
     pub(super) errors_by_month: BTreeMap<String, BTreeMap<Category, u64>>,
     pub(super) first_error: Option<FirstError>,
+    /// The line of the last exception that was printed.
+    pub(super) exception: Option<String>,
     /// The highest record number that was named.
     last_record: u64,
 }
@@ -34,11 +36,19 @@ impl Tally {
             let of_month = counted.errors_by_month.entry(problem.month.to_owned()).or_default();
             *of_month.entry(problem.category).or_default() += 1;
         }
-        // Two pipes have no common order, and a program may report out of order.
-        if counted.first_error.as_ref().is_none_or(|first| problem.record < first.record) {
+        // Two pipes have no common order, and a program may report out of order. As in a report, a problem
+        // of the whole file comes first only where no record has one.
+        let rank = |record: Option<u64>| record.unwrap_or(u64::MAX);
+        if counted.first_error.as_ref().is_none_or(|first| rank(problem.record) < rank(first.record)) {
             let message = problem.message.to_owned();
             counted.first_error = Some(FirstError { record: problem.record, message });
         }
+    }
+
+    /// Keeps the last line of an exception, which says what it is.
+    pub(super) fn exception(&self, text: &str) {
+        let line = text.lines().rfind(|line| !line.trim().is_empty()).map(ToOwned::to_owned);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).exception = line;
     }
 
     pub(super) fn record(&self, number: u64) {
@@ -50,7 +60,7 @@ impl Tally {
     pub(super) fn show(&self, progress: &Progress) {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         progress.records.store(counted.last_record, Ordering::Relaxed);
-        progress.problems.store(counted.errors.values().sum(), Ordering::Relaxed);
+        progress.problems.store(counted.errors.values().sum::<u64>(), Ordering::Relaxed);
     }
 
     pub(super) fn take(&self) -> Counted {

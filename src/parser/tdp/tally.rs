@@ -122,6 +122,7 @@ impl<'p> Tally<'p> {
         });
         Outcome {
             summary,
+            records_reported: true,
             records_in_file: self.records_in_file,
             records_created: if self.refused { 0 } else { self.records_created() },
             cases: CaseTotals { rejected: self.rejected, months: months.collect() },

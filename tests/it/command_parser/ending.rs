@@ -14,8 +14,6 @@ fn the_exit_code_or_the_signal_is_the_failure() {
     let mut run = Run::new();
     assert_eq!(failure(run.script("exit 3")), "the parser exited with code 3");
     assert!(failure(run.script("kill -SEGV $$")).starts_with("the parser was killed by signal 11"));
-    let missing = failure(run.command("no-such-parser-anywhere {file}"));
-    assert!(missing.starts_with("failed to start the parser `no-such-parser-anywhere`"), "{missing}");
     assert!(failure(run.command("sh 'open")).contains("open quote"));
 }
 
@@ -84,7 +82,7 @@ fn what_a_parser_leaves_running_ends_with_it() {
     let mut run = Run::new();
     let started = Instant::now();
     let outcome = run.script("sleep 60 & echo $! >\"$2/child\"; setsid sleep 61 >/dev/null 2>&1 & echo done");
-    assert_eq!(outcome.expect("an outcome").summary, SummaryStatus::Accepted);
+    assert_eq!(outcome.expect("an outcome").summary, SummaryStatus::NoVerdict);
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert!(!lives(run.pid("child")));
     assert!(run.messages().contains(&"done"));
@@ -96,7 +94,7 @@ fn the_memory_limit_holds() {
     let mut run = Run::new();
     run.options.memory = Some(512 << 20);
     let outcome = run.command("python3 -c 'x = bytearray(1 << 30)'");
-    assert_eq!(failure(outcome), "the parser exited with code 1");
+    assert_eq!(failure(outcome), "the parser exited with code 1; its last words: MemoryError");
     assert!(run.messages().iter().any(|line| line.contains("MemoryError")), "{:?}", run.messages());
     run.command("python3 -c 'x = bytearray(1 << 20)'").expect("it fits");
 }

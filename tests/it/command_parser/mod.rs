@@ -2,8 +2,10 @@
 //! them outlives its run.
 
 mod ending;
+mod lines;
 mod output;
 mod result;
+mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};

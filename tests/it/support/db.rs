@@ -173,6 +173,7 @@ pub(crate) fn new_file(key: &str) -> NewFile {
 pub(crate) fn outcome() -> Box<parser::Outcome> {
     Box::new(parser::Outcome {
         summary: parser::SummaryStatus::AcceptedWithErrors,
+        records_reported: true,
         records_in_file: 5,
         records_created: 4,
         cases: parser::CaseTotals {

@@ -169,6 +169,7 @@ fn records(raw: &[u8]) -> Vec<Record> {
 fn outcome(summary: SummaryStatus) -> Outcome {
     Outcome {
         summary,
+        records_reported: true,
         records_in_file: 1,
         records_created: 1,
         created_by_type: Default::default(),
