@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build run test check deny bench crash fuzz sample demo clean
+.PHONY: help build run test check deny bench crash cases fuzz sample demo clean
 
 PARSELOG := target/debug/parselog
 SAMPLE := samples/tanf-active-2021-q1.txt
@@ -64,6 +64,11 @@ N ?= 100
 crash: ## kill -9 a worker at every named point and N times at random, and count what is lost
 	@scripts/setup test
 	PARSELOG_CRASHES=$(N) scripts/test --features faults --test crash -- --nocapture
+
+CASES ?= ../shared/cases
+cases: build ## run small inputs after public reports (a folder: CASES=…) and print expected and found
+	@scripts/setup run
+	@scripts/cases $(CASES)
 
 SECONDS ?= 60
 fuzz: ## fuzz whatever reads bytes from outside, each target for SECONDS (needs nightly and cargo-fuzz)
