@@ -19,7 +19,7 @@ use super::{Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
 use crate::{carry, faults};
 
 /// What a submitted file could carry to forge a line or to fool a terminal.
-const HOSTILE: &str = "\u{1b}[2J\n{\"timestamp\":\"2026-01-01T00:00:00.000000Z\",\"seq\":1}\u{202e}\0";
+pub const HOSTILE: &str = "\u{1b}[2J\n{\"timestamp\":\"2026-01-01T00:00:00.000000Z\",\"seq\":1}\u{202e}\0";
 
 /// The parser.
 pub struct Acknowledging {

@@ -1,6 +1,5 @@
 //! A worker that is stopped for longer than its lease, and goes on when another has done its work.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
@@ -30,8 +29,7 @@ async fn sleeps_at(fault: &str) {
     until(&mut world, "the worker sleeps", async |_| sleeper.is_stopped()).await;
 
     // The sleeper still holds the parser's lock on the file, so the second worker has its own.
-    let acks = world.home().join("other-acks");
-    fs::create_dir(&acks).unwrap();
+    let acks = world.more_acks();
     let mut second = world.worker(None, &[("PARSELOG_TEST_ACKS", acks.to_str().unwrap())]);
     let name = second.name.clone();
     until(&mut world, "the second attempt succeeds", async |world| {

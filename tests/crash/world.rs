@@ -1,5 +1,6 @@
 //! A database, an object store and a spool of one test's own, and the real workers that use them.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -7,15 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use parselog::ids::RunId;
 use parselog::objects::{Folder, Objects, Put, S3, S3Options};
 use parselog::queue;
-use parselog::store::{self, NewFile, Request};
+use parselog::store::{self, NewFile, Request, Run};
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::TestDb;
 use crate::disk::on_a_disk;
+use crate::oracle;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_parselog");
 
@@ -31,7 +34,23 @@ pub(crate) struct World {
     home: Option<tempfile::TempDir>,
     environment: Vec<(String, String)>,
     started: usize,
-    submitted: usize,
+    /// What was submitted, by key.
+    pub(crate) submissions: BTreeMap<String, Submitted>,
+    /// Runs whose log was seen in the spool, so that it may not be missing later.
+    pub(crate) named: HashSet<RunId>,
+    /// URIs of rows whose object was seen.
+    pub(crate) confirmed: HashSet<String>,
+    /// Where workers beside the usual ones acknowledge.
+    other_acks: Vec<PathBuf>,
+}
+
+/// What a submission makes the parser of these tests do.
+pub(crate) struct Submitted {
+    /// The file.
+    pub(crate) text: String,
+    /// On each thread.
+    pub(crate) events: u64,
+    pub(crate) threads: u64,
 }
 
 /// A worker process; killed when dropped.
@@ -53,9 +72,10 @@ impl World {
         Self::new(db, home, objects, "files".to_owned(), Vec::new())
     }
 
-    /// A world whose objects are in S3, all logs uploaded in parts; `None` where no S3 is given.
-    pub(crate) async fn in_s3() -> Option<Self> {
-        let endpoint = std::env::var("PARSELOG_TEST_S3").ok()?;
+    /// A world whose objects are in S3, all logs uploaded in parts.
+    pub(crate) async fn in_s3() -> Self {
+        let endpoint = std::env::var("PARSELOG_TEST_S3")
+            .expect("PARSELOG_TEST_S3 names an S3 endpoint: run eval \"$(localstack/start --env)\"");
         let objects =
             Objects::S3(S3::connect(S3Options { endpoint: Some(endpoint), ..Default::default() }).await);
         let bucket = std::env::var("PARSELOG_BUCKET").unwrap_or_else(|_| "parselog".to_owned());
@@ -63,7 +83,7 @@ impl World {
             ("PARSELOG_BUCKET".to_owned(), bucket.clone()),
             ("PARSELOG_S3_MULTIPART_FROM".to_owned(), "1B".to_owned()),
         ];
-        Some(Self::new(TestDb::new().await, tempfile::tempdir().unwrap(), objects, bucket, environment))
+        Self::new(TestDb::new().await, tempfile::tempdir().unwrap(), objects, bucket, environment)
     }
 
     fn new(
@@ -75,7 +95,19 @@ impl World {
     ) -> Self {
         fs::create_dir(home.path().join("acks")).unwrap();
         let prefix = format!("crash-{}", Uuid::new_v4().simple());
-        Self { db, objects, bucket, prefix, home: Some(home), environment, started: 0, submitted: 0 }
+        Self {
+            db,
+            objects,
+            bucket,
+            prefix,
+            home: Some(home),
+            environment,
+            started: 0,
+            submissions: BTreeMap::new(),
+            named: HashSet::new(),
+            confirmed: HashSet::new(),
+            other_acks: Vec::new(),
+        }
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -86,11 +118,48 @@ impl World {
         self.home().join("acks")
     }
 
+    /// A further folder for acknowledgements, for a worker that may not share the parser's lock.
+    pub(crate) fn more_acks(&mut self) -> PathBuf {
+        let folder = self.home().join(format!("acks-{}", self.other_acks.len()));
+        fs::create_dir(&folder).unwrap();
+        self.other_acks.push(folder.clone());
+        folder
+    }
+
+    pub(crate) fn ack_folders(&self) -> impl Iterator<Item = PathBuf> {
+        [self.acks()].into_iter().chain(self.other_acks.clone())
+    }
+
+    /// The events of a run that its parser acknowledged, to any worker.
+    pub(crate) fn acknowledged(&self, run: RunId) -> Vec<u64> {
+        let files = self.ack_folders().map(|folder| folder.join(format!("{run}.acks")));
+        let texts: Vec<String> = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+        texts.iter().flat_map(|text| text.lines()).map(|line| line.parse().unwrap()).collect()
+    }
+
+    pub(crate) fn submission_of(&self, run: &Run) -> Option<&Submitted> {
+        self.submissions.get(&run.key)
+    }
+
+    /// Looks at what a kill left, before anything heals it: which logs have a name, and that no row
+    /// names an object that is not there.
+    pub(crate) async fn look_at_the_wreck(&mut self, about: &str) {
+        let names =
+            self.spool_files().into_iter().filter(|path| path.extension().is_some_and(|end| end != "new"));
+        let runs =
+            names.filter_map(|path| path.file_stem()?.to_str()?.split('.').next()?.parse::<RunId>().ok());
+        self.named.extend(runs);
+        let absent = oracle::rows_without_object(self).await;
+        if !absent.is_empty() {
+            self.fail(&format!("{about}: rows name objects that are not there: {absent:?}"));
+        }
+    }
+
     /// Submits a file that makes the test's parser log `events` on each of `threads`.
     pub(crate) async fn submit(&mut self, events: u64, threads: u64, pause_micros: u64) {
-        self.submitted += 1;
+        let number = self.submissions.len() + 1;
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let text = format!("{events} {threads} {pause_micros} {}\n", self.submitted);
+        let text = format!("{events} {threads} {pause_micros} {number}\n");
         file.write_all(text.as_bytes()).unwrap();
         let put = Put {
             content_type: "text/plain",
@@ -98,11 +167,12 @@ impl World {
             sha256: Sha256::digest(text.as_bytes()).into(),
             if_none_match: false,
         };
-        let key = format!("{}/{}.txt", self.prefix, self.submitted);
+        let key = format!("{}/{number}.txt", self.prefix);
         let stored = self.objects.put_file(&self.bucket, &key, file.path(), &put).await.unwrap();
+        self.submissions.insert(key.clone(), Submitted { text, events, threads });
         let file = NewFile {
             bucket: self.bucket.clone(),
-            name: format!("{}.txt", self.submitted),
+            name: format!("{number}.txt"),
             key,
             version_id: stored.uri.version().unwrap_or_default().to_owned(),
             program: "tanf".to_owned(),

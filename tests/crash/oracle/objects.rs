@@ -1,0 +1,114 @@
+//! The objects: those that rows name and no others, each in one version, and no upload left open.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use parselog::ids::RunId;
+use parselog::objects::{ObjectUri, Objects};
+use parselog::store::Run;
+
+use super::twice;
+use crate::world::World;
+
+pub(super) async fn check(world: &World, runs: &[Run], complaints: &mut String) {
+    let uris = || runs.iter().filter_map(|run| run.logs_uri.as_deref());
+    for uri in twice(uris()) {
+        let _ = writeln!(complaints, "two runs say that their log is {uri}");
+    }
+    let mut versions = match &world.objects {
+        Objects::Folder(_) => in_folder(&world.home().join("objects").join(&world.bucket)),
+        Objects::S3(_) => in_s3(world).await,
+    };
+    let logs = uris().filter_map(|uri| Some(uri.parse::<ObjectUri>().ok()?.to_string()));
+    let logs = logs.filter_map(|uri| {
+        let from = uri.find(&world.prefix)?;
+        Some(uri[from..].split('?').next()?.to_owned())
+    });
+    for key in logs.chain(world.submissions.keys().cloned()) {
+        match versions.remove(&key) {
+            Some(1) => {}
+            Some(many) => drop(writeln!(complaints, "{key} is there in {many} versions")),
+            None => drop(writeln!(complaints, "{key} is not there")),
+        }
+    }
+    if !versions.is_empty() {
+        let _ = writeln!(complaints, "objects that no row names: {versions:?}");
+    }
+    let stale = world.objects.stale_uploads(&world.bucket, &world.prefix, Duration::ZERO).await.unwrap();
+    if !stale.is_empty() {
+        let _ = writeln!(complaints, "uploads were left behind: {stale:?}");
+    }
+}
+
+/// Rows whose `logs_uri` names an object that is not there: never, not for a moment. What was seen
+/// once is not asked for again.
+pub(crate) async fn rows_without_object(world: &mut World) -> Vec<String> {
+    let rows: Vec<(RunId, String)> =
+        sqlx::query_as("select id, logs_uri from parse_file_meta where logs_uri is not null")
+            .fetch_all(&world.db.pool)
+            .await
+            .unwrap();
+    let mut absent = Vec::new();
+    for (run, uri) in rows {
+        if world.confirmed.contains(&uri) {
+            continue;
+        }
+        match world.objects.head(&uri.parse().unwrap()).await {
+            Ok(_) => drop(world.confirmed.insert(uri)),
+            Err(error) => absent.push(format!("run {run}: {uri}: {error}")),
+        }
+    }
+    absent
+}
+
+/// How many versions each key has.
+fn in_folder(bucket: &Path) -> BTreeMap<String, usize> {
+    let mut versions = BTreeMap::new();
+    collect(bucket, bucket, &mut versions);
+    let all: BTreeMap<String, usize> = versions
+        .keys()
+        .filter(|path: &&String| !path.starts_with(".versions/"))
+        .map(|key| {
+            let folder = bucket.join(".versions").join(key);
+            (key.clone(), fs::read_dir(folder).map_or(0, Iterator::count))
+        })
+        .collect();
+    all
+}
+
+fn collect(top: &Path, folder: &Path, found: &mut BTreeMap<String, usize>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(top, &path, found);
+        } else {
+            found.insert(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned(), 1);
+        }
+    }
+}
+
+async fn in_s3(world: &World) -> BTreeMap<String, usize> {
+    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    let client = aws_sdk_s3::Client::new(&config);
+    let mut versions = BTreeMap::new();
+    let mut pages = client.list_object_versions().bucket(&world.bucket).prefix(format!("{}/", world.prefix));
+    loop {
+        let page = pages.clone().send().await.unwrap();
+        for version in page.versions() {
+            *versions.entry(version.key().unwrap().to_owned()).or_default() += 1;
+        }
+        for marker in page.delete_markers() {
+            versions.insert(format!("{} (deleted)", marker.key().unwrap()), 1);
+        }
+        if page.is_truncated() != Some(true) {
+            return versions;
+        }
+        pages = pages
+            .set_key_marker(page.next_key_marker().map(ToOwned::to_owned))
+            .set_version_id_marker(page.next_version_id_marker().map(ToOwned::to_owned));
+    }
+}
