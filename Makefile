@@ -38,7 +38,7 @@ test: ## run every test, with a database and a LocalStack of its own
 
 .PHONY: tests
 tests:
-	@scripts/test --features faults
+	@scripts/test
 
 check: deny ## formatting, lints, documentation, licences: all without warnings
 	cargo fmt --check

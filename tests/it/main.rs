@@ -9,6 +9,7 @@ mod architecture;
 mod cli;
 mod cluster;
 mod command_parser;
+mod compiled_once;
 mod diff;
 mod docs;
 mod doctor;
