@@ -10,6 +10,7 @@ mod cli;
 mod cluster;
 mod command_parser;
 mod compiled_once;
+mod database;
 mod diff;
 mod docs;
 mod doctor;

@@ -58,6 +58,11 @@ impl TestDb {
         url_of(&self.admin, &self.name)
     }
 
+    /// The name of this database on its server.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Applies the migrations up to this one.
     pub(crate) async fn up_to(&self, step: i64) {
         MIGRATOR.run_to(step, &mut connect(&self.url()).await).await.unwrap();

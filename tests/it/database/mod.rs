@@ -1,0 +1,6 @@
+//! The way to Postgres: silent networks, poolers, URLs with passwords, and what errors say.
+
+mod pooler;
+mod proxy;
+mod secrets;
+mod silence;

@@ -1,0 +1,172 @@
+//! A pooler that hands each transaction to another server connection: PgBouncer in transaction mode.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use parselog::queue;
+use parselog::store::{self, Limits, PgPool};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::support::{Desk, TestDb, claimant, sample_text};
+
+/// A PgBouncer of this test's own, with fewer server connections than anybody wants at once.
+struct Bouncer {
+    process: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Bouncer {
+    /// `None` where it is not installed and may be missing.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn start(upstream: &str) -> Option<Self> {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        let Some(program) = program else {
+            assert!(
+                std::env::var_os("PARSELOG_MAY_SKIP").is_some(),
+                "PgBouncer is missing: run as root: apt-get install pgbouncer; or set PARSELOG_MAY_SKIP=1"
+            );
+            eprintln!("skipped: PgBouncer is not installed");
+            return None;
+        };
+        let upstream = PgConnectOptions::from_str(upstream).unwrap();
+        let host =
+            upstream.get_socket().map_or(upstream.get_host().to_owned(), |dir| dir.display().to_string());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pgbouncer.ini");
+        let settings = format!(
+            "[databases]\n* = host={host} port={} user={}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n{}",
+            upstream.get_port(),
+            upstream.get_username(),
+            server_user()
+        );
+        fs::write(&file, settings).unwrap();
+        let process = Command::new(program).arg("-q").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+        let bouncer = Self { process, port, _folder: folder };
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "PgBouncer does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(bouncer)
+    }
+
+    fn url(&self, db: &TestDb) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{}", self.port, db.name())
+    }
+
+    async fn pool(&self, db: &TestDb, limits: Limits) -> PgPool {
+        let pool = store::connect_within(&self.url(db), "parselog-test", limits).await.unwrap();
+        assert!(pool.is_behind_pooler());
+        pool
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Like Postgres it does not run as root, and the socket of the tests' Postgres belongs to that user.
+fn server_user() -> &'static str {
+    if !rustix::process::geteuid().is_root() {
+        return "";
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    if passwd.lines().any(|line| line.starts_with("postgres:")) {
+        "user = postgres\n"
+    } else {
+        "user = nobody\n"
+    }
+}
+
+#[tokio::test]
+async fn a_direct_connection_is_known_as_such() {
+    let db = TestDb::new().await;
+    assert!(!db.pool.is_behind_pooler());
+    let named = "select count(*) from pg_prepared_statements";
+    let mut connection = db.pool.acquire().await.unwrap();
+    sqlx::query("select $1::int").bind(1).execute(&mut connection).await.unwrap();
+    let named: i64 = sqlx::query_scalar(named).fetch_one(&mut connection).await.unwrap();
+    assert!(named > 0, "each statement is parsed anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_claims_at_once_through_few_server_connections_get_each_run_once() {
+    let db = TestDb::new().await;
+    let Some(bouncer) = Bouncer::start(&db.url()) else { return };
+    let keys: Vec<String> = (0..30).map(|n| format!("{n}.txt")).collect();
+    db.submit(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let pool = bouncer.pool(&db, Limits { connections: 10, ..Limits::default() }).await;
+
+    let worker = claimant("w");
+    let claims = futures_util::future::join_all((0..40).map(|_| queue::claim(&pool, &worker))).await;
+    let mut claimed: Vec<_> =
+        claims.into_iter().filter_map(|claim| claim.unwrap()).map(|claim| claim.run.id).collect();
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), 30);
+    let beats: Vec<_> = claimed.iter().map(|run| (*run, uuid::Uuid::nil())).collect();
+    assert!(queue::heartbeat(&pool, &beats, Duration::from_secs(5)).await.unwrap().is_empty());
+
+    // The limit of a statement holds, whichever server connection it comes to.
+    let hasty = bouncer.pool(&db, Limits { connections: 2, statement: Duration::from_millis(300) }).await;
+    let mut locking = db.pool.begin().await.unwrap();
+    sqlx::query("lock table parse_file_meta").execute(&mut *locking).await.unwrap();
+    let error = format!("{:#}", queue::claim(&hasty, &worker).await.expect_err("the table is locked"));
+    assert!(error.contains("statement timeout"), "{error}");
+    locking.rollback().await.unwrap();
+    assert!(queue::claim(&hasty, &worker).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_behind_pgbouncer_migrate_parse_and_archive_and_say_once_that_they_poll() {
+    let desk = Desk { db: TestDb::empty().await, home: tempfile::tempdir().unwrap() };
+    let Some(bouncer) = Bouncer::start(&desk.db.url()) else { return };
+    let run = |arguments: &[&str]| {
+        let output = desk.command(arguments).env("DATABASE_URL", bouncer.url(&desk.db)).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {err}");
+        (String::from_utf8(output.stdout).unwrap(), err)
+    };
+    run(&["migrate"]);
+    assert!(run(&["migrate"]).0.contains("up to date"));
+    for name in ["one.txt", "two.txt", "three.txt", "four.txt"] {
+        let file = desk.file(name, &sample_text("tanf-active-2021-q1.txt"));
+        run(&[
+            "submit",
+            "--program",
+            "tanf",
+            "--section",
+            "active",
+            "--year",
+            "2021",
+            "--quarter",
+            "1",
+            &file,
+        ]);
+    }
+    let drain = ["worker", "--drain", "--slots", "4", "--poll", "100ms"];
+    let said = std::thread::scope(|scope| {
+        let workers = [scope.spawn(|| run(&drain)), scope.spawn(|| run(&drain))];
+        workers.map(|worker| worker.join().unwrap().1)
+    });
+    for said in said {
+        assert_eq!(said.matches("connection pooler").count(), 1, "{said}");
+    }
+    let runs = run(&["runs", "--json"]).0;
+    assert_eq!(runs.matches(r#""status":"success""#).count(), 4, "{runs}");
+    assert_eq!(runs.matches(r#""log_state":"archived""#).count(), 4, "{runs}");
+    assert!(run(&["logs", "@latest"]).0.contains("parsed"));
+}
