@@ -1,9 +1,10 @@
 //! Cancelling a run.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::finish::close;
 use crate::ids::{BatchId, RunId};
+use crate::store::Context as _;
 use crate::store::{PgPool, RunStatus, entry, fit};
 
 /// What a cancel came to.

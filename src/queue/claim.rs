@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::ids::RunId;
+use crate::store::Context as _;
 use crate::store::run::run_columns;
 use crate::store::{PgPool, Run, fit};
 

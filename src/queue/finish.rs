@@ -1,10 +1,11 @@
 //! Ending a run: the outcome on its row, and where it deserves one, the next attempt in the queue.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use uuid::Uuid;
 
 use crate::ids::{BatchId, RunId};
 use crate::parser::Outcome;
+use crate::store::Context as _;
 use crate::store::{self, PgPool, RunStatus, batch, entry, fit};
 
 /// How a run ends. Reasons are for people and hold nothing private.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::finish::{Ending, Finished, Guard, end};
 use crate::ids::RunId;
+use crate::store::Context as _;
 use crate::store::{self, PgPool};
 
 /// What a heartbeat tells about one run that is still ours.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::ids::RunId;
+use crate::store::Context as _;
 use crate::store::PgPool;
 
 /// A run that is queued or running.

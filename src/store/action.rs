@@ -3,12 +3,13 @@
 //! The actions of a parse are written by the database itself, with the change of status; only other
 //! tasks, such as an archive, record theirs here.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, Postgres, QueryBuilder};
 
 use super::Action;
+use super::failure::Context as _;
 use crate::ids::RunId;
 
 /// A row of `run_action`.

@@ -1,12 +1,13 @@
 //! `parse_meta`: what asked for runs, a submission or a reparse.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
 use super::BatchKind;
+use super::failure::Context as _;
 use crate::ids::BatchId;
 
 /// A row of `parse_meta`.

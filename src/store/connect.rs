@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _, Error};
 
-use super::address;
 use super::pool::{Limits, PgPool, bounded};
+use super::{address, failure};
 
 /// How long connecting, or waiting for a free connection, may take.
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -17,8 +17,6 @@ const DIRECT: &str = "parselog.direct";
 
 /// What Postgres and poolers say to a startup message with something they don't take.
 const PROTOCOL_VIOLATION: &str = "08P01";
-/// What Postgres says when it has no connection left.
-const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// Connects to `url`, `postgres://user:password@host:port/database` or
 /// `postgres:///database?host=/socket/folder&user=name`, with the usual limits.
@@ -77,22 +75,9 @@ async fn probe(options: &PgConnectOptions) -> Result<bool, Error> {
 
 /// Why there is no connection, in one line.
 fn why(error: &Error, place: &str) -> anyhow::Error {
+    let reason = failure::reason(error);
     match error {
-        Error::Database(refusal) if refusal.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => anyhow!(
-            "Postgres at {place} has no connection left ({}): lower PARSELOG_DATABASE_CONNECTIONS or \
-             --slots of its workers, or raise its max_connections",
-            refusal.message()
-        ),
-        Error::Database(refusal) => anyhow!("Postgres at {place} refused: {}", refusal.message()),
-        error => anyhow!("failed to reach Postgres at {place}: {}; is it running?", root_cause(error)),
+        Error::Database(_) => anyhow!("Postgres at {place} refused: {reason}"),
+        _ => anyhow!("failed to reach Postgres at {place}: {reason}; is it running?"),
     }
-}
-
-/// The innermost reason: the outer ones only repeat that it is about connecting.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

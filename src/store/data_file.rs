@@ -1,12 +1,13 @@
 //! `data_file`: the submitted files, and the one way in which they are submitted.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
+use super::failure::Context as _;
+use super::fit;
 use super::run::hexadecimal;
-use super::{failure, fit};
 use crate::ids::{DataFileId, RunId};
 
 /// The ids of the submissions that are one file over time with that of the id that stands behind it.
@@ -130,7 +131,7 @@ pub struct Queued {
 /// rule of the table; the text says which.
 pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Request) -> Result<Vec<Queued>> {
     for name in files.iter().flat_map(|file| [&file.bucket, &file.key, &file.version_id]) {
-        fit::name(name).context("failed to submit")?;
+        fit::name(name).map_err(|error| error.context("failed to submit"))?;
     }
     sqlx::query_as(
         "select * from enqueue_parse_many($1, submitted_by => $2, reason => $3, priority => $4,
@@ -145,7 +146,7 @@ pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Reques
     .bind(request.deadline)
     .fetch_all(db)
     .await
-    .map_err(|error| failure::of_function(error, "failed to submit"))
+    .context("failed to submit")
 }
 
 /// Fills in what the row does not say yet of what was submitted. False, with nothing written, where the

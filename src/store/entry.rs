@@ -1,10 +1,11 @@
 //! `log_entry`: the audit log, append-only. Who did what to which file, batch or run.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
+use super::failure::Context as _;
 use super::fit;
 use crate::ids::{BatchId, DataFileId, RunId};
 

@@ -1,36 +1,73 @@
-//! Why the database did not do what it was asked: refused for good, or gone for a while.
+//! Why the database did not do what it was asked: said once, and told apart, refused for good or gone
+//! for a while.
+//!
+//! Every error of a statement becomes one of these where it leaves the statement, by [`Context`].
 
 use std::borrow::Cow;
+use std::fmt::Display;
+
+/// What Postgres says when it has no connection left.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// The SQLSTATE with which the database refuses a statement for good: a value, a rule of a table or the
 /// statement itself is wrong, so asking again is of no use. `None` for all that passes by itself: a
 /// connection that is gone, a server that starts, stops or is full, a lock or a statement that took
 /// too long.
 pub fn refusal(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| match cause.downcast_ref::<Complaint>() {
-        Some(complaint) => complaint.refusal.clone(),
-        None => cause.downcast_ref::<sqlx::Error>().and_then(code_of_refusal),
-    })
+    error.chain().find_map(|cause| code_of_refusal(&cause.downcast_ref::<Failure>()?.error))
 }
 
-/// What a SQL function complains of. It is made for people; the rest of such an error is its stack.
+/// A statement that failed. sqlx's error is no source of it: sqlx and what is below repeat each other, and
+/// name the line of Postgres' own source.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing}: {message}")]
-struct Complaint {
-    doing: &'static str,
-    message: String,
-    refusal: Option<String>,
+#[error("{doing}: {}", reason(.error))]
+struct Failure {
+    doing: String,
+    error: sqlx::Error,
 }
 
-/// The error of a statement that calls a SQL function for `doing`, without the function's stack.
-pub(super) fn of_function(error: sqlx::Error, doing: &'static str) -> anyhow::Error {
-    let refusal = code_of_refusal(&error);
-    match error {
-        sqlx::Error::Database(error) => {
-            Complaint { doing, message: error.message().to_owned(), refusal }.into()
-        }
-        error => anyhow::Error::new(error).context(doing),
+/// What was to be done, put before the one reason why it was not. anyhow's trait of this name would repeat
+/// the reason.
+pub(crate) trait Context<T> {
+    /// Says what was to be done.
+    fn context(self, doing: impl Display) -> anyhow::Result<T>;
+
+    /// As [`Context::context`], for what is put together only where it is needed.
+    fn with_context<D: Display>(self, doing: impl FnOnce() -> D) -> anyhow::Result<T>;
+}
+
+impl<T> Context<T> for Result<T, sqlx::Error> {
+    fn context(self, doing: impl Display) -> anyhow::Result<T> {
+        self.with_context(|| doing)
     }
+
+    fn with_context<D: Display>(self, doing: impl FnOnce() -> D) -> anyhow::Result<T> {
+        self.map_err(|error| Failure { doing: doing().to_string(), error }.into())
+    }
+}
+
+/// The reason, once, and what to do where that is known.
+pub(super) fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) if error.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => format!(
+            "{}; lower PARSELOG_DATABASE_CONNECTIONS or --slots of its workers, or raise its max_connections",
+            error.message()
+        ),
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::PoolTimedOut => {
+            "all connections of this process were in use; raise PARSELOG_DATABASE_CONNECTIONS".to_owned()
+        }
+        error => innermost(error),
+    }
+}
+
+/// The innermost reason: the outer ones only repeat what kind it is.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 fn code_of_refusal(error: &sqlx::Error) -> Option<String> {
@@ -64,9 +101,10 @@ mod tests {
         for code in ["08006", "25006", "40001", "40P01", "53300", "55P03", "57014", "57P01", "58030"] {
             assert!(!is_code_of_a_refusal(code), "{code}");
         }
-        let gone = anyhow::Error::new(sqlx::Error::PoolTimedOut).context("failed to end a run");
-        assert_eq!(refusal(&gone), None);
-        let wrong = anyhow::Error::new(sqlx::Error::Encode("x".into())).context("failed");
+        let failed = |error| Err::<(), sqlx::Error>(error).context("failed to end a run").unwrap_err();
+        assert_eq!(refusal(&failed(sqlx::Error::PoolTimedOut)), None);
+        let wrong = failed(sqlx::Error::Encode("x".into())).context("failed");
         assert_eq!(refusal(&wrong).as_deref(), Some("22000"));
+        assert_eq!(format!("{wrong:#}"), "failed: failed to end a run: x");
     }
 }

@@ -1,11 +1,12 @@
 //! Finding runs: by what they are about, by how they ended, by a piece of their id.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use super::data_file::same_file_as;
+use super::failure::Context as _;
 use super::run::select_runs;
 use super::{LogState, Run, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
@@ -104,15 +105,18 @@ pub async fn matching(db: impl PgExecutor<'_>, piece: &str) -> Result<Vec<RunId>
     if !(4..=32).contains(&digits.len()) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(Vec::new());
     }
-    let filled = |filler: &str| Uuid::parse_str(&format!("{digits}{}", filler.repeat(32 - digits.len())));
+    let filled = |filler: &str| {
+        let id = Uuid::parse_str(&format!("{digits}{}", filler.repeat(32 - digits.len())));
+        id.map_err(|error| anyhow!(error).context("failed to read the piece of a run id"))
+    };
     // The index over the reversed ids has the hyphens in them.
     let reversed: String = hyphenated_end(&digits).chars().rev().collect();
     sqlx::query_scalar(
         "select id from parse_file_meta where id between $1 and $2 or reverse(id::text) like $3 || '%'
          order by id desc limit 10",
     )
-    .bind(filled("0").context("failed to read the piece of a run id")?)
-    .bind(filled("f").context("failed to read the piece of a run id")?)
+    .bind(filled("0")?)
+    .bind(filled("f")?)
     .bind(reversed)
     .fetch_all(db)
     .await

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::failure::Context as _;
 use super::fit;
 use crate::ids::RunId;
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
+use super::failure::Context as _;
 use super::{LogState, RunStatus};
 use crate::ids::{BatchId, RunId};
 

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{PgExecutor, Postgres};
 
+use super::failure::Context as _;
 use super::fit;
 use crate::ids::RunId;
 

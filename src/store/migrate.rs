@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use sqlx::migrate::{Migration, Migrator};
 
+use super::failure::Context as _;
 use super::pool::{Connection, PgPool};
 
 /// The migrations, embedded in the binary.
@@ -20,8 +21,10 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// parselog was here before.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
     let mut transaction = pool.with_limit(LONGEST).begin().await.context("failed to migrate the database")?;
-    let encoding: String =
-        sqlx::query_scalar("select current_setting('server_encoding')").fetch_one(&mut *transaction).await?;
+    let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
+        .fetch_one(&mut *transaction)
+        .await
+        .context("failed to read the database's encoding")?;
     ensure!(
         encoding == "UTF8",
         "the database's encoding is {encoding}, which can't hold every text: make one with \
@@ -30,7 +33,8 @@ pub async fn migrate(pool: &PgPool) -> Result<()> {
     // The lock and what it guards end together, whatever server connection a pooler hands out next.
     sqlx::query("select pg_advisory_xact_lock(hashtext('parselog_migrate'))")
         .execute(&mut *transaction)
-        .await?;
+        .await
+        .context("failed to wait for another process that migrates")?;
     let missing = missing(&mut transaction).await?;
     if missing.is_empty() {
         return Ok(());

@@ -31,6 +31,7 @@ pub use codes::{Action, BatchKind, LogState, NoticeKind, NoticeState, RunStatus}
 pub use connect::{connect, connect_within};
 pub use data_file::{DataFile, NewFile, Queued, Request, Seen, submit};
 pub use entry::LogEntry;
+pub(crate) use failure::Context;
 pub use failure::refusal;
 pub use find::{RunFilter, find, latest, matching};
 pub use log::{ArchivedLog, SealedLog};

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
+use super::failure::Context as _;
 use super::{NoticeKind, NoticeState, PgPool, fit, health};
 use crate::ids::{BatchId, RunId};
 

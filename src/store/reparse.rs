@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
+use super::failure::Context as _;
+use super::fit;
 use super::run::Errors;
-use super::{failure, fit};
 use crate::ids::{BatchId, DataFileId, RunId};
 
 /// Which files are parsed once more; what is `None` or empty does not restrict. One of them at
@@ -132,7 +133,7 @@ pub async fn preview(db: impl PgExecutor<'_>, selection: &FileSelection) -> Resu
     .bind(fit::json(selection))
     .fetch_all(db)
     .await
-    .map_err(|error| failure::of_function(error, "failed to select files"))
+    .context("failed to select files")
 }
 
 /// Queues the runs of a reparse; returns its id and how many files it has.
@@ -157,7 +158,7 @@ pub async fn enqueue(
     .bind(request.force)
     .fetch_one(db)
     .await
-    .map_err(|error| failure::of_function(error, "failed to queue the reparse"))
+    .context("failed to queue the reparse")
 }
 
 /// How far a reparse is; `None` for an id that is none.

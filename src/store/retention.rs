@@ -4,11 +4,12 @@
 //! again when its row says so, hence a crash in between leaves no URI that nobody can explain, and
 //! doing it again ends well.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
 use super::data_file::same_file_as;
+use super::failure::Context as _;
 use super::{DataFile, PgPool, fit};
 use crate::ids::{DataFileId, RunId};
 

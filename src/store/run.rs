@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
+use super::failure::Context as _;
 use super::{BatchKind, LogState, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
 use crate::parser::{CaseTotals, Category, SummaryStatus};

@@ -7,7 +7,17 @@ use std::process::Command;
 /// Each package with its version and features, as cargo resolves them for these edges.
 fn packages(edges: &str, more: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} [{f}]", "--edges", edges])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p} [{f}]",
+            "--edges",
+            edges,
+        ])
         .args(more)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

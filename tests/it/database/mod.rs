@@ -2,5 +2,6 @@
 
 mod pooler;
 mod proxy;
+mod said;
 mod secrets;
 mod silence;

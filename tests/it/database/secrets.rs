@@ -89,22 +89,3 @@ fn settings_that_are_printed_for_debugging_hide_their_secrets() {
     assert_eq!(settings.database.database_url.unwrap().expose(), "postgres://u:sw0rd@host/db");
     assert!(settings.mail.smtp_url.is_some());
 }
-
-#[tokio::test]
-async fn too_many_connections_are_said_as_such_with_what_to_do() {
-    let db = TestDb::empty().await;
-    sqlx::raw_sql(
-        "do $$ begin create role parselog_test_crowd login;
-         exception when duplicate_object or unique_violation then null; end $$;
-         alter role parselog_test_crowd connection limit 0",
-    )
-    .execute(&db.pool)
-    .await
-    .unwrap();
-    let error = store::connect(&db.url_as("parselog_test_crowd"), "parselog-test").await.unwrap_err();
-    let said = format!("{error:#}");
-    assert!(
-        said.contains("too many connections") && said.contains("PARSELOG_DATABASE_CONNECTIONS"),
-        "{said}"
-    );
-}
