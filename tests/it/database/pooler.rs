@@ -24,13 +24,10 @@ impl Bouncer {
     /// `None` where it is not installed and may be missing.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn start(upstream: &str) -> Option<Self> {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
-            .into_iter()
-            .find(|path| Path::new(path).exists());
-        let Some(program) = program else {
+        let Some(mut program) = program() else {
             assert!(
                 std::env::var_os("PARSELOG_MAY_SKIP").is_some(),
-                "PgBouncer is missing: run as root: apt-get install pgbouncer; or set PARSELOG_MAY_SKIP=1"
+                "PgBouncer is missing: run scripts/setup test, or set PARSELOG_MAY_SKIP=1"
             );
             eprintln!("skipped: PgBouncer is not installed");
             return None;
@@ -50,7 +47,7 @@ impl Bouncer {
             server_user()
         );
         fs::write(&file, settings).unwrap();
-        let process = Command::new(program).arg("-q").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+        let process = program.arg("-q").arg(&file).stderr(Stdio::null()).spawn().unwrap();
         let bouncer = Self { process, port, _folder: folder };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -76,6 +73,21 @@ impl Drop for Bouncer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The installed PgBouncer, or the one that `scripts/setup test` unpacked with its libraries.
+fn program() -> Option<Command> {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pgbouncer/usr");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join("pgbouncer"));
+    if let Some(program) = installed.into_iter().find(|program| program.is_file()) {
+        return Some(Command::new(program));
+    }
+    let program = unpacked.join("sbin/pgbouncer");
+    let libraries = fs::read_dir(unpacked.join("lib")).ok()?.flatten().map(|entry| entry.path());
+    let mut command = Command::new(&program);
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).ok()?);
+    program.is_file().then_some(command)
 }
 
 /// Like Postgres it does not run as root, and the socket of the tests' Postgres belongs to that user.
