@@ -238,9 +238,9 @@ async fn a_wrong_mail_setting_is_one_line_without_the_password() {
         assert!(!said.err.contains("hunter2") && said.err.lines().count() == 1, "{}", said.err);
     }
     for (name, value, expected) in [
-        ("PARSELOG_MAIL_FROM", "nobody", "is no address to send from"),
-        ("PARSELOG_MAIL_ADMINS", "a@b.test,c d@e", "an e-mail address is wrong"),
-        ("PARSELOG_MAIL_LINKS", "8d", "for a week at most"),
+        ("PARSELOG_MAIL_FROM", "nobody", "expected an address to send from"),
+        ("PARSELOG_MAIL_ADMINS", "a@b.test,c d@e", "is not an e-mail address"),
+        ("PARSELOG_MAIL_LINKS", "8d", "expected a week (7d) at most"),
     ] {
         let mut command = mailing(&desk, "smtp://host", &["worker", "--drain"]);
         let said = Said::of(command.env(name, value).output().unwrap());

@@ -215,8 +215,10 @@ fn a_worker_says_nothing_of_the_database_at_its_end_and_gets_a_killed_server_bac
     assert!(output.status.success(), "{stderr}");
     assert!(!stderr.contains("WARN") && !stderr.contains("on-release"), "{stderr}");
 
-    let mut worker = home.command(SHORT, &["worker", "--poll", "1s"]).stderr(Stdio::null()).spawn().unwrap();
-    wait_until(|| home.ok(SHORT, &["db", "status"]).contains(", in use;"));
+    let log = home.path().join("worker.log");
+    let mut worker = home.command(SHORT, &["worker", "--poll", "1s"]);
+    let mut worker = worker.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    wait_until(|| fs::read_to_string(&log).unwrap().contains("worker started"));
     let server = home.postmaster().unwrap();
     kill_process(server, Signal::KILL).unwrap();
     wait_until(|| home.postmaster().is_some_and(|now| now != server));
