@@ -45,7 +45,7 @@ pub(super) async fn diff_reparse(
     let mut totals =
         Totals { reparse: row.id.0, unfinished: row.files - row.finished(), ..Totals::default() };
     let mut changes = Vec::new();
-    compare_batch(&desk.pool, &desk.objects, &desk.spool, row.id, |change| {
+    compare_batch(&desk.pool.patient(), &desk.objects, &desk.spool, row.id, |change| {
         totals.add(&change);
         if change.is_change() {
             changes.push(change);

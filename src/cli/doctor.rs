@@ -36,7 +36,7 @@ impl Doctor {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let desk = Desk::open(common).await?;
         let doctor = doctor::Doctor {
-            pool: desk.pool.clone(),
+            pool: desk.pool.patient(),
             objects: desk.objects.clone(),
             spool: desk.spool.clone(),
             recovery: desk.recovery(),

@@ -105,7 +105,7 @@ struct Which {
 
 impl Reparse {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let pool = open_database(common).await?;
+        let pool = open_database(common).await?.patient();
         if let Some(Command::Status(status)) = self.command {
             return status.run(&pool).await;
         }

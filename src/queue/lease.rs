@@ -55,27 +55,26 @@ pub async fn running(pool: &PgPool) -> Result<Vec<RunId>> {
 /// Ends the runs whose lease is over as crashed, and queues their next attempts;
 /// returns the crashed runs.
 ///
-/// It ends nothing over a connection younger than `grace`, which is one lease. After the database, or
-/// the way to it, was gone for longer than a lease, all leases are over although their workers live:
+/// It ends nothing before the database has answered for `grace`, which is one lease. After the database,
+/// or the way to it, was gone for longer than a lease, all leases are over although their workers live:
 /// they get that long for a heartbeat.
 ///
 /// # Errors
 /// The database fails; what was reaped before stays so.
 pub async fn reap(pool: &PgPool, grace: Duration) -> Result<Vec<RunId>> {
     let expired: Vec<(RunId, Uuid)> = sqlx::query_as(
-        "select id, lease_token from parse_file_meta
-         where status = 'running' and lease_until < now()
-           and (select backend_start from pg_stat_activity where pid = pg_backend_pid()) <= now() - $1",
+        "select id, lease_token from parse_file_meta where status = 'running' and lease_until < now()",
     )
-    .bind(grace)
     .fetch_all(pool)
     .await
     .context("failed to look for runs whose lease is over")?;
-
+    if pool.steady_for() < grace {
+        return Ok(Vec::new());
+    }
     end_expired(pool, expired).await
 }
 
-/// As [`reap`], for leases that were over `long` ago, over a connection of any age: for a person who
+/// As [`reap`], for leases that were over `long` ago, however long the database has answered: for a person who
 /// looks after the system where no worker does.
 ///
 /// # Errors

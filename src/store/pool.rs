@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Error, PgConnection, Postgres};
 
 use super::connect::CONNECT_PATIENCE;
+use super::steady::Steady;
 use crate::carry;
 
 /// How long the answer of an idle connection is waited for before another is made.
@@ -48,11 +49,11 @@ pub struct PgPool {
     /// The server's own limit is set in each transaction, since the connection has none, or another.
     limit_in_transaction: bool,
     behind_pooler: bool,
+    steady: Steady,
 }
 
 impl PgPool {
-    /// The pool connects when it is used. It lets go of a connection only when it broke, since the reaper
-    /// trusts old ones only.
+    /// The pool connects when it is used, and lets go of a connection only when it broke.
     pub(super) fn new(options: PgConnectOptions, limits: Limits, behind_pooler: bool) -> Self {
         let inner = PgPoolOptions::new()
             .max_connections(limits.connections.max(1))
@@ -67,7 +68,13 @@ impl PgPool {
                 })
             })
             .connect_lazy_with(options);
-        Self { inner, limit: limits.statement, limit_in_transaction: behind_pooler, behind_pooler }
+        Self {
+            inner,
+            limit: limits.statement,
+            limit_in_transaction: behind_pooler,
+            behind_pooler,
+            steady: Steady::default(),
+        }
     }
 
     /// The same connections for statements that are known to be long: each may take twenty times as long.
@@ -85,14 +92,23 @@ impl PgPool {
         self.behind_pooler
     }
 
+    /// For how long the database has answered every statement of this process. A worker whose database was
+    /// gone knows by it that the leases of others may be over although they live.
+    pub fn steady_for(&self) -> Duration {
+        self.steady.time()
+    }
+
     /// Takes a connection, for statements that belong together.
     ///
     /// # Errors
     /// None is to be had in time; the reason is the server's, where it gives one.
     pub async fn acquire(&self) -> Result<Connection, Error> {
         let held = match self.inner.acquire().await {
-            Err(Error::PoolTimedOut) => return Err(self.why_none().await),
-            acquired => acquired?,
+            Err(error) => {
+                self.steady.broke();
+                return Err(if matches!(error, Error::PoolTimedOut) { self.why_none().await } else { error });
+            }
+            Ok(held) => held,
         };
         Ok(Connection {
             held: Some(held),
@@ -100,6 +116,7 @@ impl PgPool {
             unnamed: self.behind_pooler,
             in_transaction: false,
             in_doubt: false,
+            steady: self.steady.clone(),
         })
     }
 
@@ -175,6 +192,7 @@ pub struct Connection {
     in_transaction: bool,
     /// A statement was begun and not answered, or the connection broke.
     in_doubt: bool,
+    steady: Steady,
 }
 
 impl Connection {
@@ -191,10 +209,15 @@ impl Connection {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let Self { held, limit, in_doubt, .. } = self;
+        let Self { held, limit, in_doubt, steady, .. } = self;
         *in_doubt = true;
         let answer = bounded(*limit, ask(held.as_mut().expect("held until it is dropped"))).await;
         *in_doubt = matches!(&answer, Err(error) if is_broken(error));
+        if *in_doubt {
+            steady.broke();
+        } else {
+            steady.answered();
+        }
         answer
     }
 

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use parselog::queue;
+use parselog::queue::{self, Claimant};
 use parselog::store::{self, Limits, RunStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -48,6 +48,34 @@ async fn a_claim_a_statement_and_a_commit_over_a_silent_connection_fail_in_time_
         }
     };
     tokio::time::timeout(BOUNDED, again).await.expect("the pool has no connection left");
+}
+
+#[tokio::test]
+async fn after_silence_longer_than_a_lease_a_living_worker_keeps_its_run() {
+    let db = TestDb::new().await;
+    db.submit(&["a.txt"]).await;
+    let proxy = Proxy::start(&db.url()).await;
+    let limits = Limits { connections: 3, statement: Duration::from_secs(1) };
+    let pool = store::connect_within(&proxy.url(db.name()), "parselog-test", limits).await.unwrap();
+    // Connections that are older than a lease and that nobody uses while bytes are swallowed.
+    let held = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    drop(held);
+    let lease = Duration::from_secs(1);
+    let claimed = queue::claim(&pool, &Claimant { lease, ..claimant("w") }).await.unwrap().expect("a run");
+    while pool.steady_for() < lease * 2 {
+        queue::running(&pool).await.unwrap();
+    }
+
+    proxy.swallow(true);
+    queue::reap(&pool, lease).await.expect_err("nobody answers");
+    proxy.swallow(false);
+    assert!(queue::reap(&pool, Duration::from_secs(30)).await.unwrap().is_empty(), "its worker lives");
+    let beats = queue::heartbeat(&pool, &[(claimed.run.id, claimed.lease_token)], lease).await.unwrap();
+    assert_eq!(beats.len(), 1);
+    // Once it lets the lease go while the database answers, the run is ended as any other.
+    while queue::reap(&pool, lease).await.unwrap().is_empty() {
+        assert!(pool.steady_for() < BOUNDED, "the run is never ended");
+    }
 }
 
 #[tokio::test]
