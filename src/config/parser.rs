@@ -1,5 +1,6 @@
 //! What an operator may set about external parsers.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -37,11 +38,29 @@ pub struct ParserConfig {
     /// needs (`PATH`, `HOME`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHON*`); may be given more than once,
     /// separated by commas in the variable.
     #[arg(long, env = "PARSELOG_PASS_ENV", value_name = "NAME", global = true, hide_short_help = true)]
-    pass_env: Vec<Commas<String>>,
+    pass_env: Vec<Commas<VariableName>>,
 
     /// Memory that an external parser may use; unlimited without it.
     #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_parser = value::memory, value_name = "SIZE", global = true, hide_short_help = true)]
     pub parser_memory: Option<ByteSize>,
+}
+
+/// The name of a variable of the environment, as shells write them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct VariableName(String);
+
+impl FromStr for VariableName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = text.trim();
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if plain && !name.starts_with(|first: char| first.is_ascii_digit()) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err("expected names of variables: letters, digits and '_', separated by commas".to_owned())
+        }
+    }
 }
 
 /// What says that a submission is accepted.
@@ -61,6 +80,6 @@ impl ParserConfig {
 
     /// The variables that external parsers inherit beside the usual ones.
     pub fn passed(&self) -> Vec<String> {
-        List::join(&self.pass_env).iter().map(|name| name.trim().to_owned()).collect()
+        List::join(&self.pass_env).into_iter().map(|VariableName(name)| name).collect()
     }
 }
