@@ -99,7 +99,7 @@ fn to_record(leaving: &Outside<'_>) -> Option<Record> {
             line.extend_from_slice(encoder.finish(&origin, b""));
             Record::decode(&line)
         }
-        Outside::Overflow { run, body, .. } => {
+        Outside::Overflow { run, body } => {
             line.extend_from_slice(body);
             let mut record = Record::decode(&line)?;
             record.fields.insert("run".to_owned(), Value::String(run.to_string()));

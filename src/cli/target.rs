@@ -35,7 +35,7 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
         return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("there is no run {id}")));
     }
     // A file's number or name goes before a piece of a run id: four digits may be both.
-    if let Some(file) = store::data_file::matching(pool, text).await?.first() {
+    if let Some(file) = newest_of_one_owner(store::data_file::matching(pool, text).await?, text)? {
         let filter = RunFilter { data_file: Some(file.id), ..RunFilter::default() };
         return latest(filter, &format!("data file {} was never parsed", file.id)).await;
     }
@@ -81,14 +81,24 @@ pub(super) async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
     })
 }
 
-/// Finds the data file that `text` names: by id, name or key, the newest of several.
+/// Finds the data file that `text` names: by id, name or key, the newest of several of one owner.
 ///
 /// # Errors
-/// None fits.
+/// None fits, or files of several owners do.
 pub(super) async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
-    let mut found = store::data_file::matching(pool, text).await?;
-    if found.is_empty() {
-        return Err(CliError::not_found(format!("'{text}' names no data file")));
+    newest_of_one_owner(store::data_file::matching(pool, text).await?, text)?
+        .ok_or_else(|| CliError::not_found(format!("'{text}' names no data file")))
+}
+
+/// The first of these files, if any. One state's file is never taken for another's of the same name.
+fn newest_of_one_owner(found: Vec<DataFile>, text: &str) -> Result<Option<DataFile>> {
+    let Some(newest) = found.first() else { return Ok(None) };
+    if found.iter().any(|file| file.owner != newest.owner) {
+        let each = found.iter().map(|file| format!("{} ({})", file.id, file.owner));
+        return Err(CliError::usage(format!(
+            "'{text}' may be any of the data files {}: give the id",
+            each.collect::<Vec<_>>().join(", ")
+        )));
     }
-    Ok(found.swap_remove(0))
+    Ok(found.into_iter().next())
 }

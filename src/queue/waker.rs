@@ -1,14 +1,17 @@
 //! Waiting for work: a LISTEN connection, with a slow poll beside it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::Executor as _;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::carry;
+use crate::faults;
 use crate::store::PgPool;
 
 /// The channel that enqueuing notifies.
@@ -34,11 +37,12 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Listens over a connection of its own, where the database can be listened to. `poll` is how long a wait lasts at most:
-    /// runs that become due, files that become free, and a lost connection send no notification.
+    /// Listens over a connection of its own, where the database can be listened to. `poll` is how long a
+    /// wait lasts at most: runs that become due, files that become free, and a lost connection send no
+    /// notification.
     pub fn new(pool: PgPool, poll: Duration) -> Self {
         let woken = Arc::new(Notify::new());
-        let listener = carry::spawn(listen(pool, Arc::clone(&woken)));
+        let listener = carry::spawn(keep_listening(pool, Arc::clone(&woken)));
         Self { woken, listener, poll }
     }
 
@@ -54,10 +58,19 @@ impl Drop for Waker {
     }
 }
 
+/// Listens again, should listening panic; meanwhile new runs are found by polling.
+async fn keep_listening(pool: PgPool, woken: Arc<Notify>) {
+    while AssertUnwindSafe(listen(pool.clone(), Arc::clone(&woken))).catch_unwind().await.is_err() {
+        tracing::error!(helper = "listen", "the helper 'listen' died; it starts again in {LONGEST_PAUSE:?}");
+        tokio::time::sleep(LONGEST_PAUSE).await;
+    }
+}
+
 /// Listens for ever, through any number of lost connections.
 async fn listen(pool: PgPool, woken: Arc<Notify>) {
     let mut pause = Duration::from_millis(100);
     while !pool.is_closed() {
+        faults::helper("listen");
         match pool.listen(CHANNEL).await {
             Ok(None) => {
                 return tracing::info!(

@@ -52,8 +52,6 @@ pub enum Outside<'a> {
     Overflow {
         /// The run.
         run: RunId,
-        /// The event's level.
-        level: Level,
         /// The event without time and number: what follows those on its line.
         body: &'a [u8],
     },
@@ -167,7 +165,7 @@ where
             event.record(&mut EventVisitor(encoder));
             let body = encoder.finish(origin, place.path.text());
             if !place.sink.store(level, body) {
-                (self.outside)(Outside::Overflow { run: place.sink.run, level, body });
+                (self.outside)(Outside::Overflow { run: place.sink.run, body });
             }
         };
         BENCH.with(|bench| match (bench.try_borrow_mut(), of_log_crate) {

@@ -36,6 +36,8 @@ pub struct DataFile {
     pub fiscal_quarter: i16,
     /// Code of the state, tribe or territory.
     pub state: Option<String>,
+    /// Whose it is: its state or, where none is known, its submitter.
+    pub owner: String,
     pub size_bytes: Option<i64>,
     /// Of its bytes; missing until they are first read.
     #[serde(serialize_with = "hexadecimal")]
@@ -190,7 +192,8 @@ pub async fn get(db: impl PgExecutor<'_>, id: DataFileId) -> Result<Option<DataF
 }
 
 /// The files that a person may mean by `text`: an id, a name, a key, or `bucket/key`, with or without
-/// `s3://` in front. The newest first, at most 20.
+/// `s3://` in front. Of each file over time it is the newest submission; the newest of them first, at
+/// most 20.
 ///
 /// # Errors
 /// The database fails.
@@ -198,8 +201,14 @@ pub async fn matching(db: impl PgExecutor<'_>, text: &str) -> Result<Vec<DataFil
     let object = text.strip_prefix("s3://").unwrap_or(text);
     let (bucket, key) = object.split_once('/').unwrap_or(("", ""));
     sqlx::query_as(
-        "select * from data_file
-         where id = $1 or name = $2 or key = $2 or (bucket = $3 and key = $4)
+        "with exactly as (select * from data_file where id = $1)
+         select * from exactly
+         union all
+         select * from (
+             select distinct on (bucket, identity, owner) * from data_file
+             where (name = $2 or key = $2 or (bucket = $3 and key = $4)) and not exists (select from exactly)
+             order by bucket, identity, owner, id desc
+         ) newest
          order by id desc limit 20",
     )
     .bind(text.parse::<i64>().ok())

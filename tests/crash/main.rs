@@ -22,6 +22,8 @@ mod postgres;
 mod rng;
 mod s3;
 mod seeded;
+#[path = "../it/support/skip.rs"]
+mod skip;
 mod world;
 
 /// One test at a time: each starts processes and measures no time but its own.

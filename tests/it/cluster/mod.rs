@@ -10,8 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parselog::cluster::{Cluster, Keep};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection as _, PgConnection};
+
+use crate::support::skip::needs_root;
 
 /// A home folder that the server's user can reach when the tests run as root.
 struct Home {
@@ -180,8 +182,8 @@ fn a_path_may_hold_blanks_quotes_and_be_long() {
 
 #[test]
 fn root_keeps_the_cluster_elsewhere_when_a_parent_is_closed() {
-    if !geteuid().is_root() {
-        return; // An ordinary user runs the server itself, and can reach its own folders.
+    if needs_root("run the server as another user") {
+        return;
     }
     let closed = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).expect("its mode");

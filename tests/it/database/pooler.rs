@@ -11,6 +11,7 @@ use parselog::queue;
 use parselog::store::{self, Limits, PgPool};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::support::skip::skip;
 use crate::support::{Desk, TestDb, claimant, sample_text};
 
 /// A PgBouncer of this test's own, with fewer server connections than anybody wants at once.
@@ -22,14 +23,9 @@ struct Bouncer {
 
 impl Bouncer {
     /// `None` where it is not installed and may be missing.
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn start(upstream: &str) -> Option<Self> {
         let Some(mut program) = program() else {
-            assert!(
-                std::env::var_os("PARSELOG_MAY_SKIP").is_some(),
-                "PgBouncer is missing: run scripts/setup test, or set PARSELOG_MAY_SKIP=1"
-            );
-            eprintln!("skipped: PgBouncer is not installed");
+            skip("PgBouncer is missing; scripts/setup test installs it");
             return None;
         };
         let upstream = PgConnectOptions::from_str(upstream).unwrap();

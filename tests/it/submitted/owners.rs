@@ -16,9 +16,14 @@ async fn files_of_two_states_with_one_name_are_two_files() {
     assert_eq!(states, [Some("06"), Some("55")]);
     assert_eq!(runs[0].key, "data_files/2021/Q1/06/tanf/active/a.txt");
 
-    let history = place.ok(&["history", "a.txt", "--json"]).json();
+    for command in ["history", "report", "diff", "logs"] {
+        let said = place.run(&[command, "a.txt"]);
+        assert_eq!(said.code, 2, "{command}: {}", said.err);
+        assert!(said.err.contains("2 (state 55), 1 (state 06): give the id"), "{}", said.err);
+    }
+    let history = place.ok(&["history", "2", "--json"]).json();
     assert_eq!((history.len(), &history[0]["state"]), (1, &"55".into()));
-    assert_eq!(place.run(&["diff", "a.txt"]).code, 4, "it has no run before");
+    assert_eq!(place.run(&["diff", "2"]).code, 4, "it has no run before");
     assert!(place.ok(&["reparse", "--all", "--yes"]).out.contains("2 files"));
 
     // Tribes name no state.

@@ -3,6 +3,7 @@
 pub(crate) mod accounting;
 mod cli;
 mod db;
+pub(crate) mod skip;
 mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
