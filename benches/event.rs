@@ -2,9 +2,10 @@
 //! stack (tracing-subscriber's JSON and tracing-appender, both ways) and Python's
 //! `logging.FileHandler`.
 //!
-//! Every contender logs the same event with the same fields to a file in the same folder. The
-//! figures of a noisy machine mean little; the ratios of one run are what counts. An argument picks
-//! the contenders whose name contains it: `make bench BENCH="event -- scope"`.
+//! Every contender logs the same event with the same fields, as often, to a file in the same folder;
+//! one that writes later is waited for. Then so do several threads at once. The figures of a noisy
+//! machine mean little; the ratios of one run are what counts. An argument picks the contenders whose
+//! name contains it: `make bench BENCH="event -- scope"`.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -12,19 +13,17 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
-use chrono::Utc;
-use parselog::ids::{BatchId, DataFileId, RunId};
-use parselog::record::{Ending, Head, SCHEMA_VERSION};
-use parselog::scope::LogScope;
-use parselog::spool::{Spool, Syncer};
-use parselog::telemetry;
+use parselog_benches::{in_runs, subscriber};
+use tracing::{Dispatch, Span, dispatcher};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, fmt};
 
 const EVENTS: u64 = 200_000;
 const ROUNDS: usize = 5;
+const THREADS: u64 = 2;
 
 const PYTHON: &str = r#"
 import json, logging, sys, time
@@ -46,33 +45,39 @@ for n in range(events):
 print((time.perf_counter() - start) / events * 1e9)
 "#;
 
-/// Logs all events into a folder and returns the nanoseconds that each took.
-type Measure<'a> = &'a dyn Fn(&Path) -> f64;
+/// Logs all events into a folder, by so many threads, and returns the nanoseconds that each took.
+type Measure<'a> = &'a dyn Fn(&Path, u64) -> f64;
 
 fn main() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the logs");
-    let contenders: [(&str, Measure<'_>); 6] = [
-        ("parselog scope", &scope),
-        ("tracing-subscriber JSON, appender, written at the call", &blocking),
-        ("tracing-subscriber JSON, appender, non-blocking", &non_blocking),
-        ("Python logging.FileHandler, text", &|path| python(path, "text")),
-        ("Python logging.FileHandler, the same JSON", &|path| python(path, "json")),
-        ("one bare write(2) of such a line", &bare_write),
+    let scope: Measure<'_> = &|dir, threads| parselog(dir, threads, 1);
+    let of_their_own: Measure<'_> = &|dir, threads| parselog(dir, threads, threads);
+    let contenders: [(&str, u64, Measure<'_>); 10] = [
+        ("parselog scope", 1, scope),
+        ("tracing-subscriber JSON, appender, written at the call", 1, &blocking),
+        ("tracing-subscriber JSON, appender, non-blocking", 1, &non_blocking),
+        ("Python logging.FileHandler, text", 1, &|path, _| python(path, "text")),
+        ("Python logging.FileHandler, the same JSON", 1, &|path, _| python(path, "json")),
+        ("one bare write(2) of such a line", 1, &|path, _| bare_write(path)),
+        ("parselog scope, of one run", THREADS, scope),
+        ("parselog scope, a run for each", THREADS, of_their_own),
+        ("tracing-subscriber JSON, appender, written at the call", THREADS, &blocking),
+        ("tracing-subscriber JSON, appender, non-blocking", THREADS, &non_blocking),
     ];
     // Cargo adds `--bench` to what the user gave.
     let picked = std::env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
-    let mut best = [f64::INFINITY; 6];
+    let mut best = [f64::INFINITY; 10];
     for _ in 0..ROUNDS {
-        for ((name, measure), best) in contenders.iter().zip(&mut best) {
+        for ((name, threads, measure), best) in contenders.iter().zip(&mut best) {
             if name.contains(&picked) {
-                *best = best.min(measure(dir.path()));
+                *best = best.min(measure(dir.path(), *threads));
             }
         }
     }
-    println!("cost of one event at its call site, best of {ROUNDS} rounds of {EVENTS} events:");
-    for ((name, _), nanos) in contenders.iter().zip(best) {
+    println!("time for one event, best of {ROUNDS} rounds of {EVENTS} events by each thread:");
+    for ((name, threads, _), nanos) in contenders.iter().zip(best) {
         if nanos.is_finite() {
-            println!("  {nanos:8.0} ns  {:5.1} x  {name}", nanos / best[0]);
+            println!("  {nanos:8.0} ns  {:5.1} x  {threads} thread(s), {name}", nanos / best[0]);
         }
     }
 }
@@ -95,45 +100,65 @@ fn log_events() {
     }
 }
 
-/// Nanoseconds for each event of `work`.
-fn timed(work: impl FnOnce()) -> f64 {
+/// Nanoseconds for each event of `work`, which logs so often [`EVENTS`].
+fn timed(times: u64, work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
-    start.elapsed().as_nanos() as f64 / EVENTS as f64
+    start.elapsed().as_nanos() as f64 / (EVENTS * times) as f64
 }
 
-fn scope(dir: &Path) -> f64 {
-    let spool = Spool::open(&dir.join("spool"), 1 << 40).expect("a spool");
-    let layer = telemetry::layer("info".parse().expect("levels"), "info".parse().expect("levels"), drop);
-    let syncer = Syncer::start();
-    let subscriber = Registry::default().with(layer);
-    tracing::subscriber::with_default(subscriber, || {
-        let (scope, error) = LogScope::open(&spool, &syncer, &head());
-        assert!(error.is_none());
-        let nanos = timed(|| scope.span().in_scope(log_events));
-        let log = scope.seal(Ending::Success, None).expect("sealed").expect("a file");
-        assert_eq!((log.tail.events.warn, log.tail.dropped), (EVENTS, 0));
-        log.remove().expect("removed");
-        nanos
-    })
+/// Logs in so many threads at once, each under the dispatcher and in the span that `number` gives it.
+#[expect(clippy::disallowed_methods, reason = "each thread enters the span that it is given")]
+fn in_threads(threads: u64, dispatch: &Dispatch, span_of: impl Fn(u64) -> Span) {
+    if threads == 1 {
+        // A thread of its own would be counted with the events.
+        return dispatcher::with_default(dispatch, || span_of(0).in_scope(log_events));
+    }
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let span = span_of(number);
+            scope.spawn(move || dispatcher::with_default(dispatch, || span.in_scope(log_events)));
+        }
+    });
 }
 
-fn blocking(dir: &Path) -> f64 {
-    let appender = tracing_appender::rolling::never(dir, "blocking.log");
-    let layer = fmt::layer().json().with_file(true).with_line_number(true).with_writer(appender);
-    let nanos = tracing::subscriber::with_default(Registry::default().with(layer), || timed(log_events));
+fn parselog(dir: &Path, threads: u64, runs: u64) -> f64 {
+    let dispatch = Dispatch::new(subscriber());
+    let (nanos, tails) = dispatcher::with_default(&dispatch, || {
+        in_runs(usize::try_from(runs).expect("few"), dir, |scopes| {
+            let span_of = |number| scopes[usize::try_from(number % runs).expect("few")].span().clone();
+            timed(threads, || in_threads(threads, &dispatch, span_of))
+        })
+    });
+    assert!(tails.iter().all(|tail| (tail.events.warn, tail.dropped) == (EVENTS * threads / runs, 0)));
+    nanos
+}
+
+fn json<W>(writer: W) -> Dispatch
+where
+    W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().json().with_file(true).with_line_number(true).with_writer(writer);
+    Dispatch::new(Registry::default().with(layer))
+}
+
+fn blocking(dir: &Path, threads: u64) -> f64 {
+    let dispatch = json(tracing_appender::rolling::never(dir, "blocking.log"));
+    let nanos = timed(threads, || in_threads(threads, &dispatch, |_| Span::none()));
     fs::remove_file(dir.join("blocking.log")).expect("removed");
     nanos
 }
 
-fn non_blocking(dir: &Path) -> f64 {
+fn non_blocking(dir: &Path, threads: u64) -> f64 {
     let appender = tracing_appender::rolling::never(dir, "non-blocking.log");
     // Without `lossy(false)` it would be fast by dropping lines.
     let (writer, guard) =
         tracing_appender::non_blocking::NonBlockingBuilder::default().lossy(false).finish(appender);
-    let layer = fmt::layer().json().with_file(true).with_line_number(true).with_writer(writer);
-    let nanos = tracing::subscriber::with_default(Registry::default().with(layer), || timed(log_events));
-    drop(guard);
+    let dispatch = json(writer);
+    let nanos = timed(threads, || {
+        in_threads(threads, &dispatch, |_| Span::none());
+        drop(guard); // Waits until all is written.
+    });
     fs::remove_file(dir.join("non-blocking.log")).expect("removed");
     nanos
 }
@@ -141,7 +166,7 @@ fn non_blocking(dir: &Path) -> f64 {
 fn python(dir: &Path, style: &str) -> f64 {
     let path = dir.join("python.log");
     let output = Command::new("python3")
-        .args(["-c", PYTHON, &(EVENTS / 4).to_string()])
+        .args(["-c", PYTHON, &EVENTS.to_string()])
         .arg(&path)
         .arg(style)
         .output()
@@ -155,25 +180,7 @@ fn bare_write(dir: &Path) -> f64 {
     let path = dir.join("bare.log");
     let mut file = File::options().append(true).create_new(true).open(&path).expect("a file");
     let line = [b'x'; 280];
-    let nanos = timed(|| (0..EVENTS).for_each(|_| file.write_all(&line).expect("written")));
+    let nanos = timed(1, || (0..EVENTS).for_each(|_| file.write_all(&line).expect("written")));
     fs::remove_file(path).expect("removed");
     nanos
-}
-
-fn head() -> Head {
-    Head {
-        version: SCHEMA_VERSION,
-        run: RunId::new(),
-        lease_token: uuid::Uuid::new_v4(),
-        attempt: 1,
-        data_file: DataFileId(1),
-        batch: BatchId(1),
-        reparse: None,
-        bucket: "bench".to_owned(),
-        key: "file".to_owned(),
-        object_version: String::new(),
-        log_key: "log".to_owned(),
-        worker: "bench".to_owned(),
-        started: Utc::now(),
-    }
 }

@@ -1,7 +1,25 @@
 //! What the benches share.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use chrono::Utc;
+use parselog::ids::{BatchId, DataFileId, RunId};
+use parselog::parser::tdp::Tdp;
+use parselog::parser::tdp::sample::{Sample, Size};
+use parselog::parser::{Cancel, Context, Outcome, Parser as _, Progress, Submission};
+use parselog::record::{Ending, Head, SCHEMA_VERSION, Tail};
+use parselog::scope::LogScope;
+use parselog::spool::{Spool, Syncer};
+use parselog::telemetry;
+use tracing::Subscriber;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+const PROGRAM: &str = "tanf";
+const SECTION: &str = "active";
 
 /// The project's root folder.
 pub fn root() -> &'static Path {
@@ -21,4 +39,74 @@ pub fn peak_memory(process: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+/// Writes an invented submission of about so many bytes; returns its size in bytes.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_sample(path: &Path, bytes: u64) -> Result<u64> {
+    let (program, section, size) = (PROGRAM, SECTION, Size::Bytes(bytes));
+    let sample =
+        Sample { program, section, fiscal_year: 2021, fiscal_quarter: 1, size, error_rate: 0.02, seed: 1 };
+    sample.write(BufWriter::new(File::create(path)?))
+}
+
+/// Parses such a submission.
+///
+/// # Errors
+/// The file can't be read.
+pub fn parse_sample(path: &Path) -> Result<Outcome> {
+    let (cancel, progress) = (Cancel::default(), Progress::default());
+    let (run, data_file) = (RunId::new(), DataFileId(1));
+    let mut context = Context { run, data_file, cancel: &cancel, progress: &progress, records: None };
+    let (program, section) = (PROGRAM, SECTION);
+    let submission =
+        Submission { path, name: "sample.txt", program, section, fiscal_year: 2021, fiscal_quarter: 1 };
+    Ok(Tdp::new().parse(&submission, &mut context)?)
+}
+
+/// The subscriber that sorts events into the logs of runs.
+pub fn subscriber() -> impl Subscriber + Send + Sync {
+    let levels = || "info".parse().expect("levels");
+    Registry::default().with(telemetry::layer(levels(), levels(), drop))
+}
+
+/// Does `work` with the logs of so many runs open, under the subscriber that is current; returns what
+/// `work` returns, and the tail of each log.
+pub fn in_runs<T>(runs: usize, folder: &Path, work: impl FnOnce(&[LogScope]) -> T) -> (T, Vec<Tail>) {
+    let spool = Spool::open(&folder.join("spool"), 1 << 40).expect("a spool");
+    let syncer = Syncer::start();
+    let open = |_| {
+        let (scope, error) = LogScope::open(&spool, &syncer, &head());
+        assert!(error.is_none(), "{error:?}");
+        scope
+    };
+    let scopes: Vec<LogScope> = (0..runs).map(open).collect();
+    let done = work(&scopes);
+    let seal = |scope: LogScope| {
+        let log = scope.seal(Ending::Success, None).expect("sealed").expect("a file");
+        let tail = log.tail.clone();
+        log.remove().expect("removed");
+        tail
+    };
+    (done, scopes.into_iter().map(seal).collect())
+}
+
+fn head() -> Head {
+    Head {
+        version: SCHEMA_VERSION,
+        run: RunId::new(),
+        lease_token: uuid::Uuid::new_v4(),
+        attempt: 1,
+        data_file: DataFileId(1),
+        batch: BatchId(1),
+        reparse: None,
+        bucket: "bench".to_owned(),
+        key: "file".to_owned(),
+        object_version: String::new(),
+        log_key: "log".to_owned(),
+        worker: "bench".to_owned(),
+        started: Utc::now(),
+    }
 }

@@ -1,19 +1,15 @@
 //! Parses a generated file, and a slice of one with a straightforward Python reader, and says how
 //! fast each was, in processor time, so that a busy machine does not change the ratio.
-//! `make bench BENCH="parse -- MEGABYTES"`; no subscriber takes the problems.
+//! `make bench BENCH="parse -- MEGABYTES"`. The problems go to the log of a run, as ever.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use parselog::ids::{DataFileId, RunId};
-use parselog::parser::tdp::Tdp;
-use parselog::parser::tdp::sample::{Sample, Size};
-use parselog::parser::{Cancel, Context, Parser as _, Progress, Submission};
-use parselog_benches::{peak_memory, root};
+use parselog_benches::{in_runs, parse_sample, peak_memory, root, subscriber, write_sample};
 
 const MB: u64 = 1_000_000;
 /// What Python reads; the whole file would take it minutes.
@@ -26,23 +22,26 @@ fn main() -> Result<()> {
     let mut out = std::io::stdout().lock();
 
     let started = Instant::now();
-    let bytes = write(&path, megabytes * MB)?;
-    write(&slice, SLICE)?;
+    let bytes = write_sample(&path, megabytes * MB)?;
+    write_sample(&slice, SLICE)?;
     let seconds = started.elapsed().as_secs_f64();
     writeln!(out, "generated  {:>6} MB in {seconds:.1} s", bytes / MB)?;
 
+    tracing::subscriber::set_global_default(subscriber())?;
     let (before, started, processor) = (peak_memory("self").unwrap_or(0), Instant::now(), processor_time());
-    let outcome = parse(&path)?;
+    let (outcome, tails) = in_runs(1, folder.path(), |run| run[0].span().in_scope(|| parse_sample(&path)));
+    let outcome = outcome?;
     let (waited, seconds) = (started.elapsed().as_secs_f64(), processor_time() - processor);
     let lines = count_lines(&path)?;
     let pace = lines as f64 / seconds;
     writeln!(
         out,
         "parselog   {lines} lines, {} records in {seconds:.2} s ({waited:.2} s passed): {pace:.0} lines/s, \
-         {:.0} MB/s, {} problems",
+         {:.0} MB/s, {} problems, {} events in the log",
         outcome.records_in_file,
         bytes as f64 / MB as f64 / seconds,
         outcome.error_count(),
+        tails[0].events.total(),
     )?;
     writeln!(
         out,
@@ -56,24 +55,6 @@ fn main() -> Result<()> {
     writeln!(out, "reader.py  {lines} lines in {seconds:.2} s: {python:.0} lines/s")?;
     writeln!(out, "ratio      {:.0} times", pace / python)?;
     Ok(())
-}
-
-fn write(path: &Path, bytes: u64) -> Result<u64> {
-    let size = Size::Bytes(bytes);
-    let (program, section) = ("tanf", "active");
-    let sample =
-        Sample { program, section, fiscal_year: 2021, fiscal_quarter: 1, size, error_rate: 0.02, seed: 1 };
-    sample.write(BufWriter::new(File::create(path)?))
-}
-
-fn parse(path: &Path) -> Result<parselog::parser::Outcome> {
-    let (cancel, progress) = (Cancel::default(), Progress::default());
-    let (run, data_file) = (RunId::new(), DataFileId(1));
-    let mut context = Context { run, data_file, cancel: &cancel, progress: &progress, records: None };
-    let (program, section) = ("tanf", "active");
-    let submission =
-        Submission { path, name: "whole.txt", program, section, fiscal_year: 2021, fiscal_quarter: 1 };
-    Ok(Tdp::new().parse(&submission, &mut context)?)
 }
 
 /// Lines and seconds of the Python reader.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! make bench BENCH="resources -- log 10GB"      writes and archives one log of this size
-//! make bench BENCH="resources -- queue 10000"   so many runs wait, then are done
+//! make bench BENCH="resources -- queue 10000"   so many runs wait, then are done, each with a file of 100 KB
 //! ```
 //!
 //! Without arguments both, at 200 MB and 1,000 runs. It starts the program itself, with the embedded
@@ -11,7 +11,6 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::fs;
-use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,12 +20,15 @@ use bytesize::ByteSize;
 use parselog::carry;
 use parselog::cluster::{Cluster, Keep};
 use parselog::objects::{Folder, Objects, Put};
+use parselog::parser::Outcome;
 use parselog::queue::{self, Claimant, Ending};
 use parselog::store::{self, NewFile, PgPool, Request};
-use parselog_benches::{peak_memory, program};
+use parselog_benches::{parse_sample, peak_memory, program, write_sample};
 use sha2::{Digest, Sha256};
 
 const SLOTS: usize = 4;
+/// Bytes of a submission.
+const SUBMISSION: u64 = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -73,15 +75,18 @@ async fn log(bytes: u64) -> Result<()> {
 /// So many runs wait; the queue alone is drained, waiting for the disk and not, then as many whole runs.
 async fn runs(many: usize) -> Result<()> {
     let place = Place::new().await?;
+    let outcome = parse_sample(place.file.path())?;
     for sync in ["on", "off"] {
         place.submit(many, false).await?;
         let url = format!("{}&options[synchronous_commit]={sync}", place.cluster.url());
         let pool = store::connect(&url, "bench").await?;
         let began = Instant::now();
-        drain_queue(&pool).await?;
+        drain_queue(&pool, &outcome).await?;
         let seconds = began.elapsed().as_secs_f64();
         let pace = many as f64 / seconds;
-        println!("queue      {many} runs claimed and ended in {seconds:.1} s: {pace:.0}/s, sync {sync}");
+        println!(
+            "queue      {many} runs claimed, beaten for once and ended with an outcome in {seconds:.1} s: {pace:.0}/s, sync {sync}"
+        );
     }
 
     place.submit(many, true).await?;
@@ -96,16 +101,17 @@ async fn runs(many: usize) -> Result<()> {
     Ok(())
 }
 
-async fn drain_queue(pool: &PgPool) -> Result<()> {
+async fn drain_queue(pool: &PgPool, outcome: &Outcome) -> Result<()> {
     let hour = Duration::from_secs(3600);
     let tasks: Vec<_> = (0..SLOTS)
         .map(|slot| {
-            let pool = pool.clone();
+            let (pool, outcome) = (pool.clone(), outcome.clone());
             let claimant = Arc::new(Claimant { worker: format!("bench-{slot}"), lease: hour, timeout: hour });
             carry::spawn(async move {
                 while let Some(claimed) = queue::claim(&pool, &claimant).await? {
-                    let ending = Ending::Terminate { reason: "measured".to_owned() };
-                    queue::finish(&pool, claimed.run.id, claimed.lease_token, &ending).await?;
+                    let (run, token) = (claimed.run.id, claimed.lease_token);
+                    queue::heartbeat(&pool, &[(run, token)], hour).await?;
+                    queue::finish(&pool, run, token, &Ending::Success(Box::new(outcome.clone()))).await?;
                 }
                 anyhow::Ok(())
             })
@@ -120,6 +126,8 @@ async fn drain_queue(pool: &PgPool) -> Result<()> {
 /// A home with a database and a folder of objects.
 struct Place {
     home: tempfile::TempDir,
+    /// What is submitted.
+    file: tempfile::NamedTempFile,
     pool: PgPool,
     objects: Objects,
     cluster: Cluster,
@@ -132,7 +140,9 @@ impl Place {
         let pool = store::connect(&cluster.url(), "bench").await?;
         store::migrate(&pool).await?;
         let objects = Objects::Folder(Folder::open(&home.path().join("objects"))?);
-        Ok(Self { home, pool, objects, cluster })
+        let file = tempfile::NamedTempFile::new()?;
+        write_sample(file.path(), SUBMISSION)?;
+        Ok(Self { home, file, pool, objects, cluster })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -152,10 +162,9 @@ impl Place {
         Ok((peak, began.elapsed().as_secs_f64()))
     }
 
-    /// Queues so many runs, each of a small file of its own, which is `stored` or only said to be.
+    /// Queues so many runs, each of a file of its own, which is `stored` or only said to be.
     async fn submit(&self, many: usize, stored: bool) -> Result<()> {
-        let mut file = tempfile::NamedTempFile::new()?;
-        file.write_all(b"HEADER20241A06   TAN1 D\n")?;
+        let file = &self.file;
         let sha256 = Sha256::digest(fs::read(file.path())?).into();
         let put = Put { content_type: "text/plain", metadata: Vec::new(), sha256, if_none_match: false };
         let mut files = Vec::new();
@@ -173,7 +182,7 @@ impl Place {
                 name: format!("{number}.txt"),
                 program: "tanf".to_owned(),
                 section: "active".to_owned(),
-                fiscal_year: 2024,
+                fiscal_year: 2021,
                 fiscal_quarter: 1,
                 ..NewFile::default()
             });
