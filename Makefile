@@ -40,7 +40,9 @@ test: ## run every test, with a database and a LocalStack of its own
 tests:
 	@scripts/test
 
-check: deny ## formatting, lints, documentation, licences: all without warnings
+check: deny ## formatting, lints, documentation, licences, scripts: all without warnings
+	@scripts/setup check
+	PATH="$(CURDIR)/target/tools:$$PATH" shellcheck .ci/run localstack/lib.sh localstack/start localstack/stop $(filter-out scripts/cases,$(wildcard scripts/*))
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --all-targets --features parselog/faults -- -D warnings

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What start and stop share; sourced by both.
 
 fail() {

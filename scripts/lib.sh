@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What the scripts share; sourced with `top` set to the project's folder.
 
 fail() {
@@ -9,6 +10,7 @@ fail() {
 # what scripts/setup put into target/postgres, Debian's folders (newest first), Homebrew's.
 find_postgres() {
     found=$(command -v initdb 2>/dev/null || true)
+    # shellcheck disable=SC2012 # the names are Debian's own: plain words and numbers
     for folder in "${PG_BIN-}" "${found%/initdb}" "$top/target/postgres/bin" \
         $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV) \
         /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
