@@ -78,3 +78,74 @@ fn files_that_the_docs_name_exist() {
         }
     }
 }
+
+/// The pieces of code in a page: each line of a block, each span between backticks.
+fn code(page: &str) -> Vec<String> {
+    let mut in_block = false;
+    let mut found = Vec::new();
+    for line in page.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        } else if in_block {
+            found.push(line.trim_start_matches("$ ").split(" #").next().unwrap_or_default().to_owned());
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2).map(ToOwned::to_owned));
+        }
+    }
+    found
+}
+
+fn pages() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names =
+        vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned(), "localstack/README.md".to_owned()];
+    let docs = fs::read_dir(root.join("docs")).unwrap().flatten();
+    names.extend(docs.map(|entry| format!("docs/{}", entry.file_name().to_str().unwrap())));
+    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
+}
+
+#[test]
+fn commands_and_options_that_the_docs_name_exist() {
+    let cli = Cli::command();
+    let named = |command: &clap::Command, flag: &str| {
+        command.get_arguments().any(|argument| argument.get_long() == Some(flag))
+    };
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for code in code(&text) {
+            let Some(words) = code.strip_prefix("parselog ") else { continue };
+            let words: Vec<&str> = words.split_whitespace().collect();
+            // An option of all commands, or a word that stands for any of them.
+            let Some(name) = words.first().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+            else {
+                continue;
+            };
+            let command = cli.find_subcommand(name);
+            let command = command.unwrap_or_else(|| panic!("{page} names `parselog {name}`"));
+            let below: Vec<&clap::Command> = command.get_subcommands().collect();
+            for word in words.iter().filter_map(|word| word.strip_prefix("--")) {
+                let flag = word.split(['=', '`', ',', ';', ')']).next().unwrap_or_default();
+                let known = ["help", "version"].contains(&flag)
+                    || std::iter::once(&command).chain(&below).any(|command| named(command, flag))
+                    || cli.get_arguments().any(|argument| argument.get_long() == Some(flag));
+                assert!(known, "{page}: `parselog {name}` has no --{flag}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "the commands of the docs are not found: {seen}");
+}
+
+#[test]
+fn targets_of_make_that_the_docs_name_exist() {
+    let makefile = read("Makefile");
+    for (page, text) in pages() {
+        for code in code(&text) {
+            let Some(target) = code.strip_prefix("make ").and_then(|words| words.split(' ').next()) else {
+                continue;
+            };
+            let exists = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+            assert!(exists, "{page} names `make {target}`");
+        }
+    }
+}
