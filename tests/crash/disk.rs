@@ -287,13 +287,15 @@ fn may_mount(disk: &str) -> bool {
     false
 }
 
-/// Remounts the worker's spool, which nobody has open, from within the worker's namespaces.
+/// Remounts the worker's tmpfs, of which nobody has a file open, from within the worker's namespaces.
 fn remount(world: &World, worker: &Worker, how: &str) {
     let mut command = Command::new("nsenter");
     if !rustix::process::geteuid().is_root() {
         command.args(["-U", "--preserve-credentials"]);
     }
-    command.args(["-m", "-t", &worker.id().to_string(), "mount", "-o", &format!("remount,{how}")]);
+    command.args(["-m", "-t", &worker.id().to_string()]);
+    // Named in full: what `mount` looks up it gives to the kernel too, which takes it from root alone.
+    command.args(["mount", "-t", "tmpfs", "-o", &format!("remount,{how}"), "tmpfs"]);
     assert!(command.arg(world.home().join("spool")).status().unwrap().success(), "remount {how}");
 }
 

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Desk, Said, sample};
-
-/// Longest time that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::{Desk, PATIENCE, Said, sample};
 
 /// A place where a worker was killed in the middle of a run.
 struct Killed {

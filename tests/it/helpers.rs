@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Desk, sample};
-
-/// Longest time that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::{Desk, PATIENCE, sample};
 
 /// A worker in which a helper panics; killed when dropped.
 struct Worker<'a> {

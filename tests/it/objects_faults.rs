@@ -10,9 +10,7 @@ use tempfile::NamedTempFile;
 use crate::fault_server::{Fault, FaultServer, Request, refusing_endpoint};
 use crate::localstack::{Bucket, bucket, endpoint};
 use crate::objects_s3::{file, large, small_parts};
-
-/// No put here takes longer than this, whatever S3 does.
-const BOUND: Duration = Duration::from_secs(120);
+use crate::support::PATIENCE;
 
 /// What no answer takes, on a slow machine too.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -47,7 +45,7 @@ async fn put_through(
     let (source, put) = file(bytes);
     let started = Instant::now();
     let stored = objects.put_file(&bucket.name, "key", source.path(), &put).await;
-    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     (stored, server)
 }
 
@@ -104,7 +102,7 @@ async fn a_refused_connection_fails_soon_and_says_so() {
     let (source, put) = file(b"text");
     let started = Instant::now();
     let error = objects.put_file("bucket", "key", source.path(), &put).await.unwrap_err();
-    assert!(started.elapsed() < BOUND);
+    assert!(started.elapsed() < PATIENCE);
     let expected = "the request for s3://bucket/key failed: Connection refused (os error 111)";
     assert_eq!(text(&error), expected);
 }

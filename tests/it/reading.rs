@@ -16,7 +16,7 @@ use parselog::record::timestamp_of;
 use parselog::store::follow;
 use tempfile::TempDir;
 
-use crate::support::{Desk, TestDb, sample_text};
+use crate::support::{Desk, PATIENCE, TestDb, sample_text};
 
 /// A log of about `bytes` bytes, made as it is read, with lines such as parsers write.
 pub(crate) struct Invented {
@@ -221,7 +221,7 @@ fn lines_of(child: &mut Child) -> Receiver<String> {
 }
 
 fn wait_for(lines: &Receiver<String>, what: &str) -> String {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + PATIENCE;
     loop {
         let line = lines.recv_timeout(end.saturating_duration_since(Instant::now()));
         let line = line.unwrap_or_else(|_| panic!("'{what}' never came"));

@@ -18,7 +18,7 @@ use parselog::worker::{Parsers, Service, Worker};
 use sha2::{Digest, Sha256};
 
 use crate::scope::install;
-use crate::support::{Desk, new_file};
+use crate::support::{Desk, PATIENCE, new_file};
 
 /// Queues so many runs of small files, in the folder store of the desk.
 async fn submit(desk: &Desk, objects: &Objects, many: usize, prefix: &str) {
@@ -53,7 +53,7 @@ async fn drained(desk: &Desk) {
         if left == 0 {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(120), "{left} runs are left");
+        assert!(began.elapsed() < PATIENCE, "{left} runs are left");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -90,7 +90,7 @@ async fn after_a_thousand_runs_a_worker_has_as_many_files_open_as_before() {
     let began = Instant::now();
     let mut now = open_files(worker.0.id());
     // The last log's file is closed a moment after the row says that it is archived.
-    while now.0 > files && began.elapsed() < Duration::from_secs(10) {
+    while now.0 > files && began.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
         now = open_files(worker.0.id());
     }
@@ -105,7 +105,6 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
     let objects = objects(&desk);
     let spool = Spool::open(&desk.home.path().join("spool"), 1 << 30).unwrap();
     let (pool, redactor) = (desk.db.pool.clone(), Redactor::default());
-    let patience = Duration::from_secs(60);
     let worker = Worker {
         pool: pool.clone(),
         objects: objects.clone(),
@@ -116,7 +115,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         redactor,
         reports: None,
         notifier: None,
-        claimant: Claimant { worker: "test-worker".to_owned(), lease: patience, timeout: patience },
+        claimant: Claimant { worker: "test-worker".to_owned(), lease: PATIENCE, timeout: PATIENCE },
         scratch: desk.home.path().to_owned(),
     };
     let often = Duration::from_millis(50);
@@ -135,7 +134,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         worker.serve(service, std::future::pending()).await.unwrap();
         // A task that was told to stop is gone when the runtime comes to it.
         let began = Instant::now();
-        while alive.last().is_some_and(|before| tasks() > *before) && began.elapsed() < patience {
+        while alive.last().is_some_and(|before| tasks() > *before) && began.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         alive.push(tasks());

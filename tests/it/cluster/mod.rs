@@ -13,6 +13,7 @@ use parselog::cluster::{Cluster, Keep};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection as _, PgConnection};
 
+use crate::support::PATIENCE;
 use crate::support::skip::needs_root;
 
 /// A home folder that the server's user can reach when the tests run as root.
@@ -209,7 +210,7 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited for too long");
         thread::sleep(Duration::from_millis(20));

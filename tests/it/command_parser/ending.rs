@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parselog::parser::{CancelReason, Outcome, ParseError, SummaryStatus};
 
 use super::{Run, failure};
+use crate::support::PATIENCE;
 
 #[test]
 fn the_exit_code_or_the_signal_is_the_failure() {
@@ -20,7 +21,7 @@ fn the_exit_code_or_the_signal_is_the_failure() {
 #[test]
 fn a_parser_that_hangs_forks_and_ignores_sigterm_is_gone_within_the_deadline() {
     let mut run = Run::new();
-    run.options.timeout = Duration::from_secs(3); // Enough for all three to say who they are.
+    run.options.timeout = Duration::from_secs(5); // Enough for all three to say who they are.
     let started = Instant::now();
     let outcome = run.script(
         "trap '' TERM
@@ -29,7 +30,7 @@ fn a_parser_that_hangs_forks_and_ignores_sigterm_is_gone_within_the_deadline() {
          echo $$ >\"$2/parent\"; while :; do sleep 1; done",
     );
     assert_timed_out(&outcome);
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     for name in ["parent", "child", "daemon"] {
         assert!(!lives(run.pid(name)), "{name} is alive");
     }
@@ -40,20 +41,20 @@ fn a_parser_that_hangs_forks_and_ignores_sigterm_is_gone_within_the_deadline() {
 fn a_parser_that_ends_when_asked_has_its_last_words_logged() {
     let mut run = Run::new();
     run.options.timeout = Duration::from_secs(2);
-    run.options.grace = Duration::from_secs(20);
+    run.options.grace = 2 * PATIENCE;
     let started = Instant::now();
     let outcome = run.script("trap 'echo tidy; exit 0' TERM; while :; do sleep 0.05; done");
     assert_timed_out(&outcome);
-    assert!(started.elapsed() < Duration::from_secs(10), "the grace is not waited for in full");
+    assert!(started.elapsed() < PATIENCE, "the grace is not waited for in full");
     assert!(run.messages().contains(&"tidy"), "{:?}", run.messages());
 }
 
 #[test]
 fn silence_ends_a_parser_and_words_keep_it_alive() {
     let mut run = Run::new();
-    run.options.silence = Some(Duration::from_secs(2));
+    run.options.silence = Some(Duration::from_secs(4));
     run.script("for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done").expect("it speaks often enough");
-    let outcome = run.script("echo once; sleep 60");
+    let outcome = run.script("echo once; sleep 1000");
     assert!(matches!(outcome, Err(ParseError::Cancelled(CancelReason::Silent))), "{outcome:?}");
     assert!(run.messages().iter().any(|line| line.contains("silent")), "{:?}", run.messages());
 }
@@ -71,7 +72,7 @@ fn a_cancel_ends_the_parser_with_its_reason() {
         wait_until(|| started.exists());
         cancel.set(CancelReason::Requested);
     });
-    let outcome = run.script("echo $$ >\"$2/pid\"; sleep 60");
+    let outcome = run.script("echo $$ >\"$2/pid\"; sleep 1000");
     assert!(matches!(outcome, Err(ParseError::Cancelled(CancelReason::Requested))), "{outcome:?}");
     asker.join().expect("no panic");
     assert!(!lives(run.pid("pid")));
@@ -81,9 +82,10 @@ fn a_cancel_ends_the_parser_with_its_reason() {
 fn what_a_parser_leaves_running_ends_with_it() {
     let mut run = Run::new();
     let started = Instant::now();
-    let outcome = run.script("sleep 60 & echo $! >\"$2/child\"; setsid sleep 61 >/dev/null 2>&1 & echo done");
+    let outcome =
+        run.script("sleep 1000 & echo $! >\"$2/child\"; setsid sleep 1001 >/dev/null 2>&1 & echo done");
     assert_eq!(outcome.expect("an outcome").summary, SummaryStatus::NoVerdict);
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert!(!lives(run.pid("child")));
     assert!(run.messages().contains(&"done"));
     assert!(run.messages().iter().any(|line| line.contains("outlived it")), "{:?}", run.messages());
@@ -111,7 +113,7 @@ fn assert_timed_out(outcome: &Result<Outcome, ParseError>) {
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited for too long");
         thread::sleep(Duration::from_millis(10));

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parselog::parser::{Category, ParseError, SummaryStatus};
 use parselog::record::{Level, Record};
 
 use super::{Run, failure};
+use crate::support::PATIENCE;
 
 /// Runs a Python program given as text.
 fn python(run: &mut Run, program: &str) -> Result<parselog::parser::Outcome, ParseError> {
@@ -127,14 +128,14 @@ print("done")"##,
 #[test]
 fn a_helper_that_escapes_with_the_pipes_delays_nothing() {
     let mut run = Run::new();
-    run.options.grace = Duration::from_secs(60);
+    run.options.grace = 2 * PATIENCE;
     let started = Instant::now();
     let outcome = run.script(
-        r#"setsid env -i sleep 90 &
+        r#"setsid env -i sleep 330 &
            echo '{"level":"error","record":1,"category":2,"message":"row 1 refused"}'"#,
     );
     assert_eq!(outcome.expect("an outcome").error_count(), 1);
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert!(run.messages().iter().any(|line| line.contains("escaped")), "{:?}", run.messages());
 }
 

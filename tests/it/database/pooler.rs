@@ -12,7 +12,7 @@ use parselog::store::{self, Limits, PgPool};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::support::skip::skip;
-use crate::support::{Desk, TestDb, claimant, sample_text};
+use crate::support::{Desk, PATIENCE, TestDb, claimant, sample_text};
 
 /// A PgBouncer of this test's own, with fewer server connections than anybody wants at once.
 struct Bouncer {
@@ -47,7 +47,7 @@ impl Bouncer {
         let bouncer = Self { process, port, _folder: folder };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "PgBouncer does not start");
+            assert!(began.elapsed() < PATIENCE, "PgBouncer does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(bouncer)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::PATIENCE;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -53,7 +54,7 @@ impl Proxy {
     pub(super) async fn swallowed(&self, connections: usize) {
         let began = Instant::now();
         while self.lost.load(Ordering::SeqCst) < connections {
-            assert!(began.elapsed() < Duration::from_secs(90), "nobody uses his connection");
+            assert!(began.elapsed() < PATIENCE, "nobody uses his connection");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

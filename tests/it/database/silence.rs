@@ -8,10 +8,7 @@ use parselog::store::{self, Limits, RunStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::proxy::Proxy;
-use crate::support::{Desk, TestDb, claimant, sample_text};
-
-/// Longer than every bound together, on a slow machine.
-const BOUNDED: Duration = Duration::from_secs(90);
+use crate::support::{Desk, PATIENCE, TestDb, claimant, sample_text};
 
 #[tokio::test]
 async fn a_claim_a_statement_and_a_commit_over_a_silent_connection_fail_in_time_and_work_afterwards() {
@@ -37,7 +34,7 @@ async fn a_claim_a_statement_and_a_commit_over_a_silent_connection_fail_in_time_
         }
         (commit.to_string(), ask.to_string())
     };
-    let (commit, ask) = tokio::time::timeout(BOUNDED, silent).await.expect("a call waits for ever");
+    let (commit, ask) = tokio::time::timeout(PATIENCE, silent).await.expect("a call waits for ever");
     assert!(commit.contains("no answer in") && ask.contains("no answer in"), "{commit}; {ask}");
     drop(asking);
 
@@ -47,7 +44,7 @@ async fn a_claim_a_statement_and_a_commit_over_a_silent_connection_fail_in_time_
             queue::claim(&pool, &claimant("w")).await.unwrap().expect("a run");
         }
     };
-    tokio::time::timeout(BOUNDED, again).await.expect("the pool has no connection left");
+    tokio::time::timeout(PATIENCE, again).await.expect("the pool has no connection left");
 }
 
 #[tokio::test]
@@ -74,7 +71,7 @@ async fn after_silence_longer_than_a_lease_a_living_worker_keeps_its_run() {
     assert_eq!(beats.len(), 1);
     // Once it lets the lease go while the database answers, the run is ended as any other.
     while queue::reap(&pool, lease).await.unwrap().is_empty() {
-        assert!(pool.steady_for() < BOUNDED, "the run is never ended");
+        assert!(pool.steady_for() < PATIENCE, "the run is never ended");
     }
 }
 
@@ -150,7 +147,7 @@ async fn a_worker_outlives_silence_works_on_afterwards_and_stops_in_time_in_the_
         if let Some(status) = worker.0.try_wait().unwrap() {
             break status;
         }
-        assert!(began.elapsed() < BOUNDED, "a silent database holds SIGTERM");
+        assert!(began.elapsed() < PATIENCE, "a silent database holds SIGTERM");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(status.success(), "{status}");
@@ -164,7 +161,7 @@ async fn succeeded(desk: &Desk, runs: usize) {
         if store::find(&desk.db.pool, &filter).await.unwrap().len() >= runs {
             return;
         }
-        assert!(began.elapsed() < BOUNDED, "run {runs} does not end");
+        assert!(began.elapsed() < PATIENCE, "run {runs} does not end");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

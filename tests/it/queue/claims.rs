@@ -10,7 +10,7 @@ use parselog::store::{self, NewFile, Request, RunFilter, RunStatus};
 use tokio::sync::Barrier;
 
 use super::{runs_of, success};
-use crate::support::{TestDb, claimant, new_file, outcome};
+use crate::support::{PATIENCE, TestDb, claimant, new_file, outcome};
 
 #[tokio::test]
 async fn a_claimed_run_carries_what_the_worker_needs_and_ends_with_its_outcome() {
@@ -162,7 +162,7 @@ async fn until_somebody_waits_for_a_lock(db: &TestDb) {
         if waiting {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "nobody waits for a lock");
+        assert!(began.elapsed() < PATIENCE, "nobody waits for a lock");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

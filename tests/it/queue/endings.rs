@@ -8,7 +8,7 @@ use parselog::store::{self, RunStatus};
 use uuid::Uuid;
 
 use super::{failure, runs_of, success};
-use crate::support::TestDb;
+use crate::support::{PATIENCE, TestDb};
 
 #[tokio::test]
 async fn a_failure_is_tried_again_after_a_growing_pause_until_the_attempts_are_used_up() {
@@ -116,7 +116,7 @@ async fn nothing_is_reaped_over_a_young_connection() {
     let began = Instant::now();
     let fresh = store::connect(&db.url(), "parselog-test").await.unwrap();
     while queue::reap(&fresh, grace).await.unwrap().is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the connection never became old enough");
+        assert!(began.elapsed() < PATIENCE, "the connection never became old enough");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(began.elapsed() >= grace, "reaped after {:?}", began.elapsed());

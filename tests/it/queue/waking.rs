@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use parselog::queue::Waker;
 use parselog::store::{self, Request};
 
-use crate::support::{TestDb, new_file};
+use crate::support::{PATIENCE, TestDb, new_file};
 
 /// Waits on the waker and tells how long that took.
 async fn waited(waker: &Waker) -> Duration {
@@ -17,18 +17,18 @@ async fn waited(waker: &Waker) -> Duration {
 #[tokio::test]
 async fn an_enqueued_run_wakes_a_waiting_worker() {
     let db = TestDb::new().await;
-    let waker = Waker::new(db.pool.clone(), Duration::from_secs(60));
+    let waker = Waker::new(db.pool.clone(), 2 * PATIENCE);
     waker.wait().await; // it listens now
 
     let (elapsed, ()) = tokio::join!(waited(&waker), async {
         db.submit(&["a.txt"]).await;
     });
-    assert!(elapsed < Duration::from_secs(5), "woken after {elapsed:?}");
+    assert!(elapsed < PATIENCE, "woken after {elapsed:?}");
     assert!(db.claim("w").await.is_some());
 
     // Enqueued between the look into the queue and the wait: remembered.
     db.submit(&["b.txt"]).await;
-    assert!(waited(&waker).await < Duration::from_secs(5));
+    assert!(waited(&waker).await < PATIENCE);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn what_is_rolled_back_wakes_nobody_and_the_poll_ends_the_wait() {
 #[tokio::test]
 async fn a_broken_listening_connection_is_replaced() {
     let db = TestDb::new().await;
-    let waker = Waker::new(db.pool.clone(), Duration::from_secs(60));
+    let waker = Waker::new(db.pool.clone(), 2 * PATIENCE);
     waker.wait().await;
     for _ in 0..3 {
         let killed: i64 = sqlx::query_scalar(
@@ -57,8 +57,8 @@ async fn a_broken_listening_connection_is_replaced() {
         .await
         .unwrap();
         assert_eq!(killed, 1);
-        assert!(waited(&waker).await < Duration::from_secs(20), "the new connection is a reason to look");
+        assert!(waited(&waker).await < PATIENCE, "the new connection is a reason to look");
     }
     db.submit(&["a.txt"]).await;
-    assert!(waited(&waker).await < Duration::from_secs(5));
+    assert!(waited(&waker).await < PATIENCE);
 }

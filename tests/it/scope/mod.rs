@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, Once};
 use std::time::{Duration, Instant};
 
+use crate::support::PATIENCE;
 use chrono::Utc;
 use parselog::config::Levels;
 use parselog::ids::{BatchId, DataFileId, RunId};
@@ -141,7 +142,7 @@ fn take(desk: &Desk, entry: &Entry) -> SealedLog {
         if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
             return log;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "somebody holds the log");
+        assert!(began.elapsed() < PATIENCE, "somebody holds the log");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

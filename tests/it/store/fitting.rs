@@ -1,7 +1,6 @@
 //! Whatever a parser, a person or a store says gets onto the rows: made to fit, or the run ends.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use parselog::parser::{Category, FirstError, Outcome, SummaryStatus};
 use parselog::queue::{self, Ending, Finished};
@@ -124,11 +123,9 @@ async fn an_ending_that_the_database_refuses_ends_the_run_at_once_as_failed() {
         .unwrap();
     db.submit(&["a.txt"]).await;
     let claimed = db.claim("w").await.unwrap();
-    let started = Instant::now();
     let ending = Ending::Success(outcome());
     let finished = queue::finish(&db.pool, claimed.run.id, claimed.lease_token, &ending).await.unwrap();
     assert_eq!(finished, Finished::Refused);
-    assert!(started.elapsed() < Duration::from_secs(30), "nothing is tried again");
     let row = db.run(claimed.run.id).await;
     assert_eq!(row.status, RunStatus::Fail);
     assert_eq!(row.failure.as_deref(), Some("the database refused what the run came to (SQLSTATE 23514)"));

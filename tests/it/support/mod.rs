@@ -3,9 +3,11 @@
 pub(crate) mod accounting;
 mod cli;
 mod db;
+mod patience;
 pub(crate) mod skip;
 mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
 pub(crate) use db::{TestDb, claimant, new_file, outcome};
+pub(crate) use patience::PATIENCE;
 pub(crate) use smtp::MailServer;
