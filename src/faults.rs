@@ -4,8 +4,13 @@
 //! looked at. With it, `PARSELOG_FAULT=name[:n[:stop]]` ends the process with SIGKILL at the n-th
 //! passage of that point: no destructor runs, nothing is flushed. With `stop` it is SIGSTOP, and the
 //! process goes on when somebody lets it. `tests/crash` does both. `PARSELOG_FAULT_HELPER=name[:n]` makes
-//! a helper of the worker panic in its n-th round; `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse the n-th
-//! time.
+//! a helper of the worker panic in its n-th round; `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync
+//! of that name the n-th time.
+//!
+//! A test may also play the disk in its own process: [`watch`] tells it each point and each sync.
+
+use std::fs::File;
+use std::io;
 
 /// A place between two steps where the process may die.
 #[cfg(not(feature = "faults"))]
@@ -29,6 +34,7 @@ pub fn point(name: &'static str) {
         let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
         Some((name, AtomicU64::new(passage), signal))
     });
+    ask(Step::Point(name));
     if let Some((wanted, left, signal)) = wanted
         && wanted == name
         && left.fetch_sub(1, Ordering::SeqCst) == 1
@@ -51,27 +57,72 @@ pub fn helper(name: &'static str) {
     assert!(!counted(&WANTED, "PARSELOG_FAULT_HELPER", name), "a fault of the test in the helper '{name}'");
 }
 
-/// A step that a failing disk refuses.
-///
-/// # Errors
-/// Where a test asks for one; never without the feature.
+/// A sync, which a test may leave out or refuse.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
-pub fn io(_name: &'static str) -> std::io::Result<()> {
-    Ok(())
+pub(crate) fn sync(
+    _name: &'static str,
+    file: &File,
+    call: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
+    call(file)
 }
 
-/// A step that a failing disk refuses.
-///
-/// # Errors
-/// Where a test asks for one; never without the feature.
+/// A sync, which a test may leave out or refuse.
 #[cfg(feature = "faults")]
-pub fn io(name: &'static str) -> std::io::Result<()> {
+pub(crate) fn sync(
+    name: &'static str,
+    file: &File,
+    call: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     static WANTED: Wanted = Wanted::new();
-    if counted(&WANTED, "PARSELOG_FAULT_IO", name) {
-        return Err(std::io::Error::other("a fault of the test"));
+    match ask(Step::Sync(name, file)) {
+        _ if counted(&WANTED, "PARSELOG_FAULT_IO", name) => Err(io::Error::other("a fault of the test")),
+        Answer::Real => call(file),
+        Answer::Pretended => Ok(()),
+        Answer::Refused => Err(io::Error::other("a fault of the test")),
     }
-    Ok(())
+}
+
+/// What a test that plays the disk is told.
+#[cfg(feature = "faults")]
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A point is passed.
+    Point(&'static str),
+    /// A sync is about to be done.
+    Sync(&'static str, &'a File),
+}
+
+/// What is to become of a sync.
+#[cfg(feature = "faults")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Real,
+    /// It is not done, and its caller does not know.
+    Pretended,
+    /// It fails.
+    Refused,
+}
+
+/// A test that plays the disk.
+#[cfg(feature = "faults")]
+pub type Watcher = std::sync::Arc<dyn Fn(Step<'_>) -> Answer + Send + Sync>;
+
+#[cfg(feature = "faults")]
+static WATCHER: std::sync::RwLock<Option<Watcher>> = std::sync::RwLock::new(None);
+
+/// From now on this watcher is told every step of this process, or none is.
+#[cfg(feature = "faults")]
+pub fn watch(watcher: Option<Watcher>) {
+    *WATCHER.write().unwrap_or_else(std::sync::PoisonError::into_inner) = watcher;
+}
+
+#[cfg(feature = "faults")]
+fn ask(step: Step<'_>) -> Answer {
+    let watcher = WATCHER.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    watcher.map_or(Answer::Real, |watcher| watcher(step))
 }
 
 #[cfg(feature = "faults")]

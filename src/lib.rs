@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main cli telemetry > worker report doctor > recovery
-//!   > archive reader diff notify > scope queue > spool objects store cluster parser > ids record redact gzip carry config faults
+//!   > archive reader diff notify > scope queue > spool objects store cluster parser > ids record redact gzip carry config durable faults
 //! ```
 
 pub mod archive;
@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod config;
 pub mod diff;
 pub mod doctor;
+pub mod durable;
 pub mod faults;
 pub mod gzip;
 pub mod ids;

@@ -4,27 +4,30 @@
 //! before the older one is reused its errors move to the main file, within a budget. So the log
 //! always holds its head, its errors and its tail, in order, and all of it is on disk at any time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 
-use super::names::{Folder, file_of, remove_if_there};
+use super::names::Folder;
 use super::recover::{self, copy_lines};
 use super::rescue::Remains;
+use super::sealed::finish_name;
+use super::segment::{Segment, TailSegments};
+use super::sync::Unsynced;
 use super::window::Window;
 use super::{SealedLog, Tally, refuge};
+use crate::durable::{self, Synced};
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
 use crate::{carry, faults};
 
 /// Shares of the cap, in eighths: what errors may take beyond the head, and each tail segment.
 const ERROR_EIGHTHS: u64 = 1;
-const SEGMENT_EIGHTHS: u64 = 1;
+pub(super) const SEGMENT_EIGHTHS: u64 = 1;
 const HEAD_EIGHTHS: u64 = 8 - ERROR_EIGHTHS - 2 * SEGMENT_EIGHTHS;
 
 /// Bytes of the disk that the events of the shortest log leave free.
@@ -57,19 +60,6 @@ pub struct Journal {
     doubtful: bool,
 }
 
-#[derive(Debug)]
-struct TailSegments {
-    current: Segment,
-    older: Option<Segment>,
-}
-
-#[derive(Debug)]
-struct Segment {
-    window: Window,
-    path: PathBuf,
-    stored: LevelCounts,
-}
-
 impl Journal {
     /// Writes the head and makes it durable.
     pub(super) fn start(
@@ -81,7 +71,7 @@ impl Journal {
     ) -> io::Result<Self> {
         let mut main = Window::new(file, 0, cap);
         main.append(&head.to_line(), b"", LEAST_LEFT)?;
-        main.file().sync_all()?;
+        durable::file(main.file(), Synced::Head)?;
         Ok(Self {
             head: head.clone(),
             folder,
@@ -100,7 +90,7 @@ impl Journal {
 
     /// Makes the name of its file durable.
     pub(super) fn sync_name(&self) -> io::Result<()> {
-        self.folder.sync()
+        self.folder.sync(Synced::LogName)
     }
 
     /// Keeps the log's lock for as long as it is kept, whatever becomes of the log.
@@ -147,14 +137,20 @@ impl Journal {
         self.tally.dropped()
     }
 
-    /// The files to sync, when anything was appended since the last call.
-    pub(super) fn take_dirty(&mut self) -> Vec<Arc<File>> {
+    /// What is to be synced, when anything was appended since the last call.
+    pub(super) fn take_unsynced(&mut self) -> Unsynced {
         if !std::mem::take(&mut self.dirty) {
-            return Vec::new();
+            return Unsynced::default();
         }
-        let segments = self.tail.iter().flat_map(|tail| [Some(&tail.current), tail.older.as_ref()]).flatten();
-        let windows = std::iter::once(&self.main).chain(segments.map(|segment| &segment.window));
-        windows.map(|window| Arc::clone(window.file())).collect()
+        let mut unsynced = Unsynced { files: vec![Arc::clone(self.main.file())], folder: None };
+        let segments = self.tail.iter_mut().flat_map(|tail| [Some(&mut tail.current), tail.older.as_mut()]);
+        for segment in segments.flatten() {
+            unsynced.files.push(Arc::clone(segment.window.file()));
+            if std::mem::take(&mut segment.is_new) {
+                unsynced.folder = Some(self.folder.clone());
+            }
+        }
+        unsynced
     }
 
     /// Notes that the disk did not take what was appended; returns whether that is new.
@@ -162,7 +158,7 @@ impl Journal {
         !std::mem::replace(&mut self.doubtful, true)
     }
 
-    /// Completes the log: tail record, fsync, rename, directory fsync.
+    /// Completes the log: tail record, fsync, rename.
     ///
     /// What a disk refuses to complete, or did not take for good, is completed in a refuge, with all that
     /// can be read of it; what can't is counted as dropped. Where no refuge takes it, it stays, as long as
@@ -214,7 +210,7 @@ impl Journal {
         faults::point("tail-written");
         self.lines += 1;
         self.main.close()?;
-        self.doubtful |= self.main.file().sync_all().is_err();
+        self.doubtful |= durable::file(self.main.file(), Synced::Sealed).is_err();
         Ok(tail)
     }
 
@@ -286,7 +282,8 @@ impl Journal {
         if next.window.len() > 0 {
             let room = self.cap / 8 * (HEAD_EIGHTHS + ERROR_EIGHTHS);
             let mut lost = next.stored;
-            if lost.error > 0 {
+            let errors = lost.error;
+            if errors > 0 {
                 let (main, lines) = (&mut self.main, &mut self.lines);
                 // What can't be read or moved is lost with the rest, and counted as such.
                 let _ = copy_lines(&next.path, next.window.len(), |line| {
@@ -301,6 +298,11 @@ impl Journal {
                 });
             }
             faults::point("errors-moved");
+            // They may be on the disk in the segment alone, which goes now. It is the only wait of an event
+            // for the disk: once in an eighth of the cap, and only where an error was in it.
+            if lost.error < errors {
+                self.doubtful |= durable::data(self.main.file(), Synced::MovedErrors).is_err();
+            }
             self.tally.stored.remove_all(lost);
             next.stored = LevelCounts::default();
             next.window.clear()?;
@@ -314,34 +316,4 @@ impl Journal {
 /// Microseconds since 1970; what `Utc::now` gives, for less than half of its price.
 fn micros_now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
-}
-
-impl Segment {
-    fn create(dir: &Path, run: RunId, number: usize, cap: u64) -> io::Result<Self> {
-        let path = segment_path(dir, run, number);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
-        faults::point("segment-created");
-        Ok(Self {
-            window: Window::new(file, 0, cap / 8 * SEGMENT_EIGHTHS),
-            path,
-            stored: LevelCounts::default(),
-        })
-    }
-}
-
-/// The tail segments of a log: number 0 or 1.
-pub(super) fn segment_path(dir: &Path, run: RunId, number: usize) -> PathBuf {
-    file_of(dir, run, &format!("tail-{number}"))
-}
-
-/// Gives a complete log its sealed name, durably, and removes what it no longer needs.
-pub(super) fn finish_name(folder: &Folder, run: RunId) -> io::Result<PathBuf> {
-    let path = folder.file(run, "log");
-    fs::rename(folder.file(run, "open"), &path)?;
-    faults::point("renamed");
-    folder.sync()?;
-    for number in 0..2 {
-        remove_if_there(&segment_path(folder.path(), run, number))?;
-    }
-    Ok(path)
 }

@@ -22,6 +22,7 @@ mod recover;
 mod refuge;
 mod rescue;
 mod sealed;
+mod segment;
 mod sync;
 mod window;
 
@@ -36,13 +37,16 @@ use anyhow::{Context, Result};
 
 pub use journal::{Journal, Stored};
 pub use sealed::SealedLog;
-pub use sync::{SYNC_INTERVAL, Syncer};
+pub use sync::{SYNC_INTERVAL, Syncer, sync};
 
 use self::names::{Folder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
 use self::rescue::Remains;
 use crate::ids::RunId;
 use crate::record::{Ending, Head, LevelCounts};
-use crate::{carry, faults};
+use crate::{carry, durable, faults};
+
+/// Of the folder.
+const MODE: u32 = 0o750;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -71,7 +75,7 @@ impl Spool {
     pub fn open(dir: &Path, cap: u64) -> Result<Self> {
         DirBuilder::new()
             .recursive(true)
-            .mode(0o750)
+            .mode(MODE)
             .create(dir)
             .with_context(|| format!("failed to make the spool folder {}", dir.display()))?;
         let spool = Self { dir: dir.to_owned(), cap, refuges: Arc::default() };
@@ -98,6 +102,7 @@ impl Spool {
     pub fn create(&self, head: &Head) -> io::Result<Journal> {
         carry::may_block();
         let folder = Folder::open(&self.dir)?;
+        durable::make_folders(&self.dir, MODE)?;
         let new = folder.file(head.run, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
         faults::point("file-created");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::faults;
+use crate::durable::{self, Synced};
 use crate::ids::RunId;
 
 /// A `.new` file older than this belongs to a process that died while creating it.
@@ -35,10 +35,9 @@ impl Folder {
         file_of(&self.path, run, ending)
     }
 
-    /// Makes renames and removals in it durable.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        faults::io("folder-sync")?;
-        self.handle.sync_all()
+    /// Makes the names in it durable.
+    pub(super) fn sync(&self, what: Synced) -> io::Result<()> {
+        durable::file(&self.handle, what)
     }
 }
 

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
 use super::Tally;
-use super::journal::{finish_name, segment_path};
 use super::names::Folder;
-use super::sealed::Positioned;
+use super::sealed::{Positioned, finish_name};
+use super::segment::segment_path;
 use super::window::Window;
+use crate::durable::{self, Synced};
 use crate::faults;
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
@@ -47,7 +48,9 @@ pub(super) fn close_abandoned(file: File, folder: &Folder, run: RunId) -> Result
         log.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
         faults::point("recover-tail-written");
     }
-    log.close().and_then(|()| log.file().sync_all()).context("failed to close an abandoned log")?;
+    log.close()
+        .and_then(|()| durable::file(log.file(), Synced::Recovered))
+        .context("failed to close an abandoned log")?;
     faults::point("recover-before-rename");
     finish_name(folder, run).context("failed to rename a recovered log")
 }

@@ -6,15 +6,16 @@
 //! when the disk allows it; until then `<run>.moved` in the refuge says what it is.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::names::{file_of, files_in, remove_if_stale, remove_if_there};
 use super::{Entry, SealedLog};
+use crate::durable::{self, Synced};
 use crate::ids::RunId;
 
 /// Everything that the spool may hold of one run.
@@ -87,13 +88,15 @@ pub(super) fn forget_leftovers(spool: &Path, log: &Path, run: RunId) -> io::Resu
     if remove_leftovers(spool, run).is_ok() {
         return Ok(());
     }
-    let mark = File::create(log.with_extension("moved"))?;
-    mark.sync_all()?;
-    File::open(log.parent().expect("a log is in a folder"))?.sync_all()
+    // Its name is all there is to it.
+    File::create(log.with_extension("moved"))?;
+    durable::folder(log.parent().expect("a log is in a folder"), Synced::LeftoverMark)
 }
 
+/// Removes what the spool holds of a log, for good: it must not come back when the log in the refuge is gone.
 fn remove_leftovers(spool: &Path, run: RunId) -> io::Result<()> {
-    ENDINGS.into_iter().try_for_each(|ending| remove_if_there(&file_of(spool, run, ending)))
+    ENDINGS.into_iter().try_for_each(|ending| remove_if_there(&file_of(spool, run, ending)))?;
+    durable::folder(spool, Synced::LeftoversGone)
 }
 
 /// The refuges that are there. One may be in a folder that everybody can write to, and what another user
@@ -107,7 +110,7 @@ pub(super) fn ours(refuges: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
 
 /// Makes a refuge where it is missing.
 fn prepare(refuge: &PathBuf) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(refuge)?;
+    durable::make_folders(refuge, 0o700)?;
     match ours(std::slice::from_ref(refuge)).next() {
         Some(_) => Ok(()),
         None => Err(io::Error::other(format!("{} is not a folder of this user's own", refuge.display()))),

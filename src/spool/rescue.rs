@@ -12,8 +12,9 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::SealedLog;
-use super::journal::segment_path;
 use super::names::{Folder, file_of};
+use super::segment::segment_path;
+use crate::durable::{self, Synced};
 use crate::ids::RunId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, MAX_LINE_BYTES, Record, Tail, level_of, seq_of};
 
@@ -62,14 +63,14 @@ impl Remains<'_> {
         let (head, tail) = copy.finish(self)?;
         let lines = copy.lines;
         drop(copy);
-        file.sync_all()?;
+        durable::file(&file, Synced::Rescued)?;
         // Its warnings are not to be said twice.
         if file_of(self.folder, self.run, "fellback").exists() {
             File::create(folder.file(self.run, "fellback"))?;
         }
         let path = folder.file(self.run, "log");
         fs::rename(new, &path)?;
-        folder.sync()?;
+        folder.sync(Synced::RescuedName)?;
         let leftovers = Some(self.folder.to_owned());
         Ok(SealedLog { head, tail, lines, path, file: Arc::new(file), leftovers })
     }

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::names::remove_if_there;
+use super::names::{Folder, remove_if_there};
 use super::refuge;
+use super::segment::segment_path;
+use crate::durable::{self, Synced};
+use crate::ids::RunId;
 use crate::record::{Head, Record, Tail};
 use crate::{carry, faults};
 
@@ -86,7 +89,12 @@ impl SealedLog {
     pub fn first_fallback(&self) -> io::Result<bool> {
         carry::may_block();
         match File::create_new(self.fallback_mark()) {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                // Where the disk may lose it, said twice is better than never.
+                let folder = self.path.parent().expect("a log is in a folder");
+                let _ = durable::folder(folder, Synced::FallbackMark);
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
@@ -126,4 +134,16 @@ impl Read for Positioned<'_> {
         self.at += read as u64;
         Ok(read)
     }
+}
+
+/// Gives a complete log its sealed name, and removes what it no longer needs. That may undo itself when the
+/// power fails, and no sync is spent on it: the log is complete on the disk under either name.
+pub(super) fn finish_name(folder: &Folder, run: RunId) -> io::Result<PathBuf> {
+    let path = folder.file(run, "log");
+    fs::rename(folder.file(run, "open"), &path)?;
+    faults::point("renamed");
+    for number in 0..2 {
+        remove_if_there(&segment_path(folder.path(), run, number))?;
+    }
+    Ok(path)
 }

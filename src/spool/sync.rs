@@ -1,10 +1,13 @@
 //! Makes open logs durable against power loss, at most a second late.
 
+use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Journal;
+use super::names::Folder;
+use crate::durable::{self, Synced};
 use crate::{carry, faults};
 
 /// How old an event may grow before it is on stable storage.
@@ -12,6 +15,14 @@ pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A journal that threads share; `None` once it is sealed.
 pub(super) type Shared = Mutex<Option<Journal>>;
+
+/// What a log has that may not be on stable storage yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    pub(super) files: Vec<Arc<File>>,
+    /// Where names of its files are new in it.
+    pub(super) folder: Option<Folder>,
+}
 
 /// One thread that syncs every open log of the process each second; stops when dropped.
 #[derive(Debug)]
@@ -69,16 +80,23 @@ fn run(state: &State) {
         let journals: Vec<_> = guard.0.iter().filter_map(Weak::upgrade).collect();
         drop(guard);
         for journal in journals {
-            // The sync itself runs outside the lock: no log call ever waits for the disk.
-            let files =
-                journal.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(Journal::take_dirty);
-            for file in files.into_iter().flatten() {
-                // The kernel tells a failure to the first who asks, so the seal would not hear of it.
-                if let Err(error) = file.sync_data() {
-                    doubt(&journal, &error);
-                }
-            }
+            sync(&journal);
         }
+    }
+}
+
+/// Makes durable what was appended to one log until now. The sync itself runs outside the lock, so that no
+/// log call waits for it.
+pub fn sync(journal: &Mutex<Option<Journal>>) {
+    let unsynced =
+        journal.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(Journal::take_unsynced);
+    let Unsynced { files, folder } = unsynced.unwrap_or_default();
+    let files = files.iter().map(|file| durable::data(file, Synced::Events));
+    // The kernel tells a failure to the first who asks, so the seal would not hear of it.
+    for error in
+        files.chain(folder.iter().map(|folder| folder.sync(Synced::SegmentNames))).filter_map(Result::err)
+    {
+        doubt(journal, &error);
     }
 }
 

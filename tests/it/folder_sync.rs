@@ -10,7 +10,7 @@ async fn a_log_whose_name_can_not_be_made_durable_is_kept_and_its_run_is_not_tak
     desk.ok(&["submit", &sample("tanf-active-2021-q1.txt")]);
     // Longer than it takes to look through the spool for logs that nobody holds.
     let mut worker = desk.command(&["worker", "--drain", "--parser-for", "*/*=sleep 3"]);
-    let said = Said::of(worker.env("PARSELOG_FAULT_IO", "folder-sync").output().unwrap());
+    let said = Said::of(worker.env("PARSELOG_FAULT_IO", "log-name").output().unwrap());
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.err.contains("may not keep the log's name"), "the fault was not met: {}", said.err);
 

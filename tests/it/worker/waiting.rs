@@ -47,7 +47,14 @@ async fn a_log_that_waits_for_the_store_is_compressed_once() {
 async fn an_archive_that_is_not_whole_or_of_another_log_is_made_anew() {
     let summary = |archive: &std::path::Path| archive.with_extension("").with_extension("summary");
     let flip = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
-    let damages: [&dyn Fn(&std::path::Path); 4] = [
+    // What a power loss leaves: the length alone.
+    let blank = |path: &std::path::Path| {
+        fs::write(path, vec![0; fs::metadata(path).unwrap().len() as usize]).unwrap();
+    };
+    let damages: [&dyn Fn(&std::path::Path); 7] = [
+        &|archive| blank(archive),
+        &|archive| blank(&summary(archive)),
+        &|archive| fs::write(summary(archive), "").unwrap(),
         &|archive| {
             let mut bytes = fs::read(archive).unwrap();
             flip(&mut bytes);

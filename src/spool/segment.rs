@@ -1,0 +1,50 @@
+//! The last records of a log that reached its cap: two files that are written in turn.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::journal::SEGMENT_EIGHTHS;
+use super::names::file_of;
+use super::window::Window;
+use crate::faults;
+use crate::ids::RunId;
+use crate::record::LevelCounts;
+
+/// Both of them.
+#[derive(Debug)]
+pub(super) struct TailSegments {
+    pub(super) current: Segment,
+    pub(super) older: Option<Segment>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) window: Window,
+    pub(super) path: PathBuf,
+    pub(super) stored: LevelCounts,
+    /// Its name is not durable yet.
+    pub(super) is_new: bool,
+}
+
+impl Segment {
+    /// Makes number 0 or 1 of a log with this cap.
+    pub(super) fn create(dir: &Path, run: RunId, number: usize, cap: u64) -> io::Result<Self> {
+        let path = segment_path(dir, run, number);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
+        faults::point("segment-created");
+        Ok(Self {
+            window: Window::new(file, 0, cap / 8 * SEGMENT_EIGHTHS),
+            path,
+            stored: LevelCounts::default(),
+            is_new: true,
+        })
+    }
+}
+
+/// The file of number 0 or 1.
+pub(super) fn segment_path(dir: &Path, run: RunId, number: usize) -> PathBuf {
+    file_of(dir, run, &format!("tail-{number}"))
+}
