@@ -2,15 +2,16 @@
 //!
 //! Blocking, and only ever called on the blocking pool.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::durable::{self, Synced};
 use crate::faults;
 use crate::objects::{Missing, ObjectError, ObjectUri, Put, Result, Stored};
 
@@ -59,7 +60,7 @@ impl Place {
         self.version(version).map(|file| file.with_extension(&UNFINISHED[1..]))
     }
 
-    /// Stores the file `from`, synced with its folders.
+    /// Stores the file `from`, durably.
     pub(super) fn put(&self, from: &Path, put: &Put) -> anyhow::Result<Stored> {
         let folder = self.current.parent().expect("a key is below its bucket");
         make_folders(folder)?;
@@ -71,11 +72,14 @@ impl Place {
         let stored = self.publish(from, put, &part, &file, &version);
         faults::point("put-current");
         if stored.is_err() {
-            let _ = (fs::remove_file(&part), fs::remove_file(&file));
+            let _ = fs::remove_file(&part);
+            // Another put of the same bytes may have made it the current one.
+            if self.current_version().ok().flatten().is_none_or(|current| current != version) {
+                let _ = fs::remove_file(&file);
+            }
             return stored;
         }
-        sync_folder(&self.versions)?;
-        sync_folder(folder)?;
+        durable::folder(folder, Synced::ObjectCurrent)?;
         stored
     }
 
@@ -91,17 +95,25 @@ impl Place {
         let mut target = OpenOptions::new().write(true).create_new(true).mode(0o440).open(part)?;
         let (size, sha256) = copy_hashed(from, &mut target)?;
         ensure!(sha256 == put.sha256, "{} is not the file that was promised", from.display());
-        target.sync_all()?;
+        durable::file(&target, Synced::ObjectBytes)?;
         faults::point("put-written");
+        if put.if_none_match
+            && let Some(stored) = self.already_there(size, sha256)?
+        {
+            fs::remove_file(part)?;
+            return Ok(stored);
+        }
         fs::rename(part, file)?;
         faults::point("put-versioned");
 
-        match fs::hard_link(file, &self.current) {
+        match self.link_current(file) {
+            // Another put was faster. It may even have been this version that it made the current one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && put.if_none_match => {
-                let there = copy_hashed(&self.current, &mut io::sink())?;
-                ensure!(there == (size, sha256), "another object is already there");
-                fs::remove_file(file)?;
-                Ok(Stored { uri: self.uri(self.current_version()?.as_deref()), size })
+                let there = self.already_there(size, sha256)?.context("it was deleted at the same time")?;
+                if there.uri.version() != Some(version) {
+                    fs::remove_file(file)?;
+                }
+                Ok(there)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 fs::hard_link(file, part)?;
@@ -110,6 +122,42 @@ impl Place {
             }
             linked => Ok(linked.map(|()| Stored { uri: self.uri(Some(version)), size })?),
         }
+    }
+
+    /// The current object, where it has these bytes. A put that died behind the name of its version is
+    /// finished: else that version would stay for ever, and nobody would know it.
+    fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<Stored>> {
+        if !self.current.exists() && !self.finish(size, sha256)? {
+            return Ok(None);
+        }
+        let there = copy_hashed(&self.current, &mut io::sink())?;
+        ensure!(there == (size, sha256), "another object is already there");
+        Ok(Some(Stored { uri: self.uri(self.current_version()?.as_deref()), size }))
+    }
+
+    /// Makes a version with these bytes the current one; whether there is one.
+    fn finish(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<bool> {
+        for entry in fs::read_dir(&self.versions)? {
+            let file = entry?.path();
+            if !file.is_file() || file.extension().is_some() {
+                continue;
+            }
+            if copy_hashed(&file, &mut io::sink())? == (size, sha256) {
+                match self.link_current(&file) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    linked => linked?,
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes a version the current one, where there is none. Its own name is durable first, so that no
+    /// current object is without a version when the power fails.
+    fn link_current(&self, file: &Path) -> io::Result<()> {
+        durable::folder(&self.versions, Synced::ObjectVersion)?;
+        fs::hard_link(file, &self.current)
     }
 
     /// Opens the file that `uri` names, and finds out which version it is.
@@ -166,16 +214,24 @@ impl Place {
         Ok(None)
     }
 
-    /// As [`crate::objects::Objects::delete`].
+    /// As [`crate::objects::Objects::delete`], durably. The current object goes before its version: a delete
+    /// that died in between is done again, and would not know a current object without a version.
     pub(super) fn delete(&self, version: Option<&str>) -> io::Result<()> {
-        let mut hide = true;
-        if let Some(version) = version {
-            let Some(file) = self.version(version) else { return Ok(()) };
-            hide = self.current.exists() && self.current_version()?.as_deref() == Some(version);
-            absent_is_fine(fs::remove_file(file))?;
-        }
-        if hide {
+        let file = match version {
+            Some(version) => match self.version(version) {
+                None => return Ok(()),
+                file => file,
+            },
+            None => None,
+        };
+        if version.is_none() || self.current.exists() && self.current_version()?.as_deref() == version {
             absent_is_fine(fs::remove_file(&self.current))?;
+            let folder = self.current.parent().expect("a key is below its bucket");
+            absent_is_fine(durable::folder(folder, Synced::CurrentGone))?;
+        }
+        if let Some(file) = file {
+            absent_is_fine(fs::remove_file(file))?;
+            absent_is_fine(durable::folder(&self.versions, Synced::VersionGone))?;
         }
         Ok(())
     }
@@ -199,24 +255,12 @@ fn copy_hashed(from: &Path, to: &mut impl Write) -> anyhow::Result<(u64, [u8; 32
     }
 }
 
-/// Makes a folder and those above it, so that they outlive a power loss, and refuses one that a
-/// symbolic link leads to.
+/// Makes a folder and those above it, durably, and refuses one that a symbolic link leads to.
 fn make_folders(folder: &Path) -> anyhow::Result<()> {
-    if !folder.is_dir() {
-        let parent = folder.parent().context("no parent folder")?;
-        make_folders(parent)?;
-        match DirBuilder::new().mode(0o750).create(folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.with_context(|| format!("failed to make the folder {}", folder.display()))?,
-        }
-        sync_folder(parent)?;
-    }
-    ensure!(folder.canonicalize()? == folder, "a symbolic link leads out of the object folder");
-    Ok(())
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let there = folder.ancestors().find(|above| above.exists()).context("no parent folder")?;
+    ensure!(there.canonicalize()? == there, "a symbolic link leads out of the object folder");
+    let failed = || format!("failed to make the folder {}", folder.display());
+    durable::make_folders(folder, 0o750).with_context(failed)
 }
 
 pub(super) fn is_absent(error: &io::Error) -> bool {
