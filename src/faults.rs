@@ -7,7 +7,7 @@
 //! a helper of the worker panic in its n-th round; `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync
 //! of that name the n-th time.
 //!
-//! A test may also play the disk in its own process: [`watch`] tells it each point and each sync.
+//! A test may also play the disk in its own process: `watch` tells it each point and each sync.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,8 @@
 //! Nothing is lost: a real worker is killed, stopped and cut off, and an oracle looks at what is left.
 //!
 //! It needs the feature `faults`, for the parser that acknowledges events and for the named points.
-//! `PARSELOG_CRASHES` says how many seeded kills (60 without it); `PARSELOG_SEED` repeats a plan.
+//! `PARSELOG_CRASHES` says how many seeded kills (60 without it), and each hundred is one more round of power
+//! losses; `PARSELOG_SEED` repeats a plan.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -19,6 +20,7 @@ mod oracle;
 mod orphans;
 mod points;
 mod postgres;
+mod power;
 mod rng;
 mod s3;
 mod seeded;

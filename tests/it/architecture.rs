@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use parselog::durable::Synced;
+
 /// The rooms, highest level first, as in the documentation of `lib.rs`. Imports go downward.
 const ROOMS: [&[&str]; 8] = [
     &["main"],
@@ -22,7 +24,7 @@ const ROOMS: [&[&str]; 8] = [
 ];
 
 /// The lowest level.
-const GROUND: &[&str] = &["ids", "record", "redact", "gzip", "carry", "config", "faults"];
+const GROUND: &[&str] = &["ids", "record", "redact", "gzip", "carry", "config", "durable", "faults"];
 
 /// Imports between rooms of one level that are meant: (who, whom).
 const NEIGHBOURS: &[(&str, &str)] = &[
@@ -38,6 +40,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("redact", "record"),
     ("config", "record"), // Levels and patterns are settings in the words of these rooms.
     ("config", "redact"),
+    ("durable", "faults"),
 ];
 
 /// Outside crates that belong to some rooms alone: the crate, and where it may be named.
@@ -162,6 +165,33 @@ fn the_command_line_prints_in_one_file() {
         .map(|source| source.path)
         .collect();
     assert!(printers.is_empty(), "only src/cli/show.rs may name stdout and stderr: {printers:?}");
+}
+
+/// So that the power-loss harness can leave out each sync by its name, and no new one goes untested.
+#[test]
+fn every_sync_has_a_name_and_one_place() {
+    let mut complaints = String::new();
+    for source in sources().filter(|source| source.room != "durable") {
+        for call in ["sync_all", "sync_data", "fsync", "fdatasync", "syncfs", "msync"] {
+            if has_word(&source.code.replace('.', " "), call) {
+                let _ = writeln!(complaints, "{}: `{call}` goes around `durable`", source.path);
+            }
+        }
+    }
+    for sync in Synced::ALL {
+        let variant = format!("Synced::{sync:?}");
+        let inside = usize::from(sync == Synced::Folder);
+        let places = sources().filter(|source| source.room != "durable").map(|source| source.code);
+        let count: usize = places
+            .map(|code| {
+                code.split(&variant).skip(1).filter(|rest| !rest.starts_with(char::is_alphanumeric)).count()
+            })
+            .sum();
+        if count + inside != 1 {
+            let _ = writeln!(complaints, "`{variant}` is used in {count} places");
+        }
+    }
+    assert!(complaints.is_empty(), "\n{complaints}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use parselog::durable::Synced;
+
 fn page() -> String {
     fs::read_to_string(root().join("docs/PROMISES.md")).unwrap()
 }
@@ -40,6 +42,15 @@ fn the_table_of_fault_points_is_that_of_the_code() {
         table.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect();
     assert_eq!(named, code);
     assert!(page.contains(&format!("at {} points", code.len())), "there are {} points", code.len());
+}
+
+#[test]
+fn the_table_of_syncs_is_that_of_the_code() {
+    let page = page();
+    let table = page.split_once("## The syncs").unwrap().1.split_once("\n## ").unwrap().0;
+    let named: Vec<&str> =
+        table.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect();
+    assert_eq!(named, Synced::ALL.map(Synced::name));
 }
 
 #[test]
