@@ -1,0 +1,130 @@
+//! Who is told what by mail, and how often, at a real mail server.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod conditions;
+mod delivery;
+
+use std::time::Duration;
+
+use chrono::Utc;
+use parselog::config::MailConfig;
+use parselog::ids::{BatchId, RunId};
+use parselog::notify::Notifier;
+use parselog::objects::{Folder, Objects};
+use parselog::parser::{Outcome, SummaryStatus};
+use parselog::queue::{ClaimedRun, Ending};
+use parselog::redact::Redactor;
+use parselog::store::reparse::{self, FileSelection, ReparseRequest};
+use parselog::store::{self, ArchivedLog, NewFile, NoticeState, Queued, Request, notice};
+
+use crate::support::{MailServer, TestDb, new_file, outcome};
+
+const SUBMITTER: &str = "submitter@state.test";
+const ADMIN: &str = "admin@parselog.test";
+const URI: &str = "s3://submissions/a/parsing_logs/log.gz";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database, a mail server, and a notifier between them.
+struct Post {
+    db: TestDb,
+    server: MailServer,
+    notifier: Notifier,
+}
+
+impl Post {
+    async fn new() -> Self {
+        let (db, server) = (TestDb::new().await, MailServer::start());
+        let notifier = notifier(&db, &server);
+        notifier.watch().await.unwrap();
+        Self { db, server, notifier }
+    }
+
+    async fn submit(&self, key: &str, addresses: &[&str], attempts: i32) -> Queued {
+        let submitter_emails = addresses.iter().map(|address| (*address).to_owned()).collect();
+        let file = NewFile { submitter_emails, ..new_file(key) };
+        let request = Request { max_attempts: attempts, ..Request::by("ann") };
+        store::submit(&self.db.pool, &[file], &request).await.unwrap().remove(0)
+    }
+
+    /// Takes the next run to its end, log included.
+    async fn end(&self, ending: Ending) -> RunId {
+        let claimed = self.db.claim("w").await.expect("a run to claim");
+        self.db.finish(&claimed, ending).await;
+        self.archive(&claimed).await;
+        claimed.run.id
+    }
+
+    async fn archive(&self, claimed: &ClaimedRun) {
+        store::log::log_archived(&self.db.pool, claimed.run.id, &archived()).await.unwrap();
+    }
+
+    /// Rounds until one has nothing to send.
+    async fn tell(&self) {
+        while self.notifier.round(PATIENCE).await.unwrap() > 0 {}
+    }
+
+    /// Whom the mails so far went to, and what they are about.
+    async fn told(&self) -> Vec<(String, String)> {
+        self.tell().await;
+        self.server.subjects()
+    }
+
+    async fn states(&self) -> Vec<NoticeState> {
+        let mut notices = notice::list(&self.db.pool, &notice::NoticeFilter::default()).await.unwrap();
+        notices.reverse();
+        notices.into_iter().map(|notice| notice.state).collect()
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.db.pool).await.unwrap();
+    }
+}
+
+fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
+    let config = MailConfig {
+        smtp_url: Some(server.url().parse().unwrap()),
+        mail_from: Some("parselog <noreply@parselog.test>".parse().unwrap()),
+        mail_admins: vec![ADMIN.parse().unwrap()],
+        mail_links: None,
+    };
+    let objects = Objects::Folder(Folder::open(&std::env::temp_dir()).unwrap());
+    let mut notifier =
+        Notifier::new(&config, db.pool.clone(), objects, Redactor::default()).unwrap().unwrap();
+    notifier.gap = Duration::ZERO;
+    notifier
+}
+
+fn archived() -> ArchivedLog {
+    ArchivedLog {
+        uri: URI.to_owned(),
+        raw_bytes: 1000,
+        gzip_bytes: 100,
+        lines: 12,
+        events: [("INFO".to_owned(), 9)].into(),
+        dropped: 0,
+        raw_sha256: [1; 32],
+        gzip_sha256: [2; 32],
+    }
+}
+
+fn success(summary: SummaryStatus) -> Ending {
+    Ending::Success(Box::new(Outcome { summary, ..*outcome() }))
+}
+
+fn failure(retry: bool) -> Ending {
+    Ending::Fail { reason: "the parser said 123-45-6789 and Jane Doe".to_owned(), retry }
+}
+
+async fn reparse_all(db: &TestDb) -> BatchId {
+    let selection = FileSelection { all: true, ..FileSelection::default() };
+    let request = ReparseRequest {
+        requested_by: "bea".to_owned(),
+        reason: None,
+        priority: 200,
+        max_attempts: 1,
+        deadline: Utc::now() + chrono::Duration::hours(1),
+        force: true,
+    };
+    reparse::enqueue(&db.pool, &selection, &request).await.unwrap().0
+}
