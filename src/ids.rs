@@ -64,6 +64,9 @@ impl fmt::Display for BatchId {
     }
 }
 
+/// The folder of a bucket in which `parselog submit` stores files; other programs have folders of their own.
+pub const SUBMITTED: &str = "data_files";
+
 /// Bytes of a folder's name beside which there is room for the name of a log or report, in a key of 1,024.
 const LONGEST_FOLDER: usize = 850;
 
@@ -114,6 +117,14 @@ impl LogKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a key is one that parselog stores under: of a log, of a report on one, or of a file that
+/// `parselog submit` stored.
+pub fn is_ours(key: &str) -> bool {
+    let log = key.rsplit_once(".report.").map(|(stem, _)| format!("{stem}.log.gz"));
+    let submitted = key.strip_prefix(SUBMITTED).is_some_and(|rest| rest.starts_with('/'));
+    submitted || LogKey::run_of(key).is_some() || log.is_some_and(|log| LogKey::run_of(&log).is_some())
 }
 
 fn above(path: &str) -> &str {

@@ -7,6 +7,7 @@
 //! the global log. Trying again is recovery's.
 
 mod pack;
+mod removal;
 mod replay;
 
 use std::io;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
+
+pub use self::removal::{Removed, remove};
 
 use self::pack::Packed;
 use crate::gzip::Summary;
@@ -53,6 +56,8 @@ pub enum Archived {
         /// `s3://…` or `file://…`.
         uri: String,
     },
+    /// Somebody let it go: it was archived before, pruned or erased since, and is gone here too.
+    LetGo,
     /// It stays in the spool for now.
     Kept {
         /// Why, redacted.
@@ -77,12 +82,16 @@ impl Archiver {
         };
         let log = Arc::new(log);
         match self.try_archive(&log).await {
-            Ok(uri) => {
+            Ok(stored) => {
                 let removed = blocking(&log, SealedLog::remove).await;
                 faults::point("after-remove");
                 if let Err(error) = removed {
-                    tracing::warn!(%run, "the log is archived, but its spool file could not be removed: {error}");
+                    tracing::warn!(%run, "the spool needs the log no more, but could not remove it: {error}");
                 }
+                let Some(uri) = stored else {
+                    tracing::info!(%run, "let go: the log was pruned or erased before it left the spool");
+                    return Archived::LetGo;
+                };
                 tracing::info!(%run, uri, "archived");
                 Archived::Yes { uri }
             }
@@ -94,7 +103,8 @@ impl Archiver {
         }
     }
 
-    async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<String, Failure> {
+    /// Where the log is; `None` where somebody let it go.
+    async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<Option<String>, Failure> {
         let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
         let packed = packed.map_err(anyhow::Error::new)?;
         faults::point("compressed");
@@ -108,7 +118,7 @@ impl Archiver {
         stored
     }
 
-    async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<String, Failure> {
+    async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<Option<String>, Failure> {
         let (head, summary) = (&log.head, &packed.summary);
         let events = by_level(log.tail.events);
         let sealed = store::SealedLog {
@@ -117,8 +127,12 @@ impl Archiver {
             events: events.clone(),
             dropped: log.tail.dropped,
         };
-        if let Err(error) = store::log::log_sealed(&self.pool, head.run, &sealed).await {
-            tracing::debug!(run = %head.run, "the row does not say yet that the log is sealed: {error:#}");
+        match store::log::log_sealed(&self.pool, head.run, &sealed).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => {
+                tracing::debug!(run = %head.run, "the row does not say yet that the log is sealed: {error:#}");
+            }
         }
         faults::point("before-put");
         let put = Put {
@@ -149,7 +163,7 @@ impl Archiver {
         if packed.was_there {
             self.abort_uploads(head).await;
         }
-        Ok(uri)
+        Ok(Some(uri))
     }
 
     async fn record(&self, run: RunId, archived: &ArchivedLog) -> Result<()> {

@@ -4,7 +4,7 @@
 //! name becomes the next version of the same object; in any other, each submission has a key of its own.
 //! Which submissions are one file over time is decided by their identity and state, not by their keys.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,11 @@ use uuid::Uuid;
 use super::CliError;
 use super::desk::Desk;
 use super::submit::What;
-use crate::carry;
+use crate::ids::SUBMITTED;
 use crate::objects::{self, Bytes, ObjectError, ObjectUri, Put, Stored};
 use crate::parser::tdp;
-use crate::store::NewFile;
+use crate::store::{NewFile, data_file};
+use crate::{carry, faults};
 
 /// Bytes of an object that are looked at for its header.
 const HEADER: u64 = 64 << 10;
@@ -130,7 +131,11 @@ async fn of_local(desk: &Desk, what: &What, name: String, path: &Path, nature: N
         sha256: sha256.with_context(|| format!("failed to read {}", path.display()))?,
         if_none_match: !kept,
     };
-    let stored = desk.objects.put_file(&desk.bucket, &key, path, &put).await.map_err(not_there)?;
+    let stored = match if kept { left_behind(desk, &key, path, &put).await? } else { None } {
+        Some(stored) => stored,
+        None => desk.objects.put_file(&desk.bucket, &key, path, &put).await.map_err(not_there)?,
+    };
+    faults::point("submit-one-stored");
     if kept && !is_pinned(&stored) {
         bail!(
             "{} has no version although its bucket kept versions a moment ago: submit it again",
@@ -140,6 +145,24 @@ async fn of_local(desk: &Desk, what: &What, name: String, path: &Path, nature: N
     let identity = nature.identity(&name);
     let file = new_file(desk.bucket.clone(), key, &stored, name, nature, what)?;
     Ok(NewFile { sha256: Some(put.sha256), identity: Some(identity), ..file })
+}
+
+/// The same file, stored under the key and submitted by nobody: what a `submit` that was killed left. It is
+/// taken up, so that repeating the command leaves no version behind that no row names.
+async fn left_behind(desk: &Desk, key: &str, path: &Path, put: &Put) -> Result<Option<Stored>> {
+    let stored = match desk.objects.head(&desk.objects.uri(&desk.bucket, key, None)?).await {
+        Err(ObjectError::NotFound { .. }) => return Ok(None),
+        stored => stored?,
+    };
+    let same_size = fs::metadata(path).is_ok_and(|file| file.len() == stored.size);
+    let Some(version) = stored.uri.version().filter(|_| same_size && is_pinned(&stored)) else {
+        return Ok(None);
+    };
+    if data_file::is_submitted(&desk.pool, &desk.bucket, key, version).await? {
+        return Ok(None);
+    }
+    let (_, sha256) = desk.objects.digest(&stored.uri).await?;
+    Ok((sha256 == put.sha256).then_some(stored))
 }
 
 async fn of_object(desk: &Desk, what: &What, name: String, readings: &[ObjectUri]) -> Result<NewFile> {
@@ -233,7 +256,7 @@ impl Nature {
 
     fn place(&self, of: &str, name: &str) -> String {
         let Self { program, section, fiscal_year, fiscal_quarter, .. } = self;
-        format!("data_files/{fiscal_year}/Q{fiscal_quarter}/{of}{program}/{section}/{name}")
+        format!("{SUBMITTED}/{fiscal_year}/Q{fiscal_quarter}/{of}{program}/{section}/{name}")
     }
 
     fn unknown(&self) -> String {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::database::open_database;
 use super::desk::Desk;
@@ -15,11 +15,11 @@ use super::target::{TARGET_HELP, find_file, find_run};
 use super::value::age;
 use super::verdict::MINUTE;
 use super::{CliError, Common, Exit, show};
-use crate::config::ReportFormat;
-use crate::ids::{LogKey, RunId, report_key};
-use crate::objects::ObjectError;
+use crate::archive::{self, Removed};
+use crate::faults;
+use crate::ids::RunId;
 use crate::record::Safe;
-use crate::store::{self, LogState, Run, data_file, entry, retention};
+use crate::store::{self, LogState, data_file, retention};
 
 /// Logs that are looked up at once.
 const PAGE: i64 = 1000;
@@ -112,9 +112,10 @@ impl Prune {
             let Some(end) = page.last() else { break };
             last = Some(end.id);
             for old in &page {
-                delete(&desk, old.id, &by, "pruned", Some(&reason), false).await?;
-                logs += 1;
-                bytes += old.log_gzip_bytes.unsigned_abs();
+                if delete(&desk, old.id, &by, "pruned", Some(&reason), false).await? {
+                    logs += 1;
+                    bytes += old.log_gzip_bytes.unsigned_abs();
+                }
             }
         }
         show::line(format_args!("{logs} logs, {}, deleted", ByteSize(bytes)))?;
@@ -180,13 +181,9 @@ impl Erase {
                 file.id, file.id
             )));
         }
-        if run.logs_uri.is_none() {
-            return Err(match run.log_state {
-                LogState::Pruned => anyhow!("the log of run {} is deleted already", run.id),
-                state => {
-                    anyhow!("the log of run {} is {state}: it can be erased once it is archived", run.id)
-                }
-            });
+        if !matches!(run.log_state, LogState::Archived | LogState::Pruned) {
+            let state = run.log_state;
+            bail!("the log of run {} is {state}: it can be erased once it is archived", run.id);
         }
         if !self.yes {
             return Err(CliError::usage(format!(
@@ -195,14 +192,24 @@ impl Erase {
             )));
         }
         let by = self.by.unwrap_or_else(user);
-        delete(&desk, run.id, &by, "erased", self.reason.as_deref(), true).await?;
+        let deleted = match run.log_state {
+            // A command that was killed may have come no further than to the row.
+            LogState::Pruned => archive::remove(&desk.objects, &run, None).await? == Removed::Yes,
+            _ => delete(&desk, run.id, &by, "erased", self.reason.as_deref(), true).await?,
+        };
+        if !deleted {
+            bail!(
+                "the log of run {} was not deleted: it is deleted already, or on legal hold by now",
+                run.id
+            );
+        }
         show::line(format_args!("{}  its log is erased; outcome, counts and hashes stay", run.id))?;
         Ok(Exit::Ok)
     }
 }
 
-/// Tells the audit log, deletes the log and what was made of it, then writes the row. Each may be
-/// repeated.
+/// Lets a log go, the row first, and deletes it and the reports on it; false where the file is on hold by now,
+/// or the log is gone.
 async fn delete(
     desk: &Desk,
     run: RunId,
@@ -210,28 +217,12 @@ async fn delete(
     done: &str,
     reason: Option<&str>,
     texts: bool,
-) -> Result<()> {
+) -> Result<bool> {
     let row = store::run::get(&desk.pool, run).await?.context("the run is gone from the database")?;
-    let Some(uri) = &row.logs_uri else { return Ok(()) };
-    entry::about_run(&desk.pool, run, Some(by), "deleting", Some(uri)).await?;
-    delete_reports(desk, &row).await.with_context(|| format!("failed to delete a report on run {run}"))?;
-    let deleted = desk.objects.delete(&uri.parse()?).await;
-    deleted.with_context(|| format!("failed to delete the log of run {run}"))?;
-    retention::log_gone(&desk.pool, run, by, done, reason, texts).await
-}
-
-/// The reports on a run lie beside its log, and say what it says.
-async fn delete_reports(desk: &Desk, run: &Run) -> Result<()> {
-    let Some(started) = run.started_at else { return Ok(()) };
-    let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
-    for format in ReportFormat::value_variants() {
-        let key = report_key(log_key.as_str(), format.extension());
-        match desk.objects.head(&desk.objects.uri(&run.bucket, &key, None)?).await {
-            // The very version: deleting without one would only hide it.
-            Ok(stored) => desk.objects.delete(&stored.uri).await?,
-            Err(ObjectError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+    faults::point("let-go-begun");
+    let uri = retention::let_go(&desk.pool, run, by, done, reason, texts).await?;
+    faults::point("let-go-on-row");
+    let Some(uri) = uri else { return Ok(false) };
+    archive::remove(&desk.objects, &row, Some(&uri)).await?;
+    Ok(true)
 }

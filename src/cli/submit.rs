@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::value::{attempts, priority, year};
 use super::{Common, Exit, show};
 use crate::config::Address;
+use crate::faults;
 use crate::store::{self, NewFile, Queued, Request};
 
 /// Queue files for the workers.
@@ -73,9 +74,12 @@ impl Submit {
         let storing = stream::iter(files).map(|file| file.store(&desk, &self.what).inspect(|_| bar.inc(1)));
         let stored: Vec<NewFile> = storing.buffered(AT_ONCE).try_collect().await?;
         bar.finish_and_clear();
+        faults::point("submit-all-stored");
         let request =
             Request { priority: self.priority, max_attempts: self.max_attempts, ..self.what.request() };
-        for queued in store::submit(&desk.pool, &stored, &request).await? {
+        let queued = store::submit(&desk.pool, &stored, &request).await?;
+        faults::point("submit-queued");
+        for queued in queued {
             if self.json {
                 show::json(&queued)?;
             } else {

@@ -221,6 +221,9 @@ pub enum ReportFormat {
 }
 
 impl ReportFormat {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Csv, Self::Xlsx, Self::Json];
+
     /// The ending of a file of this form, without the dot.
     pub fn extension(self) -> &'static str {
         match self {

@@ -2,11 +2,12 @@
 //! is safe. Also `verify`, which reads archived logs again and compares them with their rows.
 //!
 //! It finds and it repairs by what other rooms do anyway: the sweep, the reaper, the abort of an
-//! upload. It never deletes a log.
+//! upload. It deletes no log but one that a person let go, where the deletion was begun and not ended.
 
 mod objects;
 mod rows;
 mod spool;
+mod submissions;
 mod verify;
 
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use serde::Serialize;
 
 pub use verify::verify;
 
+use crate::archive;
+use crate::faults;
 use crate::ids::{BatchId, RunId};
 use crate::objects::{Objects, StaleUpload};
 use crate::queue;
@@ -52,6 +55,8 @@ pub enum Kind {
     LogNotHere,
     /// An archived log that no row gives as its own.
     ObjectWithoutRow,
+    /// A file that `parselog submit` stored and that nobody queued.
+    SubmissionWithoutRow,
     /// A log in the spool of which the database knows no run.
     SpoolWithoutRow,
     /// A log in the spool on which no process works.
@@ -94,6 +99,7 @@ enum Repair {
     AbortUpload { bucket: String, upload: StaleUpload },
     MarkLost { run: RunId },
     RemoveStray { path: PathBuf },
+    EndDeletion { run: RunId },
 }
 
 impl Kind {
@@ -104,6 +110,7 @@ impl Kind {
             Self::ArchiveSize => "archive-size",
             Self::LogNotHere => "log-not-here",
             Self::ObjectWithoutRow => "object-without-row",
+            Self::SubmissionWithoutRow => "submission-without-row",
             Self::SpoolWithoutRow => "spool-without-row",
             Self::SpoolAbandoned => "spool-abandoned",
             Self::SpoolStray => "spool-stray",
@@ -135,6 +142,7 @@ impl Doctor {
         let mut findings = self.examine_rows().await?;
         findings.extend(self.examine_spool().await?);
         findings.extend(self.examine_objects().await?);
+        findings.extend(self.examine_submissions().await?);
         Ok(findings)
     }
 
@@ -143,6 +151,7 @@ impl Doctor {
     /// # Errors
     /// The first repair that failed; the others were done, or are done the next time.
     pub async fn repair(&self, findings: &[Finding]) -> Result<()> {
+        faults::point("doctor-examined");
         let repairs = || findings.iter().filter_map(|finding| finding.repair.as_ref());
         for repair in repairs() {
             match repair {
@@ -158,16 +167,23 @@ impl Doctor {
                         .await
                         .context("failed to remove a stray file of the spool")?;
                 }
-                Repair::Sweep | Repair::Reap => {}
+                Repair::EndDeletion { run } => {
+                    let run = store::run::get(&self.pool, *run).await?.context("a run is gone")?;
+                    archive::remove(&self.objects, &run, None).await?;
+                }
+                Repair::Sweep | Repair::Reap => continue,
             }
+            faults::point("doctor-repaired");
         }
         // These two do all of their kind at once. A run whose log is found abandoned ends as a crash
         // by the sweep already, so the leases come after it.
         if repairs().any(|repair| *repair == Repair::Sweep) {
             self.recovery.sweep().await?;
+            faults::point("doctor-swept");
         }
         if repairs().any(|repair| *repair == Repair::Reap) {
             queue::reap_long_expired(&self.pool, self.grace).await?;
+            faults::point("doctor-reaped");
         }
         Ok(())
     }

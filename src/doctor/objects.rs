@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use chrono::Utc;
 
 use super::{Doctor, Finding, Kind, Repair, UPLOAD_AGE};
-use crate::ids::{LogKey, RunId};
+use crate::ids::{LogKey, RunId, is_ours};
 use crate::objects::{Listed, ObjectError};
 use crate::store::{self, LogState};
 
@@ -48,15 +48,29 @@ impl Doctor {
         Ok(logs
             .into_iter()
             .filter_map(|(run, key)| {
+                let mut repair = None;
                 let what = match known.get(&run) {
                     None => "its run is not in the database".to_owned(),
                     Some(facts) if facts.log_state == LogState::Archived => return None,
+                    Some(facts) if facts.log_state == LogState::Pruned => {
+                        if facts.let_go_at.is_some_and(|at| at > recently) {
+                            return None;
+                        }
+                        // A hold that came too late for the row keeps at least the bytes.
+                        repair = (!facts.legal_hold).then_some(Repair::EndDeletion { run });
+                        "its log was let go, and the deletion did not end".to_owned()
+                    }
                     // It may be on its way to the row, now or when its spool file is swept.
                     Some(facts) if facts.finished_at.is_none_or(|at| at > recently) => return None,
                     Some(_) if self.spool.find(run).is_some() => return None,
                     Some(facts) => format!("its run's row says that the log is {}", facts.log_state),
                 };
-                Some(Finding::new(Kind::ObjectWithoutRow, Some(run), format!("{bucket}/{key}: {what}")))
+                let finding =
+                    Finding::new(Kind::ObjectWithoutRow, Some(run), format!("{bucket}/{key}: {what}"));
+                Some(match repair {
+                    Some(repair) => finding.repaired_by(repair),
+                    None => finding,
+                })
             })
             .collect())
     }
@@ -66,13 +80,14 @@ impl Doctor {
             Err(ObjectError::NotFound { .. }) => Vec::new(),
             uploads => uploads.map_err(|error| anyhow!(error))?,
         };
-        // Other programs may use the bucket too: only uploads of logs are ours.
-        let ours = uploads.into_iter().filter_map(|upload| Some((LogKey::run_of(&upload.key)?, upload)));
+        // Other programs may use the bucket too.
+        let ours = uploads.into_iter().filter(|upload| is_ours(&upload.key));
         Ok(ours
-            .map(|(run, upload)| {
+            .map(|upload| {
+                let run = LogKey::run_of(&upload.key);
                 let what = format!("an upload of {bucket}/{} was never ended", upload.key);
                 let repair = Repair::AbortUpload { bucket: bucket.to_owned(), upload };
-                Finding::new(Kind::StaleUpload, Some(run), what).repaired_by(repair)
+                Finding::new(Kind::StaleUpload, run, what).repaired_by(repair)
             })
             .collect())
     }

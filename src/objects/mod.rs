@@ -140,6 +140,8 @@ pub struct Listed {
     pub key: String,
     /// In bytes.
     pub size: u64,
+    /// When its current version was stored.
+    pub modified: SystemTime,
 }
 
 /// The bytes of an object as they arrive.

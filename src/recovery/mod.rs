@@ -85,7 +85,7 @@ impl Recovery {
         for entry in self.list().await?.into_iter().filter(|entry| entry.sealed && is_due(entry)) {
             match self.archive_one(&entry).await {
                 Ok(None) => {}
-                Ok(Some(Archived::Yes { .. })) => {
+                Ok(Some(Archived::Yes { .. } | Archived::LetGo)) => {
                     swept.archived += 1;
                     failures = 0;
                     self.waiting.end();

@@ -179,6 +179,37 @@ pub async fn first_seen(db: impl PgExecutor<'_>, id: DataFileId, seen: &Seen) ->
     Ok(noted.rows_affected() == 1)
 }
 
+/// Whether anybody submitted this version of an object.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_submitted(db: impl PgExecutor<'_>, bucket: &str, key: &str, version: &str) -> Result<bool> {
+    sqlx::query_scalar("select exists (select from data_file where (bucket, key, version_id) = ($1, $2, $3))")
+        .bind(bucket)
+        .bind(key)
+        .bind(version)
+        .fetch_one(db)
+        .await
+        .with_context(|| format!("failed to look whether {key} was submitted"))
+}
+
+/// Those of the keys, all in one bucket, of which nobody submitted any version.
+///
+/// # Errors
+/// The database fails.
+pub async fn never_submitted(db: impl PgExecutor<'_>, bucket: &str, keys: &[&str]) -> Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select key from unnest($2::text[]) as listed (key)
+         where not exists (select from data_file f where f.bucket = $1 and f.key = listed.key)
+         order by key",
+    )
+    .bind(bucket)
+    .bind(keys)
+    .fetch_all(db)
+    .await
+    .context("failed to look which objects were submitted")
+}
+
 /// The file with this id.
 ///
 /// # Errors

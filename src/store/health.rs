@@ -27,6 +27,10 @@ pub struct LogFacts {
     pub status: RunStatus,
     pub finished_at: Option<DateTime<Utc>>,
     pub log_state: LogState,
+    /// When somebody let a pruned log go.
+    pub let_go_at: Option<DateTime<Utc>>,
+    /// Of its file.
+    pub legal_hold: bool,
 }
 
 /// A running run that should have ended.
@@ -78,11 +82,17 @@ pub async fn buckets(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
 /// # Errors
 /// The database fails.
 pub async fn log_facts(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<LogFacts>> {
-    sqlx::query_as("select id, status, finished_at, log_state from parse_file_meta where id = any($1)")
-        .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
-        .fetch_all(db)
-        .await
-        .context("failed to read what the rows say of logs")
+    sqlx::query_as(
+        "select r.id, r.status, r.finished_at, r.log_state, f.legal_hold,
+                case r.log_state when 'pruned' then
+                    (select max(e.at) from log_entry e where e.run_id = r.id and e.entry = 'deleting')
+                end as let_go_at
+         from parse_file_meta r join data_file f on f.id = r.data_file_id where r.id = any($1)",
+    )
+    .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+    .fetch_all(db)
+    .await
+    .context("failed to read what the rows say of logs")
 }
 
 /// The running runs whose lease is over although any worker would have ended them by now, or whose

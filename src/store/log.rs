@@ -81,11 +81,11 @@ pub async fn log_opened(db: impl PgExecutor<'_>, run: RunId) -> Result<()> {
     Ok(())
 }
 
-/// The log is complete, in the spool.
+/// The log is complete, in the spool. False where it was pruned before: then nobody may store it again.
 ///
 /// # Errors
 /// The database fails, or does not know the run.
-pub async fn log_sealed(db: impl PgExecutor<'_>, run: RunId, log: &SealedLog) -> Result<()> {
+pub async fn log_sealed(db: impl PgExecutor<'_>, run: RunId, log: &SealedLog) -> Result<bool> {
     let changed = sqlx::query_as(change!(
         from "'none', 'open', 'sealed', 'lost'",
         set "log_state = 'sealed', log_raw_bytes = $2, log_lines = $3, log_events = $4, log_dropped = $5",
@@ -97,8 +97,8 @@ pub async fn log_sealed(db: impl PgExecutor<'_>, run: RunId, log: &SealedLog) ->
     .bind(fit::count(log.lines))
     .bind(fit::json(&log.events))
     .bind(fit::count(log.dropped));
-    apply(db, run, changed).await?;
-    Ok(())
+    let (before, _) = apply(db, run, changed).await?;
+    Ok(before != "pruned")
 }
 
 /// The log is in the object store, which has confirmed its bytes; a pruned log stays pruned.

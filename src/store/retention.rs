@@ -1,8 +1,8 @@
 //! Letting logs go: which are old, what their rows say afterwards, and which must stay.
 //!
-//! A row keeps outcome, counts and hashes. The audit log is told before an object is deleted and
-//! again when its row says so, hence a crash in between leaves no URI that nobody can explain, and
-//! doing it again ends well.
+//! A row keeps outcome, counts and hashes. It lets its log go before the object is deleted, so that no row
+//! ever names an object that is not there; the audit log keeps the URI. What a crash in between leaves, the
+//! doctor finds and deletes.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -51,23 +51,55 @@ pub async fn archived_before(
     .context("failed to look for old logs")
 }
 
-/// The log is deleted: the row says so. Where `texts` says that they may be private, the texts of
-/// the run go too, from its row and from its actions; what remains of a failure is that there was one.
-/// A log that was let go already stays so, without a second audit entry.
+/// Lets an archived log go, before it is deleted: from now on its row names no object. Returns the URI that
+/// the row gave, which is to be deleted now and stands in the audit log; `None`, with nothing changed, where
+/// the file is on legal hold by now, or the log is not archived any more.
+///
+/// Where `texts` says that they may be private, the texts of the run go too, from its row and from its
+/// actions; what remains of a failure is that there was one.
 ///
 /// # Errors
 /// The database fails.
-pub async fn log_gone(
+pub async fn let_go(
     pool: &PgPool,
     run: RunId,
     actor: &str,
     entry: &str,
     reason: Option<&str>,
     texts: bool,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let note = async {
         let mut transaction = pool.begin().await?;
-        if texts {
+        // The lock on the file makes a hold that comes at the same time wait, or this wait for it.
+        let uri: Option<String> = sqlx::query_scalar(
+            "with was as (
+                 select r.id, r.logs_uri from parse_file_meta r join data_file f on f.id = r.data_file_id
+                 where r.id = $1 and r.log_state = 'archived' and not f.legal_hold
+                 for update of r for share of f
+             ), gone as (
+                 update parse_file_meta r set log_state = 'pruned', logs_uri = null,
+                        first_error = case when $5 then null else first_error end,
+                        first_error_record = case when $5 then null else first_error_record end,
+                        failure = case when $5 and failure is not null then $6 else failure end
+                 from was where r.id = was.id
+                 returning r.data_file_id, r.batch_id, r.id, was.logs_uri as uri
+             ), told as (
+                 insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
+                 select $2, e.entry, data_file_id, batch_id, id, e.detail
+                 from gone cross join lateral (values (1, 'deleting', uri), (2, $3, $4)) as e (n, entry, detail)
+                 order by e.n
+             )
+             select uri from gone",
+        )
+        .bind(run)
+        .bind(fit::label(actor))
+        .bind(entry)
+        .bind(reason.map(fit::text))
+        .bind(texts)
+        .bind(ERASED)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if texts && uri.is_some() {
             sqlx::query("set local parselog.rewrite_history = 'on'").execute(&mut *transaction).await?;
             sqlx::query(
                 "update run_action set detail = $2
@@ -78,28 +110,10 @@ pub async fn log_gone(
             .execute(&mut *transaction)
             .await?;
         }
-        sqlx::query(
-            "with gone as (
-                 update parse_file_meta set log_state = 'pruned', logs_uri = null,
-                        first_error = case when $5 then null else first_error end,
-                        first_error_record = case when $5 then null else first_error_record end,
-                        failure = case when $5 and failure is not null then $6 else failure end
-                 where id = $1 and log_state = 'archived' returning *
-             )
-             insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
-             select $2, $3, data_file_id, batch_id, id, $4 from gone",
-        )
-        .bind(run)
-        .bind(fit::label(actor))
-        .bind(entry)
-        .bind(reason.map(fit::text))
-        .bind(texts)
-        .bind(ERASED)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok::<_, sqlx::Error>(uri)
     };
-    note.await.with_context(|| format!("failed to note that the log of run {run} is gone"))
+    note.await.with_context(|| format!("failed to let the log of run {run} go"))
 }
 
 /// Sets or releases the legal hold of a file, in all its submissions; returns those that changed.

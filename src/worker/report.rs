@@ -10,7 +10,6 @@ use anyhow::{Context, Result, anyhow};
 use super::Worker;
 use super::scratch::LocalCopy;
 use crate::archive::Archived;
-use crate::carry;
 use crate::config::ReportFormat;
 use crate::ids::report_key;
 use crate::objects::{self, ObjectUri, Put};
@@ -18,6 +17,7 @@ use crate::queue::Ending;
 use crate::record::Head;
 use crate::report::Report;
 use crate::spool::SealedLog;
+use crate::{carry, faults};
 
 /// A report to make: the sealed log is held open, so that it can be read when it is archived and gone.
 pub(super) struct ToReport {
@@ -63,7 +63,7 @@ impl Worker {
         let ToReport { format, head, log } = to_report;
         let log_uri = match archived {
             Some(Archived::Yes { uri }) => Some(uri.clone()),
-            Some(Archived::Kept { .. }) | None => None,
+            Some(Archived::Kept { .. } | Archived::LetGo) | None => None,
         };
         let copy =
             LocalCopy::create(&self.scratch, head.run, "report").context("failed to make a local copy")?;
@@ -78,6 +78,7 @@ impl Worker {
             .await
             .context("making the report panicked")?
             .context("failed to make the report")?;
+        faults::point("error-report-made");
         let put = Put {
             content_type: format.content_type(),
             metadata: vec![("run-id", head.run.to_string()), ("data-file-id", head.data_file.to_string())],
@@ -86,6 +87,7 @@ impl Worker {
         };
         let key = report_key(&head.log_key, format.extension());
         let stored = self.objects.put_file(&head.bucket, &key, &copy.path, &put).await;
+        faults::point("error-report-stored");
         Ok(stored.map_err(|error| anyhow!(error).context("failed to upload the report"))?.uri)
     }
 }

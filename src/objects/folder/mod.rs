@@ -116,7 +116,8 @@ impl Folder {
                 let entry = entry.context("failed to list a folder")?;
                 let metadata = entry.metadata().context("failed to list a folder")?;
                 if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                    found.push(Listed { key: format!("{folder}/{name}"), size: metadata.len() });
+                    let modified = metadata.modified().context("failed to list a folder")?;
+                    found.push(Listed { key: format!("{folder}/{name}"), size: metadata.len(), modified });
                 }
             }
             Ok(found)

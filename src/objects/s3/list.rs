@@ -1,5 +1,7 @@
 //! Listing the objects of one folder.
 
+use std::time::SystemTime;
+
 use super::error::Failure;
 use super::{Result, S3};
 use crate::objects::Listed;
@@ -14,8 +16,11 @@ impl S3 {
                 request.set_continuation_token(more).customize().config_override(self.quick()).send().await;
             let page = sent.map_err(|error| Failure::of(&error).named(&format!("s3://{bucket}/{prefix}")))?;
             for object in page.contents.unwrap_or_default() {
-                if let (Some(key), Some(size)) = (object.key, object.size) {
-                    found.push(Listed { key, size: u64::try_from(size).unwrap_or_default() });
+                if let (Some(key), Some(size), Some(modified)) =
+                    (object.key, object.size, object.last_modified)
+                {
+                    let modified = SystemTime::try_from(modified).unwrap_or(SystemTime::UNIX_EPOCH);
+                    found.push(Listed { key, size: u64::try_from(size).unwrap_or_default(), modified });
                 }
             }
             more = page.next_continuation_token;

@@ -1,0 +1,57 @@
+//! What is stored of a run goes: its log, and the reports on it.
+//!
+//! The row has let the log go before, so that it never names an object that is not there. Whoever dies in
+//! between leaves objects of which no row knows; the log goes last of them, so that as long as anything is
+//! left, the log tells, which the doctor finds. Repeating it is safe.
+
+use anyhow::{Context, Result};
+
+use crate::config::ReportFormat;
+use crate::faults;
+use crate::ids::{LogKey, report_key};
+use crate::objects::{ObjectError, ObjectUri, Objects};
+use crate::store::Run;
+
+/// Whether there was a log to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    Yes,
+    WasGone,
+}
+
+/// Deletes what is stored of a run. `uri` is what its row said before; without it, whatever lies under the
+/// log's key.
+///
+/// # Errors
+/// The object store refuses or does not answer; some of it may be gone by then.
+pub async fn remove(objects: &Objects, run: &Run, uri: Option<&str>) -> Result<Removed> {
+    let Some(started) = run.started_at else { return Ok(Removed::WasGone) };
+    let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
+    for format in ReportFormat::ALL {
+        let key = report_key(log_key.as_str(), format.extension());
+        let deleted = delete_current(objects, &objects.uri(&run.bucket, &key, None)?).await;
+        deleted.with_context(|| format!("failed to delete a report on run {}", run.id))?;
+    }
+    faults::point("let-go-reports-deleted");
+    let log = match uri {
+        Some(uri) => uri.parse()?,
+        None => objects.uri(&run.bucket, log_key.as_str(), None)?,
+    };
+    let deleted = delete_current(objects, &log).await;
+    let removed = deleted.with_context(|| format!("failed to delete the log of run {}", run.id))?;
+    faults::point("let-go-log-deleted");
+    Ok(removed)
+}
+
+/// Deletes the version that the URI names, or the current one: deleting without a version would only hide
+/// it.
+async fn delete_current(objects: &Objects, uri: &ObjectUri) -> Result<Removed> {
+    match objects.head(uri).await {
+        Ok(stored) => {
+            objects.delete(&stored.uri).await?;
+            Ok(Removed::Yes)
+        }
+        Err(ObjectError::NotFound { .. }) => Ok(Removed::WasGone),
+        Err(error) => Err(error.into()),
+    }
+}
