@@ -16,6 +16,7 @@ use super::value::{attempts, priority, year};
 use super::when::{WHEN, when};
 use super::{CliError, Common, Exit, show};
 use crate::config::duration;
+use crate::faults;
 use crate::parser::SummaryStatus;
 use crate::store::reparse::{self, FileSelection, ReparseRequest, Selected};
 use crate::store::{PgPool, RunStatus};
@@ -133,7 +134,9 @@ impl Reparse {
             force: self.force,
         };
         let stop = if self.wait { Some(interrupts()?) } else { None };
+        faults::point("reparse-asked");
         let (id, files) = reparse::enqueue(&pool, &selection, &request).await?;
+        faults::point("reparse-queued");
         if !self.json {
             show::line(format_args!("reparse {id}  {files} files queued"))?;
         }

@@ -1,7 +1,7 @@
 //! `parselog report`: the error report of a run, made from its log.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::target::{TARGET_HELP, find_run};
 use super::{CliError, Common, Exit, show};
 use crate::config::ReportFormat;
+use crate::faults;
 use crate::reader::LogSource;
 use crate::report;
 
@@ -21,7 +22,7 @@ pub(super) struct Report {
     /// The form; without it, what the ending of OUT says; csv without an ending.
     #[arg(long)]
     format: Option<ReportFormat>,
-    /// Write to this file, over what is there; stdout without it.
+    /// Write to this file, in place of what is there; stdout without it.
     #[arg(long, short, value_name = "OUT")]
     out: Option<PathBuf>,
 }
@@ -42,8 +43,8 @@ impl Report {
             None => report.write(format, show::Out)?,
             Some(path) => {
                 let shown = path.display();
-                let file = File::create(path).with_context(|| format!("failed to create {shown}"))?;
-                report.write(format, file).with_context(|| format!("failed to write {shown}"))?;
+                write_whole(path, |file| report.write(format, file))
+                    .with_context(|| format!("failed to write {shown}"))?;
                 let (problems, kinds) = (report.summary.problems, report.groups.len());
                 show::note(&format!("{shown}: {problems} problems of {kinds} kinds"));
             }
@@ -64,4 +65,26 @@ impl Report {
             }),
         }
     }
+}
+
+/// Writes a file whole or not at all: beside it first, so that a command that dies leaves what was there. The
+/// name beside it is always the same, so that the next command takes it over.
+fn write_whole(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // Neither a device nor a pipe can be replaced.
+    if path.exists() && !path.is_file() {
+        return write(File::create(path)?);
+    }
+    let mut beside = path.clone().into_os_string();
+    beside.push(".part");
+    let file = File::create(&beside)?;
+    let written = file.try_clone().map_err(Into::into).and_then(write).and_then(|()| Ok(file.sync_all()?));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    faults::point("report-written");
+    fs::rename(&beside, path)?;
+    faults::point("report-in-place");
+    Ok(())
 }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use self::smtp::{Delivery, Relay, Session};
 use self::text::{About, Text};
 use crate::config::{Address, MailConfig};
+use crate::faults;
 use crate::objects::{LinkHeaders, ObjectUri, Objects};
 use crate::redact::Redactor;
 use crate::store::{self, Notice, NoticeKind, PgPool, Run, entry, health, notice};
@@ -96,7 +97,9 @@ impl Notifier {
     pub async fn round(&self, patience: Duration) -> Result<u64> {
         let until = Instant::now() + patience;
         self.watch().await?;
-        notice::queue(&self.pool, &self.admins, self.grace).await?;
+        if notice::queue(&self.pool, &self.admins, self.grace).await? > 0 {
+            faults::point("notice-queued");
+        }
         let mut sent = 0;
         let mut errors = true;
         let mut open: Option<Session> = None;
@@ -127,6 +130,7 @@ impl Notifier {
                 open = Some(session);
                 break;
             }
+            faults::point("notice-taken");
             if self.send(&mut session, &notices).await {
                 sent += 1;
                 open = Some(session);
@@ -158,7 +162,9 @@ impl Notifier {
         match delivery {
             Delivery::Taken => {
                 tracing::info!(notice = first.id, %kind, told, "mail sent");
+                faults::point("notice-delivered");
                 self.note(|| notice::sent(&self.pool, &ids)).await;
+                faults::point("notice-sent");
                 true
             }
             Delivery::Refused { reason, for_good } => {

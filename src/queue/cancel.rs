@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::finish::close;
+use crate::faults;
 use crate::ids::{BatchId, RunId};
 use crate::store::Context as _;
 use crate::store::{PgPool, RunStatus, entry, fit};
@@ -54,6 +55,7 @@ pub async fn cancel(pool: &PgPool, run: RunId, by: &str) -> Result<Cancelled> {
             .map(|status| (status, false)),
     };
     transaction.commit().await.with_context(failure)?;
+    faults::point("cancel-on-row");
     if let Some((RunStatus::Inaction, batch)) = changed {
         close(pool, batch).await;
     }

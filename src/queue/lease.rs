@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::finish::{Ending, Finished, Guard, end};
+use crate::faults;
 use crate::ids::RunId;
 use crate::store::Context as _;
 use crate::store::{self, PgPool};
@@ -92,11 +93,17 @@ pub async fn reap_long_expired(pool: &PgPool, long: Duration) -> Result<Vec<RunI
 
 async fn end_expired(pool: &PgPool, expired: Vec<(RunId, Uuid)>) -> Result<Vec<RunId>> {
     let mut reaped = Vec::new();
+    if !expired.is_empty() {
+        faults::point("reap-found");
+    }
     for (run, token) in expired {
         let ending = Ending::Crash { reason: "the lease is over: the worker stopped answering".to_owned() };
         // The worker may have come back in between, so the lease is looked at once more.
         match end(pool, run, Some(token), &ending, Guard::LeaseIsOver).await {
-            Ok(Finished::Yes) => reaped.push(run),
+            Ok(Finished::Yes) => {
+                faults::point("reap-ended");
+                reaped.push(run);
+            }
             Ok(_) => {}
             // One row that refuses holds up no other.
             Err(error) if store::refusal(&error).is_some() => {

@@ -9,11 +9,10 @@ use tokio::task::JoinSet;
 
 use super::drain::Drain;
 use super::{Helpers, Service, Watch, Worker, spawn_in};
-use crate::carry;
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
 use crate::recovery::Recovery;
-use crate::store;
+use crate::{carry, faults, store};
 
 /// How often the leases of all workers are looked over, and the spool for what dead processes left.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
@@ -70,6 +69,7 @@ impl Worker {
         }
 
         tracing::info!(runs = runs.len(), grace_seconds = service.shutdown_grace.as_secs(), "stopping");
+        faults::point("stop-begun");
         if died.is_none() {
             tokio::select! {
                 _ = tokio::time::timeout(service.shutdown_grace, join_all(&mut runs)) => {}
@@ -77,6 +77,7 @@ impl Worker {
             }
         }
         watch.cancel_all(CancelReason::Shutdown);
+        faults::point("stop-told");
         if tokio::time::timeout(LAST_GRACE, join_all(&mut runs)).await.is_err() {
             tracing::warn!(runs = runs.len(), "stopped with runs unfinished: the next worker recovers them");
         }

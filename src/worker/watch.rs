@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use super::Worker;
+use crate::faults;
 use crate::ids::RunId;
 use crate::parser::{Cancel, CancelReason, Progress};
 use crate::queue::{self, ClaimedRun};
@@ -75,7 +76,10 @@ impl Watch {
             let Some(flight) = flights.get(run) else { continue };
             match beats.iter().find(|beat| beat.run == *run) {
                 None => flight.cancel.set(CancelReason::Fenced),
-                Some(beat) if beat.cancel_requested => flight.cancel.set(CancelReason::Requested),
+                Some(beat) if beat.cancel_requested => {
+                    flight.cancel.set(CancelReason::Requested);
+                    faults::point("stop-heard");
+                }
                 Some(_) => {}
             }
         }
