@@ -14,7 +14,8 @@ use rustix::process::Signal;
 use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
 use crate::skip::{needs_root, skip};
-use crate::world::{Worker, World};
+use crate::worker::Worker;
+use crate::world::World;
 
 /// An ext4 with options `$OPTIONS` in a file on a tmpfs, which is larger than it: beyond 12 MiB it
 /// can't take what ext4 believes to have room for, and a filler leaves room for `$LEFT` KiB.

@@ -8,6 +8,7 @@
 
 #[path = "../it/support/accounting.rs"]
 mod accounting;
+mod commands;
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/support/db.rs"]
 mod db;
@@ -16,6 +17,7 @@ mod disk;
 #[path = "../it/fault_server.rs"]
 mod fault_server;
 mod fenced;
+mod notices;
 mod oracle;
 mod orphans;
 mod points;
@@ -26,6 +28,11 @@ mod s3;
 mod seeded;
 #[path = "../it/support/skip.rs"]
 mod skip;
+#[expect(dead_code, reason = "the other test binary uses all of it")]
+#[path = "../it/support/smtp.rs"]
+mod smtp;
+mod way;
+mod worker;
 mod world;
 
 /// One test at a time: each starts processes and measures no time but its own.

@@ -1,65 +1,44 @@
-//! A kill at every named point between claim and delete.
+//! A kill at every named point of a worker, on every way that leads there.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use parselog::queue;
+use rustix::process::Signal;
+
 use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
+use crate::way::{SMALL_CAP, Way};
 use crate::world::World;
 
 /// How long a worker may take to come to a point.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A log cap that a parse of 400 events passes several times over.
-pub(crate) const SMALL_CAP: (&str, &str) = ("PARSELOG_LOG_CAP", "48KiB");
-pub(crate) const SMALL_CAP_BYTES: u64 = 48 * 1024;
-
-/// What must happen before a worker comes to a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// An ordinary run.
-    Run,
-    /// A log that passes its cap.
-    Capped,
-    /// A worker that died in mid-parse before.
-    Crashed,
-    /// A worker that died in mid-parse after its log passed its cap.
-    CrashedCapped,
-    /// An object store that is down.
-    StoreDown,
-    /// An upload in parts.
-    Parts,
-}
-
-impl Way {
-    /// The ways on which a worker comes to a point; the first is enough to come there.
-    pub(crate) fn to(point: &str) -> &'static [Self] {
-        match point {
-            "segment-created" | "segment-cleared" | "errors-moved" | "cut-written" | "cut-copied" => {
-                &[Self::Capped]
-            }
-            "recover-copied" => &[Self::CrashedCapped],
-            "recovered" | "crash-on-row" => &[Self::Crashed],
-            "fallback-on-row" | "fallback-marked" | "replayed" => &[Self::StoreDown],
-            "upload-begun" | "parts-uploaded" => &[Self::Parts],
-            "renamed" => &[Self::Run, Self::Capped, Self::Crashed, Self::CrashedCapped],
-            "tail-written" | "sealed-before-rename" | "sealed" => &[Self::Run, Self::Capped],
-            "before-remove" | "archive-removed" | "mark-removed" | "after-row" => {
-                &[Self::Run, Self::Capped, Self::Crashed, Self::Parts]
-            }
-            _ if point.starts_with("recover-") => &[Self::Crashed, Self::CrashedCapped],
-            _ => &[Self::Run],
-        }
-    }
-}
+/// How the points begin that a test of their own kills at: those of commands, and of mails.
+const OF_OTHERS: [&str; 7] = ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-"];
 
 /// Every point that the source names.
-pub(crate) fn all() -> BTreeSet<String> {
+fn all() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
     assert!(names.len() > 20, "the source was not read");
+    names
+}
+
+/// The points whose names begin so; there must be some.
+pub(crate) fn of(beginning: &str) -> BTreeSet<String> {
+    assert!(OF_OTHERS.contains(&beginning), "the worker's test kills at {beginning} too");
+    let names: BTreeSet<String> = all().into_iter().filter(|name| name.starts_with(beginning)).collect();
+    assert!(!names.is_empty(), "no point begins with {beginning}");
+    names
+}
+
+/// The points that a worker comes to by what it is there for.
+pub(crate) fn of_worker() -> BTreeSet<String> {
+    let mut names = all();
+    names.retain(|name| !OF_OTHERS.iter().any(|beginning| name.starts_with(beginning)));
     names
 }
 
@@ -82,35 +61,80 @@ async fn a_worker_killed_at_any_named_point_loses_nothing() {
     let only = std::env::var("PARSELOG_POINT").ok();
     let mut folder = World::in_folder().await;
     let mut s3 = World::in_s3().await;
-    let mut counts = Counts::default();
-    let mut names = all();
+    let (mut in_flight, mut counts) = (0, [Counts::default(), Counts::default()]);
+    let mut names = of_worker();
     names.retain(|point| only.as_ref().is_none_or(|only| only == point));
     let kills: Vec<(&str, Way)> =
         names.iter().flat_map(|name| Way::to(name).iter().map(|way| (name.as_str(), *way))).collect();
     for (point, way) in &kills {
-        let world = if *way == Way::Parts { &mut s3 } else { &mut folder };
+        let in_parts = *way == Way::Parts;
+        let world = if in_parts { &mut s3 } else { &mut folder };
         let began = Instant::now();
         kill_at(world, point, *way).await;
+        in_flight += u64::from(world.running().await > 0);
         world.look_at_the_wreck(point).await;
         world.drain().await;
-        counts = oracle::check(world, Losses::None, &format!("killed at {point}, {way:?}")).await;
+        let about = format!("killed at {point}, {way:?}");
+        counts[usize::from(in_parts)] = oracle::check(world, Losses::None, &about).await;
         eprintln!("killed at {point:24} {:16} {:5} ms", format!("{way:?}"), began.elapsed().as_millis());
     }
-    eprintln!("oracle clean after {} kills at {} points; {counts:?}", kills.len(), names.len());
+    let [mut total, of_s3] = counts;
+    total.add(&of_s3);
+    eprintln!(
+        "oracle clean after {} kills at {} points, {in_flight} of them in mid-run; {total:?}",
+        kills.len(),
+        names.len()
+    );
+    if only.is_none() {
+        assert!(in_flight > 0, "no run was running at any kill");
+        assert!(total.acknowledged > 0 && total.crashed > 0 && total.cut > 0, "{total:?}");
+    }
 }
 
 async fn kill_at(world: &mut World, point: &str, way: Way) {
-    world.submit(200, 2, 50).await;
-    let cap: &[_] = if matches!(way, Way::Capped | Way::CrashedCapped) { &[SMALL_CAP] } else { &[] };
-    if matches!(way, Way::Crashed | Way::CrashedCapped) {
+    let (events, pause_micros) = way.submission();
+    world.submit(events, 2, pause_micros).await;
+    let cap: &[_] = if way.is_capped() { &[SMALL_CAP] } else { &[] };
+    if way.is_after_a_crash() {
         let mut worker = world.worker(Some("acknowledged:350"), cap);
         assert!(worker.dies_within(PATIENCE).await, "no crash to recover from");
     }
-    if way == Way::StoreDown {
+    if way.is_without_store() {
         world.block_archive();
     }
-    let mut worker = world.worker(Some(point), cap);
-    if !worker.dies_within(PATIENCE).await {
-        world.fail(&format!("no worker came to the point {point}"));
+    let elsewhere = world.home().join("another-spool");
+    let mut environment = cap.to_vec();
+    environment.extend(way.environment());
+    if way == Way::LeaseOver {
+        environment.push(("PARSELOG_SPOOL", elsewhere.to_str().unwrap()));
+        world.end_leases().await;
     }
+    let mut worker = world.worker(Some(point), &environment);
+    match way {
+        Way::HandedBack => {
+            in_mid_parse(world).await;
+            worker.signal(Signal::TERM);
+        }
+        Way::Cancelled => {
+            let run = in_mid_parse(world).await;
+            queue::cancel(&world.db.pool, run, "ann").await.unwrap();
+        }
+        _ => {}
+    }
+    if !worker.dies_within(PATIENCE).await {
+        world.fail(&format!("no worker came to the point {point}, {way:?}"));
+    }
+}
+
+/// Waits until the run that is running has logged something.
+async fn in_mid_parse(world: &mut World) -> parselog::ids::RunId {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        let running = queue::running(&world.db.pool).await.unwrap();
+        if let Some(run) = running.into_iter().find(|run| !world.acknowledged(*run).is_empty()) {
+            return run;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.fail("no run comes to its parse")
 }

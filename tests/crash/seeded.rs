@@ -6,8 +6,9 @@ use rustix::process::Signal;
 
 use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
-use crate::points::{self, SMALL_CAP, Way};
+use crate::points;
 use crate::rng::Rng;
+use crate::way::{SMALL_CAP, Way};
 use crate::world::World;
 
 /// Kills between two looks of the oracle, each with a world of its own.
@@ -15,6 +16,9 @@ const KILLS_PER_WORLD: u64 = 50;
 
 /// How long a worker may take to come to a point before it is killed anyhow.
 const PATIENCE: Duration = Duration::from_millis(800);
+
+/// A worker that is told to stop hands its runs back at once.
+const AT_ONCE: (&str, &str) = ("PARSELOG_SHUTDOWN_GRACE", "0s");
 
 /// How the kills went.
 #[derive(Debug, Default)]
@@ -24,6 +28,14 @@ struct Tally {
     at_instants: u64,
     /// Kills while the database said that runs were running.
     in_flight: u64,
+    /// Kills with objects in S3.
+    in_s3: u64,
+    /// Kills while the store was down.
+    store_down: u64,
+    /// Kills of workers whose logs passed their cap.
+    capped: u64,
+    /// Kills of workers that had been told to stop.
+    stopping: u64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,17 +57,27 @@ async fn seeded_kills_lose_nothing() {
         let mut world = if number % 4 == 1 { World::in_s3().await } else { World::in_folder().await };
         let checked = one_world(&mut world, &mut rng, left.min(KILLS_PER_WORLD), &mut tally, seed).await;
         counts.add(&checked);
-        eprintln!("{:5} s  {tally:?}  {counts:?}", began.elapsed().as_secs());
+        let Counts { runs, crashed, acknowledged, stored, dropped, .. } = counts;
+        eprintln!(
+            "{:5} s  {} of {kills} kills  {runs} runs, {crashed} crashed  {acknowledged} events acknowledged, \
+             {stored} stored, {dropped} dropped  oracle clean",
+            began.elapsed().as_secs(),
+            tally.kills
+        );
     }
+    eprintln!("{tally:?}  {counts:?}");
     assert!(tally.at_points > 0 && tally.at_instants > 0 && tally.in_flight > 0, "{tally:?}");
+    assert!(kills <= KILLS_PER_WORLD || tally.in_s3 > 0, "{tally:?}");
+    assert!(tally.store_down > 0 && tally.capped > 0 && tally.stopping > 0, "{tally:?}");
     assert!(counts.acknowledged > 0 && counts.crashed > 0 && counts.cut > 0, "{counts:?}");
     eprintln!("oracle clean after {} kills, PARSELOG_SEED={seed}", tally.kills);
 }
 
 async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tally, seed: u64) -> Counts {
     let in_s3 = matches!(world.objects, parselog::objects::Objects::S3(_));
-    let names: Vec<String> = points::all()
+    let names: Vec<String> = points::of_worker()
         .into_iter()
+        .filter(|name| Way::to(name)[0].is_common())
         .filter(|name| (Way::to(name) == [Way::Parts]) <= in_s3 && name.starts_with("put-") <= !in_s3)
         .collect();
     for _ in 0..kills {
@@ -65,12 +87,15 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
         world.db.make_due().await;
         if !in_s3 {
             world.unblock_archive();
-            if rng.once_in(6) {
+            if rng.once_in(6) || tally.store_down == 0 {
                 world.block_archive();
+                tally.store_down += 1;
             }
         }
-        let cap = rng.once_in(3);
-        let environment: &[_] = if cap { &[SMALL_CAP] } else { &[] };
+        let cap = rng.once_in(3) || tally.capped == 0;
+        tally.capped += u64::from(cap);
+        tally.in_s3 += u64::from(in_s3);
+        let environment: &[_] = if cap { &[SMALL_CAP, AT_ONCE] } else { &[AT_ONCE] };
         if rng.once_in(2) {
             let fault = format!("{}:{}", rng.pick(&names), passage(rng));
             let mut worker = world.worker(Some(&fault), environment);
@@ -79,6 +104,11 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
             let instant = Duration::from_micros(20_000 + rng.below(450_000));
             let mut worker = world.worker(None, environment);
             tokio::time::sleep(instant).await;
+            if rng.once_in(4) || tally.stopping == 0 {
+                worker.signal(Signal::TERM);
+                tally.stopping += 1;
+                tokio::time::sleep(Duration::from_micros(rng.below(100_000))).await;
+            }
             worker.stop(Signal::KILL);
             tally.at_instants += 1;
         }

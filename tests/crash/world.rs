@@ -1,26 +1,22 @@
-//! A database, an object store and a spool of one test's own, and the real workers that use them.
+//! A database, an object store and a spool of one test's own, and what was done to them.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use parselog::ids::RunId;
 use parselog::objects::{Folder, Objects, Put, S3, S3Options};
 use parselog::queue;
 use parselog::store::{self, NewFile, Request, Run};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::db::TestDb;
-use crate::disk::on_a_disk;
 use crate::oracle;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_parselog");
+use crate::worker::Worker;
 
 /// Longest time that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -32,6 +28,7 @@ pub(crate) struct World {
     /// Beginning of all keys, so that worlds may share a bucket.
     pub(crate) prefix: String,
     home: Option<tempfile::TempDir>,
+    /// What the program is told there, beside its place.
     environment: Vec<(String, String)>,
     started: usize,
     /// What was submitted, by key.
@@ -51,12 +48,6 @@ pub(crate) struct Submitted {
     /// On each thread.
     pub(crate) events: u64,
     pub(crate) threads: u64,
-}
-
-/// A worker process; killed when dropped.
-pub(crate) struct Worker {
-    child: Child,
-    pub(crate) name: String,
 }
 
 impl World {
@@ -114,6 +105,23 @@ impl World {
         self.home.as_ref().unwrap().path()
     }
 
+    /// Tells the program something more, from now on.
+    pub(crate) fn tell(&mut self, variable: &str, value: &str) {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (String, String)> {
+        let place =
+            [("DATABASE_URL", self.db.url()), ("PARSELOG_HOME", self.home().to_str().unwrap().to_owned())];
+        place.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(self.environment.clone())
+    }
+
+    /// A name that no worker of this world had.
+    pub(crate) fn next_name(&mut self) -> String {
+        self.started += 1;
+        format!("w{}", self.started)
+    }
+
     pub(crate) fn acks(&self) -> PathBuf {
         self.home().join("acks")
     }
@@ -149,6 +157,16 @@ impl World {
         let runs =
             names.filter_map(|path| path.file_stem()?.to_str()?.split('.').next()?.parse::<RunId>().ok());
         self.named.extend(runs);
+        self.look_at_the_rows(about).await;
+    }
+
+    /// As [`Self::look_at_the_wreck`], after what may have deleted objects that were seen before.
+    pub(crate) async fn look_at_all_rows(&mut self, about: &str) {
+        self.confirmed.clear();
+        self.look_at_the_rows(about).await;
+    }
+
+    async fn look_at_the_rows(&mut self, about: &str) {
         let absent = oracle::rows_without_object(self).await;
         if !absent.is_empty() {
             self.fail(&format!("{about}: rows name objects that are not there: {absent:?}"));
@@ -184,48 +202,6 @@ impl World {
         store::submit(&self.db.pool, &[file], &Request::by("crash-test")).await.unwrap();
     }
 
-    /// Starts a worker; `fault` is where it kills itself, as `name:n`.
-    pub(crate) fn worker(&mut self, fault: Option<&str>, extra: &[(&str, &str)]) -> Worker {
-        let mut command = Command::new(PROGRAM);
-        command.env_remove("PARSELOG_FAULT").envs(fault.map(|fault| ("PARSELOG_FAULT", fault)));
-        self.start(command, extra)
-    }
-
-    /// Starts a worker whose spool is on the disk that `mount` mounts; see [`on_a_disk`].
-    pub(crate) fn worker_on_a_disk(
-        &mut self,
-        mount: &str,
-        fault: Option<&str>,
-        extra: &[(&str, &str)],
-    ) -> Worker {
-        let mut command = on_a_disk(&self.home().join("spool"), mount, PROGRAM);
-        command.env_remove("PARSELOG_FAULT").envs(fault.map(|fault| ("PARSELOG_FAULT", fault)));
-        self.start(command, extra)
-    }
-
-    fn start(&mut self, mut command: Command, extra: &[(&str, &str)]) -> Worker {
-        self.started += 1;
-        let name = format!("w{}", self.started);
-        let log = OpenOptions::new().append(true).create(true).open(self.home().join("worker.log")).unwrap();
-        command
-            .arg("worker")
-            .env("DATABASE_URL", self.db.url())
-            .env("PARSELOG_HOME", self.home())
-            .env("PARSELOG_TEST_ACKS", self.acks())
-            .env("PARSELOG_WORKER_NAME", &name)
-            .env("PARSELOG_LEASE", "10s")
-            .env("PARSELOG_POLL", "50ms")
-            .env("PARSELOG_SWEEP", "100ms")
-            .env("PARSELOG_SLOTS", "3")
-            .env_remove("PARSELOG_BUCKET")
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .envs(extra.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        Worker { child: command.spawn().unwrap(), name }
-    }
-
     /// Works until every run has ended and every log is archived, with an unharmed worker.
     pub(crate) async fn drain(&mut self) {
         self.unblock_archive();
@@ -247,6 +223,11 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.wants_no_more_of(&mut worker);
+    }
+
+    /// Ends a worker that has nothing left to do, as an operator does.
+    pub(crate) fn wants_no_more_of(&self, worker: &mut Worker) {
         let ended = worker.stop(Signal::TERM);
         assert!(ended.success(), "the worker ended with {ended}");
         assert_eq!(
@@ -260,14 +241,7 @@ impl World {
     /// process was creating is old.
     pub(crate) async fn let_time_pass(&self, living: &str) {
         self.db.make_due().await;
-        sqlx::query(
-            "update parse_file_meta set lease_until = now() - interval '1 second'
-             where status = 'running' and worker <> $1 and lease_until > now()",
-        )
-        .bind(living)
-        .execute(&self.db.pool)
-        .await
-        .unwrap();
+        self.end_leases_but(living).await;
         queue::reap(&self.db.pool, Duration::ZERO).await.unwrap();
         let long_ago = SystemTime::now() - Duration::from_secs(600);
         for path in self.spool_files().iter().filter(|path| path.extension().is_some_and(|end| end == "new"))
@@ -279,21 +253,27 @@ impl World {
         }
     }
 
-    /// The global log of all workers so far.
-    pub(crate) fn worker_log(&self) -> String {
-        fs::read_to_string(self.home().join("worker.log")).unwrap_or_default()
+    /// No worker lives: the leases of all are over.
+    pub(crate) async fn end_leases(&self) {
+        self.end_leases_but("").await;
     }
 
-    /// Whether the worker has said that it started.
-    pub(crate) fn says(&self, worker: &Worker) -> bool {
-        let log = self.worker_log();
-        let name = format!("worker={} ", worker.name);
-        log.lines().any(|line| line.contains("worker started") && line.contains(&name))
+    async fn end_leases_but(&self, living: &str) {
+        sqlx::query(
+            "update parse_file_meta set lease_until = now() - interval '1 second'
+             where status = 'running' and worker <> $1 and lease_until > now()",
+        )
+        .bind(living)
+        .execute(&self.db.pool)
+        .await
+        .unwrap();
     }
 
+    /// Runs and batches that have not ended, and logs that are not archived.
     async fn left_to_do(&self) -> (i64, i64) {
         sqlx::query_as(
-            "select count(*) filter (where status in ('queued', 'running')),
+            "select count(*) filter (where status in ('queued', 'running'))
+                        + (select count(*) from parse_meta where finished_at is null),
                     count(*) filter (where log_state in ('open', 'sealed', 'fallback'))
              from parse_file_meta",
         )
@@ -314,6 +294,14 @@ impl World {
             .fetch_one(&self.db.pool)
             .await
             .unwrap()
+    }
+
+    /// The keys of all objects, where they are in a folder.
+    pub(crate) fn objects_in_folder(&self) -> Vec<String> {
+        let bucket = self.home().join("objects").join(&self.bucket);
+        let keys = files_below(&bucket).into_iter();
+        let keys = keys.map(|path| path.strip_prefix(&bucket).unwrap().to_str().unwrap().to_owned());
+        keys.filter(|key| !key.starts_with(".versions/")).collect()
     }
 
     pub(crate) fn spool_files(&self) -> Vec<PathBuf> {
@@ -349,55 +337,6 @@ impl World {
     pub(crate) fn fail(&mut self, what: &str) -> ! {
         let kept = self.home.take().unwrap().keep();
         panic!("{what}\nthe home is kept in {}", kept.display());
-    }
-}
-
-impl Worker {
-    pub(crate) fn poll(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
-    }
-
-    /// The process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it was stopped by SIGSTOP.
-    pub(crate) fn is_stopped(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        // It may have ended by itself a moment ago.
-        let _ = kill_process(Pid::from_child(&self.child), signal);
-    }
-
-    pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {
-        self.signal(signal);
-        self.child.wait().unwrap()
-    }
-
-    /// Waits until it dies by its fault point; false when it does not in this time, and then it is
-    /// killed anyway.
-    pub(crate) async fn dies_within(&mut self, patience: Duration) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < patience {
-            if let Some(status) = self.poll() {
-                assert_eq!(status.signal(), Some(9), "the worker ended by itself: {status}");
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        self.stop(Signal::KILL);
-        false
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Losses;
 use super::archive::{Archive, Line};
-use crate::points::SMALL_CAP_BYTES;
+use crate::way::SMALL_CAP_BYTES;
 use crate::world::Submitted;
 
 const ACKNOWLEDGED: &str = "acknowledged event";

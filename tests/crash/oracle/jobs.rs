@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use parselog::ids::RunId;
-use parselog::store::{LogState, Run, RunStatus};
+use parselog::store::{BatchKind, LogState, Run, RunStatus};
 use tokio::io::AsyncReadExt;
 
 use crate::world::World;
@@ -44,7 +44,7 @@ async fn check_submissions(world: &World, runs: &[Run], complaints: &mut String)
 }
 
 /// The attempts of a job follow one another, none begins before the one before it ended, and the last
-/// is a success, or there were as many as may be.
+/// is a success, or was cancelled, or there were as many as may be.
 fn check_attempts(runs: &[Run], complaints: &mut String) {
     let mut jobs: BTreeMap<_, Vec<&Run>> = BTreeMap::new();
     for run in runs {
@@ -55,7 +55,9 @@ fn check_attempts(runs: &[Run], complaints: &mut String) {
         let numbers: Vec<_> = attempts.iter().map(|run| run.attempt).collect();
         let last = attempts.last().unwrap();
         let expected: Vec<_> = (1..=attempts.len() as i32).collect();
-        let done = last.status == RunStatus::Success || last.attempt == last.max_attempts;
+        let done = last.status == RunStatus::Success
+            || last.attempt == last.max_attempts
+            || last.cancel_requested_at.is_some();
         if numbers != expected || !done {
             let _ = writeln!(
                 complaints,
@@ -120,8 +122,8 @@ async fn check_audit(world: &World, runs: &[Run], complaints: &mut String) {
         rows.iter().map(|(run, entry, count)| ((run.to_string(), entry.as_str()), *count)).collect();
     for run in runs {
         let count = |entry| counted.get(&(run.id.to_string(), entry)).copied().unwrap_or_default();
-        let archived = i64::from(run.log_state == LogState::Archived);
-        let submitted = i64::from(run.attempt == 1);
+        let archived = i64::from(matches!(run.log_state, LogState::Archived | LogState::Pruned));
+        let submitted = i64::from(run.attempt == 1 && run.kind == BatchKind::Submission);
         if (count("archived"), count("submitted")) != (archived, submitted) || count("fell-back") > 1 {
             let _ = writeln!(
                 complaints,

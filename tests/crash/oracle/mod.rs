@@ -35,6 +35,8 @@ pub(crate) struct Counts {
     pub(crate) dropped: u64,
     /// Logs past their cap.
     pub(crate) cut: u64,
+    /// Logs that were pruned or erased.
+    pub(crate) let_go: u64,
 }
 
 impl Counts {
@@ -47,6 +49,7 @@ impl Counts {
         self.stored += other.stored;
         self.dropped += other.dropped;
         self.cut += other.cut;
+        self.let_go += other.let_go;
     }
 }
 
@@ -88,9 +91,18 @@ async fn check_run(world: &World, run: &Run, losses: Losses, counts: &mut Counts
     let acks = world.acknowledged(run.id);
     counts.acknowledged += acks.len() as u64;
     let never_named = acks.is_empty() && !world.named.contains(&run.id);
-    if run.log_state == LogState::None && run.status == RunStatus::Crash && never_named {
+    let never_opened = match run.status {
+        RunStatus::Crash => never_named,
+        RunStatus::Inaction => run.started_at.is_none() && acks.is_empty(),
+        _ => false,
+    };
+    if run.log_state == LogState::None && never_opened {
         counts.without_log += 1;
         return Ok(());
+    }
+    if run.log_state == LogState::Pruned {
+        counts.let_go += 1;
+        return if run.logs_uri.is_none() { Ok(()) } else { Err("it was let go, and has a URI".to_owned()) };
     }
     let all_dropped = run.log_dropped.is_some_and(|dropped| dropped.cast_unsigned() >= acks.len() as u64);
     if losses == Losses::AnyCounted && run.log_state == LogState::Lost && all_dropped {

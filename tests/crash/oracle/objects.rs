@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
-use parselog::ids::RunId;
+use parselog::ids::{RunId, report_key};
 use parselog::objects::{ObjectUri, Objects};
 use parselog::store::Run;
 
@@ -28,7 +28,14 @@ pub(super) async fn check(world: &World, runs: &[Run], complaints: &mut String) 
         let from = uri.find(&world.prefix)?;
         Some(uri[from..].split('?').next()?.to_owned())
     });
-    for key in logs.chain(world.submissions.keys().cloned()) {
+    let logs: Vec<String> = logs.collect();
+    // There may be an error report on each log, once.
+    for report in logs.iter().map(|key| report_key(key, "csv")) {
+        if versions.remove(&report).is_some_and(|many| many > 1) {
+            let _ = writeln!(complaints, "the report {report} is there more than once");
+        }
+    }
+    for key in logs.into_iter().chain(world.submissions.keys().cloned()) {
         match versions.remove(&key) {
             Some(1) => {}
             Some(many) => drop(writeln!(complaints, "{key} is there in {many} versions")),
