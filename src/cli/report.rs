@@ -78,6 +78,9 @@ fn write_whole(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()
     let mut beside = path.clone().into_os_string();
     beside.push(".part");
     let file = File::create(&beside)?;
+    if let Ok(there) = fs::metadata(&path) {
+        file.set_permissions(there.permissions())?;
+    }
     let written = file.try_clone().map_err(Into::into).and_then(write).and_then(|()| Ok(file.sync_all()?));
     if let Err(error) = written {
         let _ = fs::remove_file(&beside);

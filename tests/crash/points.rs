@@ -16,6 +16,9 @@ use crate::world::World;
 /// How long a worker may take to come to a point.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Kills in one world: the oracle looks at all of a world after each.
+const KILLS_PER_WORLD: usize = 12;
+
 /// How the points begin that a test of their own kills at: those of commands, and of mails.
 const OF_OTHERS: [&str; 7] = ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-"];
 
@@ -59,30 +62,29 @@ fn collect(folder: &Path, names: &mut BTreeSet<String>) {
 async fn a_worker_killed_at_any_named_point_loses_nothing() {
     let _turn = TURN.lock().await;
     let only = std::env::var("PARSELOG_POINT").ok();
-    let mut folder = World::in_folder().await;
-    let mut s3 = World::in_s3().await;
-    let (mut in_flight, mut counts) = (0, [Counts::default(), Counts::default()]);
+    let (mut in_flight, mut total) = (0, Counts::default());
     let mut names = of_worker();
     names.retain(|point| only.as_ref().is_none_or(|only| only == point));
-    let kills: Vec<(&str, Way)> =
-        names.iter().flat_map(|name| Way::to(name).iter().map(|way| (name.as_str(), *way))).collect();
-    for (point, way) in &kills {
-        let in_parts = *way == Way::Parts;
-        let world = if in_parts { &mut s3 } else { &mut folder };
-        let began = Instant::now();
-        kill_at(world, point, *way).await;
-        in_flight += u64::from(world.running().await > 0);
-        world.look_at_the_wreck(point).await;
-        world.drain().await;
-        let about = format!("killed at {point}, {way:?}");
-        counts[usize::from(in_parts)] = oracle::check(world, Losses::None, &about).await;
-        eprintln!("killed at {point:24} {:16} {:5} ms", format!("{way:?}"), began.elapsed().as_millis());
+    let kills = names.iter().flat_map(|name| Way::to(name).iter().map(|way| (name.as_str(), *way)));
+    let (of_s3, of_folder): (Vec<_>, Vec<_>) = kills.partition(|(_, way)| *way == Way::Parts);
+    for kills in of_folder.chunks(KILLS_PER_WORLD).chain(of_s3.chunks(KILLS_PER_WORLD)) {
+        let in_s3 = kills[0].1 == Way::Parts;
+        let mut world = if in_s3 { World::in_s3().await } else { World::in_folder().await };
+        let mut counts = Counts::default();
+        for (point, way) in kills {
+            let began = Instant::now();
+            kill_at(&mut world, point, *way).await;
+            in_flight += u64::from(world.running().await > 0);
+            world.look_at_the_wreck(point).await;
+            world.drain().await;
+            counts = oracle::check(&mut world, Losses::None, &format!("killed at {point}, {way:?}")).await;
+            eprintln!("killed at {point:24} {:22} {:5} ms", format!("{way:?}"), began.elapsed().as_millis());
+        }
+        total.add(&counts);
     }
-    let [mut total, of_s3] = counts;
-    total.add(&of_s3);
     eprintln!(
         "oracle clean after {} kills at {} points, {in_flight} of them in mid-run; {total:?}",
-        kills.len(),
+        of_folder.len() + of_s3.len(),
         names.len()
     );
     if only.is_none() {

@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use parselog::ids::RunId;
+use parselog::store::Run;
 use serde_json::Value;
 
 use super::Losses;
 use super::archive::{Archive, Line};
+use super::own::OWN_EVENTS;
 use crate::way::SMALL_CAP_BYTES;
 use crate::world::Submitted;
 
-const ACKNOWLEDGED: &str = "acknowledged event";
-const TARGET: &str = "parselog::parser::acknowledging";
+pub(super) const ACKNOWLEDGED: &str = "acknowledged event";
+pub(super) const TARGET: &str = "parselog::parser::acknowledging";
 
 /// Beyond this share of its cap a log keeps no more errors in front of its cut.
 const ROOM_OF_ERRORS: u64 = SMALL_CAP_BYTES / 8 * 6;
@@ -66,7 +69,7 @@ fn contiguous(lines: &[Line], first: u64) -> Result<(), String> {
 /// missing lies in the gap of a cut, and is an error only when the errors' room is used up. Returns how
 /// many are missing.
 pub(super) fn check_acknowledged(
-    run: RunId,
+    run: &Run,
     submitted: &Submitted,
     acks: &[u64],
     archive: &Archive,
@@ -75,21 +78,13 @@ pub(super) fn check_acknowledged(
     let mut logged = HashSet::new();
     let mut latest: BTreeMap<u64, u64> = BTreeMap::new();
     let mut longest_error = 0;
-    let mut time = String::new();
-    for line in archive.events() {
-        let at = line.text("timestamp");
-        if *time > *at {
-            return Err(format!("event {} is older than the one before it", line.seq()));
-        }
-        at.clone_into(&mut time);
-        if line.text("message") != ACKNOWLEDGED {
-            continue;
-        }
+    check_times(run, archive)?;
+    for line in archive.events().filter(|line| line.text("message") == ACKNOWLEDGED) {
         let n = line.json["fields"]["n"].as_u64().ok_or("an event without its number")?;
         if !logged.insert(n) {
             return Err(format!("acknowledged event {n} is in it twice"));
         }
-        check_content(run, submitted, n, line)?;
+        check_content(run.id, submitted, n, line)?;
         let thread = n / submitted.events;
         if latest.insert(thread, n).is_some_and(|before| before >= n) {
             return Err(format!("thread {thread}: event {n} stands behind a later one"));
@@ -118,6 +113,26 @@ pub(super) fn check_acknowledged(
     Ok(missing.len() as u64)
 }
 
+/// Times are UTC to the microsecond, never fall, and lie between the run's start and its log's archive.
+fn check_times(run: &Run, archive: &Archive) -> Result<(), String> {
+    let mut latest = run.started_at.ok_or("it has events, and never began")?;
+    for line in archive.events() {
+        let text = line.text("timestamp");
+        let time = text.parse::<DateTime<Utc>>().map_err(|error| format!("the time {text:?}: {error}"))?;
+        if text.len() != "2026-01-01T00:00:00.000000Z".len() || !text.ends_with('Z') {
+            return Err(format!("event {} has the time {text}", line.seq()));
+        }
+        if time < latest {
+            return Err(format!("event {} of {time} is older than what was before it", line.seq()));
+        }
+        latest = time;
+    }
+    match run.log_archived_at {
+        Some(archived) if latest <= archived => Ok(()),
+        archived => Err(format!("its last event is of {latest}, and it was archived at {archived:?}")),
+    }
+}
+
 /// The end of a log is contiguous. Of the last acknowledgements, as many as its end surely reaches back,
 /// only those may be missing that a thread gave late: one of each.
 fn check_end(
@@ -126,10 +141,8 @@ fn check_end(
     logged: &HashSet<u64>,
     behind: usize,
 ) -> Result<(), String> {
-    /// Events of the worker itself behind the last one of the parser.
-    const OWN: usize = 8;
     let threads = submitted.threads as usize;
-    let last = &acks[acks.len() - acks.len().min(behind.saturating_sub(threads + OWN))..];
+    let last = &acks[acks.len() - acks.len().min(behind.saturating_sub(threads + OWN_EVENTS))..];
     let missing: Vec<_> = last.iter().filter(|n| !logged.contains(n)).collect();
     if missing.len() > threads {
         return Err(format!("of the last {} acknowledged events are missing: {missing:?}", last.len()));

@@ -1,7 +1,7 @@
-//! The global log: nothing of a run but what its worker says about it, and the replay of a log that
-//! fell back, each event once.
+//! The global log: of a run nothing but what its worker says about it, each once, and the replay of a log
+//! that fell back, each event once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use parselog::store::Run;
@@ -9,26 +9,88 @@ use parselog::store::Run;
 use super::Losses;
 use crate::world::World;
 
+/// How the lines about a run begin that each run may have once: its life.
+const LIFE: [&str; 7] =
+    ["started", "finished", "ended as ", "archived", "fell back: ", "let go: ", "report stored"];
+
+/// How those begin that say what keeps a run, or its log, from going on.
+const TROUBLE: [&str; 17] = [
+    "a log in the spool could not be archived",
+    "a run whose lease is over can't be ended",
+    "an unfinished upload may be left",
+    "crashed: ",
+    "events could not be stored in the log",
+    "failed to mark the fallback",
+    "fenced: ",
+    "no error report",
+    "the database refuses",
+    "the disk of the spool",
+    "the ending ",
+    "the error report is not stored",
+    "the log could ",
+    "the log of a dead process",
+    "the row does not say",
+    "the run can't be ended",
+    "the spool needs the log no more",
+];
+
 pub(super) fn check(world: &World, runs: &[Run], losses: Losses, complaints: &mut String) {
     let log = world.worker_log();
     let mut replayed = HashSet::new();
-    for line in log.lines().filter(|line| line.contains("acknowledged event")) {
+    let mut lives: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for line in log.lines() {
         let value = |key: &str| line.split_once(key)?.1.split_whitespace().next();
-        let (Some(run), Some(seq), true) = (value(" run="), value(" seq="), line.contains(" from=")) else {
-            // Where no log could take an event, the global log is where it goes.
-            if losses == Losses::None {
-                let _ = writeln!(complaints, "an event of a run is in the global log: {line}");
-            }
+        let run = value(" run=");
+        if line.contains(" from=") {
+            check_replay(line, run, value(" seq="), runs, &mut replayed, complaints);
             continue;
-        };
-        if !replayed.insert((run, seq)) {
-            let _ = writeln!(complaints, "event {seq} of run {run} was replayed twice");
         }
-        if !(line.contains(" WARN ") || line.contains(" ERROR ")) {
-            let _ = writeln!(complaints, "an event below WARN was replayed: {line}");
+        let said = message(line);
+        // Where no log could take an event, the global log is where it goes.
+        if line.contains("acknowledged event") && losses == Losses::None {
+            let _ = writeln!(complaints, "an event of a run is in the global log: {line}");
         }
-        if !runs.iter().any(|known| known.id.to_string() == run) {
-            let _ = writeln!(complaints, "an event of a run without a row was replayed: {line}");
+        let (Some(run), Losses::None) = (run, losses) else { continue };
+        match LIFE.iter().find(|life| said.starts_with(**life)) {
+            Some(life) => *lives.entry((run, life)).or_default() += 1,
+            None if TROUBLE.iter().any(|trouble| said.starts_with(trouble)) => {}
+            None => drop(writeln!(complaints, "what is this line about a run in the global log? {line}")),
         }
+    }
+    for ((run, life), times) in lives.into_iter().filter(|(_, times)| *times > 1) {
+        let _ = writeln!(complaints, "run {run}: the global log says {times} times '{life}'");
+    }
+}
+
+/// What a line says, without time, level and fields.
+fn message(line: &str) -> &str {
+    let said = line.get(30..).unwrap_or_default();
+    said.split("  ").next().unwrap_or_default()
+}
+
+/// An event of at least WARN, of a run that is known, said again for the first time.
+fn check_replay<'a>(
+    line: &'a str,
+    run: Option<&'a str>,
+    seq: Option<&'a str>,
+    runs: &[Run],
+    replayed: &mut HashSet<(&'a str, &'a str)>,
+    complaints: &mut String,
+) {
+    let (Some(run), Some(seq)) = (run, seq) else {
+        let _ = writeln!(complaints, "a replay that does not say of what: {line}");
+        return;
+    };
+    if !replayed.insert((run, seq)) {
+        let _ = writeln!(complaints, "event {seq} of run {run} was replayed twice");
+    }
+    if !(line.contains(" WARN ") || line.contains(" ERROR ")) {
+        let _ = writeln!(complaints, "an event below WARN was replayed: {line}");
+    }
+    if !runs.iter().any(|known| known.id.to_string() == run) {
+        let _ = writeln!(complaints, "an event of a run without a row was replayed: {line}");
+    }
+    if line.contains("acknowledged event") && !line.contains(&format!("\"run\":\"{run}\"")) {
+        let _ = writeln!(complaints, "the replay of run {run} holds an event of another: {line}");
     }
 }

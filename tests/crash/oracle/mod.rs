@@ -8,6 +8,7 @@ mod events;
 mod global;
 mod jobs;
 mod objects;
+mod own;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -120,7 +121,8 @@ async fn check_run(world: &World, run: &Run, losses: Losses, counts: &mut Counts
     };
     check_frame(run, &archive, dropped, losses)?;
     let submitted = world.submission_of(run).ok_or("nobody submitted its file")?;
-    let missing = events::check_acknowledged(run.id, submitted, &acks, &archive, losses)?;
+    own::check(run, &archive, losses)?;
+    let missing = events::check_acknowledged(run, submitted, &acks, &archive, losses)?;
     if missing > run.log_dropped.unwrap_or_default().cast_unsigned() {
         return Err(format!("{missing} acknowledged events are missing, {dropped} declared dropped"));
     }
