@@ -296,3 +296,16 @@ async fn a_download_that_breaks_off_is_done_again_and_never_ends_short() {
     assert!(objects.get_range(&stored.uri, Bytes::Range(0..50)).await.is_err());
     assert_eq!(server.requests().len(), 6);
 }
+
+/// S3 says no more of a missing object in answer to HEAD than that, so GET is asked, too late to say the same.
+#[tokio::test]
+async fn an_object_that_is_stored_between_two_questions_about_it_is_there() {
+    let bucket = bucket().await;
+    let (source, put) = file(b"text");
+    let stored = bucket.objects.put_file(&bucket.name, "key", source.path(), &put).await.unwrap();
+    let early = |request: &Request| if request.number == 0 { Fault::Answer(404, "") } else { Fault::Pass };
+    let server = FaultServer::start(&endpoint(), early).await;
+    let objects = impatient(&server.endpoint).await;
+    let uri = objects.uri(&bucket.name, "key", None).unwrap();
+    assert_eq!(objects.head(&uri).await.unwrap(), stored);
+}

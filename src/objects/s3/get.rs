@@ -17,17 +17,20 @@ use crate::objects::{Bytes, Chunk, ObjectError, ObjectReader, ObjectUri, Result,
 
 impl S3 {
     pub(in crate::objects) async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
-        let (bucket, key, version) = parts(uri)?;
-        let request = self.client.head_object().bucket(bucket).key(key).set_version_id(version);
-        let sent = request.customize().config_override(self.quick()).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
-            Ok(head) => stored(uri, head.version_id, head.content_length),
-            Err(failure) => {
-                // The answer to HEAD has no body, so only GET says what it is that is missing.
-                if failure.is_unexplained() {
+        let mut came_in_between = false;
+        loop {
+            let (bucket, key, version) = parts(uri)?;
+            let request = self.client.head_object().bucket(bucket).key(key).set_version_id(version);
+            let sent = request.customize().config_override(self.quick()).send().await;
+            match sent.map_err(|error| Failure::of(&error)) {
+                Ok(head) => return stored(uri, head.version_id, head.content_length),
+                // The answer to HEAD has no body, so only GET says what it is that is missing. Where that
+                // finds the object, somebody stored it in this moment.
+                Err(failure) if failure.is_unexplained() && !came_in_between => {
                     self.get(uri, Some("bytes=0-0".into()), 1).await?;
+                    came_in_between = true;
                 }
-                Err(failure.named(&uri.to_string()))
+                Err(failure) => return Err(failure.named(&uri.to_string())),
             }
         }
     }
