@@ -13,7 +13,8 @@ use rustix::process::Signal;
 
 use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
-use crate::skip::{needs_root, skip};
+use crate::support::PATIENCE;
+use crate::support::skip::{needs_root, skip};
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -212,7 +213,7 @@ async fn for_so_many_events(world: &mut World, many: u64) {
 async fn until(world: &mut World, what: &str, mut holds: impl AsyncFnMut(&mut World) -> bool) {
     let began = Instant::now();
     while !holds(world).await {
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > PATIENCE {
             let states: Vec<_> = runs(world)
                 .await
                 .into_iter()

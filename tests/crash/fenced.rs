@@ -7,9 +7,8 @@ use rustix::process::Signal;
 
 use crate::TURN;
 use crate::oracle::{self, Losses};
+use crate::support::PATIENCE;
 use crate::world::World;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_slept_through_its_lease_is_fenced_and_its_log_is_kept() {

@@ -6,17 +6,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-#[path = "../it/support/accounting.rs"]
-mod accounting;
 mod commands;
-#[expect(dead_code, reason = "the other test binary uses all of it")]
-#[path = "../it/support/db.rs"]
-mod db;
 mod disk;
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/fault_server.rs"]
 mod fault_server;
 mod fenced;
+mod folder_sync;
+mod helpers;
 mod notices;
 mod oracle;
 mod orphans;
@@ -26,14 +23,13 @@ mod power;
 mod rng;
 mod s3;
 mod seeded;
-#[path = "../it/support/skip.rs"]
-mod skip;
-#[expect(dead_code, reason = "the other test binary uses all of it")]
-#[path = "../it/support/smtp.rs"]
-mod smtp;
+#[expect(dead_code, unused_imports, reason = "the other test binary uses all of it")]
+#[path = "../it/support/mod.rs"]
+mod support;
 mod way;
 mod worker;
 mod world;
+mod wreck;
 
 /// One test at a time: each starts processes and measures no time but its own.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

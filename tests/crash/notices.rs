@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::oracle::{self, Losses};
-use crate::smtp::MailServer;
+use crate::support::MailServer;
+use crate::support::PATIENCE;
 use crate::world::World;
 use crate::{TURN, points};
 
@@ -24,7 +25,7 @@ async fn a_worker_killed_while_it_tells_people_sends_each_mail_at_most_once_and_
         .await
         .unwrap();
         let mut worker = world.worker(Some(&point), &[]);
-        assert!(worker.dies_within(points::PATIENCE).await, "nobody was told: {point}");
+        assert!(worker.dies_within(PATIENCE).await, "nobody was told: {point}");
         world.look_at_the_wreck(&point).await;
         all_are_told(&mut world).await;
     }
@@ -71,7 +72,7 @@ async fn all_are_told(world: &mut World) {
         if (taken, waiting) == (runs, 0) && world.says(&worker) {
             return world.wants_no_more_of(&mut worker);
         }
-        if began.elapsed() > Duration::from_secs(45) {
+        if began.elapsed() > PATIENCE {
             world.fail(&format!("of {runs} mails {taken} are queued, and {waiting} of them wait"));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -8,6 +8,7 @@ use parselog::store::{self, RunFilter, RunStatus};
 use rustix::process::{Pid, Signal, test_kill_process};
 
 use crate::TURN;
+use crate::support::PATIENCE;
 use crate::world::World;
 
 /// Says who it is, then goes on for ever the first time, and ends at once the second time.
@@ -29,9 +30,9 @@ async fn the_parser_of_a_killed_worker_is_ended_before_the_next_attempt() {
 
     let mut worker = world.worker(None, &environment);
     let began = Instant::now();
-    while world.waiting().await + world.running().await > 0 {
+    while world.unfinished().await > 0 {
         world.db.make_due().await;
-        assert!(began.elapsed() < Duration::from_secs(30), "the second attempt does not end");
+        assert!(began.elapsed() < PATIENCE, "the second attempt does not end");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(!lives(parser), "the first parser outlived the second attempt");
@@ -61,9 +62,9 @@ async fn the_next_attempt_meets_no_parser_of_the_one_before_though_nobody_recove
     let mut worker = world
         .worker(None, &[("PARSELOG_PARSERS", rule.as_str()), ("PARSELOG_SPOOL", spool.to_str().unwrap())]);
     let began = Instant::now();
-    while world.waiting().await + world.running().await > 0 {
+    while world.unfinished().await > 0 {
         world.let_time_pass(&worker.name).await;
-        assert!(began.elapsed() < Duration::from_secs(60), "the second attempt does not end");
+        assert!(began.elapsed() < PATIENCE, "the second attempt does not end");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(world.acks().join("second").exists(), "there was no second attempt");
@@ -79,7 +80,7 @@ async fn first_pid(file: &Path) -> Pid {
         if text.ends_with('\n') {
             return Pid::from_raw(text.trim().parse().unwrap()).unwrap();
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "the parser never began");
+        assert!(began.elapsed() < PATIENCE, "the parser never began");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -10,11 +10,9 @@ use rustix::process::Signal;
 
 use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
+use crate::support::PATIENCE;
 use crate::way::{SMALL_CAP, Way};
 use crate::world::World;
-
-/// How long a worker may take to come to a point.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Kills in one world: the oracle looks at all of a world after each.
 const KILLS_PER_WORLD: usize = 12;

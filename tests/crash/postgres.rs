@@ -13,9 +13,10 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use crate::TURN;
-use crate::db::TestDb;
 use crate::oracle::{self, Losses};
 use crate::rng::Rng;
+use crate::support::PATIENCE;
+use crate::support::TestDb;
 use crate::world::World;
 
 /// The server's own database, to govern the test's one from.
@@ -64,10 +65,10 @@ async fn connections_cut_between_any_two_statements_lose_nothing() {
     let (began, mut cuts) = (Instant::now(), 0);
     // Without a database a worker does not begin.
     while !world.says(&worker) {
-        assert!(began.elapsed() < Duration::from_secs(20), "the worker does not start");
+        assert!(began.elapsed() < PATIENCE, "the worker does not start");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    while world.waiting().await > 0 && began.elapsed() < Duration::from_secs(20) {
+    while world.waiting().await > 0 && began.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(rng.below(60))).await;
         cuts += server.cut().await;
         world.db.make_due().await;
@@ -89,15 +90,15 @@ async fn an_outage_of_the_database_longer_than_a_lease_costs_no_run() {
     let mut worker = world.worker(None, &[("PARSELOG_LEASE", "3s")]);
     let began = Instant::now();
     while world.running().await < 3 {
-        assert!(began.elapsed() < Duration::from_secs(20), "nothing runs");
+        assert!(began.elapsed() < PATIENCE, "nothing runs");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     server.let_in(false).await;
     server.cut().await;
     tokio::time::sleep(Duration::from_millis(4500)).await;
     server.let_in(true).await;
-    while world.waiting().await + world.running().await > 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "the runs do not end");
+    while world.unfinished().await > 0 {
+        assert!(began.elapsed() < PATIENCE, "the runs do not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(worker.stop(Signal::TERM).success(), "the outage ended the worker");
@@ -129,10 +130,7 @@ async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
     for restart in 0..5 {
         let began = Instant::now();
         while in_flight(&world).await.is_subset(&had) {
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "no other run begins after {restart} restarts"
-            );
+            assert!(began.elapsed() < PATIENCE, "no other run begins after {restart} restarts");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::time::sleep(Duration::from_millis(rng.below(500))).await;
@@ -149,8 +147,8 @@ async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
         drop(Cluster::start(home.path(), &keep).unwrap());
     }
     let began = Instant::now();
-    while world.waiting().await + world.running().await > 0 {
-        assert!(began.elapsed() < Duration::from_secs(90), "the runs do not end");
+    while world.unfinished().await > 0 {
+        assert!(began.elapsed() < PATIENCE, "the runs do not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(worker.stop(Signal::TERM).success(), "a restart ended the worker");
@@ -187,7 +185,7 @@ async fn end(data: &Path, how: Signal) {
     kill_process(pid, how).unwrap();
     let began = Instant::now();
     while test_kill_process(pid).is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the server does not end");
+        assert!(began.elapsed() < PATIENCE, "the server does not end");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::TURN;
 use crate::fault_server::{Fault, FaultServer, Request};
 use crate::oracle::{self, Losses};
+use crate::support::PATIENCE;
 use crate::world::World;
 
 const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>";
@@ -84,7 +85,7 @@ async fn an_s3_that_never_answers_holds_no_slot() {
     ];
     let mut worker = ill.world.worker(None, &environment);
     ill.until("hang", |runs| runs.iter().all(|run| run.status == RunStatus::Success)).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "20 runs took {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "20 runs took {:?}", began.elapsed());
     assert!(ill.runs().await.iter().all(|run| run.logs_uri.is_none()));
     ill.set(None);
     worker.stop(Signal::KILL);
@@ -103,7 +104,7 @@ async fn an_endpoint_whose_name_does_not_resolve_costs_no_outcome_and_no_log() {
     }
     let one_slot = ("PARSELOG_SLOTS", "1");
     let mut worker = world.worker(Some("ended:1"), &[one_slot]);
-    assert!(worker.dies_within(Duration::from_secs(30)).await, "no run ended");
+    assert!(worker.dies_within(PATIENCE).await, "no run ended");
 
     let began = Instant::now();
     let nowhere =
@@ -115,7 +116,7 @@ async fn an_endpoint_whose_name_does_not_resolve_costs_no_outcome_and_no_log() {
         _ => false,
     };
     until(&mut world, "no name", |runs| runs.len() == 3 && runs.iter().all(settled)).await;
-    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "it took {:?}", began.elapsed());
     let runs = runs(&world).await;
     let statuses: Vec<_> = runs.iter().map(|run| run.status).collect();
     assert_eq!(statuses, [RunStatus::Queued, RunStatus::Fail, RunStatus::Success], "{runs:?}");
@@ -139,7 +140,7 @@ async fn until(world: &mut World, name: &str, holds: impl Fn(&[Run]) -> bool) {
         if holds(&runs) {
             return;
         }
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > PATIENCE {
             let states: Vec<_> =
                 runs.iter().map(|run| (run.status, run.log_state, &run.archive_error)).collect();
             world.fail(&format!("{name}: {states:?}"));

@@ -8,14 +8,15 @@ use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
 use crate::points;
 use crate::rng::Rng;
+use crate::support::PATIENCE;
 use crate::way::{SMALL_CAP, Way};
 use crate::world::World;
 
 /// Kills between two looks of the oracle, each with a world of its own.
 const KILLS_PER_WORLD: u64 = 50;
 
-/// How long a worker may take to come to a point before it is killed anyhow.
-const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a worker may take to come to a point before it is killed anyhow; the first is waited for.
+const SOON: Duration = Duration::from_millis(800);
 
 /// A worker that is told to stop hands its runs back at once.
 const AT_ONCE: (&str, &str) = ("PARSELOG_SHUTDOWN_GRACE", "0s");
@@ -97,9 +98,12 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
         tally.in_s3 += u64::from(in_s3);
         let environment: &[_] = if cap { &[SMALL_CAP, AT_ONCE] } else { &[AT_ONCE] };
         if rng.once_in(2) {
-            let fault = format!("{}:{}", rng.pick(&names), passage(rng));
+            let (fault, patience) = match tally.at_points {
+                0 => ("claimed:1".to_owned(), PATIENCE),
+                _ => (format!("{}:{}", rng.pick(&names), passage(rng)), SOON),
+            };
             let mut worker = world.worker(Some(&fault), environment);
-            tally.at_points += u64::from(worker.dies_within(PATIENCE).await);
+            tally.at_points += u64::from(worker.dies_within(patience).await);
         } else {
             let instant = Duration::from_micros(20_000 + rng.below(450_000));
             let mut worker = world.worker(None, environment);

@@ -14,12 +14,9 @@ use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::db::TestDb;
-use crate::oracle;
+use crate::support::PATIENCE;
+use crate::support::TestDb;
 use crate::worker::Worker;
-
-/// Longest time that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(45);
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
@@ -149,30 +146,6 @@ impl World {
         self.submissions.get(&run.key)
     }
 
-    /// Looks at what a kill left, before anything heals it: which logs have a name, and that no row
-    /// names an object that is not there.
-    pub(crate) async fn look_at_the_wreck(&mut self, about: &str) {
-        let names =
-            self.spool_files().into_iter().filter(|path| path.extension().is_some_and(|end| end != "new"));
-        let runs =
-            names.filter_map(|path| path.file_stem()?.to_str()?.split('.').next()?.parse::<RunId>().ok());
-        self.named.extend(runs);
-        self.look_at_the_rows(about).await;
-    }
-
-    /// As [`Self::look_at_the_wreck`], after what may have deleted objects that were seen before.
-    pub(crate) async fn look_at_all_rows(&mut self, about: &str) {
-        self.confirmed.clear();
-        self.look_at_the_rows(about).await;
-    }
-
-    async fn look_at_the_rows(&mut self, about: &str) {
-        let absent = oracle::rows_without_object(self).await;
-        if !absent.is_empty() {
-            self.fail(&format!("{about}: rows name objects that are not there: {absent:?}"));
-        }
-    }
-
     /// Submits a file that makes the test's parser log `events` on each of `threads`.
     pub(crate) async fn submit(&mut self, events: u64, threads: u64, pause_micros: u64) {
         let number = self.submissions.len() + 1;
@@ -280,6 +253,15 @@ impl World {
         .fetch_one(&self.db.pool)
         .await
         .unwrap()
+    }
+
+    /// Runs that wait or are running, looked at once: a run that is ended and queued again in between two
+    /// looks would be in neither.
+    pub(crate) async fn unfinished(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from parse_file_meta where status in ('queued', 'running')")
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn running(&self) -> i64 {

@@ -305,7 +305,7 @@ async fn an_object_that_is_stored_between_two_questions_about_it_is_there() {
     let stored = bucket.objects.put_file(&bucket.name, "key", source.path(), &put).await.unwrap();
     let early = |request: &Request| if request.number == 0 { Fault::Answer(404, "") } else { Fault::Pass };
     let server = FaultServer::start(&endpoint(), early).await;
-    let objects = impatient(&server.endpoint).await;
+    let objects = client(&server.endpoint, PATIENT).await;
     let uri = objects.uri(&bucket.name, "key", None).unwrap();
     assert_eq!(objects.head(&uri).await.unwrap(), stored);
 }

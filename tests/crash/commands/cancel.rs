@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, RunFilter, RunStatus};
 
 use crate::oracle::{self, Losses};
+use crate::support::PATIENCE;
 use crate::world::World;
 use crate::{TURN, points};
 
@@ -23,12 +24,12 @@ async fn a_cancel_that_is_killed_holds_for_a_run_that_waits_and_for_one_that_run
         let mut worker = world.worker(None, &[("PARSELOG_LEASE", "3s")]);
         let began = Instant::now();
         while world.running().await == 0 {
-            assert!(began.elapsed() < Duration::from_secs(30), "nothing runs");
+            assert!(began.elapsed() < PATIENCE, "nothing runs");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         world.dies_at(&point, &["cancel", "@latest"]).await;
         while world.running().await > 0 {
-            assert!(began.elapsed() < Duration::from_secs(60), "the run goes on");
+            assert!(began.elapsed() < PATIENCE, "the run goes on");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let ran = store::latest(&world.db.pool, &RunFilter::default()).await.unwrap().unwrap();

@@ -7,6 +7,7 @@ use parselog::ids::RunId;
 use parselog::store::{self, RunFilter};
 
 use crate::oracle::{self, Losses};
+use crate::support::PATIENCE;
 use crate::world::World;
 use crate::{TURN, points};
 
@@ -46,7 +47,7 @@ async fn damage(world: &mut World) {
 
     world.submit(200, 2, 50).await;
     let mut worker = world.worker(Some("acknowledged:350"), &[]);
-    assert!(worker.dies_within(points::PATIENCE).await, "no crash to recover from");
+    assert!(worker.dies_within(PATIENCE).await, "no crash to recover from");
     world.submit(20, 1, 0).await;
     world.db.claim_and_die("nobody").await;
     world.end_leases().await;

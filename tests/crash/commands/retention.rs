@@ -7,6 +7,7 @@ use parselog::store::{self, LogState, Run, RunFilter};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::oracle::{self, Losses};
+use crate::support::PATIENCE;
 use crate::world::World;
 use crate::{TURN, points};
 
@@ -85,7 +86,7 @@ async fn a_hold_that_is_set_while_logs_are_pruned_or_erased_is_honoured() {
         let mut stopped = stopped.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();
         while !crate::worker::is_stopped(stopped.id()) {
-            assert!(began.elapsed() < Duration::from_secs(30), "{command:?} does not come to its point");
+            assert!(began.elapsed() < PATIENCE, "{command:?} does not come to its point");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         world.ok(&["hold", &run.data_file_id.to_string()]);
@@ -106,7 +107,7 @@ async fn a_log_that_was_erased_before_it_left_the_spool_is_never_stored_again() 
     let mut world = World::in_folder().await;
     world.submit(20, 1, 0).await;
     let mut worker = world.worker(Some("after-row"), &[]);
-    assert!(worker.dies_within(points::PATIENCE).await, "no log was archived");
+    assert!(worker.dies_within(PATIENCE).await, "no log was archived");
     world.ok(&["erase", "@latest", "--yes"]);
     assert_eq!(stored(&world, ""), 0);
     world.drain().await;

@@ -18,12 +18,11 @@ use parselog::redact::Redactor;
 use parselog::store::reparse::{self, FileSelection, ReparseRequest};
 use parselog::store::{self, ArchivedLog, NewFile, NoticeState, Queued, Request, notice};
 
-use crate::support::{MailServer, TestDb, new_file, outcome};
+use crate::support::{MailServer, PATIENCE, TestDb, new_file, outcome};
 
 const SUBMITTER: &str = "submitter@state.test";
 const ADMIN: &str = "admin@parselog.test";
 const URI: &str = "s3://submissions/a/parsing_logs/log.gz";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database, a mail server, and a notifier between them.
 struct Post {

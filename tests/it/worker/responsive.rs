@@ -108,7 +108,7 @@ async fn the_replay_of_a_long_log_holds_up_nothing_on_the_runtime() {
 static LONGEST: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it writes a log of 2 GiB: cargo test --features faults --test it -- --ignored twenty_runs"]
+#[ignore = "it writes a log of 2 GiB: cargo test --test it -- --ignored twenty_runs"]
 async fn twenty_runs_keep_their_leases_while_a_log_of_two_gib_is_replayed() {
     let over = Arc::new(AtomicBool::new(false));
     let waits_for = Arc::clone(&over);
