@@ -81,8 +81,8 @@ fn write_whole(path: &Path, write: impl FnOnce(File) -> Result<()>) -> Result<()
     if let Ok(there) = fs::metadata(&path) {
         file.set_permissions(there.permissions())?;
     }
-    let written = file.try_clone().map_err(Into::into).and_then(write).and_then(|()| Ok(file.sync_all()?));
-    if let Err(error) = written {
+    // No sync: what a power loss takes is made again from the log.
+    if let Err(error) = write(file) {
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
