@@ -232,6 +232,33 @@ async fn a_file_put_there_by_hand_is_an_object_without_a_version() {
     assert_eq!((stored.uri.version(), stored.size), (None, 4));
 }
 
+/// What is left of a put that was killed before its version became the current one.
+#[tokio::test]
+async fn a_put_that_is_repeated_takes_up_the_version_that_a_killed_one_left() {
+    let (root, objects) = folder();
+    let versions = root.path().join("bucket/.versions/key");
+    let left = |bytes: &[u8]| {
+        let name = uuid::Uuid::now_v7().to_string();
+        fs::create_dir_all(&versions).unwrap();
+        fs::write(versions.join(&name), bytes).unwrap();
+        name
+    };
+    let first = left(b"first");
+    assert_eq!(put(&objects, "key", b"first", false).await.unwrap().version(), Some(first.as_str()));
+    let second = left(b"second");
+    // Of other bytes, or older than the current one: it is nobody's business.
+    for bytes in [b"other", b"first"] {
+        let stored = put(&objects, "key", bytes, false).await.unwrap();
+        assert!(![first.as_str(), second.as_str()].contains(&stored.version().unwrap()));
+        assert_eq!(read(&objects, &stored).await.unwrap(), bytes);
+    }
+    let third = left(b"third");
+    assert_eq!(put(&objects, "key", b"third", false).await.unwrap().version(), Some(third.as_str()));
+    let current = objects.uri("bucket", "key", None).unwrap();
+    assert_eq!(read(&objects, &current).await.unwrap(), b"third");
+    assert_eq!(fs::read_dir(&versions).unwrap().count(), 5);
+}
+
 #[test]
 fn what_is_no_uri_is_refused_with_a_reason() {
     for (text, reason) in [

@@ -103,61 +103,84 @@ impl Place {
             fs::remove_file(part)?;
             return Ok(stored);
         }
+        if !put.if_none_match
+            && let Some((version, file)) = self.unfinished(size, sha256)?
+        {
+            fs::remove_file(part)?;
+            self.replace_current(&file, part)?;
+            return Ok(Stored { uri: self.uri(Some(&version)), size });
+        }
         fs::rename(part, file)?;
         faults::point("put-versioned");
 
-        match self.link_current(file) {
-            // Another put was faster. It may even have been this version that it made the current one.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && put.if_none_match => {
-                let there = self.already_there(size, sha256)?.context("it was deleted at the same time")?;
-                if there.uri.version() != Some(version) {
-                    fs::remove_file(file)?;
-                }
-                Ok(there)
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::hard_link(file, part)?;
-                fs::rename(part, &self.current)?;
-                Ok(Stored { uri: self.uri(Some(version)), size })
-            }
-            linked => Ok(linked.map(|()| Stored { uri: self.uri(Some(version)), size })?),
+        if !put.if_none_match {
+            self.replace_current(file, part)?;
+            return Ok(Stored { uri: self.uri(Some(version)), size });
         }
+        if self.link_current(file)? {
+            return Ok(Stored { uri: self.uri(Some(version)), size });
+        }
+        // Another put was faster. It may even have been this version that it made the current one.
+        let there = self.already_there(size, sha256)?.context("it was deleted at the same time")?;
+        if there.uri.version() != Some(version) {
+            fs::remove_file(file)?;
+        }
+        Ok(there)
     }
 
     /// The current object, where it has these bytes. A put that died behind the name of its version is
     /// finished: else that version would stay for ever, and nobody would know it.
     fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<Stored>> {
-        if !self.current.exists() && !self.finish(size, sha256)? {
-            return Ok(None);
+        if !self.current.exists() {
+            match self.unfinished(size, sha256)? {
+                Some((_, file)) => self.link_current(&file)?,
+                None => return Ok(None),
+            };
         }
         let there = copy_hashed(&self.current, &mut io::sink())?;
         ensure!(there == (size, sha256), "another object is already there");
         Ok(Some(Stored { uri: self.uri(self.current_version()?.as_deref()), size }))
     }
 
-    /// Makes a version with these bytes the current one; whether there is one.
-    fn finish(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<bool> {
+    /// A version with these bytes that is newer than the current one: its put died, or is about to make it the
+    /// current one. Whoever does so in its place is given the same version.
+    fn unfinished(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<(String, PathBuf)>> {
+        let current = if self.current.exists() { self.current_version()? } else { Some(String::new()) };
+        // One that was put there by hand is newer than any version.
+        let Some(current) = current else { return Ok(None) };
         for entry in fs::read_dir(&self.versions)? {
             let file = entry?.path();
-            if !file.is_file() || file.extension().is_some() {
+            let Some(version) = file.file_name().and_then(|name| name.to_str()).map(ToOwned::to_owned) else {
                 continue;
-            }
-            if copy_hashed(&file, &mut io::sink())? == (size, sha256) {
-                match self.link_current(&file) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    linked => linked?,
-                }
-                return Ok(true);
+            };
+            // Versions have the time in front.
+            let is_newer = version > current;
+            let is_whole =
+                file.extension().is_none() && file.metadata().is_ok_and(|found| found.len() == size);
+            if is_newer && is_whole && copy_hashed(&file, &mut io::sink())? == (size, sha256) {
+                return Ok(Some((version, file)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    /// Makes a version the current one, where there is none. Its own name is durable first, so that no
-    /// current object is without a version when the power fails.
-    fn link_current(&self, file: &Path) -> io::Result<()> {
+    /// Makes a version the current one, where there is none; whether it did. Its own name is durable first,
+    /// so that no current object is without a version when the power fails.
+    fn link_current(&self, file: &Path) -> io::Result<bool> {
         durable::folder(&self.versions, Synced::ObjectVersion)?;
-        fs::hard_link(file, &self.current)
+        match fs::hard_link(file, &self.current) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            linked => linked.map(|()| true),
+        }
+    }
+
+    /// Makes a version the current one, whatever is; `part` is a name that is free.
+    fn replace_current(&self, file: &Path, part: &Path) -> io::Result<()> {
+        if !self.link_current(file)? {
+            fs::hard_link(file, part)?;
+            fs::rename(part, &self.current)?;
+        }
+        Ok(())
     }
 
     /// Opens the file that `uri` names, and finds out which version it is.

@@ -1,6 +1,6 @@
-//! The objects: those that rows name and no others, each in one version, and no upload left open.
+//! The objects: those that rows name and no others, in the versions that they name, and no upload left open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -35,10 +35,16 @@ pub(super) async fn check(world: &World, runs: &[Run], complaints: &mut String) 
             let _ = writeln!(complaints, "the report {report} is there more than once");
         }
     }
-    for key in logs.into_iter().chain(world.submissions.keys().cloned()) {
+    // A log is there once; a submission in the versions that rows name.
+    let submitted = world.submissions.keys().map(|key| {
+        let named: BTreeSet<&str> =
+            runs.iter().filter(|run| run.key == *key).map(|run| run.version_id.as_str()).collect();
+        (key.clone(), named.len().max(1))
+    });
+    for (key, wanted) in logs.into_iter().map(|key| (key, 1)).chain(submitted) {
         match versions.remove(&key) {
-            Some(1) => {}
-            Some(many) => drop(writeln!(complaints, "{key} is there in {many} versions")),
+            Some(many) if many == wanted => {}
+            Some(many) => drop(writeln!(complaints, "{key} is there in {many} versions: {wanted} are named")),
             None => drop(writeln!(complaints, "{key} is not there")),
         }
     }
