@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build run test check deny bench crash cases fuzz sample demo clean
+.PHONY: help build run test nightly check deny bench crash cases fuzz sample demo clean
 
 PARSELOG := target/debug/parselog
 SAMPLE := samples/tanf-active-2021-q1.txt
@@ -66,6 +66,13 @@ N ?= 100
 crash: ## kill -9 a worker at every named point and N times at random, and count what is lost
 	@scripts/setup test
 	PARSELOG_CRASHES=$(N) scripts/test --features faults --test crash -- --nocapture
+
+nightly: check ## what takes longer than CI may: the optimised build, tests of gigabytes, fuzzing, 2,100 kills
+	cargo build --locked --release
+	@scripts/setup test
+	scripts/test --test it -- --ignored twenty_runs_keep two_logs_of_1_gb any_200_lines_of_a_10_gb
+	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory crash N=2100
 
 CASES ?= ../shared/cases
 cases: build ## run small inputs after public reports (a folder: CASES=…) and print expected and found
