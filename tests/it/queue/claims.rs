@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parselog::carry;
 use parselog::queue::{self, Claimant};
 use parselog::store::{self, NewFile, Request, RunFilter, RunStatus};
 use tokio::sync::Barrier;
 
-use super::{runs_of, success};
-use crate::support::{PATIENCE, TestDb, claimant, new_file, outcome};
+use super::{runs_of, success, until_somebody_waits_for_a_lock};
+use crate::support::{TestDb, claimant, new_file, outcome};
 
 #[tokio::test]
 async fn a_claimed_run_carries_what_the_worker_needs_and_ends_with_its_outcome() {
@@ -146,24 +146,6 @@ async fn of_two_claims_of_one_file_in_the_same_moment_one_is_let_through() {
         });
         let expected = if commit { None } else { Some(second) };
         assert_eq!(claimed.map(|claimed| claimed.run.id), expected, "commit: {commit}");
-    }
-}
-
-async fn until_somebody_waits_for_a_lock(db: &TestDb) {
-    let began = Instant::now();
-    loop {
-        let waiting: bool = sqlx::query_scalar(
-            "select exists (select 1 from pg_stat_activity
-                            where datname = current_database() and wait_event_type = 'Lock')",
-        )
-        .fetch_one(&db.pool)
-        .await
-        .unwrap();
-        if waiting {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "nobody waits for a lock");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

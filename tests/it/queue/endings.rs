@@ -7,7 +7,7 @@ use parselog::queue::{self, Cancelled, Ending, Finished};
 use parselog::store::{self, RunStatus};
 use uuid::Uuid;
 
-use super::{failure, runs_of, success};
+use super::{failure, runs_of, success, until_somebody_waits_for_a_lock};
 use crate::support::{PATIENCE, TestDb};
 
 #[tokio::test]
@@ -102,6 +102,26 @@ async fn a_lease_that_runs_is_left_alone() {
     db.submit(&["a.txt"]).await;
     let claimed = db.claim("w").await.unwrap();
     assert!(queue::reap(&db.pool, Duration::ZERO).await.unwrap().is_empty());
+    db.finish(&claimed, success()).await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_comes_while_its_run_is_reaped_keeps_the_run() {
+    let db = TestDb::new().await;
+    db.submit(&["a.txt"]).await;
+    let claimed = db.claim_and_die("w").await;
+    let mut beat = db.pool.begin().await.unwrap();
+    sqlx::query("update parse_file_meta set lease_until = now() + interval '1 hour' where id = $1")
+        .bind(claimed.run.id)
+        .execute(&mut *beat)
+        .await
+        .unwrap();
+    // The reaper sees the lease that was, and then waits for the heartbeat.
+    let (reaped, ()) = tokio::join!(queue::reap(&db.pool, Duration::ZERO), async {
+        until_somebody_waits_for_a_lock(&db).await;
+        beat.commit().await.unwrap();
+    });
+    assert!(reaped.unwrap().is_empty());
     db.finish(&claimed, success()).await;
 }
 

@@ -6,11 +6,13 @@ mod claims;
 mod endings;
 mod waking;
 
+use std::time::{Duration, Instant};
+
 use parselog::ids::DataFileId;
 use parselog::queue::Ending;
 use parselog::store::{self, RunFilter};
 
-use crate::support::{TestDb, outcome};
+use crate::support::{PATIENCE, TestDb, outcome};
 
 fn failure() -> Ending {
     Ending::Fail { reason: "it broke".to_owned(), retry: true }
@@ -26,4 +28,23 @@ async fn runs_of(db: &TestDb, file: DataFileId) -> Vec<store::Run> {
     let mut runs = store::find(&db.pool, &filter).await.unwrap();
     runs.reverse();
     runs
+}
+
+/// Returns when a statement waits for a lock of another.
+async fn until_somebody_waits_for_a_lock(db: &TestDb) {
+    let began = Instant::now();
+    loop {
+        let waiting: bool = sqlx::query_scalar(
+            "select exists (select 1 from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+        if waiting {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "nobody waits for a lock");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
