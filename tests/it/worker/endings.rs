@@ -68,6 +68,33 @@ async fn a_cancel_reaches_a_running_parse_at_the_heartbeat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parse_whose_run_was_taken_away_is_stopped_at_the_heartbeat() {
+    let (began, has_begun) = oneshot::channel();
+    let (stopped, was_stopped) = oneshot::channel();
+    let tell = Mutex::new(Some((began, stopped)));
+    let parser = By(move |_: &Submission<'_>, context: &mut Context<'_>| {
+        let (began, stopped) = tell.lock().unwrap().take().unwrap();
+        began.send(()).unwrap();
+        loop {
+            if let Err(error) = context.cancel.check() {
+                stopped.send(format!("{error:?}")).unwrap();
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let bench = Bench::in_folder(Some(Arc::new(parser))).await;
+    let queued = bench.submit("endless.txt", SUBMISSION, 1).await;
+    let worker = bench.worker.clone();
+    let serving = carry::spawn(async move { worker.serve(service(1, true), std::future::pending()).await });
+    has_begun.await.unwrap();
+    assert_eq!(queue::crashed(&bench.db.pool, queued.run_id).await.unwrap(), Finished::Yes);
+    assert_eq!(was_stopped.await.unwrap(), "Cancelled(Fenced)");
+    serving.await.unwrap().unwrap();
+    assert_eq!(bench.db.run(queued.run_id).await.status, RunStatus::Crash, "its own result is refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_hands_its_runs_back_and_archives_their_logs() {
     let (parser, has_begun) = endless();
     let bench = Bench::in_folder(Some(parser)).await;

@@ -20,7 +20,7 @@ use parselog::archive::{Archived, Archiver};
 use parselog::carry;
 use parselog::objects::{Folder, Objects, Put, S3, S3Options};
 use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
-use parselog::queue::{self, Claimant};
+use parselog::queue::{self, Claimant, Finished};
 use parselog::record::Record;
 use parselog::redact::Redactor;
 use parselog::spool::{Spool, Syncer};
