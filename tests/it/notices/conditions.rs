@@ -83,6 +83,20 @@ async fn a_failed_run_is_told_when_the_fate_of_its_log_is_known_with_its_place_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_last_attempt_crashed_or_was_stopped_for_good_is_told_to_the_admins() {
+    for (ending, status) in [
+        (Ending::Crash { reason: "gone".to_owned() }, "crash"),
+        (Ending::Terminate { reason: "late".to_owned() }, "terminate"),
+    ] {
+        let post = Post::new().await;
+        post.submit("a/1.txt", &[], 1).await;
+        let run = post.end(ending).await;
+        let subject = format!("parselog: run {run} ended as {status}");
+        assert_eq!(post.told().await, [(ADMIN.to_owned(), subject)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_is_tried_again_or_handed_back_is_told_to_nobody() {
     let post = Post::new().await;
     post.submit("a/1.txt", &[SUBMITTER], 3).await;
