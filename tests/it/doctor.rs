@@ -80,6 +80,38 @@ async fn a_missing_and_a_cut_object_are_named_and_not_repaired() {
 }
 
 #[tokio::test]
+async fn a_log_on_its_way_to_the_row_is_no_difference_until_it_is_late_and_in_no_spool() {
+    let (desk, runs) = two_runs().await;
+    let run = &runs[0];
+    let ended = async |ago: &str| {
+        sqlx::query(
+            "update parse_file_meta set log_state = 'sealed', logs_uri = null, log_archived_at = null,
+                    log_gzip_sha256 = null, log_raw_sha256 = null, log_gzip_bytes = null, finished_at = now() - $2::interval
+             where id = $1",
+        )
+        .bind(run.id)
+        .bind(ago)
+        .execute(&desk.db.pool)
+        .await
+        .unwrap();
+    };
+    let names_it = |grace: &str| {
+        let said = desk.output(&["doctor", "--json", "--grace", grace]);
+        String::from_utf8(said.stdout).unwrap().contains("object-without-row")
+    };
+    ended("0").await;
+    assert!(!names_it("1h"), "its row may say so in a moment");
+    ended("2 hours").await;
+    assert!(names_it("1h"));
+    let spool = Spool::open(&desk.home.path().join("spool"), 1 << 20).unwrap();
+    // The spool's files are not for a thread of the runtime.
+    let head = head_of(run.id);
+    let journal = parselog::carry::thread(move || spool.create(&head).unwrap()).join().unwrap();
+    assert!(!names_it("1h"), "the sweep will bring it to its row");
+    drop(journal);
+}
+
+#[tokio::test]
 async fn an_object_of_another_size_is_named() {
     let (desk, runs) = two_runs().await;
     File::options().write(true).open(object_of(&runs[0])).unwrap().set_len(100).unwrap();
@@ -213,7 +245,14 @@ async fn die(desk: &Desk, key: &str) -> RunId {
 
 fn leave_log(desk: &Desk, run: RunId) -> RunId {
     let spool = Spool::open(&desk.home.path().join("spool"), 1 << 30).unwrap();
-    let head = Head {
+    let head = head_of(run);
+    // The spool's files are not for a thread of the runtime.
+    parselog::carry::thread(move || drop(spool.create(&head).unwrap())).join().unwrap();
+    run
+}
+
+fn head_of(run: RunId) -> Head {
+    Head {
         version: SCHEMA_VERSION,
         run,
         lease_token: uuid::Uuid::new_v4(),
@@ -227,8 +266,5 @@ fn leave_log(desk: &Desk, run: RunId) -> RunId {
         log_key: format!("parsing_logs/parse-datafile-1-20260101T000000Z-{run}.log.gz"),
         worker: "w".to_owned(),
         started: Utc::now(),
-    };
-    // The spool's files are not for a thread of the runtime.
-    parselog::carry::thread(move || drop(spool.create(&head).unwrap())).join().unwrap();
-    run
+    }
 }

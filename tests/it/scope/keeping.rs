@@ -24,6 +24,22 @@ fn a_log_past_its_cap_keeps_head_errors_and_tail_in_order() {
     assert_eq!(desk.files().len(), 1, "segments are left: {:?}", desk.files());
 }
 
+#[test]
+fn errors_alone_past_the_cap_leave_room_for_the_last_of_them() {
+    const EVENTS: u64 = 20_000;
+    let desk = Desk::new(256 * 1024);
+    let scope = desk.open();
+    scope.span().in_scope(|| (1..=EVENTS).for_each(|event| tracing::error!(event, "bad")));
+    let log = seal(scope);
+    assert_accounts(&log, EVENTS);
+    assert!(fs::metadata(log.path()).unwrap().len() < 300 * 1024);
+    let events = events(log.path());
+    assert_eq!((events[0].seq, events.last().unwrap().seq), (1, EVENTS));
+    // What stands at the end is a contiguous eighth of the log at least.
+    let last: Vec<u64> = events.iter().rev().take(100).map(|event| event.seq).collect();
+    assert_eq!(last, (EVENTS - 99..=EVENTS).rev().collect::<Vec<_>>());
+}
+
 /// A log with so many events whose process is gone.
 fn abandon(desk: &Desk, count: u64) -> Entry {
     let scope = desk.open();

@@ -102,6 +102,34 @@ async fn a_log_that_was_lost_says_why_and_how_much() {
     assert_eq!((row.log_state, row.log_dropped), (LogState::Lost, Some(17)));
     assert_eq!(row.archive_error.as_deref(), Some("the spool is full"));
     assert_eq!(db.entries(run).await, ["submitted", "log-lost"]);
+
+    // It was in the spool of another machine.
+    store::log::log_archived(&db.pool, run, &archived("s3://b/k.log.gz")).await.unwrap();
+    let row = db.run(run).await;
+    assert_eq!((row.log_state, row.logs_uri.as_deref()), (LogState::Archived, Some("s3://b/k.log.gz")));
+    assert_eq!(row.archive_error, None);
+}
+
+#[tokio::test]
+async fn a_run_that_is_erased_says_of_no_ending_why() {
+    for ending in [
+        Ending::Fail { reason: "Jane Doe".to_owned(), retry: false },
+        Ending::Terminate { reason: "Jane Doe".to_owned() },
+        Ending::Crash { reason: "Jane Doe".to_owned() },
+    ] {
+        let db = TestDb::new().await;
+        db.submit(&["a.txt"]).await;
+        let claimed = db.claim("w").await.unwrap();
+        db.finish(&claimed, ending).await;
+        let run = claimed.run.id;
+        store::log::log_archived(&db.pool, run, &archived("s3://b/k.log.gz")).await.unwrap();
+        let uri = store::retention::let_go(&db.pool, run, "ann", "erased", None, true).await.unwrap();
+        assert_eq!(uri.as_deref(), Some("s3://b/k.log.gz"));
+        let filter = store::action::ActionFilter { run: Some(run), ..Default::default() };
+        let actions = store::action::list(&db.pool, &filter).await.unwrap();
+        let said = format!("{actions:?} {:?}", db.run(run).await);
+        assert!(!said.contains("Jane") && said.contains("[erased]"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -29,3 +29,19 @@ async fn a_fetch_that_is_denied_is_tried_again_since_credentials_are_renewed() {
         assert_eq!(bench.db.run(next.run).await.status, RunStatus::Success);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_copy_that_is_parsed_is_for_this_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let modes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&modes);
+    let parser = By(move |submission: &Submission<'_>, _: &mut Context<'_>| {
+        seen.lock().unwrap().push(fs::metadata(submission.path).unwrap().permissions().mode() & 0o777);
+        Ok(outcome(SummaryStatus::Accepted))
+    });
+    let bench = Bench::in_folder(Some(Arc::new(parser))).await;
+    bench.submit("private.txt", SUBMISSION, 1).await;
+    bench.drain(1).await;
+    assert_eq!(*modes.lock().unwrap(), [0o600]);
+}

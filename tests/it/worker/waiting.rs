@@ -20,6 +20,19 @@ async fn fallen_back() -> (Bench, PathBuf, PathBuf) {
     (bench, folder, archive)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_log_waits_is_said_without_what_a_file_name_gives_away() {
+    let bench = Bench::in_folder(None).await;
+    // The folder of its log can't be made, and the error names it.
+    fs::create_dir(bench.dir.path().join("123-45-6789")).unwrap();
+    bench.submit("123-45-6789/a.txt", SUBMISSION, 1).await;
+    fs::write(bench.dir.path().join("objects/files/data_files/2021/123-45-6789/parsing_logs"), "").unwrap();
+    let report = bench.run_next().await;
+    let run = bench.db.run(report.run).await;
+    let said = format!("{report:?} {:?}", run.archive_error);
+    assert!(said.contains("parsing_logs") && !said.contains("123-45-6789"), "{said}");
+}
+
 /// When the file was last written to.
 fn written(path: &std::path::Path) -> (i64, i64) {
     let metadata = fs::metadata(path).unwrap();
