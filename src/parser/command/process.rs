@@ -103,7 +103,7 @@ impl Group {
     /// The living processes of the group, and those elsewhere that carry the run's mark.
     #[cfg(target_os = "linux")]
     fn survivors(&self) -> Vec<Pid> {
-        living(|pid, group| group == self.leader || run_of(pid) == Some(self.run))
+        living(|pid, group| group == Some(self.leader) || run_of(pid) == Some(self.run))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -167,7 +167,7 @@ pub(super) fn describe(status: ExitStatus) -> String {
 
 /// The living processes that `fits` chooses by id and group.
 #[cfg(target_os = "linux")]
-fn living(fits: impl Fn(Pid, Pid) -> bool) -> Vec<Pid> {
+fn living(fits: impl Fn(Pid, Option<Pid>) -> bool) -> Vec<Pid> {
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
     numbers
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
@@ -175,14 +175,15 @@ fn living(fits: impl Fn(Pid, Pid) -> bool) -> Vec<Pid> {
         .collect()
 }
 
-/// The group of a living process; a zombie is not alive.
+/// The group of a living process; a zombie is not alive. The group itself is out of sight (0) where its
+/// leader is outside of our namespace of processes.
 #[cfg(target_os = "linux")]
-fn live_group(pid: Pid) -> Option<Pid> {
+fn live_group(pid: Pid) -> Option<Option<Pid>> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     // `pid (name) state ppid pgrp …`; the name may hold blanks and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok().and_then(Pid::from_raw)?;
+    let group = Pid::from_raw(fields.nth(1)?.parse().ok()?);
     (!matches!(state, "Z" | "X")).then_some(group)
 }
 

@@ -7,6 +7,7 @@ use parselog::ids::{LogKey, RunId};
 use parselog::record::{Ending, Head, SCHEMA_VERSION};
 
 use super::*;
+use crate::support::skip::needs_root;
 
 /// What a process that died in the middle of a run left: a run that is running, an open log that nobody
 /// holds, and an external parser that goes on.
@@ -82,6 +83,20 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
     let swept = bench.worker.recovery().sweep().await.unwrap();
     assert_eq!((swept.recovered, swept.archived, swept.kept), (0, 5, 0));
     assert!(bench.spooled().is_empty(), "left in the spool: {:?}", bench.spooled());
+}
+
+/// In a container that was entered from outside, the group of such a process is out of sight.
+#[test]
+fn an_orphan_whose_group_is_out_of_sight_is_ended_too() {
+    if needs_root("make a namespace of processes") {
+        return;
+    }
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork", "--mount-proc"]).arg(std::env::current_exe().unwrap());
+    inside.args(["--exact", "worker::recovering::a_store_that_is_down_holds_up_no_recovery"]);
+    let output = inside.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
