@@ -216,12 +216,14 @@ impl World {
         self.db.make_due().await;
         self.end_leases_but(living).await;
         queue::reap(&self.db.pool, Duration::ZERO).await.unwrap();
-        let long_ago = SystemTime::now() - Duration::from_secs(600);
+        let now = SystemTime::now();
         for path in self.spool_files().iter().filter(|path| path.extension().is_some_and(|end| end == "new"))
         {
-            // It may be gone, or just have got its name.
-            if let Ok(file) = File::options().write(true).open(path) {
-                file.set_modified(long_ago).unwrap();
+            // It may be gone, or just have got its name; or be a living worker's, who locks it in a moment.
+            if let Ok(file) = File::options().write(true).open(path)
+                && file.metadata().unwrap().modified().unwrap() < now - Duration::from_secs(3)
+            {
+                file.set_modified(now - Duration::from_secs(600)).unwrap();
             }
         }
     }
