@@ -1,6 +1,6 @@
 //! parselog gives every data-file parse run its own log.
 //!
-//! The rooms, lowest first; imports go downward only (`tests/it/architecture.rs` checks it):
+//! The rooms, highest first; imports go downward only (`tests/it/architecture` checks it):
 //!
 //! ```text
 //! main cli telemetry > worker report doctor > recovery

@@ -1,7 +1,7 @@
 //! Values from outside on their way to a row: made to fit, so that no text or number that a parser, a
 //! store or a person brings can be what Postgres refuses.
 //!
-//! Every statement binds such values through here (`tests/it/architecture.rs` checks it). Names of
+//! Every statement binds such values through here (`tests/it/architecture` checks it). Names of
 //! objects are the exception: another name is another object, so [`name`] refuses where it can't bind.
 
 use std::borrow::Cow;

@@ -7,6 +7,8 @@ use std::path::Path;
 use clap::CommandFactory;
 use parselog::cli::Cli;
 
+use crate::architecture::files;
+
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
@@ -64,16 +66,18 @@ fn the_architecture_names_every_room_and_no_other() {
 }
 
 #[test]
-fn files_that_the_docs_name_exist() {
-    for doc in ["README.md", "ARCHITECTURE.md"] {
-        for word in read(doc).split(|c: char| c.is_whitespace() || "`()|,".contains(c)) {
-            let word = word.trim_end_matches(['.', ':', ';']);
-            if word.starts_with("tests/")
-                || word.starts_with("samples/")
-                || word.starts_with("localstack/")
-                || word.starts_with("examples/")
-            {
-                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(word).exists(), "{doc} names {word}");
+fn files_that_the_docs_and_the_source_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = files(&root.join("src")).into_iter().map(|path| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.display().to_string(), text)
+    });
+    for (page, text) in pages().into_iter().chain(source) {
+        for word in text.split(|c: char| c.is_whitespace() || "`()|,*:\"".contains(c)) {
+            let word = word.trim_end_matches(['.', ';']);
+            let folders = ["tests/", "samples/", "localstack/", "examples/", "scripts/", "src/"];
+            if folders.iter().any(|folder| word.starts_with(folder)) {
+                assert!(root.join(word).exists(), "{page} names {word}");
             }
         }
     }

@@ -9,12 +9,12 @@ use chrono::Utc;
 use parselog::doctor::verify;
 use parselog::ids::RunId;
 use parselog::objects::{Folder, Objects};
-use parselog::record::{Head, SCHEMA_VERSION};
+use parselog::record::Head;
 use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Request, Run, RunFilter, RunStatus};
 use serde_json::Value;
 
-use crate::support::{Desk, new_file, sample};
+use crate::support::{Desk, head, new_file, sample};
 
 /// A desk with two archived runs, the newest first.
 async fn two_runs() -> (Desk, Vec<Run>) {
@@ -252,19 +252,6 @@ fn leave_log(desk: &Desk, run: RunId) -> RunId {
 }
 
 fn head_of(run: RunId) -> Head {
-    Head {
-        version: SCHEMA_VERSION,
-        run,
-        lease_token: uuid::Uuid::new_v4(),
-        attempt: 1,
-        data_file: parselog::ids::DataFileId(1),
-        batch: parselog::ids::BatchId(1),
-        reparse: None,
-        bucket: "files".to_owned(),
-        key: "dead.txt".to_owned(),
-        object_version: String::new(),
-        log_key: format!("parsing_logs/parse-datafile-1-20260101T000000Z-{run}.log.gz"),
-        worker: "w".to_owned(),
-        started: Utc::now(),
-    }
+    let log_key = format!("parsing_logs/parse-datafile-1-20260101T000000Z-{run}.log.gz");
+    Head { run, bucket: "files".to_owned(), key: "dead.txt".to_owned(), log_key, ..head() }
 }

@@ -5,15 +5,14 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use chrono::Utc;
 use parselog::gzip;
-use parselog::ids::{BatchId, DataFileId, RunId};
-use parselog::record::{Ending, Head, Level, SCHEMA_VERSION, timestamp_of};
+use parselog::record::{Ending, Head, Level, timestamp_of};
 use parselog::spool::{self, Journal, SealedLog, Stored};
 
 use super::logs;
 use super::objects;
 use super::recording::Recorder;
+use crate::support::head;
 
 /// A scenario plays below a root, and tells the recorder what is promised.
 pub(super) type Scenario = fn(&Recorder, &Path);
@@ -46,21 +45,7 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn open(recorder: &'a Recorder, root: &Path, cap: u64) -> Self {
         recorder.promise(|promise| promise.log.cap = cap);
-        let head = Head {
-            version: SCHEMA_VERSION,
-            run: RunId::new(),
-            lease_token: uuid::Uuid::new_v4(),
-            attempt: 1,
-            data_file: DataFileId(7),
-            batch: BatchId(3),
-            reparse: None,
-            bucket: objects::BUCKET.to_owned(),
-            key: "folder/file.txt".to_owned(),
-            object_version: String::new(),
-            log_key: KEY.to_owned(),
-            worker: "test".to_owned(),
-            started: Utc::now(),
-        };
+        let head = Head { bucket: objects::BUCKET.to_owned(), log_key: KEY.to_owned(), ..head() };
         let journal = logs::spool(root, cap).create(&head).unwrap();
         recorder.promise(|promise| promise.log.run = Some(head.run));
         Self { recorder, journal: Arc::new(Mutex::new(Some(journal))), emitted: 0 }

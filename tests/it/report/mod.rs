@@ -10,14 +10,13 @@ use std::process::{Child, Stdio};
 use calamine::{Data, Reader, Xlsx};
 use chrono::Utc;
 use parselog::config::ReportFormat;
-use parselog::ids::{BatchId, DataFileId, RunId};
-use parselog::record::{Ending, Head, LevelCounts, SCHEMA_VERSION, Tail};
+use parselog::ids::RunId;
+use parselog::record::{Ending, Head, LevelCounts, Tail};
 use parselog::redact::Redactor;
 use parselog::report::Report;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
-use crate::support::Desk;
+use crate::support::{Desk, head};
 
 /// The problems as texts, in one form for all formats.
 type Problems = Vec<Vec<String>>;
@@ -190,21 +189,7 @@ fn no_cell_of_a_report_is_a_formula() {
 
 /// A complete log with these problems.
 fn log(run: RunId, problems: &[String]) -> Vec<u8> {
-    let head = Head {
-        version: SCHEMA_VERSION,
-        run,
-        lease_token: Uuid::nil(),
-        attempt: 1,
-        data_file: DataFileId(1),
-        batch: BatchId(1),
-        reparse: None,
-        bucket: "files".to_owned(),
-        key: "sent/file.txt".to_owned(),
-        object_version: String::new(),
-        log_key: "sent/parsing_logs/parse-datafile-1.log.gz".to_owned(),
-        worker: "test".to_owned(),
-        started: Utc::now(),
-    };
+    let head = Head { run, ..head() };
     let tail = Tail {
         ending: Ending::Success,
         reason: Some("Accepted with Errors".to_owned()),

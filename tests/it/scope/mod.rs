@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use crate::support::PATIENCE;
-use chrono::Utc;
 use parselog::config::Levels;
-use parselog::ids::{BatchId, DataFileId, RunId};
-use parselog::record::{Ending, Head, Level, Record, SCHEMA_VERSION};
+use parselog::ids::RunId;
+use parselog::record::{Ending, Head, Level, Record};
 use parselog::scope::LogScope;
 use parselog::spool::{Entry, SealedLog, Spool, Syncer};
 use parselog::{carry, telemetry};
 use tracing::Instrument;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
+
+use crate::support::{PATIENCE, head};
 
 /// What reached the global log of this test process.
 static GLOBAL: Mutex<Vec<Record>> = Mutex::new(Vec::new());
@@ -79,24 +79,6 @@ pub(crate) fn levels(text: &str) -> Levels {
 /// The records of the global log with this message.
 pub fn global(message: &str) -> Vec<Record> {
     GLOBAL.lock().unwrap().iter().filter(|record| record.message == message).cloned().collect()
-}
-
-fn head() -> Head {
-    Head {
-        version: SCHEMA_VERSION,
-        run: RunId::new(),
-        lease_token: uuid::Uuid::new_v4(),
-        attempt: 1,
-        data_file: DataFileId(7),
-        batch: BatchId(3),
-        reparse: None,
-        bucket: "bucket".to_owned(),
-        key: "folder/file.txt".to_owned(),
-        object_version: String::new(),
-        log_key: "folder/parsing_logs/x.log.gz".to_owned(),
-        worker: "test".to_owned(),
-        started: Utc::now(),
-    }
 }
 
 pub(crate) fn seal(scope: LogScope) -> SealedLog {

@@ -3,11 +3,13 @@
 pub(crate) mod accounting;
 mod cli;
 mod db;
+mod head;
 mod patience;
 pub(crate) mod skip;
 mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
 pub(crate) use db::{TestDb, claimant, new_file, outcome};
+pub(crate) use head::{head, head_of};
 pub(crate) use patience::PATIENCE;
 pub(crate) use smtp::MailServer;

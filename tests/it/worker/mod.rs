@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use crate::fault_server::{Fault, FaultServer};
 use crate::localstack;
 use crate::scope::{global, install};
-use crate::support::{PATIENCE, TestDb, accounting};
+use crate::support::{PATIENCE, TestDb, accounting, head_of};
 
 const SUBMISSION: &str = include_str!("../../../samples/tanf-active-2021-q1.txt");
 

@@ -2,9 +2,8 @@
 
 use std::process::{Child, Stdio};
 
-use chrono::Utc;
-use parselog::ids::{LogKey, RunId};
-use parselog::record::{Ending, Head, SCHEMA_VERSION};
+use parselog::ids::RunId;
+use parselog::record::Ending;
 
 use super::*;
 use crate::support::skip::needs_root;
@@ -20,22 +19,8 @@ impl Dead {
     async fn leave(bench: &Bench, name: &str) -> Self {
         bench.submit(name, SUBMISSION, 1).await;
         let claimed = bench.db.claim("dead-worker").await.unwrap();
-        let (run, started) = (claimed.run, Utc::now());
-        let head = Head {
-            version: SCHEMA_VERSION,
-            run: run.id,
-            lease_token: claimed.lease_token,
-            attempt: run.attempt,
-            data_file: run.data_file_id,
-            batch: run.batch_id,
-            reparse: None,
-            bucket: run.bucket.clone(),
-            key: run.key.clone(),
-            object_version: run.version_id.clone(),
-            log_key: LogKey::new(&run.key, run.data_file_id, started, None, run.id).as_str().to_owned(),
-            worker: "dead-worker".to_owned(),
-            started,
-        };
+        let run = &claimed.run;
+        let head = head_of(&claimed);
         bench.on_spool(move |spool| drop(spool.create(&head).unwrap())).await;
         let mut parser = Command::new("sleep");
         parser.arg("1000").env("PARSELOG_RUN_ID", run.id.to_string()).stdin(Stdio::null());

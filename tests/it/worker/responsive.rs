@@ -5,8 +5,8 @@ use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 use chrono::Utc;
-use parselog::ids::{LogKey, RunId};
-use parselog::record::{Ending, Head, Level, LevelCounts, SCHEMA_VERSION, Tail};
+use parselog::ids::RunId;
+use parselog::record::{Ending, Level, LevelCounts, Tail};
 use parselog::spool::SealedLog;
 
 use super::*;
@@ -18,22 +18,7 @@ const LATEST: Duration = Duration::from_secs(5);
 async fn long_log(bench: &Bench, bytes: u64) -> SealedLog {
     bench.submit("long.txt", SUBMISSION, 1).await;
     let claimed = bench.db.claim("dead-worker").await.unwrap();
-    let (run, started) = (claimed.run, Utc::now());
-    let head = Head {
-        version: SCHEMA_VERSION,
-        run: run.id,
-        lease_token: claimed.lease_token,
-        attempt: run.attempt,
-        data_file: run.data_file_id,
-        batch: run.batch_id,
-        reparse: None,
-        bucket: run.bucket.clone(),
-        key: run.key.clone(),
-        object_version: run.version_id.clone(),
-        log_key: LogKey::new(&run.key, run.data_file_id, started, None, run.id).as_str().to_owned(),
-        worker: "dead-worker".to_owned(),
-        started,
-    };
+    let head = head_of(&claimed);
     bench
         .on_spool(move |spool| {
             let file = fs::File::create(spool.dir().join(format!("{}.log", head.run))).unwrap();

@@ -2,8 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use chrono::Utc;
-use parselog::record::{Ending, Head, SCHEMA_VERSION};
+use parselog::record::Ending;
 
 use super::*;
 
@@ -108,22 +107,7 @@ async fn a_log_that_waits_for_the_store_is_tried_less_and_less_often_and_at_once
     fs::remove_file(folder).unwrap();
     bench.submit("another.txt", SUBMISSION, 1).await;
     let claimed = queue::claim(&bench.db.pool, &bench.worker.claimant).await.unwrap().unwrap();
-    let run = claimed.run;
-    let head = Head {
-        version: SCHEMA_VERSION,
-        run: run.id,
-        lease_token: claimed.lease_token,
-        attempt: run.attempt,
-        data_file: run.data_file_id,
-        batch: run.batch_id,
-        reparse: None,
-        bucket: run.bucket,
-        key: run.key,
-        object_version: run.version_id,
-        log_key: format!("data_files/2021/parsing_logs/{}.log.gz", run.id),
-        worker: "test-worker".to_owned(),
-        started: Utc::now(),
-    };
+    let head = head_of(&claimed);
     let seal = move |spool: &Spool| spool.create(&head).unwrap().seal(Ending::Success, None).map(drop);
     bench.on_spool(seal).await.unwrap();
     // The other log shows that the store is well; the one that waits follows with the next sweep.

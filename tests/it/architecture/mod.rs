@@ -1,15 +1,18 @@
 //! The shape of the source: which room imports which, who may use which outside crate, how long
 //! and how documented a file is, and that nobody but `cli` prints.
 //!
-//! It reads the text of `src`, with comments and strings taken out. A room that does not exist yet
-//! is simply absent; one that is not in `ROOMS` is a failure.
+//! A room that does not exist yet is simply absent; one that is not in `ROOMS` is a failure.
+
+mod source;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use parselog::durable::Synced;
+
+pub(crate) use source::files;
+use source::{has_word, names_crate, rooms_named, root, sources};
 
 /// The rooms, highest level first, as in the documentation of `lib.rs`. Imports go downward.
 const ROOMS: [&[&str]; 8] = [
@@ -72,14 +75,6 @@ const WALLS: &[(&str, &[&str])] = &[
 
 const LONGEST_FILE: usize = 350;
 
-/// One source file: its room, its path below `src`, its text and its code.
-struct Source {
-    room: String,
-    path: String,
-    text: String,
-    code: String,
-}
-
 #[test]
 fn imports_go_downward_only() {
     let mut complaints = String::new();
@@ -131,10 +126,12 @@ fn every_file_says_what_it_owns() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
-    let long: Vec<String> = sources()
-        .map(|source| (source.text.lines().count(), source.path))
+    let long: Vec<String> = ["src", "tests", "benches"]
+        .iter()
+        .flat_map(|folder| files(&root().join("..").join(folder)))
+        .map(|path| (fs::read_to_string(&path).expect("a readable file").lines().count(), path))
         .filter(|(lines, _)| *lines > LONGEST_FILE)
-        .map(|(lines, path)| format!("{path}: {lines} lines"))
+        .map(|(lines, path)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "over {LONGEST_FILE} lines: {long:?}");
 }
@@ -204,163 +201,6 @@ fn the_map_in_lib_names_every_room() {
 }
 
 #[test]
-fn the_reading_of_source_sees_code_and_nothing_else() {
-    let code = code_of(
-        "use crate::{ids::RunId, store};\n// crate::cli\n/* crate::worker */\nlet x = \"crate::http\";\n\
-         let y = r#\"crate::reader\"#; let c = '\"'; fn f<'a>(x: &'a str) { crate::queue::claim() }\n\
-         use crate::spool::{Journal, recover::{a, b}};",
-    );
-    let named: Vec<String> = rooms_named(&code).into_iter().collect();
-    assert_eq!(named, ["ids", "queue", "spool", "store"]);
-    assert!(names_crate("use sqlx::PgPool;", "sqlx") && names_crate("#[derive(sqlx::Type)]", "sqlx"));
-    assert!(!names_crate("let csv = my_csv::read(); csv.next()", "csv"));
-}
-
-fn level_of(room: &str) -> Option<usize> {
-    let upper = ROOMS.iter().position(|rooms| rooms.contains(&room));
-    upper.or_else(|| GROUND.contains(&room).then_some(ROOMS.len()))
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
-/// Every source file but `lib.rs`, which is the map and only lists the rooms.
-fn sources() -> impl Iterator<Item = Source> {
-    let mut paths = Vec::new();
-    collect(&root(), &mut paths);
-    paths.sort();
-    assert!(!paths.is_empty(), "src holds no file");
-    paths.into_iter().filter(|path| !path.ends_with("lib.rs")).map(|path| {
-        let text = fs::read_to_string(&path).expect("a readable source file");
-        let path = path.strip_prefix(root()).expect("a path below src").to_str().expect("UTF-8").to_owned();
-        let room = path.split('/').next().expect("a first part").trim_end_matches(".rs").to_owned();
-        // A unit test at the end of a file may use more than the file itself.
-        let code = code_of(text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default());
-        Source { room, path, text, code }
-    })
-}
-
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a readable folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            collect(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            paths.push(path);
-        }
-    }
-}
-
-/// The rooms that follow `crate::`, or `parselog::` in main, in a list of several too.
-fn rooms_named(code: &str) -> BTreeSet<String> {
-    let mut rooms = BTreeSet::new();
-    for start in ["crate::", "parselog::"] {
-        for (at, _) in code.match_indices(start).filter(|(at, _)| !continues_a_word(code, *at)) {
-            let rest = &code[at + start.len()..];
-            let Some(list) = rest.strip_prefix('{') else {
-                rooms.extend(first_word(rest));
-                continue;
-            };
-            let mut depth = 0;
-            let mut item_starts = true;
-            for (at, c) in list.char_indices() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => item_starts = true,
-                    c if item_starts && !c.is_whitespace() => {
-                        rooms.extend(first_word(&list[at..]));
-                        item_starts = false;
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-    rooms
-}
-
-/// The leading lower-case name of a path; a type or a macro at the root is no room.
-fn first_word(text: &str) -> Option<String> {
-    let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    word.starts_with(|c: char| c.is_ascii_lowercase()).then_some(word)
-}
-
-fn names_crate(code: &str, name: &str) -> bool {
-    let used = format!("{name}::");
-    let imported = format!("use {name};");
-    [used, imported].iter().any(|pattern| has_word(code, pattern))
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let next = text[at + word.len()..].chars().next();
-        let ends =
-            !word.ends_with(char::is_alphanumeric) || !next.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        ends && !continues_a_word(text, at)
-    })
-}
-
-/// Whether the name at `at` is the tail of a longer name or path.
-fn continues_a_word(text: &str, at: usize) -> bool {
-    text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
-        || (text[..at].ends_with("::") && text[..at - 2].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-}
-
-/// The text without comments and without the contents of strings.
-fn code_of(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let skipped = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with("r\"") || rest.starts_with("r#") {
-            raw_string(rest)
-        } else if c == '"' {
-            quoted(rest)
-        } else if rest.starts_with("'\"'") || rest.starts_with("'\\'") {
-            rest[1..].find('\'').map_or(1, |end| end + 2)
-        } else {
-            0
-        };
-        if skipped == 0 {
-            code.push(c);
-            rest = &rest[c.len_utf8()..];
-        } else {
-            rest = &rest[skipped..];
-        }
-    }
-    code
-}
-
-fn quoted(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            '"' if !escaped => return at + 1,
-            '\\' => escaped = !escaped,
-            _ => escaped = false,
-        }
-    }
-    text.len()
-}
-
-/// The length of `r"…"` or `r#"…"#`; 0 for a raw identifier such as `r#type`.
-fn raw_string(text: &str) -> usize {
-    let hashes = text[1..].chars().take_while(|c| *c == '#').count();
-    if !text[1 + hashes..].starts_with('"') {
-        return 0;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    let start = 2 + hashes;
-    text[start..].find(&end).map_or(text.len(), |at| start + at + end.len())
-}
-
-#[test]
 fn counts_and_json_reach_a_row_through_the_boundary_alone() {
     let mut complaints = String::new();
     for source in sources().filter(|source| matches!(source.room.as_str(), "store" | "queue")) {
@@ -374,4 +214,9 @@ fn counts_and_json_reach_a_row_through_the_boundary_alone() {
         }
     }
     assert!(complaints.is_empty(), "\n{complaints}");
+}
+
+fn level_of(room: &str) -> Option<usize> {
+    let upper = ROOMS.iter().position(|rooms| rooms.contains(&room));
+    upper.or_else(|| GROUND.contains(&room).then_some(ROOMS.len()))
 }
