@@ -16,8 +16,7 @@ use super::names::Folder;
 use super::recover::{self, copy_lines};
 use super::rescue::Remains;
 use super::sealed::finish_name;
-use super::segment::{Segment, TailSegments};
-use super::sync::Unsynced;
+use super::segment::{SEGMENT_EIGHTHS, Segment, TailSegments};
 use super::window::Window;
 use super::{SealedLog, Tally, refuge};
 use crate::durable::{self, Synced};
@@ -25,9 +24,8 @@ use crate::ids::RunId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
 use crate::{carry, faults};
 
-/// Shares of the cap, in eighths: what errors may take beyond the head, and each tail segment.
+/// Shares of the cap, in eighths: what errors may take beyond the head, and the head itself.
 const ERROR_EIGHTHS: u64 = 1;
-pub(super) const SEGMENT_EIGHTHS: u64 = 1;
 const HEAD_EIGHTHS: u64 = 8 - ERROR_EIGHTHS - 2 * SEGMENT_EIGHTHS;
 
 /// Bytes of the disk that the events of the shortest log leave free.
@@ -58,6 +56,14 @@ pub struct Journal {
     dirty: bool,
     /// A sync failed. The kernel says so once, so it is kept here.
     doubtful: bool,
+}
+
+/// What a log has that may not be on stable storage yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    pub(super) files: Vec<Arc<File>>,
+    /// Where names of its files are new in it.
+    pub(super) folder: Option<Folder>,
 }
 
 impl Journal {

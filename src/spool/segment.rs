@@ -5,12 +5,14 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::journal::SEGMENT_EIGHTHS;
 use super::names::file_of;
 use super::window::Window;
 use crate::faults;
 use crate::ids::RunId;
 use crate::record::LevelCounts;
+
+/// What each of them may take of the cap, in eighths.
+pub(super) const SEGMENT_EIGHTHS: u64 = 1;
 
 /// Both of them.
 #[derive(Debug)]

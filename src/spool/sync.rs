@@ -1,12 +1,10 @@
 //! Makes open logs durable against power loss, at most a second late.
 
-use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Journal;
-use super::names::Folder;
+use super::journal::{Journal, Unsynced};
 use crate::durable::{self, Synced};
 use crate::{carry, faults};
 
@@ -15,14 +13,6 @@ pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A journal that threads share; `None` once it is sealed.
 pub(super) type Shared = Mutex<Option<Journal>>;
-
-/// What a log has that may not be on stable storage yet.
-#[derive(Debug, Default)]
-pub(super) struct Unsynced {
-    pub(super) files: Vec<Arc<File>>,
-    /// Where names of its files are new in it.
-    pub(super) folder: Option<Folder>,
-}
 
 /// One thread that syncs every open log of the process each second; stops when dropped.
 #[derive(Debug)]
