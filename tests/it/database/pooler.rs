@@ -152,18 +152,7 @@ async fn two_workers_behind_pgbouncer_migrate_parse_and_archive_and_say_once_tha
     assert!(run(&["migrate"]).0.contains("up to date"));
     for name in ["one.txt", "two.txt", "three.txt", "four.txt"] {
         let file = desk.file(name, &sample_text("tanf-active-2021-q1.txt"));
-        run(&[
-            "submit",
-            "--program",
-            "tanf",
-            "--section",
-            "active",
-            "--year",
-            "2021",
-            "--quarter",
-            "1",
-            &file,
-        ]);
+        run(&["submit", &file]);
     }
     let drain = ["worker", "--drain", "--slots", "4", "--poll", "100ms"];
     let said = std::thread::scope(|scope| {

@@ -115,18 +115,7 @@ async fn a_worker_outlives_silence_works_on_afterwards_and_stops_in_time_in_the_
     let mut worker = Worker(command.spawn().unwrap());
     let submit = |name: &str| {
         let file = desk.file(name, &sample_text("tanf-active-2021-q1.txt"));
-        desk.ok(&[
-            "submit",
-            "--program",
-            "tanf",
-            "--section",
-            "active",
-            "--year",
-            "2021",
-            "--quarter",
-            "1",
-            &file,
-        ]);
+        desk.ok(&["submit", &file]);
     };
     submit("before.txt");
     succeeded(&desk, 1).await;
