@@ -75,10 +75,11 @@ fn main() {
         }
     }
     println!("time for one event, best of {ROUNDS} rounds of {EVENTS} events by each thread:");
-    for ((name, threads, _), nanos) in contenders.iter().zip(best) {
-        if nanos.is_finite() {
-            println!("  {nanos:8.0} ns  {:5.1} x  {threads} thread(s), {name}", nanos / best[0]);
-        }
+    for ((name, threads, _), nanos) in contenders.iter().zip(best).filter(|(_, nanos)| nanos.is_finite()) {
+        // Against the first that was measured with as many threads.
+        let same = contenders.iter().zip(best).filter(|((_, others, _), _)| others == threads);
+        let first = same.map(|(_, nanos)| nanos).find(|nanos| nanos.is_finite()).unwrap_or(nanos);
+        println!("  {nanos:8.0} ns  {:5.1} x  {threads} thread(s), {name}", nanos / first);
     }
 }
 
