@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! main cli telemetry > worker report doctor > recovery
-//!   > archive reader diff notify > scope queue > spool objects store cluster parser > ids record redact gzip carry config durable faults
+//!   > archive reader diff notify > scope queue system > config
+//!   > spool objects store cluster parser > ids record redact gzip carry durable faults
 //! ```
 
 pub mod archive;
@@ -30,5 +31,6 @@ pub mod report;
 pub mod scope;
 pub mod spool;
 pub mod store;
+pub mod system;
 pub mod telemetry;
 pub mod worker;

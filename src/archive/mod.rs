@@ -22,11 +22,11 @@ pub use self::removal::{Removed, remove};
 use self::pack::Packed;
 use crate::gzip::Summary;
 use crate::ids::RunId;
-use crate::objects::{ObjectError, Objects, Put};
+use crate::objects::{ObjectError, Put};
 use crate::record::{Head, Level, LevelCounts};
-use crate::redact::Redactor;
 use crate::spool::SealedLog;
-use crate::store::{self, ArchivedLog, PgPool};
+use crate::store::{self, ArchivedLog};
+use crate::system::System;
 use crate::{carry, faults};
 
 /// How often, and how long apart, the row is tried when the database does not answer. Beyond it the
@@ -42,10 +42,8 @@ const TURN: Duration = Duration::from_secs(10);
 /// Archives logs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Archiver {
+    system: System,
     turns: Arc<Semaphore>,
-    pool: PgPool,
-    objects: Objects,
-    redactor: Redactor,
 }
 
 /// What became of a log.
@@ -68,9 +66,10 @@ pub enum Archived {
 }
 
 impl Archiver {
-    /// Archives to `objects`; what leaves for the row or the global log passes `redactor`.
-    pub fn new(pool: PgPool, objects: Objects, redactor: Redactor) -> Self {
-        Self { turns: Arc::new(Semaphore::new(UPLOADS)), pool, objects, redactor }
+    /// Archives to the system's object store; what leaves for the row or the global log passes its
+    /// redactor.
+    pub fn new(system: System) -> Self {
+        Self { system, turns: Arc::new(Semaphore::new(UPLOADS)) }
     }
 
     /// Archives one sealed log. Never fails: what can't be archived now is kept, and said so.
@@ -96,7 +95,7 @@ impl Archiver {
                 Archived::Yes { uri }
             }
             Err(failure) => {
-                let reason = self.redactor.redact(&format!("{:#}", failure.error)).into_owned();
+                let reason = self.system.redactor.redact(&format!("{:#}", failure.error)).into_owned();
                 self.fall_back(&log, &reason).await;
                 Archived::Kept { reason, store_is_down: failure.store_is_down }
             }
@@ -127,7 +126,7 @@ impl Archiver {
             events: events.clone(),
             dropped: log.tail.dropped,
         };
-        match store::log::log_sealed(&self.pool, head.run, &sealed).await {
+        match store::log::log_sealed(&self.system.pool, head.run, &sealed).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(error) => {
@@ -142,6 +141,7 @@ impl Archiver {
             if_none_match: true,
         };
         let stored = self
+            .system
             .objects
             .put_file(&head.bucket, &head.log_key, &log.archive_path(), &put)
             .await
@@ -169,7 +169,7 @@ impl Archiver {
     async fn record(&self, run: RunId, archived: &ArchivedLog) -> Result<()> {
         let mut tries = 1;
         loop {
-            match store::log::log_archived(&self.pool, run, archived).await {
+            match store::log::log_archived(&self.system.pool, run, archived).await {
                 Err(error) if tries < ROW_TRIES && store::refusal(&error).is_none() => {
                     tokio::time::sleep(ROW_PAUSE * tries).await;
                 }
@@ -184,8 +184,8 @@ impl Archiver {
     async fn abort_uploads(&self, head: &Head) {
         let (bucket, key) = (&head.bucket, &head.log_key);
         let aborted = async {
-            for upload in self.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
-                self.objects.abort_upload(bucket, &upload).await?;
+            for upload in self.system.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
+                self.system.objects.abort_upload(bucket, &upload).await?;
             }
             Ok::<_, ObjectError>(())
         };
@@ -196,7 +196,7 @@ impl Archiver {
 
     async fn fall_back(&self, log: &Arc<SealedLog>, reason: &str) {
         let run = log.head.run;
-        if let Err(error) = store::log::archive_failed(&self.pool, run, reason).await {
+        if let Err(error) = store::log::archive_failed(&self.system.pool, run, reason).await {
             tracing::warn!(%run, "the row does not say that the log is kept in the spool: {error:#}");
         }
         faults::point("fallback-on-row");

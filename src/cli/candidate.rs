@@ -4,6 +4,7 @@
 //! name becomes the next version of the same object; in any other, each submission has a key of its own.
 //! Which submissions are one file over time is decided by their identity and state, not by their keys.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,19 +12,50 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::CliError;
-use super::desk::Desk;
 use super::submit::What;
+use super::{CliError, show};
 use crate::ids::SUBMITTED;
 use crate::objects::{self, Bytes, ObjectError, ObjectUri, Put, Stored};
 use crate::parser::tdp;
 use crate::store::{NewFile, data_file};
+use crate::system::System;
 use crate::{carry, faults};
 
 /// Bytes of an object that are looked at for its header.
 const HEADER: u64 = 64 << 10;
+
+/// Where files come in.
+pub(super) struct Intake {
+    pub(super) system: System,
+    /// Whether the buckets that were asked about keep versions.
+    versions: Mutex<HashMap<String, bool>>,
+}
+
+impl Intake {
+    pub(super) fn new(system: System) -> Self {
+        Self { system, versions: Mutex::default() }
+    }
+
+    /// Whether a bucket keeps versions; where it may not, that is said the first time.
+    ///
+    /// # Errors
+    /// The bucket is not there, or the store does not answer.
+    pub(super) async fn keeps_versions(&self, bucket: &str) -> Result<bool, ObjectError> {
+        let mut asked = self.versions.lock().await;
+        if let Some(kept) = asked.get(bucket) {
+            return Ok(*kept);
+        }
+        let warning = self.system.objects.versions(bucket).await?.warning(bucket);
+        if let Some(warning) = &warning {
+            show::note(warning);
+        }
+        asked.insert(bucket.to_owned(), warning.is_none());
+        Ok(warning.is_none())
+    }
+}
 
 /// A file that can be submitted.
 #[derive(Debug)]
@@ -91,7 +123,7 @@ impl Candidate {
         let (read, what) = (files.to_owned(), what.clone());
         let all = move || read.iter().map(|file| Self::of(file, &what)).collect::<Result<Vec<_>>>();
         let candidates = carry::spawn_blocking(all).await.context("reading the files panicked")??;
-        let mut known = std::collections::HashMap::new();
+        let mut known = HashMap::new();
         for (file, candidate) in files.iter().zip(&candidates) {
             if let Source::Local { nature, .. } = &candidate.source
                 && let Some(other) =
@@ -112,16 +144,22 @@ impl Candidate {
     ///
     /// # Errors
     /// The object store refuses, or the object does not exist.
-    pub(super) async fn store(self, desk: &Desk, what: &What) -> Result<NewFile> {
+    pub(super) async fn store(self, intake: &Intake, what: &What) -> Result<NewFile> {
         match self.source {
-            Source::Object(readings) => of_object(desk, what, self.name, &readings).await,
-            Source::Local { path, nature } => of_local(desk, what, self.name, &path, nature).await,
+            Source::Object(readings) => of_object(intake, what, self.name, &readings).await,
+            Source::Local { path, nature } => of_local(intake, what, self.name, &path, nature).await,
         }
     }
 }
 
-async fn of_local(desk: &Desk, what: &What, name: String, path: &Path, nature: Nature) -> Result<NewFile> {
-    let kept = desk.keeps_versions(&desk.bucket).await.map_err(not_there)?;
+async fn of_local(
+    intake: &Intake,
+    what: &What,
+    name: String,
+    path: &Path,
+    nature: Nature,
+) -> Result<NewFile> {
+    let kept = intake.keeps_versions(&intake.system.bucket).await.map_err(not_there)?;
     let key = nature.key(&name, (!kept).then(Uuid::now_v7));
     let hashed = path.to_owned();
     let sha256 = carry::spawn_blocking(move || objects::sha256_of(&hashed)).await?;
@@ -131,9 +169,14 @@ async fn of_local(desk: &Desk, what: &What, name: String, path: &Path, nature: N
         sha256: sha256.with_context(|| format!("failed to read {}", path.display()))?,
         if_none_match: !kept,
     };
-    let stored = match if kept { left_behind(desk, &key, path, &put).await? } else { None } {
+    let stored = match if kept { left_behind(intake, &key, path, &put).await? } else { None } {
         Some(stored) => stored,
-        None => desk.objects.put_file(&desk.bucket, &key, path, &put).await.map_err(not_there)?,
+        None => intake
+            .system
+            .objects
+            .put_file(&intake.system.bucket, &key, path, &put)
+            .await
+            .map_err(not_there)?,
     };
     faults::point("submit-one-stored");
     if kept && !is_pinned(&stored) {
@@ -143,40 +186,43 @@ async fn of_local(desk: &Desk, what: &What, name: String, path: &Path, nature: N
         );
     }
     let identity = nature.identity(&name);
-    let file = new_file(desk.bucket.clone(), key, &stored, name, nature, what)?;
+    let file = new_file(intake.system.bucket.to_string(), key, &stored, name, nature, what)?;
     Ok(NewFile { sha256: Some(put.sha256), identity: Some(identity), ..file })
 }
 
 /// The same file, stored under the key and submitted by nobody: what a `submit` that was killed left. It is
 /// taken up, so that repeating the command leaves no version behind that no row names.
-async fn left_behind(desk: &Desk, key: &str, path: &Path, put: &Put) -> Result<Option<Stored>> {
-    let stored = match desk.objects.head(&desk.objects.uri(&desk.bucket, key, None)?).await {
-        Err(ObjectError::NotFound { .. }) => return Ok(None),
-        stored => stored?,
-    };
+async fn left_behind(intake: &Intake, key: &str, path: &Path, put: &Put) -> Result<Option<Stored>> {
+    let stored =
+        match intake.system.objects.head(&intake.system.objects.uri(&intake.system.bucket, key, None)?).await
+        {
+            Err(ObjectError::NotFound { .. }) => return Ok(None),
+            stored => stored?,
+        };
     let same_size = fs::metadata(path).is_ok_and(|file| file.len() == stored.size);
     let Some(version) = stored.uri.version().filter(|_| same_size && is_pinned(&stored)) else {
         return Ok(None);
     };
-    if data_file::is_submitted(&desk.pool, &desk.bucket, key, version).await? {
+    if data_file::is_submitted(&intake.system.pool, &intake.system.bucket, key, version).await? {
         return Ok(None);
     }
-    let (_, sha256) = desk.objects.digest(&stored.uri).await?;
+    let (_, sha256) = intake.system.objects.digest(&stored.uri).await?;
     Ok((sha256 == put.sha256).then_some(stored))
 }
 
-async fn of_object(desk: &Desk, what: &What, name: String, readings: &[ObjectUri]) -> Result<NewFile> {
-    let mut stored = find_object(desk, readings).await.map_err(not_there)?;
+async fn of_object(intake: &Intake, what: &What, name: String, readings: &[ObjectUri]) -> Result<NewFile> {
+    let mut stored = find_object(intake, readings).await.map_err(not_there)?;
     let ObjectUri::S3 { bucket, key, .. } = stored.uri.clone() else {
         return Err(CliError::usage("s3:// objects need --bucket: files are kept in a folder here"));
     };
     let mut sha256 = None;
     if !is_pinned(&stored) {
-        desk.keeps_versions(&bucket).await.map_err(not_there)?;
-        let (read, hash) = desk.objects.digest(&stored.uri).await.map_err(not_there)?;
+        intake.keeps_versions(&bucket).await.map_err(not_there)?;
+        let (read, hash) = intake.system.objects.digest(&stored.uri).await.map_err(not_there)?;
         (stored, sha256) = (read, Some(hash));
     }
-    let start = desk.objects.get_range(&stored.uri, Bytes::Range(0..HEADER)).await.map_err(not_there)?;
+    let start =
+        intake.system.objects.get_range(&stored.uri, Bytes::Range(0..HEADER)).await.map_err(not_there)?;
     let nature = carry::spawn_blocking({
         let (name, what) = (name.clone(), what.clone());
         move || {
@@ -266,10 +312,10 @@ impl Nature {
 }
 
 /// The first of these that is there.
-async fn find_object(desk: &Desk, readings: &[ObjectUri]) -> Result<Stored, ObjectError> {
+async fn find_object(intake: &Intake, readings: &[ObjectUri]) -> Result<Stored, ObjectError> {
     let mut missing = None;
     for uri in readings {
-        match desk.objects.head(uri).await {
+        match intake.system.objects.head(uri).await {
             Err(error @ ObjectError::NotFound { .. }) => missing = missing.or(Some(error)),
             found => return found,
         }

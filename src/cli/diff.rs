@@ -8,10 +8,9 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::desk::Desk;
 use super::diff_reparse::diff_reparse;
 use super::target::{TARGET_HELP, find_reparse, find_run, previous};
-use super::{Common, Exit, show};
+use super::{Common, Exit, open, show};
 use crate::diff::{self, Change, Counts, Problem};
 use crate::parser::Category;
 use crate::reader::LogSource;
@@ -43,20 +42,20 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
+        let system = open::open(common).await?;
         if let Some(reparse) = &self.reparse {
-            let reparse = find_reparse(&desk.pool, reparse).await?;
-            return diff_reparse(&desk, &reparse, self.limit, self.json, self.exit_code).await;
+            let reparse = find_reparse(&system.pool, reparse).await?;
+            return diff_reparse(&system, &reparse, self.limit, self.json, self.exit_code).await;
         }
-        let first = find_run(&desk.pool, self.before.as_deref().unwrap_or_default()).await?;
+        let first = find_run(&system.pool, self.before.as_deref().unwrap_or_default()).await?;
         let (before, after) = match &self.after {
-            Some(after) => (first, find_run(&desk.pool, after).await?),
-            None => (previous(&desk.pool, &first).await?, first),
+            Some(after) => (first, find_run(&system.pool, after).await?),
+            None => (previous(&system.pool, &first).await?, first),
         };
-        let logs = LogSource::find(&before, &desk.spool)
-            .and_then(|one| Ok((one, LogSource::find(&after, &desk.spool)?)));
+        let logs = LogSource::find(&before, &system.spool)
+            .and_then(|one| Ok((one, LogSource::find(&after, &system.spool)?)));
         let comparison = match &logs {
-            Ok((one, other)) => Some(diff::compare(&desk.objects, one, other).await?),
+            Ok((one, other)) => Some(diff::compare(&system.objects, one, other).await?),
             Err(error) => {
                 show::note(&format!("only statuses and counts are compared: {error:#}"));
                 None
@@ -83,7 +82,7 @@ impl Diff {
                     writeln!(show::Out, "{}", entry(change, problem, color))
                 }
             };
-            diff::changes(&desk.objects, comparison, (one, other), each).await?;
+            diff::changes(&system.objects, comparison, (one, other), each).await?;
         }
         Ok(if self.exit_code && !report.same { Exit::Failed } else { Exit::Ok })
     }

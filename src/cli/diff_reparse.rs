@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::desk::Desk;
 use super::diff::category_name;
 use super::table::Table;
 use super::{Exit, show};
 use crate::diff::{Counts, FileChange, compare_batch};
 use crate::store::reparse::Reparse;
+use crate::system::System;
 
 /// All files of a reparse together.
 #[derive(Debug, Default, Serialize)]
@@ -36,7 +36,7 @@ struct Totals {
 
 /// Compares and prints; `limit` is the most files that text names.
 pub(super) async fn diff_reparse(
-    desk: &Desk,
+    system: &System,
     row: &Reparse,
     limit: usize,
     json: bool,
@@ -45,7 +45,7 @@ pub(super) async fn diff_reparse(
     let mut totals =
         Totals { reparse: row.id.0, unfinished: row.files - row.finished(), ..Totals::default() };
     let mut changes = Vec::new();
-    compare_batch(&desk.pool.patient(), &desk.objects, &desk.spool, row.id, |change| {
+    compare_batch(&system.pool.patient(), &system.objects, &system.spool, row.id, |change| {
         totals.add(&change);
         if change.is_change() {
             changes.push(change);

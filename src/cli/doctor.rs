@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::desk::Desk;
-use super::{Common, Exit, show};
+use super::candidate::Intake;
+use super::{Common, Exit, open, show};
 use crate::config::duration;
 use crate::doctor::{self, Finding};
 use crate::objects::ObjectError;
@@ -34,17 +34,12 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
-        let doctor = doctor::Doctor {
-            pool: desk.pool.patient(),
-            objects: desk.objects.clone(),
-            spool: desk.spool.clone(),
-            recovery: desk.recovery(),
-            grace: self.grace,
-            sole_spool: self.sole_spool,
-        };
-        for bucket in store::health::buckets(&desk.pool).await?.iter().chain([&desk.bucket]) {
-            match desk.keeps_versions(bucket).await {
+        let system = open::open(common).await?;
+        let doctor = doctor::Doctor::new(&system, self.grace).with_sole_spool(self.sole_spool);
+        let intake = Intake::new(system.clone());
+        let used = store::health::buckets(&system.pool).await?;
+        for bucket in used.iter().map(String::as_str).chain([&*system.bucket]) {
+            match intake.keeps_versions(bucket).await {
                 // What is missing with it, the findings say.
                 Ok(_) | Err(ObjectError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),

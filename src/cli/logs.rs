@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use regex::Regex;
 
-use super::desk::Desk;
 use super::target::{TARGET_HELP, find_run, previous};
 use super::when::{WHEN, when};
-use super::{CliError, Common, Exit, show};
+use super::{CliError, Common, Exit, open, show};
 use crate::reader::{Cost, Follower, LogSource, News, Selection};
 use crate::record::{Level, Record, Text};
 use crate::store::{self, Run, RunFilter};
+use crate::system::System;
 
 /// Print the log of a run, from this machine's spool or from the object store.
 ///
@@ -84,8 +84,8 @@ enum Form {
 
 impl Logs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
-        let run = self.find(&desk).await?;
+        let system = open::open(common).await?;
+        let run = self.find(&system).await?;
         let form = if self.json { Form::Json } else { self.output };
         let printer = Printer { form, color: show::color() };
         let selection = Selection {
@@ -100,11 +100,11 @@ impl Logs {
             tail: self.tail,
         };
         if self.follow && run.logs_uri.is_none() {
-            follow(desk, &run, selection, printer).await?;
+            follow(system, &run, selection, printer).await?;
             return Ok(Exit::Ok);
         }
         let each = move |line: &[u8]| printer.print(line);
-        let cost = LogSource::find(&run, &desk.spool)?.read(&desk.objects, selection, each).await?;
+        let cost = LogSource::find(&run, &system.spool)?.read(&system.objects, selection, each).await?;
         if self.verbose {
             let Cost { gets, bytes } = cost;
             show::note(&format!("{gets} requests, {bytes} bytes ({}) fetched", ByteSize(bytes)));
@@ -112,10 +112,10 @@ impl Logs {
         Ok(Exit::Ok)
     }
 
-    async fn find(&self, desk: &Desk) -> Result<Run> {
-        let run = find_run(&desk.pool, &self.target).await?;
+    async fn find(&self, system: &System) -> Result<Run> {
+        let run = find_run(&system.pool, &self.target).await?;
         if self.previous {
-            return previous(&desk.pool, &run).await;
+            return previous(&system.pool, &run).await;
         }
         let Some(attempt) = self.attempt else { return Ok(run) };
         let filter = RunFilter {
@@ -123,16 +123,15 @@ impl Logs {
             data_file: Some(run.data_file_id),
             ..RunFilter::default()
         };
-        let mut attempts = store::find(&desk.pool, &filter).await?.into_iter();
+        let mut attempts = store::find(&system.pool, &filter).await?.into_iter();
         attempts.find(|run| run.attempt == attempt).ok_or_else(|| {
             CliError::not_found(format!("there is no attempt {attempt} at the job of run {}", run.id))
         })
     }
 }
 
-async fn follow(desk: Desk, run: &Run, selection: Selection, printer: Printer) -> Result<()> {
-    let mut follower =
-        Follower::new(desk.pool.clone(), desk.objects.clone(), desk.spool.clone(), run.id, selection);
+async fn follow(system: System, run: &Run, selection: Selection, printer: Printer) -> Result<()> {
+    let mut follower = Follower::new(system, run.id, selection);
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
     loop {

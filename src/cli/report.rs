@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::desk::Desk;
 use super::target::{TARGET_HELP, find_run};
-use super::{CliError, Common, Exit, show};
+use super::{CliError, Common, Exit, open, show};
 use crate::config::ReportFormat;
 use crate::faults;
 use crate::reader::LogSource;
@@ -33,11 +32,12 @@ impl Report {
         if format == ReportFormat::Xlsx && self.out.is_none() && show::is_terminal() {
             return Err(CliError::usage("a workbook is no text for a terminal: give --out report.xlsx"));
         }
-        let desk = Desk::open(common).await?;
-        let run = find_run(&desk.pool, &self.target).await?;
-        let log = LogSource::find(&run, &desk.spool)?;
-        let scratch = desk.scratch()?;
-        let mut report = report::Report::of_log(log, &desk.objects, desk.redactor.clone(), &scratch).await?;
+        let system = open::open(common).await?;
+        let run = find_run(&system.pool, &self.target).await?;
+        let log = LogSource::find(&run, &system.spool)?;
+        open::scratch(&system)?;
+        let mut report =
+            report::Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await?;
         report.summary.log = run.logs_uri;
         match &self.out {
             None => report.write(format, show::Out)?,

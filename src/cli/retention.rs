@@ -8,18 +8,18 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::database::open_database;
-use super::desk::Desk;
 use super::submit::user;
 use super::table::Table;
 use super::target::{TARGET_HELP, find_file, find_run};
 use super::value::age;
 use super::verdict::MINUTE;
-use super::{CliError, Common, Exit, show};
+use super::{CliError, Common, Exit, open, show};
 use crate::archive::{self, Removed};
 use crate::faults;
 use crate::ids::RunId;
 use crate::record::Safe;
 use crate::store::{self, LogState, data_file, retention};
+use crate::system::System;
 
 /// Logs that are looked up at once.
 const PAGE: i64 = 1000;
@@ -95,8 +95,8 @@ impl Prune {
         let too_long = || CliError::usage("that is too long ago");
         let age = chrono::Duration::from_std(self.older_than).map_err(|_| too_long())?;
         let cut = Utc::now().checked_sub_signed(age).ok_or_else(too_long)?;
-        let desk = Desk::open(common).await?;
-        let found = self.list(&desk, cut).await?;
+        let system = open::open(common).await?;
+        let found = self.list(&system, cut).await?;
         if self.dry_run || found == 0 {
             return Ok(Exit::Ok);
         }
@@ -108,11 +108,11 @@ impl Prune {
         let reason = format!("older than {}", humantime::format_duration(self.older_than));
         let (mut logs, mut bytes, mut last) = (0_u64, 0, None);
         loop {
-            let page = retention::archived_before(&desk.pool, cut, last, PAGE).await?;
+            let page = retention::archived_before(&system.pool, cut, last, PAGE).await?;
             let Some(end) = page.last() else { break };
             last = Some(end.id);
             for old in &page {
-                if delete(&desk, old.id, &by, "pruned", Some(&reason), false).await? {
+                if delete(&system, old.id, &by, "pruned", Some(&reason), false).await? {
                     logs += 1;
                     bytes += old.log_gzip_bytes.unsigned_abs();
                 }
@@ -123,10 +123,10 @@ impl Prune {
     }
 
     /// Lists the logs archived before the cut, all of them or the first, and returns how many they are.
-    async fn list(&self, desk: &Desk, cut: DateTime<Utc>) -> Result<u64> {
+    async fn list(&self, system: &System, cut: DateTime<Utc>) -> Result<u64> {
         let (mut logs, mut bytes, mut last) = (0_u64, 0, None);
         loop {
-            let page = retention::archived_before(&desk.pool, cut, last, PAGE).await?;
+            let page = retention::archived_before(&system.pool, cut, last, PAGE).await?;
             let Some(end) = page.last() else { break };
             last = Some(end.id);
             let named = if self.dry_run { page.len() } else { SHOWN.saturating_sub(logs) as usize };
@@ -172,9 +172,10 @@ impl Hold {
 
 impl Erase {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
-        let run = find_run(&desk.pool, &self.target).await?;
-        let file = data_file::get(&desk.pool, run.data_file_id).await?.context("the run has no data file")?;
+        let system = open::open(common).await?;
+        let run = find_run(&system.pool, &self.target).await?;
+        let file =
+            data_file::get(&system.pool, run.data_file_id).await?.context("the run has no data file")?;
         if file.legal_hold {
             return Err(CliError::usage(format!(
                 "data file {} is on legal hold: release it first with `parselog hold --release {}`",
@@ -194,8 +195,8 @@ impl Erase {
         let by = self.by.unwrap_or_else(user);
         let deleted = match run.log_state {
             // A command that was killed may have come no further than to the row.
-            LogState::Pruned => archive::remove(&desk.objects, &run, None).await? == Removed::Yes,
-            _ => delete(&desk, run.id, &by, "erased", self.reason.as_deref(), true).await?,
+            LogState::Pruned => archive::remove(&system.objects, &run, None).await? == Removed::Yes,
+            _ => delete(&system, run.id, &by, "erased", self.reason.as_deref(), true).await?,
         };
         if !deleted {
             bail!(
@@ -211,18 +212,18 @@ impl Erase {
 /// Lets a log go, the row first, and deletes it and the reports on it; false where the file is on hold by now,
 /// or the log is gone.
 async fn delete(
-    desk: &Desk,
+    system: &System,
     run: RunId,
     by: &str,
     done: &str,
     reason: Option<&str>,
     texts: bool,
 ) -> Result<bool> {
-    let row = store::run::get(&desk.pool, run).await?.context("the run is gone from the database")?;
+    let row = store::run::get(&system.pool, run).await?.context("the run is gone from the database")?;
     faults::point("let-go-begun");
-    let uri = retention::let_go(&desk.pool, run, by, done, reason, texts).await?;
+    let uri = retention::let_go(&system.pool, run, by, done, reason, texts).await?;
     faults::point("let-go-on-row");
     let Some(uri) = uri else { return Ok(false) };
-    archive::remove(&desk.objects, &row, Some(&uri)).await?;
+    archive::remove(&system.objects, &row, Some(&uri)).await?;
     Ok(true)
 }

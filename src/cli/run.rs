@@ -8,13 +8,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
 
-use super::candidate::Candidate;
-use super::desk::{Desk, Terms};
+use super::candidate::{Candidate, Intake};
 use super::records::{Records, is_stdout};
 use super::submit::{What, queue_once};
-use super::{CliError, Common, Exit, show, verdict};
+use super::{CliError, Common, Exit, open, show, verdict};
 use crate::carry;
-use crate::config::ParserRule;
+use crate::config::{ParserRule, WorkerConfig};
 use crate::ids::RunId;
 use crate::parser::{CancelReason, RecordSink, SummaryStatus};
 use crate::queue;
@@ -52,13 +51,11 @@ impl Run {
         }
         let candidates = Candidate::all(&self.files, &self.what).await?;
         let rules = self.parser.as_slice();
-        let desk = Desk::open(common).await?;
-        let terms = Terms::default();
-        let heartbeat = terms.lease / 3;
-        let worker = desk.worker(common, rules, terms)?;
+        let intake = Intake::new(open::open(common).await?);
+        let worker = open::worker(intake.system.clone(), common, rules, WorkerConfig::default())?;
         worker.watch_for_notices().await;
         let watch = Watch::default();
-        let (mut helpers, watched) = (worker.helpers(&watch, heartbeat), watch.clone());
+        let (mut helpers, watched) = (worker.helpers(&watch), watch.clone());
         let supervisor = carry::spawn(async move {
             let died = helpers.died().await;
             watched.cancel_all(CancelReason::Shutdown);
@@ -74,15 +71,15 @@ impl Run {
 
         let mut exit = Exit::Ok;
         for candidate in candidates {
-            let file = candidate.store(&desk, &self.what).await?;
-            if self.records.is_some() && !worker.parsers.of(&file.program, &file.section).gives_records() {
+            let file = candidate.store(&intake, &self.what).await?;
+            if self.records.is_some() && !worker.parsers().of(&file.program, &file.section).gives_records() {
                 return Err(CliError::usage(format!(
                     "--records needs the built-in parser: a command parses {}, and gives no records",
                     file.name
                 )));
             }
             let sink = self.records.as_deref().map(Records::create).transpose()?;
-            let queued = queue_once(&desk, file, &self.what).await?;
+            let queued = queue_once(worker.system(), file, &self.what).await?;
             let (row, report) = parse(&worker, &watch, queued.run_id, sink).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {
@@ -128,7 +125,7 @@ async fn parse(
     run: RunId,
     sink: Option<Records>,
 ) -> Result<(Row, Option<String>)> {
-    let Some(claimed) = queue::claim_run(&worker.pool, &worker.claimant, run).await? else {
+    let Some(claimed) = queue::claim_run(&worker.system().pool, worker.claimant(), run).await? else {
         return Ok((wait_for_another(worker, run).await?, None));
     };
     let bar = progress_bar(watch.clone(), run);
@@ -149,7 +146,8 @@ async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
 }
 
 async fn read(worker: &Worker, run: RunId) -> Result<Row> {
-    store::run::get(&worker.pool, run).await?.with_context(|| format!("run {run} is gone from the database"))
+    let row = store::run::get(&worker.system().pool, run).await?;
+    row.with_context(|| format!("run {run} is gone from the database"))
 }
 
 fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {

@@ -5,13 +5,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use super::candidate::Candidate;
-use super::desk::Desk;
+use super::candidate::{Candidate, Intake};
 use super::value::{attempts, priority, year};
-use super::{Common, Exit, show};
+use super::{Common, Exit, open, show};
 use crate::config::Address;
 use crate::faults;
 use crate::store::{self, NewFile, Queued, Request};
+use crate::system::System;
 
 /// Queue files for the workers.
 #[derive(Debug, Args)]
@@ -67,17 +67,17 @@ const AT_ONCE: usize = 16;
 
 impl Submit {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
+        let intake = Intake::new(open::open(common).await?);
         let files = Candidate::all(&self.files, &self.what).await?;
         let bar = show::bar("{bar:30} {pos}/{len} files stored  {per_sec}  eta {eta}");
         bar.set_length(files.len() as u64);
-        let storing = stream::iter(files).map(|file| file.store(&desk, &self.what).inspect(|_| bar.inc(1)));
+        let storing = stream::iter(files).map(|file| file.store(&intake, &self.what).inspect(|_| bar.inc(1)));
         let stored: Vec<NewFile> = storing.buffered(AT_ONCE).try_collect().await?;
         bar.finish_and_clear();
         faults::point("submit-all-stored");
         let request =
             Request { priority: self.priority, max_attempts: self.max_attempts, ..self.what.request() };
-        let queued = store::submit(&desk.pool, &stored, &request).await?;
+        let queued = store::submit(&intake.system.pool, &stored, &request).await?;
         faults::point("submit-queued");
         for queued in queued {
             if self.json {
@@ -99,9 +99,9 @@ impl What {
 }
 
 /// Queues one file for this process alone: it is tried once.
-pub(super) async fn queue_once(desk: &Desk, file: NewFile, what: &What) -> Result<Queued> {
+pub(super) async fn queue_once(system: &System, file: NewFile, what: &What) -> Result<Queued> {
     let request = Request { max_attempts: 1, ..what.request() };
-    store::submit(&desk.pool, &[file], &request).await?.pop().context("the database queued nothing")
+    store::submit(&system.pool, &[file], &request).await?.pop().context("the database queued nothing")
 }
 
 /// Who uses this command, where nobody is named.

@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::desk::Desk;
 use super::submit::user;
 use super::target::{TARGET_HELP, find_run};
-use super::{CliError, Common, Exit, show};
+use super::{CliError, Common, Exit, open, show};
 use crate::config::duration;
 use crate::objects::{LinkHeaders, ObjectUri};
 use crate::record::Safe;
@@ -35,8 +34,8 @@ pub(super) struct Url {
 
 impl Url {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
-        let run = find_run(&desk.pool, &self.target).await?;
+        let system = open::open(common).await?;
+        let run = find_run(&system.pool, &self.target).await?;
         let Some(uri) = &run.logs_uri else {
             return Err(CliError::not_found(format!(
                 "the log of run {} is {}, so there is nothing to link to",
@@ -58,12 +57,12 @@ impl Url {
         } else {
             LinkHeaders::text()
         };
-        let link = desk.objects.presign_get(&uri, self.expires, headers).await?;
+        let link = system.objects.presign_get(&uri, self.expires, headers).await?;
         let how = if self.download { "to download" } else { "to look at" };
         let detail = format!("a link {how} for {}", humantime::format_duration(self.expires));
         let by = self.by.unwrap_or_else(user);
         // Before it is shown: there is no link that the audit log does not know.
-        entry::about_run(&desk.pool, run.id, Some(&by), "link-issued", Some(&detail)).await?;
+        entry::about_run(&system.pool, run.id, Some(&by), "link-issued", Some(&detail)).await?;
         show::line(Safe(link))?;
         if !self.download && run.log_raw_bytes.is_some_and(|bytes| bytes > SHOWN_WHOLE) {
             show::note(

@@ -4,12 +4,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::desk::Desk;
 use super::target::{TARGET_HELP, find_run};
-use super::{Common, Exit, show};
+use super::{Common, Exit, open, show};
 use crate::doctor::verify;
 use crate::record::Safe;
 use crate::store::{self, LogState, Run, RunFilter};
+use crate::system::System;
 
 /// Rows that are read at once.
 const PAGE: i64 = 100;
@@ -31,19 +31,19 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let desk = Desk::open(common).await?;
+        let system = open::open(common).await?;
         let (mut good, mut bad) = (0, 0);
         let mut page = match &self.target {
-            Some(target) => vec![find_run(&desk.pool, target).await?],
-            None => archived(&desk, None).await?,
+            Some(target) => vec![find_run(&system.pool, target).await?],
+            None => archived(&system, None).await?,
         };
         while let Some(last) = page.last().map(|run| run.id) {
             for run in &page {
-                let problems = verify(&desk.objects, run).await?;
+                let problems = verify(&system.objects, run).await?;
                 *(if problems.is_empty() { &mut good } else { &mut bad }) += 1;
                 self.show(run, &problems)?;
             }
-            page = if self.all { archived(&desk, Some(last)).await? } else { Vec::new() };
+            page = if self.all { archived(&system, Some(last)).await? } else { Vec::new() };
         }
         if !self.json {
             show::line(format_args!("{good} of {} logs are what their rows say", good + bad))?;
@@ -64,8 +64,8 @@ impl Verify {
     }
 }
 
-async fn archived(desk: &Desk, before: Option<crate::ids::RunId>) -> Result<Vec<Run>> {
+async fn archived(system: &System, before: Option<crate::ids::RunId>) -> Result<Vec<Run>> {
     let filter =
         RunFilter { log_state: vec![LogState::Archived], before, limit: Some(PAGE), ..RunFilter::default() };
-    store::find(&desk.pool, &filter).await
+    store::find(&system.pool, &filter).await
 }

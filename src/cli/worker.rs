@@ -6,10 +6,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::desk::{Desk, Terms};
-use super::{Common, Exit};
+use super::{Common, Exit, open};
 use crate::config::{WorkerConfig, duration};
-use crate::worker::Service;
+use crate::system::System;
 
 /// Work on the queue until SIGTERM.
 ///
@@ -35,26 +34,18 @@ impl Worker {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;
-        let config = &self.config;
-        let desk = Desk::open_for(common, config.slots).await?;
-        let terms = Terms { worker: config.name(), lease: config.lease, timeout: config.run_timeout };
-        let worker = desk.worker(common, &[], terms)?;
-        let service = Service {
-            slots: config.slots,
-            heartbeat: config.heartbeat(),
-            poll: config.poll,
-            sweep: config.sweep,
-            shutdown_grace: config.shutdown_grace,
-            drain: self.drain.then_some(self.drain_wait),
-        };
-        tracing::info!(worker = worker.claimant.worker, slots = service.slots, "worker started");
+        let slots = self.config.slots;
+        let system = open::open_for(common, slots).await?;
+        let worker = open::worker(system, common, &[], self.config)?;
+        let worker = worker.with_drain(self.drain.then_some(self.drain_wait));
+        tracing::info!(worker = worker.claimant().worker, slots, "worker started");
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
         };
-        let (served, ()) = tokio::join!(worker.serve(service, stop), warn_of_versions(&desk));
+        let (served, ()) = tokio::join!(worker.serve(stop), warn_of_versions(worker.system()));
         served?;
         tracing::info!("worker stopped");
         Ok(Exit::Ok)
@@ -62,10 +53,10 @@ impl Worker {
 }
 
 /// Says it where submitted objects have no versions.
-async fn warn_of_versions(desk: &Desk) {
-    match tokio::time::timeout(ASKED, desk.objects.versions(&desk.bucket)).await {
+async fn warn_of_versions(system: &System) {
+    match tokio::time::timeout(ASKED, system.objects.versions(&system.bucket)).await {
         Ok(Ok(versions)) => {
-            if let Some(warning) = versions.warning(&desk.bucket) {
+            if let Some(warning) = versions.warning(&system.bucket) {
                 tracing::warn!("{warning}");
             }
         }

@@ -6,11 +6,12 @@ mod list;
 mod mail;
 mod parser;
 mod rule;
+mod s3;
 mod secret;
 mod value;
+mod worker;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
@@ -19,10 +20,12 @@ pub use database::DatabaseConfig;
 pub use levels::Levels;
 pub use list::{Commas, Lines, List};
 pub use mail::{Address, Encryption, MailConfig, MailServer, Sender};
-pub use parser::{ParserConfig, VerdictChoice};
+pub use parser::ParserConfig;
 pub use rule::ParserRule;
+pub use s3::S3Config;
 pub use secret::Secret;
 pub use value::duration;
+pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};
 
@@ -46,66 +49,6 @@ pub struct PlaceConfig {
     /// the home without it, else in the folder for temporary files.
     #[arg(long, env = "PARSELOG_REFUGE", value_name = "DIR", global = true, hide_short_help = true)]
     refuge: Option<PathBuf>,
-}
-
-/// How S3 is used.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "S3")]
-pub struct S3Config {
-    /// Server-side encryption asked of S3.
-    #[arg(
-        long,
-        env = "PARSELOG_S3_ENCRYPTION",
-        default_value = "bucket",
-        value_name = "HOW",
-        global = true,
-        hide_short_help = true
-    )]
-    pub s3_encryption: EncryptionChoice,
-
-    /// KMS key id for `--s3-encryption kms`; the account's default key without it.
-    #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_parser = value::name, value_name = "KEY", global = true, hide_short_help = true)]
-    pub s3_kms_key: Option<String>,
-
-    /// Larger objects are uploaded in parts.
-    #[arg(
-        long,
-        env = "PARSELOG_S3_MULTIPART_FROM",
-        default_value = "8MiB",
-        value_parser = value::size,
-        value_name = "SIZE",
-        global = true,
-        hide_short_help = true
-    )]
-    pub s3_multipart_from: ByteSize,
-
-    /// How often one request is tried before the log falls back.
-    #[arg(
-        long,
-        env = "PARSELOG_S3_ATTEMPTS",
-        default_value = "4",
-        value_parser = value::attempts,
-        value_name = "N",
-        global = true,
-        hide_short_help = true
-    )]
-    pub s3_attempts: u32,
-
-    /// Ask for a bucket as the first part of the path, not of the host name: for servers other than
-    /// Amazon's that are reached by a host name.
-    #[arg(long, env = "PARSELOG_S3_PATH_STYLE", global = true, hide_short_help = true)]
-    pub s3_path_style: bool,
-}
-
-/// Server-side encryption of objects in S3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EncryptionChoice {
-    /// As the bucket is configured.
-    Bucket,
-    /// With S3's own keys.
-    Aes256,
-    /// With a key of the key management service.
-    Kms,
 }
 
 /// How lines of the global log look.
@@ -165,39 +108,6 @@ pub struct LogConfig {
         hide_short_help = true
     )]
     pub log_cap: ByteSize,
-}
-
-/// How a worker works.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Worker")]
-pub struct WorkerConfig {
-    /// Runs at once.
-    #[arg(long, env = "PARSELOG_SLOTS", default_value = "2", value_parser = value::slots, value_name = "N")]
-    pub slots: usize,
-
-    /// The worker's name on rows and in logs; host name and process id without it.
-    #[arg(long, env = "PARSELOG_WORKER_NAME", value_parser = value::name, value_name = "NAME")]
-    name: Option<String>,
-
-    /// How long a run stays a worker's without a heartbeat.
-    #[arg(long, env = "PARSELOG_LEASE", default_value = "15s", value_parser = value::period, value_name = "TIME")]
-    pub lease: Duration,
-
-    /// How long one run may take.
-    #[arg(long, env = "PARSELOG_RUN_TIMEOUT", default_value = "2h", value_parser = value::period, value_name = "TIME")]
-    pub run_timeout: Duration,
-
-    /// How long runs may go on after SIGTERM before they are handed back.
-    #[arg(long, env = "PARSELOG_SHUTDOWN_GRACE", default_value = "25s", value_parser = value::duration, value_name = "TIME")]
-    pub shutdown_grace: Duration,
-
-    /// How often the queue is looked at when no notification comes.
-    #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = value::period, value_name = "TIME")]
-    pub poll: Duration,
-
-    /// How often logs that are left in the spool are tried again.
-    #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
-    pub sweep: Duration,
 }
 
 /// Error reports beside the submitted files.
@@ -293,22 +203,4 @@ impl LogConfig {
         let usual = Levels::ours(if worker { "info,sqlx=error" } else { "warn,sqlx=error" });
         self.global_level.as_ref().map_or(usual.clone(), |levels| levels.over(&usual))
     }
-}
-
-impl WorkerConfig {
-    /// The worker's name: as set, else host name and process id.
-    pub fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(default_worker_name)
-    }
-
-    /// How often leases are prolonged: three times in a lease.
-    pub fn heartbeat(&self) -> Duration {
-        self.lease / 3
-    }
-}
-
-/// A worker's name where none is set.
-pub fn default_worker_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}-{}", std::process::id())
 }

@@ -4,9 +4,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{Commas, Lines, List, ParserRule, value};
+use crate::parser::VerdictSource;
 
 /// External programs that parse instead of the built-in parser.
 #[derive(Debug, Clone, Args)]
@@ -28,11 +30,12 @@ pub struct ParserConfig {
         long,
         env = "PARSELOG_VERDICT_FROM",
         default_value = "stated",
+        value_parser = verdict_source(),
         value_name = "SOURCE",
         global = true,
         hide_short_help = true
     )]
-    pub verdict_from: VerdictChoice,
+    pub verdict_from: VerdictSource,
 
     /// A variable of the environment that external parsers inherit beside those that every program
     /// needs (`PATH`, `HOME`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHON*`); may be given more than once,
@@ -63,13 +66,14 @@ impl FromStr for VariableName {
     }
 }
 
-/// What says that a submission is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum VerdictChoice {
-    /// The program's result or its problems; one that says nothing has no verdict.
-    Stated,
-    /// Its exit code too.
-    Exit,
+/// Reads what says that a submission is accepted.
+fn verdict_source() -> impl TypedValueParser<Value = VerdictSource> {
+    PossibleValuesParser::new([
+        PossibleValue::new("stated")
+            .help("The program's result or its problems; one that says nothing has no verdict"),
+        PossibleValue::new("exit").help("Its exit code too"),
+    ])
+    .map(|source| if source == "exit" { VerdictSource::Exit } else { VerdictSource::Stated })
 }
 
 impl ParserConfig {

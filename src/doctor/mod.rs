@@ -18,14 +18,14 @@ use serde::Serialize;
 
 pub use verify::verify;
 
-use crate::archive;
+use crate::archive::{self, Archiver};
 use crate::faults;
 use crate::ids::{BatchId, RunId};
-use crate::objects::{Objects, StaleUpload};
+use crate::objects::StaleUpload;
 use crate::queue;
 use crate::recovery::Recovery;
-use crate::spool::Spool;
-use crate::store::{self, PgPool};
+use crate::store;
+use crate::system::System;
 
 /// An upload younger than this may still be under way, whoever does it.
 const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -33,14 +33,10 @@ const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Looks after one system.
 #[derive(Debug, Clone)]
 pub struct Doctor {
-    pub pool: PgPool,
-    pub objects: Objects,
-    pub spool: Spool,
-    pub recovery: Recovery,
-    /// What is younger may still be in somebody's hands, and is no difference.
-    pub grace: Duration,
-    /// No other machine has a spool: a log that is not in this one is nowhere.
-    pub sole_spool: bool,
+    system: System,
+    recovery: Recovery,
+    grace: Duration,
+    sole_spool: bool,
 }
 
 /// What is wrong. The names are the codes that scripts read.
@@ -134,6 +130,19 @@ impl Finding {
 }
 
 impl Doctor {
+    /// Looks after this system. What is younger than `grace` may still be in somebody's hands, and is no
+    /// difference.
+    pub fn new(system: &System, grace: Duration) -> Self {
+        let recovery = Recovery::new(system.clone(), Archiver::new(system.clone()));
+        Self { system: system.patient(), recovery, grace, sole_spool: false }
+    }
+
+    /// The same; if `sole`, no other machine has a spool: a log that is not in this one is nowhere.
+    #[must_use]
+    pub fn with_sole_spool(self, sole: bool) -> Self {
+        Self { sole_spool: sole, ..self }
+    }
+
     /// Looks at everything; none on a healthy system, however busy it is.
     ///
     /// # Errors
@@ -156,11 +165,15 @@ impl Doctor {
         for repair in repairs() {
             match repair {
                 Repair::AbortUpload { bucket, upload } => {
-                    self.objects.abort_upload(bucket, upload).await.context("failed to abort an upload")?;
+                    self.system
+                        .objects
+                        .abort_upload(bucket, upload)
+                        .await
+                        .context("failed to abort an upload")?;
                 }
                 Repair::MarkLost { run } => {
                     let reason = "doctor: the log is neither archived nor in the spool";
-                    store::log::log_lost(&self.pool, *run, reason, None).await?;
+                    store::log::log_lost(&self.system.pool, *run, reason, None).await?;
                 }
                 Repair::RemoveStray { path } => {
                     tokio::fs::remove_file(path)
@@ -168,8 +181,8 @@ impl Doctor {
                         .context("failed to remove a stray file of the spool")?;
                 }
                 Repair::EndDeletion { run } => {
-                    let run = store::run::get(&self.pool, *run).await?.context("a run is gone")?;
-                    archive::remove(&self.objects, &run, None).await?;
+                    let run = store::run::get(&self.system.pool, *run).await?.context("a run is gone")?;
+                    archive::remove(&self.system.objects, &run, None).await?;
                 }
                 Repair::Sweep | Repair::Reap => continue,
             }
@@ -182,7 +195,7 @@ impl Doctor {
             faults::point("doctor-swept");
         }
         if repairs().any(|repair| *repair == Repair::Reap) {
-            queue::reap_long_expired(&self.pool, self.grace).await?;
+            queue::reap_long_expired(&self.system.pool, self.grace).await?;
             faults::point("doctor-reaped");
         }
         Ok(())

@@ -13,11 +13,11 @@ use crate::store::{self, LogState};
 
 impl Doctor {
     pub(super) async fn examine_objects(&self) -> Result<Vec<Finding>> {
-        let folders = store::health::log_folders(&self.pool).await?;
+        let folders = store::health::log_folders(&self.system.pool).await?;
         let mut findings = Vec::new();
         for place in &folders {
             let folder = LogKey::folder(&place.folder);
-            let listed = match self.objects.list_folder(&place.bucket, &folder).await {
+            let listed = match self.system.objects.list_folder(&place.bucket, &folder).await {
                 // Its submissions are gone with it, and so are its logs: the rows tell.
                 Err(ObjectError::NotFound { .. }) => continue,
                 listed => listed.map_err(|error| anyhow!(error))?,
@@ -39,7 +39,7 @@ impl Doctor {
             .filter_map(|object| Some((LogKey::run_of(&object.key)?, object.key.as_str())))
             .collect();
         let runs: Vec<RunId> = logs.iter().map(|(run, _)| *run).collect();
-        let known: HashMap<_, _> = store::health::log_facts(&self.pool, &runs)
+        let known: HashMap<_, _> = store::health::log_facts(&self.system.pool, &runs)
             .await?
             .into_iter()
             .map(|facts| (facts.id, facts))
@@ -62,7 +62,7 @@ impl Doctor {
                     }
                     // It may be on its way to the row, now or when its spool file is swept.
                     Some(facts) if facts.finished_at.is_none_or(|at| at > recently) => return None,
-                    Some(_) if self.spool.find(run).is_some() => return None,
+                    Some(_) if self.system.spool.find(run).is_some() => return None,
                     Some(facts) => format!("its run's row says that the log is {}", facts.log_state),
                 };
                 let finding =
@@ -76,7 +76,7 @@ impl Doctor {
     }
 
     async fn examine_uploads(&self, bucket: &str, age: Duration) -> Result<Vec<Finding>> {
-        let uploads = match self.objects.stale_uploads(bucket, "", age).await {
+        let uploads = match self.system.objects.stale_uploads(bucket, "", age).await {
             Err(ObjectError::NotFound { .. }) => Vec::new(),
             uploads => uploads.map_err(|error| anyhow!(error))?,
         };

@@ -32,13 +32,13 @@ impl Doctor {
             Ok(())
         })
         .await?;
-        findings.extend(store::health::stuck(&self.pool, self.grace).await?.into_iter().map(of_stuck));
-        for batch in store::health::overdue(&self.pool).await? {
+        findings.extend(store::health::stuck(&self.system.pool, self.grace).await?.into_iter().map(of_stuck));
+        for batch in store::health::overdue(&self.system.pool).await? {
             let what =
                 format!("{} runs have not ended, its deadline was {}", batch.unfinished, batch.deadline);
             findings.push(Finding { batch: Some(batch.id), ..Finding::new(Kind::BatchOverdue, None, what) });
         }
-        findings.extend(store::notice::undelivered(&self.pool).await?.into_iter().map(of_notice));
+        findings.extend(store::notice::undelivered(&self.system.pool).await?.into_iter().map(of_notice));
         Ok(findings)
     }
 
@@ -50,7 +50,7 @@ impl Doctor {
     ) -> Result<()> {
         let mut filter = RunFilter { limit: Some(PAGE), ..filter };
         loop {
-            let page = store::find(&self.pool, &filter).await?;
+            let page = store::find(&self.system.pool, &filter).await?;
             let Some(last) = page.last() else { return Ok(()) };
             filter.before = Some(last.id);
             each(page).await?;
@@ -63,7 +63,7 @@ impl Doctor {
         let Ok(uri) = text.parse::<ObjectUri>() else {
             return Ok(missing("the row's URI can't be read".to_owned()));
         };
-        Ok(match self.objects.head(&uri).await {
+        Ok(match self.system.objects.head(&uri).await {
             Ok(stored) if Some(stored.size.cast_signed()) == run.log_gzip_bytes => None,
             Ok(stored) => {
                 let said = run.log_gzip_bytes.unwrap_or_default();
@@ -73,7 +73,7 @@ impl Doctor {
             Err(ObjectError::NotFound { missing: what, .. }) => {
                 let finding = missing(format!("{what} not found: {uri}"));
                 // The spool may still have it, where a process died between the row and the removal.
-                let spooled = self.spool.find(run.id).is_some();
+                let spooled = self.system.spool.find(run.id).is_some();
                 finding.map(|finding| if spooled { finding.repaired_by(Repair::Sweep) } else { finding })
             }
             Err(error) => return Err(anyhow!(error)),
@@ -82,7 +82,7 @@ impl Doctor {
 
     fn is_elsewhere(&self, run: &Run) -> Option<Finding> {
         let ended = run.finished_at.is_some_and(|at| at < Utc::now() - self.grace);
-        if !ended || self.spool.find(run.id).is_some() {
+        if !ended || self.system.spool.find(run.id).is_some() {
             return None;
         }
         let worker = run.worker.as_deref().unwrap_or("an unknown worker");

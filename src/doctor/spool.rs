@@ -9,7 +9,7 @@ use crate::store;
 
 impl Doctor {
     pub(super) async fn examine_spool(&self) -> Result<Vec<Finding>> {
-        let (spool, grace) = (self.spool.clone(), self.grace);
+        let (spool, grace) = (self.system.spool.clone(), self.grace);
         let (abandoned, strays) = carry::spawn_blocking(move || -> Result<_> {
             let entries = spool.list()?;
             let abandoned: Vec<_> =
@@ -18,7 +18,7 @@ impl Doctor {
         })
         .await??;
         let runs: Vec<RunId> = abandoned.iter().map(|(_, entry)| entry.run).collect();
-        let known = store::health::log_facts(&self.pool, &runs).await?;
+        let known = store::health::log_facts(&self.system.pool, &runs).await?;
 
         let mut findings = Vec::new();
         for (abandoned, entry) in abandoned {

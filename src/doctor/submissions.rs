@@ -15,18 +15,18 @@ impl Doctor {
     pub(super) async fn examine_submissions(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         let recently = SystemTime::now() - self.grace;
-        for place in store::health::log_folders(&self.pool).await? {
+        for place in store::health::log_folders(&self.system.pool).await? {
             if place.folder.split('/').next() != Some(SUBMITTED) {
                 continue;
             }
-            let listed = match self.objects.list_folder(&place.bucket, &place.folder).await {
+            let listed = match self.system.objects.list_folder(&place.bucket, &place.folder).await {
                 Err(ObjectError::NotFound { .. }) => continue,
                 listed => listed.map_err(|error| anyhow!(error))?,
             };
             let old = listed.iter().filter(|object| object.modified < recently);
             let keys: Vec<&str> = old.map(|object| object.key.as_str()).collect();
             for page in keys.chunks(1000) {
-                let never = store::data_file::never_submitted(&self.pool, &place.bucket, page).await?;
+                let never = store::data_file::never_submitted(&self.system.pool, &place.bucket, page).await?;
                 findings.extend(never.into_iter().map(|key| {
                     let what = format!("{}/{key} was stored and never queued: submit it again", place.bucket);
                     Finding::new(Kind::SubmissionWithoutRow, None, what)

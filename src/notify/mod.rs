@@ -22,9 +22,9 @@ use self::smtp::{Delivery, Relay, Session};
 use self::text::{About, Text};
 use crate::config::{Address, MailConfig};
 use crate::faults;
-use crate::objects::{LinkHeaders, ObjectUri, Objects};
-use crate::redact::Redactor;
-use crate::store::{self, Notice, NoticeKind, PgPool, Run, entry, health, notice};
+use crate::objects::{LinkHeaders, ObjectUri};
+use crate::store::{self, Notice, NoticeKind, Run, entry, health, notice};
+use crate::system::System;
 
 /// A run is stuck when it should have ended so long ago.
 const GRACE: Duration = Duration::from_secs(10 * 60);
@@ -43,9 +43,7 @@ pub struct Notifier {
     pub grace: Duration,
     /// An operator gets at most one mail in so long.
     pub gap: Duration,
-    pool: PgPool,
-    objects: Objects,
-    redactor: Redactor,
+    system: System,
     relay: Relay,
     from: Mailbox,
     admins: Vec<String>,
@@ -59,20 +57,13 @@ impl Notifier {
     ///
     /// # Errors
     /// A setting that is wrong or missing; the text holds no password.
-    pub fn new(
-        config: &MailConfig,
-        pool: PgPool,
-        objects: Objects,
-        redactor: Redactor,
-    ) -> Result<Option<Self>> {
+    pub fn new(config: &MailConfig, system: System) -> Result<Option<Self>> {
         let Some(server) = &config.smtp_url else { return Ok(None) };
         let from = config.mail_from.clone().context("a mail server needs --mail-from")?.into_inner();
         Ok(Some(Self {
             grace: GRACE,
             gap: GAP,
-            pool,
-            objects,
-            redactor,
+            system,
             relay: Relay::new(server)?,
             from,
             admins: config.admins(),
@@ -86,7 +77,7 @@ impl Notifier {
     /// # Errors
     /// The database fails.
     pub async fn watch(&self) -> Result<()> {
-        notice::watch(&self.pool).await
+        notice::watch(&self.system.pool).await
     }
 
     /// Queues what is to be told and sends what is due; begins no further mail after `patience`.
@@ -97,7 +88,7 @@ impl Notifier {
     pub async fn round(&self, patience: Duration) -> Result<u64> {
         let until = Instant::now() + patience;
         self.watch().await?;
-        if notice::queue(&self.pool, &self.admins, self.grace).await? > 0 {
+        if notice::queue(&self.system.pool, &self.admins, self.grace).await? > 0 {
             faults::point("notice-queued");
         }
         let mut sent = 0;
@@ -106,13 +97,13 @@ impl Notifier {
         while Instant::now() < until {
             let mut session = match open.take() {
                 Some(session) => session,
-                None if !notice::any_due(&self.pool, self.gap).await? => break,
+                None if !notice::any_due(&self.system.pool, self.gap).await? => break,
                 None => match self.relay.open().await {
                     Ok(session) => session,
                     Err(error) => {
-                        let reason = self.redactor.redact(&format!("{error:#}")).into_owned();
+                        let reason = self.system.redactor.redact(&format!("{error:#}")).into_owned();
                         tracing::warn!("no mail is sent for now: {reason}");
-                        notice::put_off(&self.pool, self.gap, &reason).await?;
+                        notice::put_off(&self.system.pool, self.gap, &reason).await?;
                         break;
                     }
                 },
@@ -120,11 +111,11 @@ impl Notifier {
             let _turn = self.turn.lock().await;
             let mut notices = Vec::new();
             if errors {
-                notices = notice::take_errors(&self.pool, self.gap).await?;
+                notices = notice::take_errors(&self.system.pool, self.gap).await?;
                 errors = !notices.is_empty();
             }
             if !errors {
-                notices = notice::take_result(&self.pool, self.gap).await?;
+                notices = notice::take_result(&self.system.pool, self.gap).await?;
             }
             if notices.is_empty() {
                 open = Some(session);
@@ -163,18 +154,18 @@ impl Notifier {
             Delivery::Taken => {
                 tracing::info!(notice = first.id, %kind, told, "mail sent");
                 faults::point("notice-delivered");
-                self.note(|| notice::sent(&self.pool, &ids)).await;
+                self.note(|| notice::sent(&self.system.pool, &ids)).await;
                 faults::point("notice-sent");
                 true
             }
             Delivery::Refused { reason, for_good } => {
-                let reason = self.redactor.redact(&reason).into_owned();
+                let reason = self.system.redactor.redact(&reason).into_owned();
                 tracing::warn!(notice = first.id, %kind, for_good, "mail not sent: {reason}");
-                self.note(|| notice::refused(&self.pool, &ids, &reason, for_good)).await;
+                self.note(|| notice::refused(&self.system.pool, &ids, &reason, for_good)).await;
                 false
             }
             Delivery::Unknown { reason } => {
-                let reason = self.redactor.redact(&reason).into_owned();
+                let reason = self.system.redactor.redact(&reason).into_owned();
                 tracing::error!(notice = first.id, %kind, "nobody knows whether a mail was taken, so it is not sent again: {reason}");
                 false
             }
@@ -198,12 +189,12 @@ impl Notifier {
     async fn write(&self, to: Address, notices: &[Notice]) -> Result<Message> {
         let (Text { subject, body }, link) = match notices {
             [Notice { kind: NoticeKind::Result, run_id: Some(run), .. }] => {
-                let run = store::run::get(&self.pool, *run).await?.context("the run is gone")?;
+                let run = store::run::get(&self.system.pool, *run).await?.context("the run is gone")?;
                 (text::result(&run), self.link(&run).await)
             }
             several => (text::errors(&self.about(several).await?), None),
         };
-        let mut body = self.redactor.redact(&body).into_owned();
+        let mut body = self.system.redactor.redact(&body).into_owned();
         // A signed link must stay as it is.
         if let Some(link) = link {
             body.push_str("\nThe log of the parse, for a while:\n");
@@ -216,7 +207,7 @@ impl Notifier {
         let mut mail = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.into_inner()))
-            .subject(self.redactor.redact(&subject))
+            .subject(self.system.redactor.redact(&subject))
             .message_id(Some(id))
             .header(ContentType::TEXT_PLAIN)
             .body(body)
@@ -227,7 +218,7 @@ impl Notifier {
     }
 
     async fn about(&self, notices: &[Notice]) -> Result<Vec<About>> {
-        let overdue: HashMap<_, _> = health::overdue(&self.pool)
+        let overdue: HashMap<_, _> = health::overdue(&self.system.pool)
             .await?
             .into_iter()
             .map(|batch| (batch.id, batch.unfinished))
@@ -236,7 +227,7 @@ impl Notifier {
         for notice in notices {
             about.push(match (notice.run_id, notice.batch_id) {
                 (Some(run), _) => {
-                    let run = store::run::get(&self.pool, run).await?.context("a run is gone")?;
+                    let run = store::run::get(&self.system.pool, run).await?.context("a run is gone")?;
                     About::Run(notice.kind, Box::new(run))
                 }
                 (None, Some(id)) => About::Batch { id, unfinished: overdue.get(&id).copied() },
@@ -252,9 +243,10 @@ impl Notifier {
         let (life, uri) = self.links.zip(run.logs_uri.as_ref())?;
         let uri: ObjectUri = uri.parse().ok().filter(|uri| matches!(uri, ObjectUri::S3 { .. }))?;
         let made = async {
-            let link = self.objects.presign_get(&uri, life, LinkHeaders::text()).await?;
+            let link = self.system.objects.presign_get(&uri, life, LinkHeaders::text()).await?;
             let detail = format!("a link to look at for {}, by mail", humantime::format_duration(life));
-            entry::about_run(&self.pool, run.id, Some("notices"), "link-issued", Some(&detail)).await?;
+            entry::about_run(&self.system.pool, run.id, Some("notices"), "link-issued", Some(&detail))
+                .await?;
             Ok::<_, anyhow::Error>(link)
         };
         made.await

@@ -17,10 +17,9 @@ use anyhow::{Context, Result};
 use super::{Lines, LogSource, Selection};
 use crate::carry;
 use crate::ids::RunId;
-use crate::objects::Objects;
 use crate::record::Record;
-use crate::spool::Spool;
-use crate::store::{self, LogState, PgPool, follow};
+use crate::store::{self, LogState, follow};
+use crate::system::System;
 
 /// How often it is looked for more.
 const TICK: Duration = Duration::from_millis(200);
@@ -35,9 +34,7 @@ const AT_ONCE: usize = 1 << 20;
 ///
 /// What a log beyond its cap holds behind the cut comes when the log is closed.
 pub struct Follower {
-    pool: PgPool,
-    objects: Objects,
-    spool: Spool,
+    system: System,
     run: RunId,
     selection: Selection,
     file: Option<Arc<File>>,
@@ -65,12 +62,10 @@ pub enum News {
 impl Follower {
     /// Follows the log of a run; of the selection only what holds for single lines, and the tail,
     /// counts.
-    pub fn new(pool: PgPool, objects: Objects, spool: Spool, run: RunId, selection: Selection) -> Self {
+    pub fn new(system: System, run: RunId, selection: Selection) -> Self {
         Self {
             held: selection.tail.map(|_| VecDeque::new()),
-            pool,
-            objects,
-            spool,
+            system,
             run,
             selection,
             file: None,
@@ -96,7 +91,7 @@ impl Follower {
                 return Ok(None);
             }
             if self.file.is_none() {
-                let entry = self.spool.find(self.run);
+                let entry = self.system.spool.find(self.run);
                 self.file = entry.and_then(|entry| File::open(entry.path).ok()).map(Arc::new);
             }
             let came = match self.file.clone() {
@@ -128,15 +123,16 @@ impl Follower {
     }
 
     async fn remote(&mut self) -> Result<bool> {
-        let run =
-            store::run::get(&self.pool, self.run).await?.context("the run is gone from the database")?;
+        let run = store::run::get(&self.system.pool, self.run)
+            .await?
+            .context("the run is gone from the database")?;
         let never = run.status.is_final() && run.started_at.is_none();
         if never || matches!(run.log_state, LogState::Archived | LogState::Lost | LogState::Pruned) {
-            return self.archived(&LogSource::find(&run, &self.spool)?).await;
+            return self.archived(&LogSource::find(&run, &self.system.spool)?).await;
         }
-        follow::want(&self.pool, self.run, WISH).await?;
+        follow::want(&self.system.pool, self.run, WISH).await?;
         let mut came = false;
-        for (at, bytes) in follow::pieces(&self.pool, self.run, self.at).await? {
+        for (at, bytes) in follow::pieces(&self.system.pool, self.run, self.at).await? {
             let missing = at.cast_unsigned() - self.at;
             if missing > 0 {
                 self.rest.clear();
@@ -166,7 +162,7 @@ impl Follower {
         let skip = if self.archive.is_none() { self.at } else { 0 };
         let mut lines = match self.archive.take() {
             Some(lines) => lines,
-            None => source.open(&self.objects).await?,
+            None => source.open(&self.system.objects).await?,
         };
         let read = carry::spawn_blocking(move || -> io::Result<(Lines, Vec<u8>)> {
             io::copy(&mut lines.reader.by_ref().take(skip), &mut io::sink())?;

@@ -44,7 +44,7 @@ impl Recovery {
     }
 
     async fn close(&self, entry: Entry) -> Result<bool> {
-        let spool = self.spool.clone();
+        let spool = self.system.spool.clone();
         let closed = carry::spawn_blocking(move || spool.close_abandoned(&entry)).await??;
         if closed {
             faults::point("recovered");
@@ -55,14 +55,14 @@ impl Recovery {
     /// Ends the runs that the database takes for running, and whose log lies here with nobody at it: a
     /// process holds the lock of a run's log until the end of the run is on the row, or is given up.
     async fn end_runs(&self) -> Result<()> {
-        let running = queue::running(&self.pool).await?;
-        let spool = self.spool.clone();
+        let running = queue::running(&self.system.pool).await?;
+        let spool = self.system.spool.clone();
         let here =
             carry::spawn_blocking(move || running.into_iter().filter_map(|run| spool.find(run)).collect());
         let dead = self.abandoned(here.await?).await?;
         clear_after(&dead).await;
         for entry in dead {
-            match queue::crashed(&self.pool, entry.run).await {
+            match queue::crashed(&self.system.pool, entry.run).await {
                 Ok(Finished::Yes) => tracing::warn!(run = %entry.run, "crashed: its worker is gone"),
                 Ok(_) => {}
                 // One row that refuses holds up no other.
@@ -77,7 +77,7 @@ impl Recovery {
     }
 
     async fn abandoned(&self, entries: Vec<Entry>) -> Result<Vec<Entry>> {
-        let spool = self.spool.clone();
+        let spool = self.system.spool.clone();
         carry::spawn_blocking(move || entries.into_iter().filter(|entry| spool.is_abandoned(entry)).collect())
             .await
             .context("looking for abandoned logs panicked")

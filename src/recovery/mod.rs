@@ -17,8 +17,8 @@ use tokio::sync::Mutex;
 use self::waiting::Waiting;
 use crate::archive::{Archived, Archiver};
 use crate::carry;
-use crate::spool::{Entry, Spool};
-use crate::store::PgPool;
+use crate::spool::Entry;
+use crate::system::System;
 
 /// After so many failures of the object store in a row the other logs wait for the next time.
 const PATIENCE: u32 = 3;
@@ -26,8 +26,7 @@ const PATIENCE: u32 = 3;
 /// Recovers one spool. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recovery {
-    pool: PgPool,
-    spool: Spool,
+    system: System,
     archiver: Archiver,
     /// One turn for each step: who asks for a step while it is under way gets all of it done, and does not
     /// pass over what the other has in hand.
@@ -47,9 +46,9 @@ pub struct Swept {
 }
 
 impl Recovery {
-    /// Recovers `spool`; `archiver` takes logs from that same spool.
-    pub fn new(pool: PgPool, spool: Spool, archiver: Archiver) -> Self {
-        Self { pool, spool, archiver, turns: Arc::default(), waiting: Waiting::default() }
+    /// Recovers the system's spool; `archiver` takes logs from that same spool.
+    pub fn new(system: System, archiver: Archiver) -> Self {
+        Self { system, archiver, turns: Arc::default(), waiting: Waiting::default() }
     }
 
     /// Both steps, once.
@@ -113,7 +112,7 @@ impl Recovery {
 
     /// `None` where a process works on the log, or it is gone by now.
     async fn archive_one(&self, entry: &Entry) -> Result<Option<Archived>> {
-        let (spool, sealed) = (self.spool.clone(), entry.clone());
+        let (spool, sealed) = (self.system.spool.clone(), entry.clone());
         let log = carry::spawn_blocking(move || spool.take_sealed(&sealed)).await??;
         Ok(match log {
             Some(log) => Some(self.archiver.archive(log).await),
@@ -122,7 +121,7 @@ impl Recovery {
     }
 
     async fn list(&self) -> Result<Vec<Entry>> {
-        let spool = self.spool.clone();
+        let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await.context("listing the spool panicked")?
     }
 }

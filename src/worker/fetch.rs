@@ -44,16 +44,16 @@ impl Worker {
             Refusal::Failed(error) => (format!("failed to fetch the submitted file: {error:#}"), true),
             Refusal::Changed(reason) => (reason, false),
         };
-        Err(Ending::Fail { reason: self.redactor.redact(&reason).into_owned(), retry })
+        Err(Ending::Fail { reason: self.system.redactor.redact(&reason).into_owned(), retry })
     }
 
     async fn fetch_submitted(&self, run: &Run) -> Result<LocalCopy, Refusal> {
         let version = Some(run.version_id.as_str()).filter(|version| !version.is_empty());
-        let uri = self.objects.uri(&run.bucket, &run.key, version).map_err(Refusal::Store)?;
-        let copy = LocalCopy::create(&self.scratch, run.id, "submitted")
+        let uri = self.system.objects.uri(&run.bucket, &run.key, version).map_err(Refusal::Store)?;
+        let copy = LocalCopy::create(&self.system.scratch, run.id, "submitted")
             .context("failed to make a local copy")
             .map_err(Refusal::Failed)?;
-        let stored = self.objects.download(&uri, &copy.path).await.map_err(Refusal::Store)?;
+        let stored = self.system.objects.download(&uri, &copy.path).await.map_err(Refusal::Store)?;
         faults::point("fetched");
         let seen = look(&copy.path, &stored, run.state.is_none()).await.map_err(Refusal::Failed)?;
         if let Some(difference) = difference(run, &seen) {
@@ -78,7 +78,7 @@ impl Worker {
     /// Writes on the row what came; false where it may be what a later submission put there.
     async fn note(&self, run: &Run, seen: &Seen) -> Result<bool> {
         for seconds in NOTE_PAUSES {
-            match store::data_file::first_seen(&self.pool, run.data_file_id, seen).await {
+            match store::data_file::first_seen(&self.system.pool, run.data_file_id, seen).await {
                 Err(error) => {
                     tracing::warn!(run = %run.id, "what was fetched is not on the row yet: {error:#}");
                     tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -86,7 +86,7 @@ impl Worker {
                 noted => return noted,
             }
         }
-        store::data_file::first_seen(&self.pool, run.data_file_id, seen).await
+        store::data_file::first_seen(&self.system.pool, run.data_file_id, seen).await
     }
 }
 

@@ -65,14 +65,14 @@ impl Helpers {
 impl Worker {
     /// The helpers that every process with runs needs: heartbeats, the sync of open logs, and the logs for
     /// readers on other machines.
-    pub fn helpers(&self, watch: &Watch, heartbeat: Duration) -> Helpers {
+    pub fn helpers(&self, watch: &Watch) -> Helpers {
         let mut helpers = Helpers::default();
         let (worker, beating) = (self.clone(), watch.clone());
         let beat = move || {
             let (worker, watch) = (worker.clone(), beating.clone());
             async move { watch.beat(&worker).await }
         };
-        helpers.vital("beat", repeat("beat", heartbeat, beat));
+        helpers.vital("beat", repeat("beat", self.heartbeat, beat));
         let syncer = self.syncer.clone();
         helpers.vital("sync", async move {
             while syncer.is_alive() {

@@ -15,7 +15,6 @@ mod service;
 mod ship;
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,65 +28,109 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::archive::Archiver;
-use crate::config::ReportFormat;
+use crate::config::{ReportFormat, WorkerConfig};
 use crate::notify::Notifier;
-use crate::objects::Objects;
 use crate::queue::Claimant;
 use crate::recovery::Recovery;
-use crate::redact::Redactor;
-use crate::spool::{Spool, Syncer};
-use crate::store::PgPool;
+use crate::spool::Syncer;
+use crate::system::System;
 
 /// Everything a worker works with. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
-    /// The database.
-    pub pool: PgPool,
-    /// Submitted files and archived logs.
-    pub objects: Objects,
-    /// Unfinished logs.
-    pub spool: Spool,
+    system: System,
     /// Makes open logs durable.
-    pub syncer: Arc<Syncer>,
-    /// Takes sealed logs to the object store.
-    pub archiver: Archiver,
-    /// Who parses what.
-    pub parsers: Arc<Parsers>,
-    /// Takes private shapes out of what goes on a row.
-    pub redactor: Redactor,
-    /// Who claims, and on what terms.
-    pub claimant: Claimant,
-    /// Folder for local copies of submitted files, made by [`prepare_scratch`].
-    pub scratch: PathBuf,
-    /// Tells people by mail; `None` for no mail.
-    pub notifier: Option<Notifier>,
-    /// The form of the error report that is stored beside each log; `None` for no report.
-    pub reports: Option<ReportFormat>,
-}
-
-/// How a worker serves.
-#[derive(Debug, Clone, Copy)]
-pub struct Service {
-    /// Runs at once.
-    pub slots: usize,
+    syncer: Arc<Syncer>,
+    archiver: Archiver,
+    parsers: Arc<Parsers>,
+    config: WorkerConfig,
+    claimant: Claimant,
     /// How often leases are prolonged.
-    pub heartbeat: Duration,
-    /// How often the queue is looked at when no notification comes.
-    pub poll: Duration,
-    /// How often the logs that are left in the spool are archived.
-    pub sweep: Duration,
-    /// How long runs may go on after the signal to stop, before they are handed back.
-    pub shutdown_grace: Duration,
-    /// Stop once nothing is left to do; wait at most this long at a time for retries that are not due, and
-    /// for runs of workers that may be dead.
-    pub drain: Option<Duration>,
+    heartbeat: Duration,
+    /// Stop once nothing is left to do; wait at most this long at a time.
+    drain: Option<Duration>,
+    notifier: Option<Notifier>,
+    reports: Option<ReportFormat>,
 }
 
 impl Worker {
+    /// A worker of this system with the usual settings, which has files parsed by `parsers`, sends no mail
+    /// and stores no reports. The system's scratch folder was made by [`prepare_scratch`].
+    pub fn new(system: System, parsers: Parsers) -> Self {
+        let config = WorkerConfig::default();
+        Self {
+            syncer: Arc::new(Syncer::start()),
+            archiver: Archiver::new(system.clone()),
+            parsers: Arc::new(parsers),
+            claimant: claimant_of(&config),
+            heartbeat: config.heartbeat(),
+            config,
+            drain: None,
+            notifier: None,
+            reports: None,
+            system,
+        }
+    }
+
+    /// The same with these settings, and with the heartbeat that fits them.
+    #[must_use]
+    pub fn with_config(self, config: WorkerConfig) -> Self {
+        Self { claimant: claimant_of(&config), heartbeat: config.heartbeat(), config, ..self }
+    }
+
+    /// The same; prolongs its leases so often.
+    #[must_use]
+    pub fn with_heartbeat(self, heartbeat: Duration) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// The same; if `drain` is set, it stops once nothing is left to do. It waits at most this long at a
+    /// time for retries that are not due, and for runs of workers that may be dead.
+    #[must_use]
+    pub fn with_drain(self, drain: Option<Duration>) -> Self {
+        Self { drain, ..self }
+    }
+
+    /// The same; `notifier` tells people by mail.
+    #[must_use]
+    pub fn with_notifier(self, notifier: Option<Notifier>) -> Self {
+        Self { notifier, ..self }
+    }
+
+    /// The same; stores an error report of this form beside each log.
+    #[must_use]
+    pub fn with_reports(self, reports: Option<ReportFormat>) -> Self {
+        Self { reports, ..self }
+    }
+
+    /// The system that it works at.
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Who claims, and on what terms.
+    pub fn claimant(&self) -> &Claimant {
+        &self.claimant
+    }
+
+    /// Who parses what.
+    pub fn parsers(&self) -> &Parsers {
+        &self.parsers
+    }
+
+    /// Takes sealed logs to the object store, in turns with this worker's runs.
+    pub fn archiver(&self) -> &Archiver {
+        &self.archiver
+    }
+
     /// Recovers what dead processes left in this worker's spool.
     pub fn recovery(&self) -> Recovery {
-        Recovery::new(self.pool.clone(), self.spool.clone(), self.archiver.clone())
+        Recovery::new(self.system.clone(), self.archiver.clone())
     }
+}
+
+fn claimant_of(config: &WorkerConfig) -> Claimant {
+    Claimant { worker: config.name(), lease: config.lease, timeout: config.run_timeout }
 }
 
 /// Spawns into a set, which `carry::spawn` can't, inside the current span as it does.

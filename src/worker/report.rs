@@ -65,9 +65,10 @@ impl Worker {
             Some(Archived::Yes { uri }) => Some(uri.clone()),
             Some(Archived::Kept { .. } | Archived::LetGo) | None => None,
         };
-        let copy =
-            LocalCopy::create(&self.scratch, head.run, "report").context("failed to make a local copy")?;
-        let (path, scratch, redactor) = (copy.path.clone(), self.scratch.clone(), self.redactor.clone());
+        let copy = LocalCopy::create(&self.system.scratch, head.run, "report")
+            .context("failed to make a local copy")?;
+        let (path, scratch, redactor) =
+            (copy.path.clone(), self.system.scratch.clone(), self.system.redactor.clone());
         let write = move || -> Result<[u8; 32]> {
             let mut report = Report::of_file(log, redactor, &scratch)?;
             report.summary.log = log_uri;
@@ -86,7 +87,7 @@ impl Worker {
             if_none_match: true,
         };
         let key = report_key(&head.log_key, format.extension());
-        let stored = self.objects.put_file(&head.bucket, &key, &copy.path, &put).await;
+        let stored = self.system.objects.put_file(&head.bucket, &key, &copy.path, &put).await;
         faults::point("error-report-stored");
         Ok(stored.map_err(|error| anyhow!(error).context("failed to upload the report"))?.uri)
     }

@@ -90,15 +90,15 @@ impl Worker {
 
     async fn open_scope(&self, claimed: &ClaimedRun) -> LogScope {
         let run = claimed.run.id;
-        let (spool, syncer, head) = (self.spool.clone(), Arc::clone(&self.syncer), self.head(claimed));
+        let (spool, syncer, head) = (self.system.spool.clone(), Arc::clone(&self.syncer), self.head(claimed));
         let opened = carry::spawn_blocking(move || LogScope::open(&spool, &syncer, &head)).await;
         let (scope, error) = opened.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()));
         let noted = match error {
-            None => store::log::log_opened(&self.pool, run).await,
+            None => store::log::log_opened(&self.system.pool, run).await,
             Some(error) => {
                 let reason = format!("the log could not be opened in the spool: {error}");
                 tracing::error!(%run, "{reason}; its events go to the global log");
-                store::log::log_lost(&self.pool, run, &reason, None).await
+                store::log::log_lost(&self.system.pool, run, &reason, None).await
             }
         };
         if let Err(error) = noted {
@@ -227,15 +227,16 @@ impl Worker {
         match result {
             Ok(mut outcome) => {
                 if let Some(first) = &mut outcome.first_error {
-                    first.message = self.redactor.redact(&first.message).into_owned();
+                    first.message = self.system.redactor.redact(&first.message).into_owned();
                 }
                 Ending::Success(Box::new(outcome))
             }
             Err(ParseError::Cancelled(CancelReason::Shutdown)) => Ending::HandBack,
             Err(ParseError::Cancelled(reason)) => Ending::Terminate { reason: reason.to_string() },
-            Err(ParseError::Failed(error)) => {
-                Ending::Fail { reason: self.redactor.redact(&format!("{error:#}")).into_owned(), retry: true }
-            }
+            Err(ParseError::Failed(error)) => Ending::Fail {
+                reason: self.system.redactor.redact(&format!("{error:#}")).into_owned(),
+                retry: true,
+            },
         }
     }
 
@@ -247,7 +248,7 @@ impl Worker {
         let mut pauses = FINISH_PAUSES.into_iter().chain(std::iter::repeat_n(last, times));
         loop {
             faults::point("before-finish");
-            match queue::finish(&self.pool, run, claimed.lease_token, ending).await {
+            match queue::finish(&self.system.pool, run, claimed.lease_token, ending).await {
                 Ok(Finished::Yes) => {
                     faults::point("after-finish");
                     return lifecycle(run, ending);
@@ -297,7 +298,7 @@ impl Worker {
 
     /// Says on the row that so many events are in no log; what a sweep still saves of them it says later.
     async fn lose(&self, run: RunId, reason: &str, dropped: u64) {
-        if let Err(error) = store::log::log_lost(&self.pool, run, reason, Some(dropped)).await {
+        if let Err(error) = store::log::log_lost(&self.system.pool, run, reason, Some(dropped)).await {
             tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::drain::Drain;
-use super::{Helpers, Service, Watch, Worker, spawn_in};
+use super::{Helpers, Watch, Worker, spawn_in};
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
 use crate::recovery::Recovery;
@@ -33,8 +33,7 @@ enum Over {
 }
 
 impl Worker {
-    /// Serves the queue until `stop` resolves, or until there is nothing left to do where `service` says
-    /// so.
+    /// Serves the queue until `stop` resolves, or until there is nothing left to do if the worker drains.
     ///
     /// Runs in flight get the grace to finish; then they are handed back. Logs that are not archived
     /// by the end stay in the spool for the next worker.
@@ -42,15 +41,15 @@ impl Worker {
     /// # Errors
     /// The spool can't be read, before anything is claimed; or [`super::HelperDied`], after runs in flight
     /// were handed back.
-    pub async fn serve(&self, service: Service, stop: impl Future<Output = ()>) -> Result<()> {
-        let spool = self.spool.clone();
+    pub async fn serve(&self, stop: impl Future<Output = ()>) -> Result<()> {
+        let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await?.context("failed to read the spool")?;
         let watch = Watch::default();
         let recovery = self.recovery();
-        let mut helpers = self.helpers(&watch, service.heartbeat);
-        self.look_after_others(&mut helpers, &recovery, service.sweep);
+        let mut helpers = self.helpers(&watch);
+        self.look_after_others(&mut helpers, &recovery);
         self.watch_for_notices().await;
-        self.notify_every(&mut helpers, service.sweep);
+        self.notify_every(&mut helpers, self.config.sweep);
 
         let mut runs = JoinSet::new();
         let mut died = None;
@@ -60,7 +59,7 @@ impl Worker {
                 helper = helpers.died() => died = Some(helper),
             }
         };
-        let over = self.claim_until(service, &recovery, &watch, &mut runs, stopped).await;
+        let over = self.claim_until(&recovery, &watch, &mut runs, stopped).await;
         if over == Over::Drained {
             join_all(&mut runs).await;
             self.leave_drained(&recovery).await;
@@ -68,11 +67,12 @@ impl Worker {
             return Ok(());
         }
 
-        tracing::info!(runs = runs.len(), grace_seconds = service.shutdown_grace.as_secs(), "stopping");
+        let grace = self.config.shutdown_grace;
+        tracing::info!(runs = runs.len(), grace_seconds = grace.as_secs(), "stopping");
         faults::point("stop-begun");
         if died.is_none() {
             tokio::select! {
-                _ = tokio::time::timeout(service.shutdown_grace, join_all(&mut runs)) => {}
+                _ = tokio::time::timeout(grace, join_all(&mut runs)) => {}
                 helper = helpers.died() => died = Some(helper),
             }
         }
@@ -87,15 +87,14 @@ impl Worker {
 
     async fn claim_until(
         &self,
-        service: Service,
         recovery: &Recovery,
         watch: &Watch,
         runs: &mut JoinSet<()>,
         stop: impl Future<Output = ()>,
     ) -> Over {
-        let slots = Arc::new(Semaphore::new(service.slots));
-        let waker = Waker::new(self.pool.clone(), service.poll);
-        let mut drain = service.drain.map(Drain::new);
+        let slots = Arc::new(Semaphore::new(self.config.slots));
+        let waker = Waker::new(self.system.pool.clone(), self.config.poll);
+        let mut drain = self.drain.map(Drain::new);
         tokio::pin!(stop);
         loop {
             let permit = tokio::select! {
@@ -105,7 +104,7 @@ impl Worker {
             while let Some(ended) = runs.try_join_next() {
                 notice(ended);
             }
-            let mut idle = match queue::claim(&self.pool, &self.claimant).await {
+            let mut idle = match queue::claim(&self.system.pool, &self.claimant).await {
                 Ok(Some(claimed)) => {
                     if let Some(drain) = &mut drain {
                         drain.has_work();
@@ -116,14 +115,14 @@ impl Worker {
                     });
                     continue;
                 }
-                Ok(None) => service.poll,
+                Ok(None) => self.config.poll,
                 Err(error) => {
                     tracing::warn!("failed to claim: {error:#}");
                     CLAIM_PAUSE
                 }
             };
             if let Some(drain) = &mut drain {
-                if slots.available_permits() + 1 == service.slots {
+                if slots.available_permits() + 1 == self.config.slots {
                     match self.is_drained(drain, recovery).await {
                         Ok(true) => return Over::Drained,
                         Ok(false) => {}
@@ -144,7 +143,7 @@ impl Worker {
     /// What the dead left here is recovered first: it may be something to do.
     async fn is_drained(&self, drain: &mut Drain, recovery: &Recovery) -> Result<bool> {
         recovery.recover().await?;
-        drain.is_over(&self.pool).await
+        drain.is_over(&self.system.pool).await
     }
 
     async fn leave_drained(&self, recovery: &Recovery) {
@@ -155,20 +154,21 @@ impl Worker {
             Ok(_) => {}
             Err(error) => tracing::error!("failed to archive what is left in the spool: {error:#}"),
         }
-        if let Err(error) = store::batch::close_finished(&self.pool).await {
+        if let Err(error) = store::batch::close_finished(&self.system.pool).await {
             tracing::warn!("finished batches are not marked yet: {error:#}");
         }
     }
 
     /// The helpers that look after runs and logs whose worker is gone.
-    fn look_after_others(&self, helpers: &mut Helpers, recovery: &Recovery, sweep: Duration) {
-        let (pool, lease) = (self.pool.clone(), self.claimant.lease);
+    fn look_after_others(&self, helpers: &mut Helpers, recovery: &Recovery) {
+        let sweep = self.config.sweep;
+        let (pool, lease) = (self.system.pool.clone(), self.claimant.lease);
         helpers.every("reap", RECOVERY_INTERVAL, move || reap(pool.clone(), lease));
         let dead = recovery.clone();
         helpers.every("recover", RECOVERY_INTERVAL, move || recover(dead.clone()));
         let left = recovery.clone();
         helpers.every("sweep", sweep, move || archive_due(left.clone()));
-        let pool = self.pool.clone();
+        let pool = self.system.pool.clone();
         helpers.every("batches", sweep, move || close_batches(pool.clone()));
     }
 }

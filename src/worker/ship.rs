@@ -34,9 +34,13 @@ impl Watch {
         let shipped = async {
             // What the last reader of an ended run left goes when nothing runs, too.
             if tick.is_multiple_of(CLEANING) {
-                follow::clean(&worker.pool).await?;
+                follow::clean(&worker.system.pool).await?;
             }
-            if runs.is_empty() { Ok(()) } else { ship(&worker.pool, &worker.spool, &runs).await }
+            if runs.is_empty() {
+                Ok(())
+            } else {
+                ship(&worker.system.pool, &worker.system.spool, &runs).await
+            }
         };
         if let Err(error) = shipped.await {
             tracing::debug!("readers of running logs get nothing for now: {error:#}");

@@ -39,7 +39,7 @@ impl Watch {
         }
         // A connection that went silent must not hold up the beats of a whole lease.
         let lease = worker.claimant.lease;
-        match tokio::time::timeout(lease / 2, queue::heartbeat(&worker.pool, &runs, lease)).await {
+        match tokio::time::timeout(lease / 2, queue::heartbeat(&worker.system.pool, &runs, lease)).await {
             Ok(Ok(beats)) => self.apply(&runs, &beats),
             Ok(Err(error)) => tracing::warn!("failed to prolong leases: {error:#}"),
             Err(_) => tracing::warn!("failed to prolong leases: the database does not answer"),

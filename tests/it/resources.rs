@@ -4,17 +4,15 @@
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parselog::archive::Archiver;
+use parselog::config::WorkerConfig;
 use parselog::objects::{Folder, Objects, Put};
 use parselog::parser::CommandOptions;
-use parselog::queue::Claimant;
-use parselog::redact::Redactor;
-use parselog::spool::{Spool, Syncer};
+use parselog::spool::Spool;
 use parselog::store::{self, NewFile, Request};
-use parselog::worker::{Parsers, Service, Worker};
+use parselog::system::System;
+use parselog::worker::{Parsers, Worker};
 use sha2::{Digest, Sha256};
 
 use crate::scope::install;
@@ -104,34 +102,26 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
     let desk = Desk::new().await;
     let objects = objects(&desk);
     let spool = Spool::open(&desk.home.path().join("spool"), 1 << 30).unwrap();
-    let (pool, redactor) = (desk.db.pool.clone(), Redactor::default());
-    let worker = Worker {
-        pool: pool.clone(),
-        objects: objects.clone(),
-        spool: spool.clone(),
-        syncer: Arc::new(Syncer::start()),
-        archiver: Archiver::new(pool, objects.clone(), redactor.clone()),
-        parsers: Arc::new(Parsers::new(&[], &CommandOptions::default()).unwrap()),
-        redactor,
-        reports: None,
-        notifier: None,
-        claimant: Claimant { worker: "test-worker".to_owned(), lease: PATIENCE, timeout: PATIENCE },
-        scratch: desk.home.path().to_owned(),
-    };
+    let system = System::new(desk.db.pool.clone(), objects.clone(), spool, desk.home.path());
     let often = Duration::from_millis(50);
-    let service = Service {
+    let config = WorkerConfig {
         slots: 4,
-        heartbeat: often,
+        name: Some("test-worker".to_owned()),
+        lease: PATIENCE,
+        run_timeout: PATIENCE,
         poll: often,
         sweep: often,
         shutdown_grace: often,
-        drain: Some(Duration::ZERO),
     };
+    let worker = Worker::new(system, Parsers::new(&[], &CommandOptions::default()).unwrap())
+        .with_config(config)
+        .with_heartbeat(often)
+        .with_drain(Some(Duration::ZERO));
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let mut alive = Vec::new();
     for round in 0..4 {
         submit(&desk, &objects, 50, &round.to_string()).await;
-        worker.serve(service, std::future::pending()).await.unwrap();
+        worker.serve(std::future::pending()).await.unwrap();
         // A task that was told to stop is gone when the runtime comes to it.
         let began = Instant::now();
         while alive.last().is_some_and(|before| tasks() > *before) && began.elapsed() < PATIENCE {

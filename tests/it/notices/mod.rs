@@ -5,6 +5,7 @@
 mod conditions;
 mod delivery;
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -14,9 +15,10 @@ use parselog::notify::Notifier;
 use parselog::objects::{Folder, Objects};
 use parselog::parser::{Outcome, SummaryStatus};
 use parselog::queue::{ClaimedRun, Ending};
-use parselog::redact::Redactor;
+use parselog::spool::Spool;
 use parselog::store::reparse::{self, FileSelection, ReparseRequest};
 use parselog::store::{self, ArchivedLog, NewFile, NoticeState, Queued, Request, notice};
+use parselog::system::System;
 
 use crate::support::{MailServer, PATIENCE, TestDb, new_file, outcome};
 
@@ -88,8 +90,10 @@ fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
         mail_links: None,
     };
     let objects = Objects::Folder(Folder::open(&std::env::temp_dir()).unwrap());
-    let mut notifier =
-        Notifier::new(&config, db.pool.clone(), objects, Redactor::default()).unwrap().unwrap();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let spool = Spool::open(&dir.join("notices-spool"), 1 << 20).unwrap();
+    let system = System::new(db.pool.clone(), objects, spool, dir);
+    let mut notifier = Notifier::new(&config, system).unwrap().unwrap();
     notifier.gap = Duration::ZERO;
     notifier
 }

@@ -106,7 +106,7 @@ async fn with_s3_down_the_outcome_stands_the_log_falls_back_and_is_archived_when
     assert_eq!((run.status, run.log_state), (RunStatus::Success, LogState::Fallback));
     assert!(run.logs_uri.is_none() && run.archive_error.is_some());
     assert!(bench.db.entries(run.id).await.contains(&"fell-back".to_owned()));
-    let spooled = fs::read(bench.worker.spool.find(run.id).unwrap().path).unwrap();
+    let spooled = fs::read(bench.worker.system().spool.find(run.id).unwrap().path).unwrap();
     // A second try does not replay again.
     bench.worker.recovery().sweep().await.unwrap();
     let replayed = global("replayed, of 123-45-6789, while S3 is down");

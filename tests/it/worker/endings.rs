@@ -55,8 +55,8 @@ async fn a_cancel_reaches_a_running_parse_at_the_heartbeat() {
     let (parser, has_begun) = endless();
     let bench = Bench::in_folder(Some(parser)).await;
     let queued = bench.submit("endless.txt", SUBMISSION, 3).await;
-    let worker = bench.worker.clone();
-    let serving = carry::spawn(async move { worker.serve(service(1, true), std::future::pending()).await });
+    let worker = bench.serving(1, true);
+    let serving = carry::spawn(async move { worker.serve(std::future::pending()).await });
     has_begun.await.unwrap();
     queue::cancel(&bench.db.pool, queued.run_id, "ann").await.unwrap();
     serving.await.unwrap().unwrap();
@@ -85,8 +85,8 @@ async fn a_parse_whose_run_was_taken_away_is_stopped_at_the_heartbeat() {
     });
     let bench = Bench::in_folder(Some(Arc::new(parser))).await;
     let queued = bench.submit("endless.txt", SUBMISSION, 1).await;
-    let worker = bench.worker.clone();
-    let serving = carry::spawn(async move { worker.serve(service(1, true), std::future::pending()).await });
+    let worker = bench.serving(1, true);
+    let serving = carry::spawn(async move { worker.serve(std::future::pending()).await });
     has_begun.await.unwrap();
     assert_eq!(queue::crashed(&bench.db.pool, queued.run_id).await.unwrap(), Finished::Yes);
     assert_eq!(was_stopped.await.unwrap(), "Cancelled(Fenced)");
@@ -100,9 +100,8 @@ async fn a_worker_that_stops_hands_its_runs_back_and_archives_their_logs() {
     let bench = Bench::in_folder(Some(parser)).await;
     let queued = bench.submit("endless.txt", SUBMISSION, 1).await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let worker = bench.worker.clone();
-    let serving =
-        carry::spawn(async move { worker.serve(service(1, false), async { stopped.await.unwrap() }).await });
+    let worker = bench.serving(1, false);
+    let serving = carry::spawn(async move { worker.serve(async { stopped.await.unwrap() }).await });
     has_begun.await.unwrap();
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
@@ -117,7 +116,7 @@ async fn a_worker_that_stops_hands_its_runs_back_and_archives_their_logs() {
 async fn a_run_past_its_deadline_is_terminated() {
     let (parser, _has_begun) = endless();
     let mut bench = Bench::in_folder(Some(parser)).await;
-    bench.worker.claimant.timeout = Duration::from_millis(300);
+    bench.config.run_timeout = Duration::from_millis(300);
     let queued = bench.submit("endless.txt", SUBMISSION, 1).await;
     bench.drain(1).await;
     let run = bench.db.run(queued.run_id).await;

@@ -16,16 +16,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use parselog::archive::{Archived, Archiver};
+use parselog::archive::Archived;
 use parselog::carry;
+use parselog::config::WorkerConfig;
 use parselog::objects::{Folder, Objects, Put, S3, S3Options};
 use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
-use parselog::queue::{self, Claimant, Finished};
+use parselog::queue::{self, Finished};
 use parselog::record::Record;
-use parselog::redact::Redactor;
-use parselog::spool::{Spool, Syncer};
+use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Queued, Request, RunStatus};
-use parselog::worker::{Parsers, Service, Watch, Worker};
+use parselog::system::System;
+use parselog::worker::{Parsers, Watch, Worker};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -41,54 +42,39 @@ struct Bench {
     db: TestDb,
     dir: tempfile::TempDir,
     bucket: String,
+    config: WorkerConfig,
     worker: Worker,
 }
 
 impl Bench {
     async fn at(objects: Objects, bucket: &str, parser: Option<Arc<dyn Parser>>) -> Self {
+        Self::beside(tempfile::tempdir().unwrap(), objects, bucket, parser).await
+    }
+
+    async fn beside(
+        dir: tempfile::TempDir,
+        objects: Objects,
+        bucket: &str,
+        parser: Option<Arc<dyn Parser>>,
+    ) -> Self {
         install();
         let db = TestDb::new().await;
-        let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(&dir.path().join("spool"), 1 << 30).unwrap();
-        let redactor = Redactor::default();
         let mut parsers = Parsers::new(&[], &CommandOptions::default()).unwrap();
         if let Some(parser) = parser {
             parsers = parsers.with("*", "*", parser);
         }
-        let worker = Worker {
-            pool: db.pool.clone(),
-            objects: objects.clone(),
-            spool,
-            syncer: Arc::new(Syncer::start()),
-            archiver: Archiver::new(db.pool.clone(), objects, redactor.clone()),
-            parsers: Arc::new(parsers),
-            redactor,
-            notifier: None,
-            reports: None,
-            claimant: Claimant {
-                worker: "test-worker".to_owned(),
-                lease: Duration::from_secs(15),
-                timeout: Duration::from_secs(60),
-            },
-            scratch: dir.path().to_owned(),
-        };
-        Self { db, dir, bucket: bucket.to_owned(), worker }
+        let system = System::new(db.pool.clone(), objects, spool, dir.path());
+        let config = config();
+        let worker = Worker::new(system, parsers).with_config(config.clone()).with_heartbeat(OFTEN);
+        Self { db, dir, bucket: bucket.to_owned(), config, worker }
     }
 
     async fn in_folder(parser: Option<Arc<dyn Parser>>) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let objects = Objects::Folder(Folder::open(root.path()).unwrap());
-        let mut bench = Self::at(objects, "files", parser).await;
         // One folder to remove at the end; the store's lies beside the spool.
-        fs::rename(root.keep(), bench.dir.path().join("objects")).unwrap();
-        let objects = Objects::Folder(Folder::open(&bench.dir.path().join("objects")).unwrap());
-        bench.use_objects(objects);
-        bench
-    }
-
-    fn use_objects(&mut self, objects: Objects) {
-        self.worker.objects = objects.clone();
-        self.worker.archiver = Archiver::new(self.db.pool.clone(), objects, Redactor::default());
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::Folder(Folder::open(&dir.path().join("objects")).unwrap());
+        Self::beside(dir, objects, "files", parser).await
     }
 
     /// Stores a submission and queues its run.
@@ -102,7 +88,7 @@ impl Bench {
             sha256: Sha256::digest(content).into(),
             if_none_match: false,
         };
-        let stored = self.worker.objects.put_file(&self.bucket, &key, &path, &put).await.unwrap();
+        let stored = self.worker.system().objects.put_file(&self.bucket, &key, &path, &put).await.unwrap();
         let file = NewFile {
             bucket: self.bucket.clone(),
             key,
@@ -120,17 +106,24 @@ impl Bench {
 
     async fn run_next(&self) -> parselog::worker::RunReport {
         let claimed =
-            queue::claim(&self.db.pool, &self.worker.claimant).await.unwrap().expect("a run to claim");
+            queue::claim(&self.db.pool, self.worker.claimant()).await.unwrap().expect("a run to claim");
         self.worker.run_one(claimed, &Watch::default(), None, || {}).await
     }
 
     async fn drain(&self, slots: usize) {
-        self.worker.serve(service(slots, true), std::future::pending()).await.unwrap();
+        self.serving(slots, true).serve(std::future::pending()).await.unwrap();
+    }
+
+    /// The worker with so many slots, which drains or serves on.
+    fn serving(&self, slots: usize, drain: bool) -> Worker {
+        let config = WorkerConfig { slots, ..self.config.clone() };
+        let worker = self.worker.clone().with_config(config).with_heartbeat(OFTEN);
+        worker.with_drain(drain.then_some(Duration::ZERO))
     }
 
     /// Works on the spool where blocking is allowed.
     async fn on_spool<T: Send + 'static>(&self, work: impl FnOnce(&Spool) -> T + Send + 'static) -> T {
-        let spool = self.worker.spool.clone();
+        let spool = self.worker.system().spool.clone();
         carry::spawn_blocking(move || work(&spool)).await.unwrap()
     }
 
@@ -140,19 +133,22 @@ impl Bench {
 
     async fn archived(&self, uri: &str) -> Vec<u8> {
         let to = self.dir.path().join("downloaded");
-        self.worker.objects.download(&uri.parse().unwrap(), &to).await.unwrap();
+        self.worker.system().objects.download(&uri.parse().unwrap(), &to).await.unwrap();
         fs::read(to).unwrap()
     }
 }
 
-fn service(slots: usize, drain: bool) -> Service {
-    Service {
-        slots,
-        heartbeat: Duration::from_millis(200),
-        poll: Duration::from_millis(200),
+const OFTEN: Duration = Duration::from_millis(200);
+
+fn config() -> WorkerConfig {
+    WorkerConfig {
+        slots: 1,
+        name: Some("test-worker".to_owned()),
+        lease: Duration::from_secs(15),
+        run_timeout: Duration::from_secs(60),
+        poll: OFTEN,
         sweep: Duration::from_millis(300),
         shutdown_grace: Duration::from_millis(300),
-        drain: drain.then_some(Duration::ZERO),
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
-    let entry = bench.worker.spool.find(dead.run).unwrap();
+    let entry = bench.worker.system().spool.find(dead.run).unwrap();
     let log = bench.on_spool(move |spool| spool.take_sealed(&entry).unwrap()).await;
     let log = log.expect("its log is complete");
     assert_eq!(log.tail.ending, Ending::Crash);
@@ -88,7 +88,7 @@ fn an_orphan_whose_group_is_out_of_sight_is_ended_too() {
 async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once() {
     let bench = Bench::in_folder(None).await;
     let dead = Dead::leave(&bench, "sealed.txt").await;
-    let entry = bench.worker.spool.find(dead.run).unwrap();
+    let entry = bench.worker.system().spool.find(dead.run).unwrap();
     assert!(bench.on_spool(move |spool| spool.close_abandoned(&entry).unwrap()).await);
 
     assert_eq!(bench.worker.recovery().recover().await.unwrap(), 0, "its log was complete");

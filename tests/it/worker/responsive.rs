@@ -79,7 +79,7 @@ async fn the_replay_of_a_long_log_holds_up_nothing_on_the_runtime() {
             LONGEST.store(longest.as_millis() as u64, Ordering::SeqCst);
         }
     });
-    let archived = bench.worker.archiver.archive(log).await;
+    let archived = bench.worker.archiver().archive(log).await;
     // One more beat, which tells how long the last one waited.
     tokio::time::sleep(Duration::from_millis(50)).await;
     beating.abort();
@@ -104,16 +104,16 @@ async fn twenty_runs_keep_their_leases_while_a_log_of_two_gib_is_replayed() {
         Ok(outcome(SummaryStatus::Accepted))
     });
     let mut bench = Bench::in_folder(Some(Arc::new(parser))).await;
-    bench.worker.claimant.timeout = Duration::from_secs(3600);
+    bench.config.run_timeout = Duration::from_secs(3600);
+    bench.config.sweep = LATEST;
     let log = long_log(&bench, 2 << 30).await;
     let run = log.head.run;
     for number in 0..20 {
         bench.submit(&format!("waiting-{number}.txt"), SUBMISSION, 1).await;
     }
     refuse_logs(&bench);
-    let worker = bench.worker.clone();
-    let service = Service { heartbeat: Duration::from_secs(1), sweep: LATEST, ..service(20, true) };
-    let serving = carry::spawn(async move { worker.serve(service, std::future::pending()).await });
+    let worker = bench.serving(20, true).with_heartbeat(Duration::from_secs(1));
+    let serving = carry::spawn(async move { worker.serve(std::future::pending()).await });
     let of_ours = "from parse_file_meta where worker = 'test-worker' and status = 'running'";
     let count = format!("select count(*) {of_ours}");
     while sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count.clone()))
@@ -124,7 +124,7 @@ async fn twenty_runs_keep_their_leases_while_a_log_of_two_gib_is_replayed() {
     {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let archiver = bench.worker.archiver.clone();
+    let archiver = bench.worker.archiver().clone();
     let began = Instant::now();
     let archiving = carry::spawn(async move { archiver.archive(log).await });
     let age = format!("select coalesce(max(extract(epoch from now() - heartbeat_at)), 0)::float8 {of_ours}");

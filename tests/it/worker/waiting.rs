@@ -15,7 +15,7 @@ async fn fallen_back() -> (Bench, PathBuf, PathBuf) {
     fs::write(&folder, "").unwrap();
     let report = bench.run_next().await;
     assert!(matches!(report.log, Some(Archived::Kept { store_is_down: true, .. })), "{report:?}");
-    let archive = bench.worker.spool.find(report.run).unwrap().path.with_extension("log.gz");
+    let archive = bench.worker.system().spool.find(report.run).unwrap().path.with_extension("log.gz");
     (bench, folder, archive)
 }
 
@@ -106,7 +106,7 @@ async fn a_log_that_waits_for_the_store_is_tried_less_and_less_often_and_at_once
     assert_eq!(tried, [1, 2, 4, 8, 16]);
     fs::remove_file(folder).unwrap();
     bench.submit("another.txt", SUBMISSION, 1).await;
-    let claimed = queue::claim(&bench.db.pool, &bench.worker.claimant).await.unwrap().unwrap();
+    let claimed = queue::claim(&bench.db.pool, bench.worker.claimant()).await.unwrap().unwrap();
     let head = head_of(&claimed);
     let seal = move |spool: &Spool| spool.create(&head).unwrap().seal(Ending::Success, None).map(drop);
     bench.on_spool(seal).await.unwrap();

@@ -1,0 +1,88 @@
+//! What an operator may set about a worker.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::value;
+
+/// How a worker works.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Worker")]
+pub struct WorkerConfig {
+    /// Runs at once.
+    #[arg(long, env = "PARSELOG_SLOTS", default_value = "2", value_parser = value::slots, value_name = "N")]
+    pub slots: usize,
+
+    /// The worker's name on rows and in logs; host name and process id without it.
+    #[arg(long, env = "PARSELOG_WORKER_NAME", value_parser = value::name, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// How long a run stays a worker's without a heartbeat.
+    #[arg(long, env = "PARSELOG_LEASE", default_value = "15s", value_parser = value::period, value_name = "TIME")]
+    pub lease: Duration,
+
+    /// How long one run may take.
+    #[arg(long, env = "PARSELOG_RUN_TIMEOUT", default_value = "2h", value_parser = value::period, value_name = "TIME")]
+    pub run_timeout: Duration,
+
+    /// How long runs may go on after SIGTERM before they are handed back.
+    #[arg(long, env = "PARSELOG_SHUTDOWN_GRACE", default_value = "25s", value_parser = value::duration, value_name = "TIME")]
+    pub shutdown_grace: Duration,
+
+    /// How often the queue is looked at when no notification comes.
+    #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = value::period, value_name = "TIME")]
+    pub poll: Duration,
+
+    /// How often logs that are left in the spool are tried again.
+    #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
+    pub sweep: Duration,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            slots: 2,
+            name: None,
+            lease: Duration::from_secs(15),
+            run_timeout: Duration::from_secs(2 * 3600),
+            shutdown_grace: Duration::from_secs(25),
+            poll: Duration::from_secs(5),
+            sweep: Duration::from_secs(30),
+        }
+    }
+}
+
+impl WorkerConfig {
+    /// The worker's name: as set, else host name and process id.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(default_worker_name)
+    }
+
+    /// How often leases are prolonged: three times in a lease.
+    pub fn heartbeat(&self) -> Duration {
+        self.lease / 3
+    }
+}
+
+/// A worker's name where none is set.
+pub fn default_worker_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::builder::Resettable;
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::WorkerConfig;
+
+    #[test]
+    fn the_usual_settings_of_a_worker_are_those_of_its_command_line() {
+        let command = WorkerConfig::augment_args(Command::new("worker"));
+        let command = command.mut_args(|option| option.env(Resettable::Reset));
+        let parsed = WorkerConfig::from_arg_matches(&command.get_matches_from(["worker"]));
+        assert_eq!(parsed.ok(), Some(WorkerConfig::default()));
+    }
+}
