@@ -1,16 +1,11 @@
 //! Getting to the database, and saying in one line why that does not work.
 
-use std::time::Duration;
-
 use anyhow::{Result, anyhow};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection as _, Error};
 
-use super::pool::{Limits, PgPool, bounded};
+use super::pool::{CONNECT_PATIENCE, Limits, PgPool, bounded};
 use super::{address, failure};
-
-/// How long connecting, or waiting for a free connection, may take.
-pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A setting that reaches only the server that we are connected to: a pooler refuses it, or drops it.
 const DIRECT: &str = "parselog.direct";

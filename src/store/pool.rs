@@ -10,9 +10,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Error, PgConnection, Postgres};
 
-use super::connect::CONNECT_PATIENCE;
 use super::steady::Steady;
 use crate::carry;
+
+/// How long connecting, or waiting for a free connection, may take.
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the answer of an idle connection is waited for before another is made.
 const PING_PATIENCE: Duration = Duration::from_secs(3);

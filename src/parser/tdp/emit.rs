@@ -5,8 +5,8 @@
 use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
 
-use super::engine::{Job, PROGRESS_EVERY, progress};
 use super::index::{CaseProblem, Entry, Index, Run, What};
+use super::job::{Job, PROGRESS_EVERY};
 use super::kin::realigned;
 use super::layout::{Finding, Header, RecordType, Segment};
 use super::record::Record;
@@ -61,7 +61,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             context.cancel.check()?;
             self.line(&line, context)?;
             if line.number % PROGRESS_EVERY == 0 {
-                progress(context, job, &source, self.share, 1);
+                job.show_progress(context, &source, self.share, 1);
             }
         }
         for (record_type, &records) in job.section.records.iter().zip(&self.created) {

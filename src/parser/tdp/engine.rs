@@ -22,12 +22,13 @@ use super::compile::Catalogue;
 use super::emit::Emitter;
 use super::header::{self, HeaderProblem};
 use super::index::{Entry, Index, judge};
+use super::job::{Job, PROGRESS_EVERY};
 use super::kin::lost;
-use super::layout::{Duplicates, Finding, Header, Place, Program, Reading, RecordType, Section};
+use super::layout::{Duplicates, Finding, Place, Program, Reading, Section};
 use super::period::Period;
 use super::record::{Record, all_hold};
 use super::source::{Kind, Source};
-use super::survey::{Survey, is_trailer, starts_with, survey};
+use super::survey::survey;
 use super::tally::{Tally, blank};
 use super::value::Line;
 use super::wording;
@@ -35,21 +36,6 @@ use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission}
 
 /// Lines whose records are kept track of at once; about 45 bytes each.
 pub(super) const LINES_PER_SHARE: u64 = 4 << 20;
-
-/// Lines after which progress is shown again.
-pub(super) const PROGRESS_EVERY: u64 = 1024;
-
-/// What does not change while a file is parsed.
-pub(super) struct Job<'j> {
-    pub header: Option<&'j Header>,
-    pub section: &'j Section,
-    pub reading: Reading<'j>,
-    pub path: &'j Path,
-    pub kind: Kind,
-    pub survey: Survey,
-    pub shares: u64,
-    pub seed: FixedState,
-}
 
 /// Parses a submission that the catalogue knows the program and section of.
 pub(super) fn parse(
@@ -118,42 +104,6 @@ pub(super) fn parse(
     Ok(tally.into_outcome())
 }
 
-impl Job<'_> {
-    /// True for sections whose records belong to cases.
-    pub(super) fn has_cases(&self) -> bool {
-        matches!(self.section.duplicates, Duplicates::DeleteCase | Duplicates::Keep)
-    }
-
-    /// The record type a line is of, with its place in the section.
-    pub(super) fn record_type(&self, line: &Line<'_>) -> Option<(usize, &RecordType)> {
-        let records = self.section.records.iter().enumerate();
-        if self.header.is_none() {
-            return records.into_iter().next();
-        }
-        records.into_iter().find(|(_, record)| starts_with(line, &record.name))
-    }
-
-    /// True for the lines that are neither header nor trailer nor, in a sheet, empty or a remark.
-    pub(super) fn is_detail(&self, line: &Line<'_>) -> bool {
-        match self.header {
-            Some(header) => line.number > 1 && line.number <= self.survey.lines && !is_trailer(header, line),
-            None => !is_remark(line),
-        }
-    }
-
-    /// The case that a line belongs to, hashed; `None` where there is none.
-    pub(super) fn case_of(&self, line: &Line<'_>, record: &RecordType) -> Option<u64> {
-        let case = record.segments[0].case_of(line).filter(|_| self.has_cases())?;
-        Some(self.seed.hash_one(case))
-    }
-
-    /// The share in which a line is reported on: that of its case, or the first.
-    pub(super) fn share_of(&self, case: Option<u64>) -> u64 {
-        // The hash as a fraction of all hashes, times the shares.
-        case.map_or(0, |case| ((u128::from(case) * u128::from(self.shares)) >> 64) as u64)
-    }
-}
-
 /// Why a file of this kind cannot be one of this program.
 fn wrong_kind<'k>(program: &Program, kind: &'k Kind) -> Option<&'k str> {
     match (program.header.is_some(), kind) {
@@ -210,11 +160,6 @@ fn log_header(tally: &mut Tally<'_>, program: &Program, problems: &[HeaderProble
     }
 }
 
-/// True for a row of a sheet that is empty or begins with `#`.
-fn is_remark(row: &Line<'_>) -> bool {
-    row.bytes.first() == Some(&b'#') || row.bytes.iter().all(u8::is_ascii_whitespace)
-}
-
 /// Reads the file and keeps an entry of each record of the share.
 fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, ParseError> {
     let mut index = Index::default();
@@ -227,7 +172,7 @@ fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, Pars
             index_line(job, share, &line, &mut record, &mut index);
         }
         if line.number % PROGRESS_EVERY == 0 {
-            progress(context, job, &source, share, 0);
+            job.show_progress(context, &source, share, 0);
             let seen = index.entries.len() - std::mem::replace(&mut shown, index.entries.len());
             context.progress.records.fetch_add(seen as u64, Ordering::Relaxed);
         }
@@ -301,11 +246,4 @@ fn note_lost(job: &Job<'_>, share: u64, line: &Line<'_>, index: &mut Index) {
     if let Some(lost) = lost(job, line).filter(|(case, ..)| job.share_of(Some(*case)) == share) {
         index.lost.entry(lost).or_insert(line.number);
     }
-}
-
-/// Shows how far all readings together are, as if they were one reading of the file.
-pub(super) fn progress(context: &Context<'_>, job: &Job<'_>, source: &Source, share: u64, half: u64) {
-    let size = context.progress.total_bytes.load(Ordering::Relaxed);
-    let done = (share * 2 + half) * size + source.consumed();
-    context.progress.bytes.store(done / (job.shares * 2), Ordering::Relaxed);
 }

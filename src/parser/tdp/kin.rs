@@ -3,8 +3,8 @@
 //! A line that begins with a blank, in small letters or with a blank too many is read as if it did not;
 //! nothing but the wording of problems depends on it.
 
-use super::engine::Job;
 use super::index::Lost;
+use super::job::Job;
 use super::value::Line;
 
 /// Bytes of a line that say which record it is.

@@ -27,6 +27,7 @@ mod grammar;
 mod header;
 mod index;
 mod invent;
+mod job;
 mod kin;
 mod layout;
 mod lines;

@@ -1,0 +1,76 @@
+//! What does not change while a file is parsed, and what follows from it for one line.
+
+use std::hash::BuildHasher as _;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use foldhash::fast::FixedState;
+
+use super::layout::{Duplicates, Header, Reading, RecordType, Section};
+use super::source::{Kind, Source};
+use super::survey::{Survey, is_trailer, starts_with};
+use super::value::Line;
+use crate::parser::Context;
+
+/// Lines after which progress is shown again.
+pub(super) const PROGRESS_EVERY: u64 = 1024;
+
+/// One parse of one file.
+pub(super) struct Job<'j> {
+    pub header: Option<&'j Header>,
+    pub section: &'j Section,
+    pub reading: Reading<'j>,
+    pub path: &'j Path,
+    pub kind: Kind,
+    pub survey: Survey,
+    pub shares: u64,
+    pub seed: FixedState,
+}
+
+impl Job<'_> {
+    /// True for sections whose records belong to cases.
+    pub(super) fn has_cases(&self) -> bool {
+        matches!(self.section.duplicates, Duplicates::DeleteCase | Duplicates::Keep)
+    }
+
+    /// The record type a line is of, with its place in the section.
+    pub(super) fn record_type(&self, line: &Line<'_>) -> Option<(usize, &RecordType)> {
+        let records = self.section.records.iter().enumerate();
+        if self.header.is_none() {
+            return records.into_iter().next();
+        }
+        records.into_iter().find(|(_, record)| starts_with(line, &record.name))
+    }
+
+    /// True for the lines that are neither header nor trailer nor, in a sheet, empty or a remark.
+    pub(super) fn is_detail(&self, line: &Line<'_>) -> bool {
+        match self.header {
+            Some(header) => line.number > 1 && line.number <= self.survey.lines && !is_trailer(header, line),
+            None => !is_remark(line),
+        }
+    }
+
+    /// The case that a line belongs to, hashed; `None` where there is none.
+    pub(super) fn case_of(&self, line: &Line<'_>, record: &RecordType) -> Option<u64> {
+        let case = record.segments[0].case_of(line).filter(|_| self.has_cases())?;
+        Some(self.seed.hash_one(case))
+    }
+
+    /// The share in which a line is reported on: that of its case, or the first.
+    pub(super) fn share_of(&self, case: Option<u64>) -> u64 {
+        // The hash as a fraction of all hashes, times the shares.
+        case.map_or(0, |case| ((u128::from(case) * u128::from(self.shares)) >> 64) as u64)
+    }
+
+    /// Shows how far all readings together are, as if they were one reading of the file.
+    pub(super) fn show_progress(&self, context: &Context<'_>, source: &Source, share: u64, half: u64) {
+        let size = context.progress.total_bytes.load(Ordering::Relaxed);
+        let done = (share * 2 + half) * size + source.consumed();
+        context.progress.bytes.store(done / (self.shares * 2), Ordering::Relaxed);
+    }
+}
+
+/// True for a row of a sheet that is empty or begins with `#`.
+fn is_remark(row: &Line<'_>) -> bool {
+    row.bytes.first() == Some(&b'#') || row.bytes.iter().all(u8::is_ascii_whitespace)
+}
