@@ -1,6 +1,6 @@
-//! Writes archives: raw lines in, members, index and footer out, in bounded memory.
+//! Writes archives: raw bytes in, members, index and footer out, in bounded memory.
 
-use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,10 +12,10 @@ use super::index::{Builder, Entry};
 /// A member is closed at the first line end at or after this many raw bytes.
 const MEMBER: u64 = 1 << 20;
 
-/// The longest stretch of a line that is held in memory, in bytes.
-const PIECE: u64 = 64 << 10;
+/// The longest stretch of a line that is handled at once, in bytes.
+const PIECE: usize = 64 << 10;
 
-/// What [`compress`] read and wrote.
+/// What an archive was made of, and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub raw_bytes: u64,
@@ -28,82 +28,188 @@ pub struct Summary {
 
 /// Reads `raw` to its end and writes its archive to `out`, which is flushed but not synced.
 ///
-/// `time_of` is given the start of each line (up to 64 KiB of it, with the newline if it fits)
-/// and returns its time in microseconds since 1970 where it has one.
+/// `time_of` is as in [`Compressor::new`].
 ///
 /// # Errors
 /// When `raw` cannot be read or `out` not written; what was written is no archive then.
 pub fn compress(
     mut raw: impl BufRead,
-    out: impl Write,
+    mut out: impl Write,
     time_of: impl Fn(&[u8]) -> Option<i64>,
 ) -> io::Result<Summary> {
-    let mut out = Hashed { inner: out, bytes: 0, sha256: Sha256::new() };
-    let mut raw_sha256 = Sha256::new();
-    let mut index = Builder::default();
-    let mut latest = i64::MIN;
-    let mut piece = Vec::new();
-    let mut starts_line = true;
+    let mut compressor = Compressor::new(time_of);
+    loop {
+        let bytes = match raw.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        if bytes.is_empty() {
+            break;
+        }
+        let pushed = bytes.len();
+        compressor.push(bytes);
+        raw.consume(pushed);
+        out.write_all(&compressor.made())?;
+    }
+    let (rest, summary) = compressor.finish();
+    out.write_all(&rest)?;
+    out.flush()?;
+    Ok(summary)
+}
 
-    let mut more = next_piece(&mut raw, &mut piece)?;
-    while more {
-        let begin = out.bytes;
-        // The encoder is several times slower when it is fed line by line.
-        let encoder = GzEncoder::new(&mut out, Compression::default());
-        let mut member = BufWriter::with_capacity(PIECE as usize, encoder);
-        let mut raw_len = 0;
-        let mut lines = 0;
-        loop {
-            if starts_line {
-                lines += 1;
-                latest = latest.max(time_of(&piece).unwrap_or(i64::MIN));
-            }
-            starts_line = piece.ends_with(b"\n");
-            raw_len += piece.len() as u64;
-            raw_sha256.update(&piece);
-            member.write_all(&piece)?;
-            more = next_piece(&mut raw, &mut piece)?;
-            if !more || (starts_line && raw_len >= MEMBER) {
-                break;
+/// An archive that is made while its log grows.
+///
+/// However the raw bytes are cut into pushes, the archive is the same. It holds what was not taken yet, the
+/// member that grows, both compressed, and at most 128 KiB of raw bytes.
+pub struct Compressor<F> {
+    time_of: F,
+    raw_sha256: Sha256,
+    /// What was made and not taken yet; the first `complete` bytes are whole members.
+    out: Vec<u8>,
+    complete: usize,
+    /// Of all that was made.
+    gzip_bytes: u64,
+    gzip_sha256: Sha256,
+    index: Builder,
+    member: Option<Member>,
+    /// The latest time of all lines.
+    latest: i64,
+    within_line: bool,
+    /// A piece of a line that came in several pushes. Pieces are cut by the lines alone, since what the
+    /// encoder makes of them depends on where they are cut.
+    partial: Vec<u8>,
+}
+
+/// The member that grows.
+struct Member {
+    /// Where it begins in the archive.
+    begin: u64,
+    raw_len: u64,
+    lines: u64,
+    /// The encoder is several times slower when it is fed line by line.
+    encoder: BufWriter<GzEncoder<Vec<u8>>>,
+}
+
+impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
+    /// An archive without a line.
+    ///
+    /// `time_of` is given the start of each line (up to 64 KiB of it, with the newline if it fits)
+    /// and returns its time in microseconds since 1970 where it has one.
+    pub fn new(time_of: F) -> Self {
+        Self {
+            time_of,
+            raw_sha256: Sha256::new(),
+            out: Vec::new(),
+            complete: 0,
+            gzip_bytes: 0,
+            gzip_sha256: Sha256::new(),
+            index: Builder::default(),
+            member: None,
+            latest: i64::MIN,
+            within_line: false,
+            partial: Vec::new(),
+        }
+    }
+
+    /// Adds raw bytes: any number of lines, cut anywhere.
+    pub fn push(&mut self, raw: &[u8]) {
+        self.raw_sha256.update(raw);
+        let mut rest = raw;
+        while !rest.is_empty() {
+            let most = &rest[..rest.len().min(PIECE - self.partial.len())];
+            let length = memchr::memchr(b'\n', most).map_or(most.len(), |at| at + 1);
+            let (more, after) = rest.split_at(length);
+            rest = after;
+            let is_whole = more.ends_with(b"\n") || self.partial.len() + length == PIECE;
+            match (self.partial.is_empty(), is_whole) {
+                (true, true) => self.add_piece(more),
+                (_, false) => self.partial.extend_from_slice(more),
+                (false, true) => {
+                    self.partial.extend_from_slice(more);
+                    self.add_partial();
+                }
             }
         }
-        member.into_inner()?.finish()?;
-        index.push(&Entry { gzip_len: out.bytes - begin, raw_len, lines, latest });
-    }
-    let (raw_bytes, lines) = (index.raw_bytes(), index.lines());
-    out.write_all(&index.finish())?;
-    out.flush()?;
-    Ok(Summary {
-        raw_bytes,
-        gzip_bytes: out.bytes,
-        lines,
-        raw_sha256: raw_sha256.finalize().into(),
-        gzip_sha256: out.sha256.finalize().into(),
-    })
-}
-
-/// Reads the next line, or the next [`PIECE`] of a longer one; `false` at the end of `raw`.
-fn next_piece(raw: &mut impl BufRead, piece: &mut Vec<u8>) -> io::Result<bool> {
-    piece.clear();
-    Ok(raw.by_ref().take(PIECE).read_until(b'\n', piece)? > 0)
-}
-
-/// Counts and hashes what passes through it.
-struct Hashed<W> {
-    inner: W,
-    bytes: u64,
-    sha256: Sha256,
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.bytes += written as u64;
-        self.sha256.update(&bytes[..written]);
-        Ok(written)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+    /// Hands out the members that became complete since it was asked last; often none.
+    pub fn members(&mut self) -> Vec<u8> {
+        let growing = self.out.split_off(self.complete);
+        self.complete = 0;
+        std::mem::replace(&mut self.out, growing)
+    }
+
+    /// Ends the archive, and hands out all of it that was not handed out before.
+    pub fn finish(mut self) -> (Vec<u8>, Summary) {
+        if !self.partial.is_empty() {
+            self.add_partial();
+        }
+        self.end_member();
+        let (raw_bytes, lines) = (self.index.raw_bytes(), self.index.lines());
+        let index = std::mem::take(&mut self.index).finish();
+        self.add_made(&index);
+        let summary = Summary {
+            raw_bytes,
+            gzip_bytes: self.gzip_bytes,
+            lines,
+            raw_sha256: self.raw_sha256.finalize().into(),
+            gzip_sha256: self.gzip_sha256.finalize().into(),
+        };
+        (self.out, summary)
+    }
+
+    /// Hands out everything that was made, of the member that grows too: a line may be of any length.
+    fn made(&mut self) -> Vec<u8> {
+        if let Some(member) = &mut self.member {
+            let made = std::mem::take(member.encoder.get_mut().get_mut());
+            self.add_made(&made);
+        }
+        self.complete = 0;
+        std::mem::take(&mut self.out)
+    }
+
+    fn add_partial(&mut self) {
+        let piece = std::mem::take(&mut self.partial);
+        self.add_piece(&piece);
+        self.partial = piece;
+        self.partial.clear();
+    }
+
+    /// Adds a line, or a stretch of [`PIECE`] bytes of a longer one, or the rest of it.
+    fn add_piece(&mut self, piece: &[u8]) {
+        let begin = self.gzip_bytes;
+        let member = self.member.get_or_insert_with(|| Member::at(begin));
+        if !self.within_line {
+            member.lines += 1;
+            self.latest = self.latest.max((self.time_of)(piece).unwrap_or(i64::MIN));
+        }
+        self.within_line = !piece.ends_with(b"\n");
+        member.raw_len += piece.len() as u64;
+        member.encoder.write_all(piece).expect("memory takes everything");
+        if !self.within_line && member.raw_len >= MEMBER {
+            self.end_member();
+        }
+    }
+
+    fn end_member(&mut self) {
+        let Some(Member { begin, raw_len, lines, encoder }) = self.member.take() else { return };
+        let encoder = encoder.into_inner().map_err(io::IntoInnerError::into_error);
+        let made = encoder.and_then(GzEncoder::finish).expect("memory takes everything");
+        self.add_made(&made);
+        self.index.push(&Entry { gzip_len: self.gzip_bytes - begin, raw_len, lines, latest: self.latest });
+        self.complete = self.out.len();
+    }
+
+    fn add_made(&mut self, made: &[u8]) {
+        self.gzip_sha256.update(made);
+        self.gzip_bytes += made.len() as u64;
+        self.out.extend_from_slice(made);
+    }
+}
+
+impl Member {
+    fn at(begin: u64) -> Self {
+        let encoder = GzEncoder::new(Vec::new(), Compression::default());
+        Self { begin, raw_len: 0, lines: 0, encoder: BufWriter::with_capacity(PIECE, encoder) }
     }
 }

@@ -11,7 +11,7 @@
 //! `gunzip`, `zcat` and every gzip library skip extra fields and give the raw bytes back
 //! unchanged, an empty log and a log without a final newline included. The footer has a fixed
 //! size, so one range request for the tail finds the index, and one more fetches any lines.
-//! The same raw bytes always make the same archive.
+//! The same raw bytes always make the same archive, all at once or while they come.
 //!
 //! Pure: bytes, `Read` and `Write` only. It knows nothing of records, files or S3, and lines are
 //! whatever ends in `\n`; how to read a line's time is the caller's matter.
@@ -20,6 +20,6 @@ mod compress;
 mod index;
 mod read;
 
-pub use compress::{Summary, compress};
+pub use compress::{Compressor, Summary, compress};
 pub use index::{Index, Member, Tail};
 pub use read::{MAX_MEMBER, Reader, decode_member};

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 
 use flate2::bufread::MultiGzDecoder;
-use parselog::gzip::{Index, Reader, Summary, Tail, compress, decode_member};
+use parselog::gzip::{Compressor, Index, Reader, Summary, Tail, compress, decode_member};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -74,6 +74,27 @@ proptest! {
         let mut foreign = Vec::new();
         MultiGzDecoder::new(&gzip[..]).read_to_end(&mut foreign).unwrap();
         prop_assert!(foreign == raw);
+    }
+
+    #[test]
+    fn any_pushes_make_the_same_archive(raw in lines(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..60), asks in any::<u64>()) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(raw.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut compressor = Compressor::new(time_of);
+        let (mut gzip, mut pushed) = (Vec::new(), 0);
+        for (nth, cut) in cuts.into_iter().enumerate() {
+            compressor.push(&raw[std::mem::replace(&mut pushed, cut)..cut]);
+            if asks >> (nth % 64) & 1 == 1 {
+                gzip.extend(compressor.members());
+                // Whole members, each of whole lines.
+                let there = if gzip.is_empty() { Vec::new() } else { inflate(&gzip).unwrap() };
+                prop_assert!(raw.starts_with(&there) && (there.is_empty() || there.ends_with(b"\n")));
+            }
+        }
+        compressor.push(&raw[pushed..]);
+        let (rest, summary) = compressor.finish();
+        gzip.extend(rest);
+        prop_assert!((gzip, summary) == archive(&raw));
     }
 
     #[test]
