@@ -10,7 +10,7 @@ use parselog::ids::{BatchId, DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
 use parselog::parser::tdp::sample::{Sample, Size};
 use parselog::parser::{Cancel, Context, Outcome, Parser as _, Progress, Submission};
-use parselog::record::{Ending, Head, SCHEMA_VERSION, Tail};
+use parselog::record::{Ending, Head, RunSubject, SCHEMA_VERSION, Subject, Tail};
 use parselog::scope::LogScope;
 use parselog::spool::{Spool, Syncer};
 use parselog::telemetry;
@@ -94,19 +94,23 @@ pub fn in_runs<T>(runs: usize, folder: &Path, work: impl FnOnce(&[LogScope]) -> 
 }
 
 fn head() -> Head {
+    let run = RunId::new();
     Head {
         version: SCHEMA_VERSION,
-        run: RunId::new(),
-        lease_token: uuid::Uuid::new_v4(),
-        attempt: 1,
-        data_file: DataFileId(1),
-        batch: BatchId(1),
-        reparse: None,
+        log: run.into(),
         bucket: "bench".to_owned(),
-        key: "file".to_owned(),
-        object_version: String::new(),
         log_key: "log".to_owned(),
         worker: "bench".to_owned(),
         started: Utc::now(),
+        subject: Subject::Run(RunSubject {
+            run,
+            lease_token: uuid::Uuid::new_v4(),
+            attempt: 1,
+            data_file: DataFileId(1),
+            batch: BatchId(1),
+            reparse: None,
+            key: "file".to_owned(),
+            object_version: String::new(),
+        }),
     }
 }

@@ -1,4 +1,4 @@
-//! The names of things: run, data file and reparse ids, and the keys of a run's log and report.
+//! The names of things: run, log, data file and reparse ids, and the keys of a run's log and report.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +12,13 @@ use uuid::Uuid;
 #[sqlx(transparent)]
 #[serde(transparent)]
 pub struct RunId(pub Uuid);
+
+/// Names one log (`log.id`), whatever its subject. The log of a run has the run's id, so that a log that lies
+/// in a spool tells whose it is while the database is away; any other log has an id of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(transparent)]
+#[serde(transparent)]
+pub struct LogId(pub Uuid);
 
 /// Names one submitted file (`data_file.id`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
@@ -45,6 +52,33 @@ impl fmt::Display for RunId {
 }
 
 impl FromStr for RunId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl LogId {
+    /// The run that this log is of, if its subject is a run.
+    pub fn as_run(self) -> RunId {
+        RunId(self.0)
+    }
+}
+
+impl From<RunId> for LogId {
+    fn from(run: RunId) -> Self {
+        Self(run.0)
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for LogId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

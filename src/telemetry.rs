@@ -99,10 +99,10 @@ fn to_record(leaving: &Outside<'_>) -> Option<Record> {
             line.extend_from_slice(encoder.finish(&origin, b""));
             Record::decode(&line)
         }
-        Outside::Overflow { run, body } => {
+        Outside::Overflow { log, body } => {
             line.extend_from_slice(body);
             let mut record = Record::decode(&line)?;
-            record.fields.insert("run".to_owned(), Value::String(run.to_string()));
+            record.fields.insert("run".to_owned(), Value::String(log.as_run().to_string()));
             Some(record)
         }
     }

@@ -16,16 +16,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
+use tracing::field::display;
 
 pub use self::removal::{Removed, remove};
 
 use self::pack::Packed;
 use crate::gzip::Summary;
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::objects::{ObjectError, Put};
-use crate::record::{Head, Level, LevelCounts};
+use crate::record::{Head, Level, LevelCounts, Subject};
 use crate::spool::SealedLog;
-use crate::store::{self, ArchivedLog};
+use crate::store::{self, ArchivedLog, LogContent};
 use crate::system::System;
 use crate::{carry, faults};
 
@@ -74,7 +75,7 @@ impl Archiver {
 
     /// Archives one sealed log. Never fails: what can't be archived now is kept, and said so.
     pub async fn archive(&self, log: SealedLog) -> Archived {
-        let run = log.head.run;
+        let run = log.head.run().map(display);
         let Ok(_turn) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
             let reason = "other logs are being uploaded; the sweep archives it".to_owned();
             return Archived::Kept { reason, store_is_down: false };
@@ -85,13 +86,13 @@ impl Archiver {
                 let removed = blocking(&log, SealedLog::remove).await;
                 faults::point("after-remove");
                 if let Err(error) = removed {
-                    tracing::warn!(%run, "the spool needs the log no more, but could not remove it: {error}");
+                    tracing::warn!(run, "the spool needs the log no more, but could not remove it: {error}");
                 }
                 let Some(uri) = stored else {
-                    tracing::info!(%run, "let go: the log was pruned or erased before it left the spool");
+                    tracing::info!(run, "let go: the log was pruned or erased before it left the spool");
                     return Archived::LetGo;
                 };
-                tracing::info!(%run, uri, "archived");
+                tracing::info!(run, uri, "archived");
                 Archived::Yes { uri }
             }
             Err(failure) => {
@@ -111,7 +112,7 @@ impl Archiver {
         if stored.is_err() {
             let summary = packed.summary;
             if let Err(error) = blocking(log, move |log| pack::keep(log, &summary)).await {
-                tracing::debug!(run = %log.head.run, "the next try compresses the log again: {error}");
+                tracing::debug!(log = %log.head.log, "the next try compresses the log again: {error}");
             }
         }
         stored
@@ -119,18 +120,19 @@ impl Archiver {
 
     async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<Option<String>, Failure> {
         let (head, summary) = (&log.head, &packed.summary);
-        let events = by_level(log.tail.events);
-        let sealed = store::SealedLog {
+        let content = LogContent {
             raw_bytes: summary.raw_bytes,
             lines: summary.lines,
-            events: events.clone(),
+            events: by_level(log.tail.events),
             dropped: log.tail.dropped,
+            first_at: head.started,
+            last_at: log.closed_at,
         };
-        match store::log::log_sealed(&self.system.pool, head.run, &sealed).await {
+        match store::log::sealed(&self.system.pool, head.log, &content).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(error) => {
-                tracing::debug!(run = %head.run, "the row does not say yet that the log is sealed: {error:#}");
+                tracing::debug!(log = %head.log, "the row does not say yet that the log is sealed: {error:#}");
             }
         }
         faults::point("before-put");
@@ -150,15 +152,12 @@ impl Archiver {
         let uri = stored.uri.to_string();
         let archived = ArchivedLog {
             uri: uri.clone(),
-            raw_bytes: summary.raw_bytes,
+            content,
             gzip_bytes: summary.gzip_bytes,
-            lines: summary.lines,
-            events,
-            dropped: log.tail.dropped,
             raw_sha256: summary.raw_sha256,
             gzip_sha256: summary.gzip_sha256,
         };
-        self.record(head.run, &archived).await?;
+        self.record(head.log, &archived).await?;
         faults::point("after-row");
         if packed.was_there {
             self.abort_uploads(head).await;
@@ -166,10 +165,10 @@ impl Archiver {
         Ok(Some(uri))
     }
 
-    async fn record(&self, run: RunId, archived: &ArchivedLog) -> Result<()> {
+    async fn record(&self, log: LogId, archived: &ArchivedLog) -> Result<()> {
         let mut tries = 1;
         loop {
-            match store::log::log_archived(&self.system.pool, run, archived).await {
+            match store::log::archived(&self.system.pool, log, archived).await {
                 Err(error) if tries < ROW_TRIES && store::refusal(&error).is_none() => {
                     tokio::time::sleep(ROW_PAUSE * tries).await;
                 }
@@ -190,27 +189,33 @@ impl Archiver {
             Ok::<_, ObjectError>(())
         };
         if let Err(error) = aborted.await {
-            tracing::warn!(run = %head.run, "an unfinished upload may be left: `parselog doctor` finds it: {error}");
+            tracing::warn!(
+                run = head.run().map(display),
+                "an unfinished upload may be left: `parselog doctor` finds it: {error}"
+            );
         }
     }
 
     async fn fall_back(&self, log: &Arc<SealedLog>, reason: &str) {
-        let run = log.head.run;
-        if let Err(error) = store::log::archive_failed(&self.system.pool, run, reason).await {
-            tracing::warn!(%run, "the row does not say that the log is kept in the spool: {error:#}");
+        let run = log.head.run().map(display);
+        if let Err(error) = store::log::archive_failed(&self.system.pool, log.head.log, reason).await {
+            tracing::warn!(run, "the row does not say that the log is kept in the spool: {error:#}");
         }
         faults::point("fallback-on-row");
         match blocking(log, SealedLog::first_fallback).await {
             Ok(true) => {
                 faults::point("fallback-marked");
-                tracing::error!(%run, "fell back: the log could not be archived and stays in the spool: {reason}");
+                tracing::error!(
+                    run,
+                    "fell back: the log could not be archived and stays in the spool: {reason}"
+                );
                 if let Err(error) = blocking(log, |log| replay::replay(log, Level::Warn)).await {
-                    tracing::error!(%run, "the log could not be read for its replay: {error}");
+                    tracing::error!(run, "the log could not be read for its replay: {error}");
                 }
                 faults::point("replayed");
             }
-            Ok(false) => tracing::warn!(%run, "the log could still not be archived: {reason}"),
-            Err(error) => tracing::error!(%run, "failed to mark the fallback in the spool: {error}"),
+            Ok(false) => tracing::warn!(run, "the log could still not be archived: {reason}"),
+            Err(error) => tracing::error!(run, "failed to mark the fallback in the spool: {error}"),
         }
     }
 }
@@ -244,12 +249,15 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn metadata(head: &Head, summary: &Summary) -> Vec<(&'static str, String)> {
-    let mut metadata = vec![
-        ("run-id", head.run.to_string()),
-        ("data-file-id", head.data_file.to_string()),
-        ("sha256", hex(&summary.raw_sha256)),
-    ];
-    metadata.extend(head.reparse.map(|id| ("reparse-id", id.to_string())));
+    let mut metadata = vec![("log-id", head.log.to_string()), ("sha256", hex(&summary.raw_sha256))];
+    match &head.subject {
+        Subject::Run(run) => {
+            metadata.push(("run-id", run.run.to_string()));
+            metadata.push(("data-file-id", run.data_file.to_string()));
+            metadata.extend(run.reparse.map(|id| ("reparse-id", id.to_string())));
+        }
+        Subject::Segment(segment) => metadata.push(("service", segment.service.clone())),
+    }
     metadata
 }
 

@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
+use tracing::field::{DisplayValue, display};
+
 use crate::carry;
+use crate::ids::RunId;
 use crate::record::{Level, Record, level_of, seq_of};
 use crate::spool::SealedLog;
 
@@ -15,7 +18,7 @@ const MOST: u64 = 10_000;
 /// global log redacts them on their way out. It blocks, for as long as it takes to read the log.
 pub(super) fn replay(log: &SealedLog, least: Level) -> io::Result<()> {
     carry::may_block();
-    let run = log.head.run;
+    let run = log.head.run().map(display);
     let mut count = 0;
     let mut reader = BufReader::with_capacity(1 << 18, File::open(log.path())?);
     let mut line = Vec::new();
@@ -29,17 +32,17 @@ pub(super) fn replay(log: &SealedLog, least: Level) -> io::Result<()> {
             && count <= MOST
             && let Some(record) = Record::decode(&line)
         {
-            say(run, &record);
+            say(run.as_ref(), &record);
         }
         line.clear();
     }
     if count > MOST {
-        tracing::warn!(target: "parselog::replay", %run, "{} more records were not replayed", count - MOST);
+        tracing::warn!(target: "parselog::replay", run, "{} more records were not replayed", count - MOST);
     }
     Ok(())
 }
 
-fn say(run: crate::ids::RunId, record: &Record) {
+fn say(run: Option<&DisplayValue<RunId>>, record: &Record) {
     let fields = serde_json::to_string(&record.fields).unwrap_or_default();
     // The level of an event is part of its static callsite, hence one call for each.
     macro_rules! say {
@@ -47,7 +50,7 @@ fn say(run: crate::ids::RunId, record: &Record) {
             tracing::$level!(
                 target: "parselog::replay",
                 parent: None,
-                %run,
+                run,
                 seq = record.seq,
                 from = record.target,
                 record = record.record,

@@ -173,7 +173,7 @@ impl Doctor {
                 }
                 Repair::MarkLost { run } => {
                     let reason = "doctor: the log is neither archived nor in the spool";
-                    store::log::log_lost(&self.system.pool, *run, reason, None).await?;
+                    store::log::lost(&self.system.pool, (*run).into(), reason, None).await?;
                 }
                 Repair::RemoveStray { path } => {
                     tokio::fs::remove_file(path)

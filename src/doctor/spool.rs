@@ -17,14 +17,14 @@ impl Doctor {
             Ok((abandoned, spool.strays(grace)?))
         })
         .await??;
-        let runs: Vec<RunId> = abandoned.iter().map(|(_, entry)| entry.run).collect();
+        let runs: Vec<RunId> = abandoned.iter().map(|(_, entry)| entry.log.as_run()).collect();
         let known = store::health::log_facts(&self.system.pool, &runs).await?;
 
         let mut findings = Vec::new();
         for (abandoned, entry) in abandoned {
-            let run = Some(entry.run);
+            let run = Some(entry.log.as_run());
             let state = if entry.sealed { "complete" } else { "unfinished" };
-            if !known.iter().any(|facts| facts.id == entry.run) {
+            if !known.iter().any(|facts| facts.id == entry.log.as_run()) {
                 let what =
                     format!("a {state} log whose run is not in the database: {}", entry.path.display());
                 findings.push(Finding::new(Kind::SpoolWithoutRow, run, what));

@@ -118,8 +118,8 @@ impl Log {
 
     fn foreign_head(&self, run: RunId) -> Option<String> {
         match Record::decode(&self.first).and_then(|record| record.head) {
-            Some(head) if head.run == run => None,
-            Some(head) => Some(format!("it is the log of run {}", head.run)),
+            Some(head) if head.log == run.into() => None,
+            Some(head) => Some(format!("it is the log of run {}", head.log)),
             None => Some("it has no head record".to_owned()),
         }
     }

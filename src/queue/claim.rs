@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::ids::RunId;
 use crate::store::Context as _;
-use crate::store::run::run_columns;
 use crate::store::{PgPool, Run, fit};
 
 /// Who claims, and on what terms.
@@ -38,7 +37,7 @@ pub struct ClaimedRun {
 /// is parsing. `None` when there is none now.
 ///
 /// # Errors
-/// The database fails. Should only its answer be lost, the run is nobody's until its lease is over.
+/// The database fails. Should that be after the claim, the run is nobody's until its lease is over.
 pub async fn claim(pool: &PgPool, claimant: &Claimant) -> Result<Option<ClaimedRun>> {
     claim_one(pool, claimant, None).await
 }
@@ -51,42 +50,49 @@ pub async fn claim_run(pool: &PgPool, claimant: &Claimant, run: RunId) -> Result
     claim_one(pool, claimant, Some(run)).await
 }
 
-/// The statement that claims. A condition for one run is part of it only where one is asked for: with it
-/// for all, behind an `or`, Postgres comes to a plan that sorts the whole queue at each claim.
-macro_rules! claim_sql {
-    ($only:literal) => {
-        concat!(
-            "with next as (
-                 select q.id from parse_file_meta q
-                 where q.status = 'queued' and q.run_after <= now()",
-            $only,
-            "      and not exists (select 1 from parse_file_meta busy
-                                   where busy.data_file_id = q.data_file_id and busy.status = 'running')
-                 order by q.priority, q.run_after, q.id
-                 for update of q skip locked
-                 limit 1
-             ), r as (
-                 update parse_file_meta q
-                 set status = 'running', worker = $1, lease_token = gen_random_uuid(),
-                     lease_until = now() + $2, deadline = now() + $3, started_at = now(),
-                     heartbeat_at = now()
-                 from next where q.id = next.id
-                 returning q.*
-             )
-             select ",
-            run_columns!(),
-            ", array(select e.id from parse_file_meta e
-                     where e.data_file_id = r.data_file_id and e.id <> r.id
-                       and e.status in ('fail', 'terminate', 'crash')) as earlier
-               from r join data_file f on f.id = r.data_file_id join parse_meta b on b.id = r.batch_id"
-        )
-    };
-}
+/// Claims the next run for $1, who gets a lease of $2 and a deadline in $3.
+const CLAIM_NEXT: &str = "
+    with next as (
+        select q.id from parse_file_meta q
+        where q.status = 'queued' and q.run_after <= now()
+          and not exists (select 1 from parse_file_meta busy
+                          where busy.data_file_id = q.data_file_id and busy.status = 'running')
+        order by q.priority, q.run_after, q.id
+        for update of q skip locked
+        limit 1
+    )
+    update parse_file_meta q
+    set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
+        deadline = now() + $3, started_at = now(), heartbeat_at = now()
+    from next where q.id = next.id
+    returning q.id";
+
+/// Claims run $4 in the same way. It is a statement of its own: with a condition for both, behind an `or`,
+/// Postgres comes to a plan that sorts the whole queue at each claim.
+const CLAIM_THIS: &str = "
+    with next as (
+        select q.id from parse_file_meta q
+        where q.id = $4 and q.status = 'queued' and q.run_after <= now()
+          and not exists (select 1 from parse_file_meta busy
+                          where busy.data_file_id = q.data_file_id and busy.status = 'running')
+        for update of q skip locked
+    )
+    update parse_file_meta q
+    set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
+        deadline = now() + $3, started_at = now(), heartbeat_at = now()
+    from next where q.id = next.id
+    returning q.id";
+
+/// What is known of a run that was claimed.
+const CLAIMED: &str = "
+    select *, array(select e.id from parse_file_meta e
+                    where e.data_file_id = run.data_file_id and e.id <> run.id
+                      and e.status in ('fail', 'terminate', 'crash')) as earlier
+    from run where id = $1";
 
 async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> Result<Option<ClaimedRun>> {
-    let sql = if only.is_some() { claim_sql!(" and q.id = $4") } else { claim_sql!("") };
-    loop {
-        let mut query = sqlx::query_as(sql)
+    let claimed: Option<RunId> = loop {
+        let mut query = sqlx::query_scalar(if only.is_some() { CLAIM_THIS } else { CLAIM_NEXT })
             .bind(fit::label(&claimant.worker))
             .bind(claimant.lease)
             .bind(claimant.timeout);
@@ -97,7 +103,10 @@ async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> R
             // Another worker began another run of the same file in this moment, and the index let
             // only one of the two through. The next look sees that file as busy.
             Err(sqlx::Error::Database(error)) if error.constraint() == Some("one_running_per_file") => {}
-            claimed => return claimed.context("failed to claim a run"),
+            claimed => break claimed.context("failed to claim a run")?,
         }
-    }
+    };
+    let Some(run) = claimed else { return Ok(None) };
+    let claimed = sqlx::query_as(CLAIMED).bind(run).fetch_one(pool).await;
+    claimed.map(Some).with_context(|| format!("failed to read run {run}, which was claimed"))
 }

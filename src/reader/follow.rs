@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::{Lines, LogSource, Selection};
 use crate::carry;
 use crate::ids::RunId;
 use crate::record::Record;
+use crate::spool::TailReader;
 use crate::store::{self, LogState, follow};
 use crate::system::System;
 
@@ -111,13 +111,8 @@ impl Follower {
     }
 
     async fn local(&mut self, file: Arc<File>) -> Result<bool> {
-        let at = self.at;
-        let read = carry::spawn_blocking(move || -> io::Result<Vec<u8>> {
-            let mut bytes = vec![0; AT_ONCE];
-            let read = file.read_at(&mut bytes, at)?;
-            bytes.truncate(bytes[..read].iter().position(|byte| *byte == 0).unwrap_or(read));
-            Ok(bytes)
-        });
+        let mut tail = TailReader::new(file, self.at);
+        let read = carry::spawn_blocking(move || tail.lines(AT_ONCE));
         let bytes = read.await.context("reading panicked")?.context("failed to read a log in the spool")?;
         Ok(self.take(&bytes))
     }

@@ -10,7 +10,6 @@ mod select;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -25,7 +24,7 @@ use self::ranged::Ranged;
 use crate::carry;
 use crate::gzip;
 use crate::objects::{ObjectUri, Objects};
-use crate::spool::Spool;
+use crate::spool::{Spool, TailReader};
 use crate::store::{LogState, Run};
 
 const BUFFER: usize = 1 << 18;
@@ -50,6 +49,8 @@ pub struct Lines {
     reader: Box<dyn BufRead + Send>,
     /// The number of the first line in the log, from 0.
     first: u64,
+    /// Whether more may come, so that a line without its end is none yet.
+    grows: bool,
 }
 
 impl LogSource {
@@ -113,8 +114,9 @@ impl LogSource {
     async fn open_for(&self, objects: &Objects, selection: &Selection, meter: &Arc<Meter>) -> Result<Lines> {
         let (uri, raw_bytes) = match self {
             Self::Spool(file) => {
-                let start = Positioned { file: Arc::clone(file), at: 0 };
-                return Ok(Lines::new(BufReader::with_capacity(BUFFER, start), 0));
+                let start = TailReader::new(Arc::clone(file), 0);
+                let lines = Lines::new(BufReader::with_capacity(BUFFER, start), 0);
+                return Ok(Lines { grows: true, ..lines });
             }
             Self::Archive { uri, raw_bytes } => (uri, *raw_bytes),
         };
@@ -140,11 +142,11 @@ impl LogSource {
 impl Lines {
     /// Lines from anywhere; the first is the log's line `first`, counted from 0.
     pub fn new(reader: impl BufRead + Send + 'static, first: u64) -> Self {
-        Self { reader: Box::new(reader), first }
+        Self { reader: Box::new(reader), first, grows: false }
     }
 
-    /// Reads the next complete line into `line`; false at the end. The zeros behind the content of
-    /// an open spool file, and a line that is still being written, are the end.
+    /// Reads the next line into `line`; false at the end, which is also before a line that is still being
+    /// written.
     ///
     /// # Errors
     /// When the log can't be read or is damaged.
@@ -152,20 +154,7 @@ impl Lines {
         line.clear();
         let most = crate::record::MAX_LINE_BYTES as u64;
         let read = self.reader.by_ref().take(most).read_until(b'\n', line)?;
-        Ok(read > 0 && !line.contains(&0))
-    }
-}
-
-/// Reads a file from its own position, whatever others do with the same open file.
-struct Positioned {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Positioned {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
-        self.at += read as u64;
-        Ok(read)
+        let is_whole = line.ends_with(b"\n") || read as u64 == most;
+        Ok(read > 0 && (is_whole || !self.grows))
     }
 }

@@ -12,7 +12,10 @@ pub struct Record {
     /// When it was logged; absent on a line that is no record.
     #[serde(default)]
     pub timestamp: Option<DateTime<Utc>>,
-    /// Number of the event in its run, from 1; 0 on head, cut and tail.
+    /// When another process logged it, by its own clock; `timestamp` is when it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<DateTime<Utc>>,
+    /// Number of the event in its log, from 1; 0 on head, cut and tail.
     #[serde(default)]
     pub seq: u64,
     /// Severity.
@@ -63,6 +66,7 @@ impl Record {
             let shown = &line[..line.len().min(MAX_LINE_BYTES)];
             Self {
                 timestamp: None,
+                time: None,
                 seq: 0,
                 level: Level::Info,
                 target: String::new(),
@@ -78,7 +82,7 @@ impl Record {
         })
     }
 
-    /// Whether it is an event of the run, not a head, cut or tail.
+    /// Whether it is an event, not a head, cut or tail.
     pub fn is_event(&self) -> bool {
         self.seq > 0
     }

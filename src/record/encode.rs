@@ -69,6 +69,13 @@ impl Encoder {
         self.record = Some(record);
     }
 
+    /// Keeps the time (microseconds since 1970, UTC) at which another process logged the event.
+    pub fn own_time(&mut self, micros: i64) {
+        self.line.extend_from_slice(b",\"time\":\"");
+        push_time(&mut self.line, micros);
+        self.line.push(b'"');
+    }
+
     /// Adds a text field.
     pub fn text(&mut self, key: &str, value: &str) {
         self.key(key);
@@ -141,7 +148,7 @@ impl Encoder {
     }
 }
 
-/// Opens a line: its time (microseconds since 1970, UTC) and the event's number in its run.
+/// Opens a line: its time (microseconds since 1970, UTC) and the event's number in its log.
 pub fn push_prefix(line: &mut Vec<u8>, micros: i64, seq: u64) {
     push_timestamp(line, micros);
     line.extend_from_slice(b",\"seq\":");
@@ -150,6 +157,13 @@ pub fn push_prefix(line: &mut Vec<u8>, micros: i64, seq: u64) {
 
 /// Opens a line with its time alone.
 pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    push_time(line, micros);
+    line.push(b'"');
+}
+
+/// A time in RFC 3339 with microseconds.
+fn push_time(line: &mut Vec<u8>, micros: i64) {
     thread_local! {
         static LAST: Cell<(i64, [u8; 19])> = const { Cell::new((i64::MIN, [b'0'; 19])) };
     }
@@ -159,9 +173,8 @@ pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
         text = date_time(seconds);
         LAST.set((seconds, text));
     }
-    line.extend_from_slice(b"{\"timestamp\":\"");
     line.extend_from_slice(&text);
-    let mut digits = *b".000000Z\"";
+    let mut digits = *b".000000Z";
     let mut rest = fraction;
     for digit in digits[1..7].iter_mut().rev() {
         *digit += (rest % 10) as u8;

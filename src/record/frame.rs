@@ -5,13 +5,42 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{LevelCounts, push_json_escaped, push_timestamp};
-use crate::ids::{BatchId, DataFileId, RunId};
+use crate::ids::{BatchId, DataFileId, LogId, RunId};
 
 /// The first record of a log: all that recovery needs when only the spool file is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenHead")]
 pub struct Head {
     /// Version of the record format.
     pub version: u32,
+    /// The log itself.
+    pub log: LogId,
+    /// Bucket in which the log is archived.
+    pub bucket: String,
+    /// Key under which the log is archived.
+    pub log_key: String,
+    /// The worker that opened it.
+    pub worker: String,
+    /// When it was opened: the start of its run.
+    pub started: DateTime<Utc>,
+    /// What it is about. On a line its keys stand beside the others.
+    #[serde(flatten)]
+    pub subject: Subject,
+}
+
+/// What a log is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Subject {
+    /// One attempt at parsing a file.
+    Run(RunSubject),
+    /// A piece of the endless log of a service.
+    Segment(SegmentSubject),
+}
+
+/// A run, and what of its row belongs in its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSubject {
     /// The run this log is of.
     pub run: RunId,
     /// Token of the lease under which the run was claimed.
@@ -25,19 +54,53 @@ pub struct Head {
     /// The reparse id, where a reparse asked for the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reparse: Option<BatchId>,
-    /// Bucket of the submitted file, where the log goes too.
-    pub bucket: String,
-    /// Key of the submitted file.
+    /// Key of the submitted file; its bucket is the log's.
     pub key: String,
     /// Version of the submitted file, empty where the bucket keeps none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub object_version: String,
-    /// Key under which the log is archived.
-    pub log_key: String,
-    /// The worker that runs it.
-    pub worker: String,
-    /// When the run was started.
-    pub started: DateTime<Utc>,
+}
+
+/// A segment of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentSubject {
+    /// The service whose stream it is a segment of.
+    pub service: String,
+}
+
+/// A head as it stands on a line. Before logs had ids of their own a head named its run alone, which is
+/// still the id of its log.
+#[derive(Deserialize)]
+struct WrittenHead {
+    version: u32,
+    log: Option<LogId>,
+    bucket: String,
+    log_key: String,
+    worker: String,
+    started: DateTime<Utc>,
+    #[serde(flatten)]
+    subject: Subject,
+}
+
+impl TryFrom<WrittenHead> for Head {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenHead) -> Result<Self, Self::Error> {
+        let WrittenHead { version, log, bucket, log_key, worker, started, subject } = written;
+        let of_run = subject.run().map(|subject| LogId::from(subject.run));
+        let log = log.or(of_run).ok_or("a log without an id")?;
+        Ok(Self { version, log, bucket, log_key, worker, started, subject })
+    }
+}
+
+impl Subject {
+    /// The run, where it is one.
+    pub fn run(&self) -> Option<&RunSubject> {
+        match self {
+            Self::Run(run) => Some(run),
+            Self::Segment(_) => None,
+        }
+    }
 }
 
 /// Stands where records are missing because the log reached its cap.
@@ -61,7 +124,7 @@ pub struct Tail {
     pub dropped: u64,
 }
 
-/// How a run ended; the words of the run's status and of its action.
+/// How a log and its run ended; the words of the run's status and of its action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
@@ -76,6 +139,11 @@ pub enum Ending {
 }
 
 impl Head {
+    /// The run that the log is of, where it is of one.
+    pub fn run(&self) -> Option<RunId> {
+        self.subject.run().map(|subject| subject.run)
+    }
+
     /// The head as a line of the log.
     pub fn to_line(&self) -> Vec<u8> {
         frame_line(self.started, "log opened", "head", self)

@@ -1,12 +1,13 @@
-//! The log record: one JSON object per line, the format of every run's log.
+//! The log record: one JSON object per line, the format of every log.
 //!
 //! ```json
 //! {"timestamp":"2026-11-21T06:30:23.123456Z","seq":7,"level":"WARN","target":"parselog::problem",
 //!  "message":"…","record":12,"source":"src/parser/problem.rs:80","span":"run:parse","fields":{"category":2}}
 //! ```
 //!
-//! `seq` numbers the events of one run from 1 without a gap as they are emitted, so a reader sees
-//! what was dropped. Head, cut and tail are records too, with `seq` 0 and an object of their own.
+//! `seq` numbers the events of one log from 1 without a gap as they are emitted, so a reader sees
+//! what was dropped. `timestamp` is when the event came in; one of another process may keep its own
+//! `time` beside it. Head, cut and tail are records too, with `seq` 0 and an object of their own.
 //! Pure: no file, no clock, no tracing subscriber.
 
 mod decode;
@@ -24,7 +25,7 @@ pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};
 pub use foreign::{Foreign, plain};
-pub use frame::{Cut, Ending, Head, Tail};
+pub use frame::{Cut, Ending, Head, RunSubject, SegmentSubject, Subject, Tail};
 pub use level::{Level, LevelCounts};
 pub use text::{Safe, Text, write_safe};
 

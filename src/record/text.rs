@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde_json::Value;
 
 use super::escape::is_unsafe;
-use super::{Level, Record};
+use super::{Level, Record, Subject};
 
 /// Shows a record as `2026-11-21 06:30:23.123 WARN  record 12: message  key=value …`.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +35,17 @@ impl fmt::Display for Text<'_> {
             write_value(f, value)?;
         }
         if let Some(head) = &record.head {
-            write!(f, "  run={} data_file={} attempt={}", head.run, head.data_file, head.attempt)?;
-            if let Some(reparse) = head.reparse {
-                write!(f, " reparse={reparse}")?;
+            match &head.subject {
+                Subject::Run(run) => {
+                    write!(f, "  run={} data_file={} attempt={}", run.run, run.data_file, run.attempt)?;
+                    if let Some(reparse) = run.reparse {
+                        write!(f, " reparse={reparse}")?;
+                    }
+                }
+                Subject::Segment(segment) => {
+                    write!(f, "  log={} service=", head.log)?;
+                    write_safe(f, &segment.service)?;
+                }
             }
         }
         if let Some(cut) = record.cut {

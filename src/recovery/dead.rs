@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::Recovery;
 use crate::ids::RunId;
 use crate::queue::{self, Finished};
-use crate::spool::Entry;
+use crate::spool::SpooledLog;
 use crate::{carry, faults, parser, store};
 
 impl Recovery {
@@ -27,12 +27,12 @@ impl Recovery {
         clear_after(&dead).await;
         let mut closed = 0;
         for entry in dead {
-            let run = entry.run;
+            let log = entry.log;
             match self.close(entry).await {
                 Ok(true) => closed += 1,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(%run, "the log of a dead process could not be closed: {error:#}");
+                    tracing::error!(%log, "the log of a dead process could not be closed: {error:#}");
                 }
             }
         }
@@ -43,7 +43,7 @@ impl Recovery {
         Ok(closed)
     }
 
-    async fn close(&self, entry: Entry) -> Result<bool> {
+    async fn close(&self, entry: SpooledLog) -> Result<bool> {
         let spool = self.system.spool.clone();
         let closed = carry::spawn_blocking(move || spool.close_abandoned(&entry)).await??;
         if closed {
@@ -62,12 +62,13 @@ impl Recovery {
         let dead = self.abandoned(here.await?).await?;
         clear_after(&dead).await;
         for entry in dead {
-            match queue::crashed(&self.system.pool, entry.run).await {
-                Ok(Finished::Yes) => tracing::warn!(run = %entry.run, "crashed: its worker is gone"),
+            let run = entry.log.as_run();
+            match queue::crashed(&self.system.pool, run).await {
+                Ok(Finished::Yes) => tracing::warn!(%run, "crashed: its worker is gone"),
                 Ok(_) => {}
                 // One row that refuses holds up no other.
                 Err(error) if store::refusal(&error).is_some() => {
-                    tracing::error!(run = %entry.run, "the run can't be ended: {error:#}");
+                    tracing::error!(%run, "the run can't be ended: {error:#}");
                 }
                 Err(error) => return Err(error),
             }
@@ -76,7 +77,7 @@ impl Recovery {
         Ok(())
     }
 
-    async fn abandoned(&self, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+    async fn abandoned(&self, entries: Vec<SpooledLog>) -> Result<Vec<SpooledLog>> {
         let spool = self.system.spool.clone();
         carry::spawn_blocking(move || entries.into_iter().filter(|entry| spool.is_abandoned(entry)).collect())
             .await
@@ -85,11 +86,11 @@ impl Recovery {
 }
 
 /// An attempt clears the file's earlier ones before it parses, so what fails here is only late.
-async fn clear_after(dead: &[Entry]) {
+async fn clear_after(dead: &[SpooledLog]) {
     if dead.is_empty() {
         return;
     }
-    let runs: Vec<RunId> = dead.iter().map(|entry| entry.run).collect();
+    let runs: Vec<RunId> = dead.iter().map(|entry| entry.log.as_run()).collect();
     let cleared = carry::spawn_blocking(move || parser::clear_after(&runs)).await;
     if let Err(error) = cleared.map_err(anyhow::Error::from).flatten() {
         tracing::error!("what a dead process's parser left is not cleared yet: {error:#}");

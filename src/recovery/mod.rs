@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use self::waiting::Waiting;
 use crate::archive::{Archived, Archiver};
 use crate::carry;
-use crate::spool::Entry;
+use crate::spool::SpooledLog;
 use crate::system::System;
 
 /// After so many failures of the object store in a row the other logs wait for the next time.
@@ -74,10 +74,10 @@ impl Recovery {
     /// # Errors
     /// As [`Self::sweep`].
     pub async fn archive_due(&self) -> Result<Swept> {
-        self.archive_each(|entry| self.waiting.is_due(entry.run)).await
+        self.archive_each(|entry| self.waiting.is_due(entry.log)).await
     }
 
-    async fn archive_each(&self, mut is_due: impl FnMut(&Entry) -> bool) -> Result<Swept> {
+    async fn archive_each(&self, mut is_due: impl FnMut(&SpooledLog) -> bool) -> Result<Swept> {
         let _turn = self.turns[1].lock().await;
         let mut swept = Swept::default();
         let mut failures = 0;
@@ -91,13 +91,13 @@ impl Recovery {
                 }
                 Ok(Some(Archived::Kept { store_is_down, .. })) => {
                     swept.kept += 1;
-                    self.waiting.failed(entry.run);
+                    self.waiting.failed(entry.log);
                     failures = if store_is_down { failures + 1 } else { 0 };
                 }
                 Err(error) => {
                     swept.kept += 1;
-                    self.waiting.failed(entry.run);
-                    tracing::error!(run = %entry.run, "a log in the spool could not be archived: {error:#}");
+                    self.waiting.failed(entry.log);
+                    tracing::error!(log = %entry.log, "a log in the spool could not be archived: {error:#}");
                 }
             }
             if failures == PATIENCE {
@@ -111,7 +111,7 @@ impl Recovery {
     }
 
     /// `None` where a process works on the log, or it is gone by now.
-    async fn archive_one(&self, entry: &Entry) -> Result<Option<Archived>> {
+    async fn archive_one(&self, entry: &SpooledLog) -> Result<Option<Archived>> {
         let (spool, sealed) = (self.system.spool.clone(), entry.clone());
         let log = carry::spawn_blocking(move || spool.take_sealed(&sealed)).await??;
         Ok(match log {
@@ -120,7 +120,7 @@ impl Recovery {
         })
     }
 
-    async fn list(&self) -> Result<Vec<Entry>> {
+    async fn list(&self) -> Result<Vec<SpooledLog>> {
         let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await.context("listing the spool panicked")?
     }

@@ -12,7 +12,7 @@ use super::problem::readable;
 use super::{Problem, Report, Summary};
 use crate::parser::MonthCases;
 use crate::record::event::{OUTCOME, ProblemEvent, SUBMISSION};
-use crate::record::{Ending, Record};
+use crate::record::{Ending, Record, Subject};
 use crate::redact::Redactor;
 
 /// Bytes of problems that are held in memory; beyond it they go to a file.
@@ -96,10 +96,12 @@ impl Builder {
             },
             _ => {}
         }
-        if let Some(head) = &record.head {
-            summary.run = Some(head.run);
-            summary.attempt = Some(head.attempt);
-            summary.data_file = Some(head.data_file);
+        if let Some(head) = &record.head
+            && let Subject::Run(run) = &head.subject
+        {
+            summary.run = Some(run.run);
+            summary.attempt = Some(run.attempt);
+            summary.data_file = Some(run.data_file);
             summary.started = Some(head.started);
             summary.log_key = Some(head.log_key.clone());
         }

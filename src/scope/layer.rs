@@ -18,7 +18,7 @@ use super::origins::{Origins, origin};
 use super::path::SpanPath;
 use super::run_span::RUN_TARGET;
 use crate::config::Levels;
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::{Encoder, Level, Origin, event};
 
 /// Sends every event inside a run's span to that run's log, and every other event outside.
@@ -50,8 +50,8 @@ pub enum Outside<'a> {
     },
     /// An event of a run that its log could not take: the disk is full, or the scope is closed.
     Overflow {
-        /// The run.
-        run: RunId,
+        /// The log.
+        log: LogId,
         /// The event without time and number: what follows those on its line.
         body: &'a [u8],
     },
@@ -165,7 +165,7 @@ where
             event.record(&mut EventVisitor(encoder));
             let body = encoder.finish(origin, place.path.text());
             if !place.sink.store(level, body) {
-                (self.outside)(Outside::Overflow { run: place.sink.run, body });
+                (self.outside)(Outside::Overflow { log: place.sink.log, body });
             }
         };
         BENCH.with(|bench| match (bench.try_borrow_mut(), of_log_crate) {

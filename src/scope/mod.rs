@@ -12,8 +12,8 @@ mod run_span;
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Span;
 use tracing_subscriber::Registry;
@@ -23,9 +23,9 @@ pub(crate) use encode::EventVisitor;
 pub use layer::{Outside, ScopeLayer};
 pub(crate) use origins::origin;
 
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::{Ending, Head, Level};
-use crate::spool::{Journal, SealedLog, Spool, Stored, Syncer};
+use crate::spool::{OpenLog, SealedLog, Spool, Stored, Syncer};
 
 /// The log of one run while it runs. Dropping it unsealed leaves the log to the sweep, which closes
 /// it as a crash.
@@ -38,9 +38,10 @@ pub struct LogScope {
 /// Where the events of one scope go.
 #[derive(Debug)]
 struct Sink {
-    run: RunId,
-    journal: Arc<Mutex<Option<Journal>>>,
-    /// Events that came while there was no journal.
+    log: LogId,
+    /// `None` where it could not be created.
+    open: Option<OpenLog>,
+    /// Events that came while there was no open log.
     refused: AtomicU64,
 }
 
@@ -50,13 +51,14 @@ impl LogScope {
     /// Never fails: when the log can't be created the scope is open all the same, its events go to
     /// the global log, and the error says why.
     pub fn open(spool: &Spool, syncer: &Syncer, head: &Head) -> (Self, Option<io::Error>) {
-        let (journal, error) = match spool.create(head) {
-            Ok(journal) => (Some(journal), None),
+        let (open, error) = match spool.create(head) {
+            Ok(journal) => (Some(OpenLog::new(journal)), None),
             Err(error) => (None, Some(error)),
         };
-        let journal = Arc::new(Mutex::new(journal));
-        syncer.watch(&journal);
-        let sink = Arc::new(Sink { run: head.run, journal, refused: AtomicU64::new(0) });
+        if let Some(open) = &open {
+            syncer.add(open);
+        }
+        let sink = Arc::new(Sink { log: head.log, open, refused: AtomicU64::new(0) });
         let span = run_span::new();
         attach(&span, &sink);
         (Self { sink, span }, error)
@@ -70,7 +72,7 @@ impl LogScope {
     /// Keeps the log's lock for as long as it is kept. A log that nobody holds is taken for a dead run's, so
     /// who works on the run needs it until the end of the run is known, even if the log can't be completed.
     pub fn hold(&self) -> Option<Arc<File>> {
-        self.sink.lock().as_ref().map(Journal::hold)
+        self.sink.open.as_ref().and_then(OpenLog::hold)
     }
 
     /// Closes the scope and completes its log. Events that come later leave for the global log.
@@ -79,28 +81,25 @@ impl LogScope {
     /// # Errors
     /// When the disk refuses; the log stays in the spool and the sweep completes it later.
     pub fn seal(self, ending: Ending, reason: Option<String>) -> io::Result<Option<SealedLog>> {
-        let journal = self.sink.lock().take();
-        journal.map(|journal| journal.seal(ending, reason)).transpose()
+        self.sink.open.as_ref().map_or(Ok(None), |open| open.seal(ending, reason))
     }
 
     /// Events so far, whether the log took them or not.
     pub fn emitted(&self) -> u64 {
-        let refused = || self.sink.refused.load(Ordering::Relaxed);
-        self.sink.lock().as_ref().map_or_else(refused, Journal::emitted)
+        self.sink.open.as_ref().and_then(OpenLog::emitted).unwrap_or_else(|| self.sink.refused())
     }
 
     /// Events that the log could not take so far; all of them, when it could not be created.
     pub fn dropped(&self) -> u64 {
-        let refused = || self.sink.refused.load(Ordering::Relaxed);
-        self.sink.lock().as_ref().map_or_else(refused, Journal::dropped)
+        self.sink.open.as_ref().and_then(OpenLog::dropped).unwrap_or_else(|| self.sink.refused())
     }
 }
 
 impl Sink {
     /// Stores one event; `false` when the log could not take it.
     fn store(&self, level: Level, body: &[u8]) -> bool {
-        match self.lock().as_mut() {
-            Some(journal) => journal.append(level, body) == Stored::Yes,
+        match self.open.as_ref().and_then(|open| open.append(level, body)) {
+            Some(stored) => stored == Stored::Yes,
             None => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 false
@@ -108,8 +107,8 @@ impl Sink {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Journal>> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 

@@ -12,15 +12,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 
-use super::names::Folder;
+use super::files::Folder;
 use super::recover::{self, copy_lines};
 use super::rescue::Remains;
 use super::sealed::finish_name;
 use super::segment::{SEGMENT_EIGHTHS, Segment, TailSegments};
 use super::window::Window;
-use super::{SealedLog, Tally, refuge};
+use super::{Closed, SealedLog, Tally, refuge};
 use crate::durable::{self, Synced};
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
 use crate::{carry, faults};
 
@@ -40,7 +40,7 @@ pub enum Stored {
     Dropped,
 }
 
-/// The open log of one run. Exactly one exists per run; it holds the file's lock.
+/// The writer of one log. Exactly one exists per log; it holds the file's lock.
 #[derive(Debug)]
 pub struct Journal {
     head: Head,
@@ -104,9 +104,9 @@ impl Journal {
         Arc::clone(self.main.file())
     }
 
-    /// The run it is of.
-    pub fn run(&self) -> RunId {
-        self.head.run
+    /// The log that it writes.
+    pub fn log(&self) -> LogId {
+        self.head.log
     }
 
     /// Appends one event. `body` is what follows time and number on the line, newline included.
@@ -177,7 +177,7 @@ impl Journal {
         carry::may_block();
         let closed = self.close(ending, reason.clone());
         let refused = match closed {
-            Ok(tail) if !self.doubtful && !self.main.is_doubtful() => match self.name(tail) {
+            Ok(closed) if !self.doubtful && !self.main.is_doubtful() => match self.name(closed) {
                 Ok(log) => return Ok(log),
                 Err(error) => error,
             },
@@ -186,8 +186,8 @@ impl Journal {
         };
         match self.rescue(ending, reason) {
             Ok(log) => {
-                let (run, dropped, folder) = (log.head.run, log.tail.dropped, log.path.display());
-                tracing::warn!(%run, dropped, "the disk of the spool refuses the log, which is completed as {folder}: {refused}");
+                let (id, dropped, folder) = (log.head.log, log.tail.dropped, log.path.display());
+                tracing::warn!(log = %id, dropped, "the disk of the spool refuses the log, which is completed as {folder}: {refused}");
                 Ok(log)
             }
             Err(_) => self.keep(&refused),
@@ -195,7 +195,7 @@ impl Journal {
     }
 
     /// Appends what is missing at its end, cuts the file to its content and syncs it.
-    fn close(&mut self, ending: Ending, reason: Option<String>) -> io::Result<Tail> {
+    fn close(&mut self, ending: Ending, reason: Option<String>) -> io::Result<Closed> {
         if let Some(tail) = self.tail.take() {
             // Dropped counts once both segments are in: what is missing now is missing for good.
             let cut = Cut { dropped: self.tally.dropped() };
@@ -212,26 +212,27 @@ impl Journal {
             }
         }
         let tail = Tail { ending, reason, events: self.tally.stored, dropped: self.tally.dropped() };
-        self.main.append_closing(&tail.to_line(Utc::now()))?;
+        let at = Utc::now();
+        self.main.append_closing(&tail.to_line(at))?;
         faults::point("tail-written");
         self.lines += 1;
         self.main.close()?;
         self.doubtful |= durable::file(self.main.file(), Synced::Sealed).is_err();
-        Ok(tail)
+        Ok(Closed { tail, at })
     }
 
     /// Gives the closed log its sealed name.
-    fn name(&self, tail: Tail) -> io::Result<SealedLog> {
+    fn name(&self, Closed { tail, at: closed_at }: Closed) -> io::Result<SealedLog> {
         faults::point("sealed-before-rename");
-        let path = finish_name(&self.folder, self.head.run)?;
+        let path = finish_name(&self.folder, self.head.log)?;
         faults::point("sealed");
         let (head, file) = (self.head.clone(), Arc::clone(self.main.file()));
-        Ok(SealedLog { head, tail, lines: self.lines, path, file, leftovers: None })
+        Ok(SealedLog { head, tail, closed_at, lines: self.lines, path, file, leftovers: None })
     }
 
     fn rescue(&self, ending: Ending, reason: Option<String>) -> Result<SealedLog, Option<io::Error>> {
         let remains = Remains {
-            run: self.head.run,
+            log: self.head.log,
             folder: self.folder.path(),
             main: self.main.file(),
             head: Some(&self.head),
@@ -246,9 +247,11 @@ impl Journal {
     /// time.
     fn keep(&self, refused: &io::Error) -> io::Result<SealedLog> {
         let found = recover::scan(self.main.file())?;
-        match found.tail {
-            Some(tail) if tail.events == self.tally.stored && found.tally.stored == tail.events => {
-                self.name(tail)
+        match found.closed {
+            Some(closed)
+                if closed.tail.events == self.tally.stored && found.tally.stored == closed.tail.events =>
+            {
+                self.name(closed)
             }
             _ => Err(io::Error::other(format!("{refused}, and events of it can't be read any more"))),
         }
@@ -257,7 +260,7 @@ impl Journal {
     fn store(&mut self, level: Level, prefix: &[u8], body: &[u8]) -> io::Result<()> {
         let size = (prefix.len() + body.len()) as u64;
         if self.tail.is_none() && self.main.len() + size > self.cap / 8 * HEAD_EIGHTHS {
-            let current = Segment::create(self.folder.path(), self.head.run, 0, self.cap)?;
+            let current = Segment::create(self.folder.path(), self.head.log, 0, self.cap)?;
             self.tail = Some(TailSegments { current, older: None });
         }
         let Some(tail) = &mut self.tail else {
@@ -282,7 +285,7 @@ impl Journal {
     fn rotate(&mut self) -> io::Result<()> {
         let tail = self.tail.as_mut().expect("only a log past its cap rotates");
         let mut next = match tail.older.take() {
-            None => Segment::create(self.folder.path(), self.head.run, 1, self.cap)?,
+            None => Segment::create(self.folder.path(), self.head.log, 1, self.cap)?,
             Some(segment) => segment,
         };
         if next.window.len() > 0 {

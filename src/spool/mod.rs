@@ -1,14 +1,14 @@
-//! The spool: the local folder with one log per unfinished run.
+//! The spool: the local folder of unfinished logs.
 //!
 //! ```text
-//! <run>.new        being created: locked, its head is not complete yet
-//! <run>.open       a log that is written to; its writer holds the file lock
-//! <run>.tail-0/-1  the last records of a log that reached its cap, in turn
-//! <run>.log        sealed: complete, fsynced, waits to be archived
-//! <run>.fellback   its warnings are in the global log already
-//! <run>.log.gz     the archive on its way to S3
-//! <run>.summary    what that archive is, once it is whole: it is taken again then, else made anew
-//! <run>.moved      only in a refuge: the log is archived, the spool could not remove what it held of it
+//! <log>.new        being created: locked, its head is not complete yet
+//! <log>.open       a log that is written to; its writer holds the file lock
+//! <log>.tail-0/-1  the last records of a log that reached its cap, in turn
+//! <log>.log        sealed: complete, fsynced, waits to be archived
+//! <log>.fellback   its warnings are in the global log already
+//! <log>.log.gz     the archive on its way to S3
+//! <log>.summary    what that archive is, once it is whole: it is taken again then, else made anew
+//! <log>.moved      only in a refuge: the log is archived, the spool could not remove what it held of it
 //! ```
 //!
 //! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state
@@ -16,14 +16,16 @@
 //! goes to a refuge, another folder of the same kind. This room knows no network.
 
 mod bus;
+mod files;
 mod journal;
-mod names;
+mod open;
 mod recover;
 mod refuge;
 mod rescue;
 mod sealed;
 mod segment;
 mod sync;
+mod tail;
 mod window;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -34,15 +36,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 
 pub use journal::{Journal, Stored};
+pub use open::OpenLog;
 pub use sealed::SealedLog;
-pub use sync::{SYNC_INTERVAL, Syncer, sync};
+pub use sync::{SYNC_INTERVAL, Syncer};
+pub use tail::TailReader;
 
-use self::names::{Folder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
+use self::files::{Folder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
 use self::rescue::Remains;
-use crate::ids::RunId;
-use crate::record::{Ending, Head, LevelCounts};
+use crate::ids::LogId;
+use crate::record::{Ending, Head, LevelCounts, Tail};
 use crate::{carry, durable, faults};
 
 /// Of the folder.
@@ -58,9 +63,9 @@ pub struct Spool {
 
 /// One log found in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The run it is of.
-    pub run: RunId,
+pub struct SpooledLog {
+    /// Which log it is.
+    pub log: LogId,
     /// Whether it is complete.
     pub sealed: bool,
     /// Its path.
@@ -95,30 +100,30 @@ impl Spool {
         &self.dir
     }
 
-    /// Creates the log of a run with its head record; it has its name only once both are on disk.
+    /// Creates a log with its head record; it has its name only once both are on disk.
     ///
     /// # Errors
-    /// When the folder can't take the file, or the run has a log already.
+    /// When the folder can't take the file, or the log is there already.
     pub fn create(&self, head: &Head) -> io::Result<Journal> {
         carry::may_block();
         let folder = Folder::open(&self.dir)?;
         durable::make_folders(&self.dir, MODE)?;
-        let new = folder.file(head.run, "new");
+        let new = folder.file(head.log, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
         faults::point("file-created");
         let created = file.try_lock().map_err(io::Error::from).and_then(|()| {
-            if self.find(head.run).is_some() {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has a log already"));
+            if self.find(head.log).is_some() {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the log is there already"));
             }
             let mut journal = Journal::start(file, folder, Arc::clone(&self.refuges), head, self.cap)?;
             faults::point("head-written");
-            fs::rename(&new, file_of(&self.dir, head.run, "open"))?;
+            fs::rename(&new, file_of(&self.dir, head.log, "open"))?;
             faults::point("file-named");
-            // It has its name, and a healthy run behind it: given up now, it would lie there with nobody to
+            // It has its name, and a healthy process behind it: given up now, it would lie there with nobody to
             // hold it, as a dead one's does. Only a power loss can take the name away.
             if let Err(error) = journal.sync_name() {
                 journal.doubt();
-                tracing::warn!(run = %head.run, "the disk of the spool may not keep the log's name: {error}");
+                tracing::warn!(log = %head.log, "the disk of the spool may not keep the log's name: {error}");
             }
             Ok(journal)
         });
@@ -128,11 +133,11 @@ impl Spool {
         created
     }
 
-    /// All logs in the folder and its refuges, oldest run first.
+    /// All logs in the folder and its refuges, the oldest first.
     ///
     /// # Errors
     /// When a folder can't be read; the spool's own is passed over while a refuge has a log.
-    pub fn list(&self) -> Result<Vec<Entry>> {
+    pub fn list(&self) -> Result<Vec<SpooledLog>> {
         carry::may_block();
         let moved = refuge::look_through(&self.refuges, &self.dir)?;
         let mut entries = moved.logs;
@@ -144,33 +149,34 @@ impl Spool {
             }
             files => files?,
         };
-        for (run, ending, path) in files {
+        for (log, ending, path) in files {
             match ending.as_str() {
-                "open" | "log" if !moved.runs.contains(&run) => {
-                    entries.push(Entry { run, sealed: ending == "log", path });
+                "open" | "log" if !moved.gone.contains(&log) => {
+                    entries.push(SpooledLog { log, sealed: ending == "log", path });
                 }
                 "new" => remove_if_stale(&path),
                 _ => {}
             }
         }
-        entries.sort_by_key(|entry| entry.run);
+        entries.sort_by_key(|entry| entry.log);
         Ok(entries)
     }
 
-    /// The log of one run, if it is here.
-    pub fn find(&self, run: RunId) -> Option<Entry> {
-        let (log, is_moved) = refuge::find(&self.refuges, run);
+    /// One log, if it is here.
+    pub fn find(&self, log: impl Into<LogId>) -> Option<SpooledLog> {
+        let log = log.into();
+        let (path, is_moved) = refuge::find(&self.refuges, log);
         if is_moved {
-            return log.map(|path| Entry { run, sealed: true, path });
+            return path.map(|path| SpooledLog { log, sealed: true, path });
         }
         ["log", "open"].into_iter().find_map(|ending| {
-            let path = file_of(&self.dir, run, ending);
-            path.exists().then(|| Entry { run, sealed: ending == "log", path })
+            let path = file_of(&self.dir, log, ending);
+            path.exists().then(|| SpooledLog { log, sealed: ending == "log", path })
         })
     }
 
     /// Whether the log's process is gone. Where that can't be told, it is not.
-    pub fn is_abandoned(&self, entry: &Entry) -> bool {
+    pub fn is_abandoned(&self, entry: &SpooledLog) -> bool {
         matches!(self.lock(entry), Ok(Some(_)))
     }
 
@@ -182,11 +188,11 @@ impl Spool {
         carry::may_block();
         let mut strays = Vec::new();
         for folder in refuge::ours(&self.refuges).chain([&self.dir]) {
-            for (run, ending, path) in files_in(folder)? {
+            for (log, ending, path) in files_in(folder)? {
                 let of_a_log =
                     matches!(ending.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz" | "summary");
-                let is_leftover = *folder == self.dir && refuge::find(&self.refuges, run).1;
-                if of_a_log && !is_leftover && self.find(run).is_none() && is_older(&path, age) {
+                let is_leftover = *folder == self.dir && refuge::find(&self.refuges, log).1;
+                if of_a_log && !is_leftover && self.find(log).is_none() && is_older(&path, age) {
                     strays.push(path);
                 }
             }
@@ -199,7 +205,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the file can't be read, or neither it nor a refuge can be written to; it stays as it is.
-    pub fn close_abandoned(&self, entry: &Entry) -> Result<bool> {
+    pub fn close_abandoned(&self, entry: &SpooledLog) -> Result<bool> {
         carry::may_block();
         if entry.sealed {
             return Ok(false);
@@ -207,10 +213,10 @@ impl Spool {
         let Some(file) = self.lock(entry)? else { return Ok(false) };
         let closed = file.try_clone().context("failed to share a file").and_then(|file| {
             let folder = Folder::open(&self.dir).context("failed to open the spool folder")?;
-            recover::close_abandoned(file, &folder, entry.run)
+            recover::close_abandoned(file, &folder, entry.log)
         });
         if let Err(refused) = closed {
-            self.rescue(entry.run, &file, refused)?;
+            self.rescue(entry.log, &file, refused)?;
         }
         Ok(true)
     }
@@ -220,7 +226,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the file can't be read; it stays as it is.
-    pub fn take_sealed(&self, entry: &Entry) -> Result<Option<SealedLog>> {
+    pub fn take_sealed(&self, entry: &SpooledLog) -> Result<Option<SealedLog>> {
         carry::may_block();
         if !entry.sealed {
             return Ok(None);
@@ -232,12 +238,12 @@ impl Spool {
         match self.probe() {
             Ok(()) => SealedLog::read(file, &entry.path, None).map(Some),
             // There is no room for the archive either, and the log can't go once it is archived.
-            Err(refused) => self.rescue(entry.run, &file, refused.into()).map(Some),
+            Err(refused) => self.rescue(entry.log, &file, refused.into()).map(Some),
         }
     }
 
     /// The log's file, locked by this process; `None` when a living process holds it, or it is gone.
-    fn lock(&self, entry: &Entry) -> Result<Option<File>> {
+    fn lock(&self, entry: &SpooledLog) -> Result<Option<File>> {
         let opened = OpenOptions::new().read(true).write(true).open(&entry.path);
         // On a disk that is read-only it can be read and locked all the same.
         let file = match opened.or_else(|_| File::open(&entry.path)) {
@@ -247,16 +253,16 @@ impl Spool {
         };
         match file.try_lock() {
             // Between open and lock its owner may have sealed, moved or removed it: only the name counts.
-            Ok(()) => Ok(self.find(entry.run).filter(|found| found.path == entry.path).map(|_| file)),
+            Ok(()) => Ok(self.find(entry.log).filter(|found| found.path == entry.path).map(|_| file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error).context("failed to lock a spool file"),
         }
     }
 
     /// Completes a log in a refuge, since the spool's disk refuses.
-    fn rescue(&self, run: RunId, file: &File, refused: anyhow::Error) -> Result<SealedLog> {
+    fn rescue(&self, log: LogId, file: &File, refused: anyhow::Error) -> Result<SealedLog> {
         let remains = Remains {
-            run,
+            log,
             folder: &self.dir,
             main: file,
             head: None,
@@ -281,6 +287,14 @@ impl Spool {
         faults::point("probe-written");
         remove_if_there(&probe)
     }
+}
+
+/// How a complete log ends.
+#[derive(Debug)]
+struct Closed {
+    tail: Tail,
+    /// When the tail was written.
+    at: DateTime<Utc>,
 }
 
 /// What a log holds so far, for its tail and its row.

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
-use super::Tally;
-use super::names::Folder;
+use super::files::Folder;
 use super::sealed::{Positioned, finish_name};
 use super::segment::segment_path;
 use super::window::Window;
+use super::{Closed, Tally};
 use crate::durable::{self, Synced};
 use crate::faults;
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
 
 /// What the tail of a log says whose process is gone.
@@ -23,21 +23,21 @@ pub(super) const REASON: &str = "the process of the run died; its log was recove
 
 /// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
 /// Returns its sealed path. Safe to repeat: a crash in the middle of it is recovered by it.
-pub(super) fn close_abandoned(file: File, folder: &Folder, run: RunId) -> Result<PathBuf> {
+pub(super) fn close_abandoned(file: File, folder: &Folder, log: LogId) -> Result<PathBuf> {
     let main = scan(&file).context("failed to read an abandoned log")?;
     if !main.has_head {
-        bail!("the abandoned log of run {run} has no head record");
+        bail!("the abandoned log {log} has no head record");
     }
     // A torn line goes first: were this process to die too, its remains must not look like a line.
     file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
-    let mut log = Window::new(file, main.len, u64::MAX);
+    let mut window = Window::new(file, main.len, u64::MAX);
     let mut tally = main.tally;
-    if main.tail.is_none() {
+    if main.closed.is_none() {
         faults::point("recover-scanned");
-        let lines = read_segments(folder.path(), run, &main, &mut tally)?;
+        let lines = read_segments(folder.path(), log, &main, &mut tally)?;
         tally.emitted = tally.emitted.max(main.beyond);
         if !lines.is_empty() {
-            close_gap(&mut log, &main, lines, &tally)?;
+            close_gap(&mut window, &main, lines, &tally)?;
         }
         let tail = Tail {
             ending: Ending::Crash,
@@ -45,14 +45,15 @@ pub(super) fn close_abandoned(file: File, folder: &Folder, run: RunId) -> Result
             events: tally.stored,
             dropped: tally.dropped(),
         };
-        log.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
+        window.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
         faults::point("recover-tail-written");
     }
-    log.close()
-        .and_then(|()| durable::file(log.file(), Synced::Recovered))
+    window
+        .close()
+        .and_then(|()| durable::file(window.file(), Synced::Recovered))
         .context("failed to close an abandoned log")?;
     faults::point("recover-before-rename");
-    finish_name(folder, run).context("failed to rename a recovered log")
+    finish_name(folder, log).context("failed to rename a recovered log")
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ pub(super) struct Scan {
     beyond: u64,
     has_head: bool,
     has_cut: bool,
-    pub(super) tail: Option<Tail>,
+    pub(super) closed: Option<Closed>,
 }
 
 /// Reads a file up to its last complete record: a torn line, or the zeros of reserved space, end it.
@@ -86,10 +87,12 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
         }
         match seq_of(&line) {
             Some(0) | None => {
-                let record = Record::decode(&line);
-                found.has_head |= record.as_ref().is_some_and(|record| record.head.is_some());
-                found.has_cut |= record.as_ref().is_some_and(|record| record.cut.is_some());
-                found.tail = record.and_then(|record| record.tail).or(found.tail);
+                if let Some(record) = Record::decode(&line) {
+                    found.has_head |= record.head.is_some();
+                    found.has_cut |= record.cut.is_some();
+                    let closed = record.tail.zip(record.timestamp).map(|(tail, at)| Closed { tail, at });
+                    found.closed = closed.or(found.closed);
+                }
             }
             Some(seq) => count(&mut found.tally, seq, &line),
         }
@@ -100,10 +103,10 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
 }
 
 /// Where the events are that the main file lacks, in order: path and bytes of each segment.
-fn read_segments(dir: &Path, run: RunId, main: &Scan, tally: &mut Tally) -> Result<Vec<(PathBuf, u64)>> {
+fn read_segments(dir: &Path, log: LogId, main: &Scan, tally: &mut Tally) -> Result<Vec<(PathBuf, u64)>> {
     let mut segments = Vec::new();
     for number in 0..2 {
-        let path = segment_path(dir, run, number);
+        let path = segment_path(dir, log, number);
         let Ok(file) = File::open(&path) else { continue };
         let found = scan(&file).context("failed to read the tail of an abandoned log")?;
         tally.emitted = tally.emitted.max(found.beyond);

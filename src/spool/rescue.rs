@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::SealedLog;
-use super::names::{Folder, file_of};
+use super::files::{Folder, file_of};
 use super::segment::segment_path;
+use super::{Closed, SealedLog};
 use crate::durable::{self, Synced};
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, MAX_LINE_BYTES, Record, Tail, level_of, seq_of};
 
 /// What can't be read is passed over in steps of a page.
@@ -26,7 +26,7 @@ const MOST_BAD_PAGES: u32 = 256;
 
 /// A log that can't be completed where it lies.
 pub(super) struct Remains<'a> {
-    pub(super) run: RunId,
+    pub(super) log: LogId,
     /// The folder it lies in.
     pub(super) folder: &'a Path,
     pub(super) main: &'a File,
@@ -46,7 +46,7 @@ impl Remains<'_> {
     /// The refuge refuses, or there is nothing to be read.
     pub(super) fn complete_in(&self, refuge: &Path) -> io::Result<SealedLog> {
         let folder = Folder::open(refuge)?;
-        let new = folder.file(self.run, "new");
+        let new = folder.file(self.log, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
         let completed = self.fill(file, &new, &folder);
         if completed.is_err() {
@@ -60,19 +60,19 @@ impl Remains<'_> {
         let mut copy = Copy::new(&file);
         self.copy_main(&mut copy)?;
         self.copy_segments(&mut copy)?;
-        let (head, tail) = copy.finish(self)?;
+        let (head, Closed { tail, at: closed_at }) = copy.finish(self)?;
         let lines = copy.lines;
         drop(copy);
         durable::file(&file, Synced::Rescued)?;
         // Its warnings are not to be said twice.
-        if file_of(self.folder, self.run, "fellback").exists() {
-            File::create(folder.file(self.run, "fellback"))?;
+        if file_of(self.folder, self.log, "fellback").exists() {
+            File::create(folder.file(self.log, "fellback"))?;
         }
-        let path = folder.file(self.run, "log");
+        let path = folder.file(self.log, "log");
         fs::rename(new, &path)?;
         folder.sync(Synced::RescuedName)?;
         let leftovers = Some(self.folder.to_owned());
-        Ok(SealedLog { head, tail, lines, path, file: Arc::new(file), leftovers })
+        Ok(SealedLog { head, tail, closed_at, lines, path, file: Arc::new(file), leftovers })
     }
 
     fn copy_main(&self, copy: &mut Copy<'_>) -> io::Result<()> {
@@ -88,7 +88,7 @@ impl Remains<'_> {
 
     fn copy_segments(&self, copy: &mut Copy<'_>) -> io::Result<()> {
         let mut segments: Vec<(u64, PathBuf)> = (0..2)
-            .map(|number| segment_path(self.folder, self.run, number))
+            .map(|number| segment_path(self.folder, self.log, number))
             .filter_map(|path| Some((first_seq(&path)?, path)))
             .collect();
         segments.sort();
@@ -116,7 +116,7 @@ struct Copy<'a> {
     head: Option<Head>,
     has_cut: bool,
     /// The log's own tail, as a line and decoded.
-    tail: Option<(Vec<u8>, Tail)>,
+    tail: Option<(Vec<u8>, Closed)>,
 }
 
 impl<'a> Copy<'a> {
@@ -168,8 +168,8 @@ impl<'a> Copy<'a> {
             self.has_cut = true;
             return self.write(line);
         }
-        if let Some(tail) = record.tail {
-            self.tail = Some((line.to_owned(), tail));
+        if let Some((tail, at)) = record.tail.zip(record.timestamp) {
+            self.tail = Some((line.to_owned(), Closed { tail, at }));
         }
         Ok(())
     }
@@ -183,29 +183,31 @@ impl<'a> Copy<'a> {
         self.write(&cut.to_line(Utc::now()))
     }
 
-    fn finish(&mut self, remains: &Remains<'_>) -> io::Result<(Head, Tail)> {
+    fn finish(&mut self, remains: &Remains<'_>) -> io::Result<(Head, Closed)> {
         self.begin(remains.head)?;
-        let said = self.tail.as_ref().map_or(0, |(_, tail)| tail.events.total() + tail.dropped);
+        let said =
+            self.tail.as_ref().map_or(0, |(_, closed)| closed.tail.events.total() + closed.tail.dropped);
         let emitted = remains.emitted.max(said).max(self.last);
         if emitted > 0 && self.last == 0 {
             return Err(io::Error::other("none of its events can be read any more"));
         }
-        let (line, tail) = match self.tail.take() {
-            Some((line, tail)) if tail.events == self.stored => (line, tail),
+        let (line, closed) = match self.tail.take() {
+            Some((line, closed)) if closed.tail.events == self.stored => (line, closed),
             found => {
                 let (ending, reason) = found.map_or_else(
                     || (remains.ending, remains.reason.clone()),
-                    |(_, tail)| (tail.ending, tail.reason),
+                    |(_, Closed { tail, .. })| (tail.ending, tail.reason),
                 );
                 let dropped = emitted - self.stored.total();
                 let tail = Tail { ending, reason, events: self.stored, dropped };
-                (tail.to_line(Utc::now()), tail)
+                let at = Utc::now();
+                (tail.to_line(at), Closed { tail, at })
             }
         };
         self.write(&line)?;
         self.to.flush()?;
         let head = self.head.clone().expect("it begins with a head");
-        Ok((head, tail))
+        Ok((head, closed))
     }
 }
 

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
 
-use super::names::{Folder, remove_if_there};
+use super::files::{Folder, remove_if_there};
 use super::refuge;
 use super::segment::segment_path;
 use crate::durable::{self, Synced};
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::{Head, Record, Tail};
 use crate::{carry, faults};
 
@@ -23,6 +24,8 @@ pub struct SealedLog {
     pub head: Head,
     /// Its last record.
     pub tail: Tail,
+    /// When its last record was written.
+    pub closed_at: DateTime<Utc>,
     /// Lines in it, frame records included.
     pub lines: u64,
     pub(super) path: PathBuf,
@@ -54,11 +57,19 @@ impl SealedLog {
             line.clear();
         }
         let head = Record::decode(&first).and_then(|record| record.head);
-        let tail = Record::decode(&last).and_then(|record| record.tail);
-        let (Some(head), Some(tail)) = (head, tail) else {
+        let last = Record::decode(&last).and_then(|record| record.tail.zip(record.timestamp));
+        let (Some(head), Some((tail, closed_at))) = (head, last) else {
             bail!("{} has no head or no tail record", path.display());
         };
-        Ok(Self { head: *head, tail, lines, path: path.to_owned(), file: Arc::new(file), leftovers })
+        Ok(Self {
+            head: *head,
+            tail,
+            closed_at,
+            lines,
+            path: path.to_owned(),
+            file: Arc::new(file),
+            leftovers,
+        })
     }
 
     /// Where the complete log lies.
@@ -109,7 +120,7 @@ impl SealedLog {
         carry::may_block();
         faults::point("before-remove");
         if let Some(spool) = &self.leftovers {
-            refuge::forget_leftovers(spool, &self.path, self.head.run)?;
+            refuge::forget_leftovers(spool, &self.path, self.head.log)?;
         }
         remove_if_there(&self.summary_path())?;
         remove_if_there(&self.archive_path())?;
@@ -138,12 +149,12 @@ impl Read for Positioned<'_> {
 
 /// Gives a complete log its sealed name, and removes what it no longer needs. That may undo itself when the
 /// power fails, and no sync is spent on it: the log is complete on the disk under either name.
-pub(super) fn finish_name(folder: &Folder, run: RunId) -> io::Result<PathBuf> {
-    let path = folder.file(run, "log");
-    fs::rename(folder.file(run, "open"), &path)?;
+pub(super) fn finish_name(folder: &Folder, log: LogId) -> io::Result<PathBuf> {
+    let path = folder.file(log, "log");
+    fs::rename(folder.file(log, "open"), &path)?;
     faults::point("renamed");
     for number in 0..2 {
-        remove_if_there(&segment_path(folder.path(), run, number))?;
+        remove_if_there(&segment_path(folder.path(), log, number))?;
     }
     Ok(path)
 }

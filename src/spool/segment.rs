@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::names::file_of;
+use super::files::file_of;
 use super::window::Window;
 use crate::faults;
-use crate::ids::RunId;
+use crate::ids::LogId;
 use crate::record::LevelCounts;
 
 /// What each of them may take of the cap, in eighths.
@@ -33,8 +33,8 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Makes number 0 or 1 of a log with this cap.
-    pub(super) fn create(dir: &Path, run: RunId, number: usize, cap: u64) -> io::Result<Self> {
-        let path = segment_path(dir, run, number);
+    pub(super) fn create(dir: &Path, log: LogId, number: usize, cap: u64) -> io::Result<Self> {
+        let path = segment_path(dir, log, number);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&path)?;
         faults::point("segment-created");
         Ok(Self {
@@ -47,6 +47,6 @@ impl Segment {
 }
 
 /// The file of number 0 or 1.
-pub(super) fn segment_path(dir: &Path, run: RunId, number: usize) -> PathBuf {
-    file_of(dir, run, &format!("tail-{number}"))
+pub(super) fn segment_path(dir: &Path, log: LogId, number: usize) -> PathBuf {
+    file_of(dir, log, &format!("tail-{number}"))
 }

@@ -124,7 +124,7 @@ codes! {
 }
 
 codes! {
-    /// Where a run's log is (`parse_file_meta.log_state`).
+    /// Where a run's log is (`log.state`).
     LogState, "log state" {
         /// No log was opened yet.
         None = "none",

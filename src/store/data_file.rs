@@ -10,15 +10,6 @@ use super::fit;
 use super::run::hexadecimal;
 use crate::ids::{DataFileId, RunId};
 
-/// The ids of the submissions that are one file over time with that of the id that stands behind it.
-macro_rules! same_file_as {
-    () => {
-        "in (select id from data_file where (bucket, identity, owner) =
-             (select bucket, identity, owner from data_file where id = "
-    };
-}
-pub(super) use same_file_as;
-
 /// A row of `data_file`: one submission, of exactly one version of one object or, where its bucket keeps
 /// none, of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]

@@ -5,9 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
-use super::data_file::same_file_as;
 use super::failure::Context as _;
-use super::run::select_runs;
 use super::{LogState, Run, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
 
@@ -41,46 +39,50 @@ pub struct RunFilter {
 /// # Errors
 /// The database fails.
 pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run>> {
-    let mut query = QueryBuilder::new(concat!(select_runs!(), "where true"));
+    let mut query = QueryBuilder::new("select * from run where true");
     if !filter.status.is_empty() {
         let codes: Vec<_> = filter.status.iter().map(|status| status.as_str()).collect();
-        query.push(" and r.status = any(").push_bind(codes).push(")");
+        query.push(" and status = any(").push_bind(codes).push(")");
     }
     if !filter.log_state.is_empty() {
         let codes: Vec<_> = filter.log_state.iter().map(|state| state.as_str()).collect();
-        query.push(" and r.log_state = any(").push_bind(codes).push(")");
+        query.push(" and log_state = any(").push_bind(codes).push(")");
     }
     if let Some(data_file) = filter.data_file {
-        query.push(" and r.data_file_id = ").push_bind(data_file);
+        query.push(" and data_file_id = ").push_bind(data_file);
     }
     if let Some(data_file) = filter.same_file_as {
-        query.push(concat!(" and f.id ", same_file_as!())).push_bind(data_file).push("))");
+        query
+            .push(" and data_file_id in (select id from data_file where (bucket, identity, owner) =")
+            .push(" (select bucket, identity, owner from data_file where id = ")
+            .push_bind(data_file)
+            .push("))");
     }
     if let Some(batch) = filter.batch {
-        query.push(" and r.batch_id = ").push_bind(batch);
+        query.push(" and batch_id = ").push_bind(batch);
     }
     if let Some(program) = &filter.program {
-        query.push(" and f.program = ").push_bind(program);
+        query.push(" and program = ").push_bind(program);
     }
     if let Some(section) = &filter.section {
-        query.push(" and f.section = ").push_bind(section);
+        query.push(" and section = ").push_bind(section);
     }
     if let Some(year) = filter.fiscal_year {
-        query.push(" and f.fiscal_year = ").push_bind(year);
+        query.push(" and fiscal_year = ").push_bind(year);
     }
     if let Some(quarter) = filter.fiscal_quarter {
-        query.push(" and f.fiscal_quarter = ").push_bind(quarter);
+        query.push(" and fiscal_quarter = ").push_bind(quarter);
     }
     if let Some(state) = &filter.state {
-        query.push(" and f.state = ").push_bind(state);
+        query.push(" and state = ").push_bind(state);
     }
     if let Some(since) = filter.since {
-        query.push(" and r.queued_at >= ").push_bind(since);
+        query.push(" and queued_at >= ").push_bind(since);
     }
     if let Some(run) = filter.before {
-        query.push(" and r.id < ").push_bind(run);
+        query.push(" and id < ").push_bind(run);
     }
-    query.push(" order by r.id desc limit ").push_bind(filter.limit);
+    query.push(" order by id desc limit ").push_bind(filter.limit);
     query.build_query_as().fetch_all(db).await.context("failed to list runs")
 }
 

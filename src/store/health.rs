@@ -83,11 +83,11 @@ pub async fn buckets(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
 /// The database fails.
 pub async fn log_facts(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<LogFacts>> {
     sqlx::query_as(
-        "select r.id, r.status, r.finished_at, r.log_state, f.legal_hold,
-                case r.log_state when 'pruned' then
-                    (select max(e.at) from log_entry e where e.run_id = r.id and e.entry = 'deleting')
+        "select id, status, finished_at, log_state, legal_hold,
+                case log_state when 'pruned' then
+                    (select max(e.at) from log_entry e where e.run_id = run.id and e.entry = 'deleting')
                 end as let_go_at
-         from parse_file_meta r join data_file f on f.id = r.data_file_id where r.id = any($1)",
+         from run where id = any($1)",
     )
     .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
     .fetch_all(db)

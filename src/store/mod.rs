@@ -35,7 +35,7 @@ pub use entry::LogEntry;
 pub(crate) use failure::Context;
 pub use failure::refusal;
 pub use find::{RunFilter, find, latest, matching};
-pub use log::{ArchivedLog, SealedLog};
+pub use log::{ArchivedLog, LogContent};
 pub use migrate::{MIGRATOR, migrate, pending, require_migrated};
 pub use notice::Notice;
 pub use pool::{Connection, Limits, PgPool, Transaction};

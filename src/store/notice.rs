@@ -107,8 +107,9 @@ pub async fn queue(pool: &PgPool, admins: &[String], grace: Duration) -> Result<
         "  and (r.status in ('fail', 'crash')
                   or r.status = 'terminate' and r.cancel_requested_at is null)
              union
-             select 'log-kept-back', r.id, null, unnest($3) from parse_file_meta r
-             where r.log_state in ('fallback', 'lost')
+             select 'log-kept-back', r.id, null, unnest($3)
+             from parse_file_meta r join log l on l.run_id = r.id
+             where l.state in ('fallback', 'lost')
                and r.finished_at > greatest($1, now() - interval '7 days')
              union
              select 'run-stuck', id, null, unnest($3) from unnest($4::uuid[]) as stuck (id)
@@ -137,10 +138,11 @@ pub async fn queue(pool: &PgPool, admins: &[String], grace: Duration) -> Result<
 /// known where its log is, for an hour at most; operators get one mail in a `$1`.
 macro_rules! due {
     () => {
-        "select n.id, n.kind, n.address from notice n left join parse_file_meta r on r.id = n.run_id
+        "select n.id, n.kind, n.address
+         from notice n left join parse_file_meta r on r.id = n.run_id left join log l on l.run_id = n.run_id
          where n.state = 'queued' and n.next_try_at <= now()
            and (n.kind not in ('result', 'run-failed')
-                or r.log_state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
+                or l.state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
                 or r.finished_at < now() - interval '1 hour')
            and (n.kind = 'result'
                 or not exists (select 1 from notice told

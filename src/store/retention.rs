@@ -8,7 +8,6 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
-use super::data_file::same_file_as;
 use super::failure::Context as _;
 use super::{DataFile, PgPool, fit};
 use crate::ids::{DataFileId, RunId};
@@ -37,11 +36,10 @@ pub async fn archived_before(
     limit: i64,
 ) -> Result<Vec<OldLog>> {
     sqlx::query_as(
-        "select r.id, r.logs_uri, r.log_gzip_bytes, r.log_archived_at
-         from parse_file_meta r join data_file f on f.id = r.data_file_id
-         where r.log_state = 'archived' and r.log_archived_at < $1 and not f.legal_hold
-           and ($2::uuid is null or r.id > $2)
-         order by r.id limit $3",
+        "select id, logs_uri, log_gzip_bytes, log_archived_at from run
+         where log_state = 'archived' and log_archived_at < $1 and not legal_hold
+           and ($2::uuid is null or id > $2)
+         order by id limit $3",
     )
     .bind(moment)
     .bind(after)
@@ -73,19 +71,16 @@ pub async fn let_go(
         // The lock on the file makes a hold that comes at the same time wait, or this wait for it.
         let uri: Option<String> = sqlx::query_scalar(
             "with was as (
-                 select r.id, r.logs_uri from parse_file_meta r join data_file f on f.id = r.data_file_id
-                 where r.id = $1 and r.log_state = 'archived' and not f.legal_hold
-                 for update of r for share of f
+                 select l.id, l.uri, r.data_file_id, r.batch_id
+                 from log l join parse_file_meta r on r.id = l.run_id join data_file f on f.id = r.data_file_id
+                 where l.run_id = $1 and l.state = 'archived' and not f.legal_hold
+                 for update of l for share of f
              ), gone as (
-                 update parse_file_meta r set log_state = 'pruned', logs_uri = null,
-                        first_error = case when $5 then null else first_error end,
-                        first_error_record = case when $5 then null else first_error_record end,
-                        failure = case when $5 and failure is not null then $6 else failure end
-                 from was where r.id = was.id
-                 returning r.data_file_id, r.batch_id, r.id, was.logs_uri as uri
+                 update log l set state = 'pruned', uri = null from was where l.id = was.id
+                 returning l.run_id, was.data_file_id, was.batch_id, was.uri
              ), told as (
                  insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
-                 select $2, e.entry, data_file_id, batch_id, id, e.detail
+                 select $2, e.entry, data_file_id, batch_id, run_id, e.detail
                  from gone cross join lateral (values (1, 'deleting', uri), (2, $3, $4)) as e (n, entry, detail)
                  order by e.n
              )
@@ -95,11 +90,19 @@ pub async fn let_go(
         .bind(fit::label(actor))
         .bind(entry)
         .bind(reason.map(fit::text))
-        .bind(texts)
-        .bind(ERASED)
         .fetch_optional(&mut *transaction)
         .await?;
         if texts && uri.is_some() {
+            sqlx::query(
+                "update parse_file_meta
+                 set first_error = null, first_error_record = null,
+                     failure = case when failure is not null then $2 end
+                 where id = $1",
+            )
+            .bind(run)
+            .bind(ERASED)
+            .execute(&mut *transaction)
+            .await?;
             sqlx::query("set local parselog.rewrite_history = 'on'").execute(&mut *transaction).await?;
             sqlx::query(
                 "update run_action set detail = $2
@@ -127,17 +130,18 @@ pub async fn hold(
     actor: &str,
     reason: Option<&str>,
 ) -> Result<Vec<DataFileId>> {
-    sqlx::query_scalar(concat!(
+    sqlx::query_scalar(
         "with changed as (
-             update data_file set legal_hold = $2 where legal_hold <> $2 and id ",
-        same_file_as!(),
-        "$1)) returning id
+             update data_file set legal_hold = $2
+             where legal_hold <> $2
+               and (bucket, identity, owner) = (select bucket, identity, owner from data_file where id = $1)
+             returning id
          ), noted as (
              insert into log_entry (actor, entry, data_file_id, detail)
              select $3, case when $2 then 'held' else 'hold-released' end, id, $4 from changed
          )
-         select id from changed order by id"
-    ))
+         select id from changed order by id",
+    )
     .bind(file.id)
     .bind(hold)
     .bind(fit::label(actor))

@@ -1,4 +1,4 @@
-//! `parse_file_meta`: one run, with what it is about: its file and its batch.
+//! `run`: one run (`parse_file_meta`), with its file, its batch and its log.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::parser::{CaseTotals, Category, SummaryStatus};
 /// Counts of problems by category.
 pub type Errors = BTreeMap<Category, u64>;
 
-/// A row of `parse_file_meta`, joined with the file's and the batch's columns that say what it is
-/// about. In JSON the keys are the columns' names and hashes are hexadecimal.
+/// A row of the view `run`: a run, and what its file, its batch and its log say of it. In JSON the keys are the
+/// columns' names and hashes are hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Run {
     pub id: RunId,
@@ -100,32 +100,12 @@ pub struct Run {
     pub archive_attempts: i32,
 }
 
-/// The columns of a [`Run`]; `r`, `f` and `b` are the run, its file and its batch.
-macro_rules! run_columns {
-    () => {
-        "r.*, f.bucket, f.key, f.version_id, f.name, f.program, f.section, f.fiscal_year, \
-         f.fiscal_quarter, f.state, f.size_bytes, f.sha256, b.requested_by, b.reason"
-    };
-}
-/// Reads [`Run`]s; a condition may follow.
-macro_rules! select_runs {
-    () => {
-        concat!(
-            "select ",
-            $crate::store::run::run_columns!(),
-            " from parse_file_meta r join data_file f on f.id = r.data_file_id \
-               join parse_meta b on b.id = r.batch_id "
-        )
-    };
-}
-pub(crate) use {run_columns, select_runs};
-
 /// The run with this id.
 ///
 /// # Errors
 /// The database fails.
 pub async fn get(db: impl PgExecutor<'_>, id: RunId) -> Result<Option<Run>> {
-    sqlx::query_as(concat!(select_runs!(), "where r.id = $1"))
+    sqlx::query_as("select * from run where id = $1")
         .bind(id)
         .fetch_optional(db)
         .await

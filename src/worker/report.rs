@@ -14,7 +14,7 @@ use crate::config::ReportFormat;
 use crate::ids::report_key;
 use crate::objects::{self, ObjectUri, Put};
 use crate::queue::Ending;
-use crate::record::Head;
+use crate::record::RunSubject;
 use crate::report::Report;
 use crate::spool::SealedLog;
 use crate::{carry, faults};
@@ -22,7 +22,9 @@ use crate::{carry, faults};
 /// A report to make: the sealed log is held open, so that it can be read when it is archived and gone.
 pub(super) struct ToReport {
     format: ReportFormat,
-    head: Head,
+    subject: RunSubject,
+    bucket: String,
+    log_key: String,
     log: File,
 }
 
@@ -34,10 +36,12 @@ impl Worker {
         if matches!(ending, Ending::HandBack) {
             return None;
         }
+        let subject = log.head.subject.run()?.clone();
+        let (bucket, log_key) = (log.head.bucket.clone(), log.head.log_key.clone());
         match File::open(log.path()) {
-            Ok(file) => Some(ToReport { format, head: log.head.clone(), log: file }),
+            Ok(log) => Some(ToReport { format, subject, bucket, log_key, log }),
             Err(error) => {
-                tracing::warn!(run = %log.head.run, "no error report: failed to open the sealed log: {error}");
+                tracing::warn!(run = %subject.run, "no error report: failed to open the sealed log: {error}");
                 None
             }
         }
@@ -45,7 +49,7 @@ impl Worker {
 
     /// Makes and stores the report; returns where it is. `archived` is what became of the log.
     pub(super) async fn report(&self, to_report: ToReport, archived: Option<&Archived>) -> Option<String> {
-        let run = to_report.head.run;
+        let run = to_report.subject.run;
         match self.try_report(to_report, archived).await {
             Ok(uri) => {
                 let uri = uri.to_string();
@@ -60,12 +64,12 @@ impl Worker {
     }
 
     async fn try_report(&self, to_report: ToReport, archived: Option<&Archived>) -> Result<ObjectUri> {
-        let ToReport { format, head, log } = to_report;
+        let ToReport { format, subject, bucket, log_key, log } = to_report;
         let log_uri = match archived {
             Some(Archived::Yes { uri }) => Some(uri.clone()),
             Some(Archived::Kept { .. } | Archived::LetGo) | None => None,
         };
-        let copy = LocalCopy::create(&self.system.scratch, head.run, "report")
+        let copy = LocalCopy::create(&self.system.scratch, subject.run, "report")
             .context("failed to make a local copy")?;
         let (path, scratch, redactor) =
             (copy.path.clone(), self.system.scratch.clone(), self.system.redactor.clone());
@@ -82,12 +86,15 @@ impl Worker {
         faults::point("error-report-made");
         let put = Put {
             content_type: format.content_type(),
-            metadata: vec![("run-id", head.run.to_string()), ("data-file-id", head.data_file.to_string())],
+            metadata: vec![
+                ("run-id", subject.run.to_string()),
+                ("data-file-id", subject.data_file.to_string()),
+            ],
             sha256,
             if_none_match: true,
         };
-        let key = report_key(&head.log_key, format.extension());
-        let stored = self.system.objects.put_file(&head.bucket, &key, &copy.path, &put).await;
+        let key = report_key(&log_key, format.extension());
+        let stored = self.system.objects.put_file(&bucket, &key, &copy.path, &put).await;
         faults::point("error-report-stored");
         Ok(stored.map_err(|error| anyhow!(error).context("failed to upload the report"))?.uri)
     }

@@ -18,7 +18,7 @@ use crate::parser::{
 };
 use crate::queue::{self, ClaimedRun, Ending, Finished};
 use crate::record::event::SUBMISSION;
-use crate::record::{Head, SCHEMA_VERSION};
+use crate::record::{Head, RunSubject, SCHEMA_VERSION, Subject};
 use crate::scope::LogScope;
 use crate::spool::SealedLog;
 use crate::store::{self, Run};
@@ -94,11 +94,11 @@ impl Worker {
         let opened = carry::spawn_blocking(move || LogScope::open(&spool, &syncer, &head)).await;
         let (scope, error) = opened.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()));
         let noted = match error {
-            None => store::log::log_opened(&self.system.pool, run).await,
+            None => store::log::opened(&self.system.pool, run.into()).await,
             Some(error) => {
                 let reason = format!("the log could not be opened in the spool: {error}");
                 tracing::error!(%run, "{reason}; its events go to the global log");
-                store::log::log_lost(&self.system.pool, run, &reason, None).await
+                store::log::lost(&self.system.pool, run.into(), &reason, None).await
             }
         };
         if let Err(error) = noted {
@@ -113,18 +113,21 @@ impl Worker {
         let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
         Head {
             version: SCHEMA_VERSION,
-            run: run.id,
-            lease_token: claimed.lease_token,
-            attempt: run.attempt,
-            data_file: run.data_file_id,
-            batch: run.batch_id,
-            reparse: run.reparse_id,
+            log: run.id.into(),
             bucket: run.bucket.clone(),
-            key: run.key.clone(),
-            object_version: run.version_id.clone(),
             log_key: log_key.as_str().to_owned(),
             worker: self.claimant.worker.clone(),
             started,
+            subject: Subject::Run(RunSubject {
+                run: run.id,
+                lease_token: claimed.lease_token,
+                attempt: run.attempt,
+                data_file: run.data_file_id,
+                batch: run.batch_id,
+                reparse: run.reparse_id,
+                key: run.key.clone(),
+                object_version: run.version_id.clone(),
+            }),
         }
     }
 
@@ -298,7 +301,7 @@ impl Worker {
 
     /// Says on the row that so many events are in no log; what a sweep still saves of them it says later.
     async fn lose(&self, run: RunId, reason: &str, dropped: u64) {
-        if let Err(error) = store::log::log_lost(&self.system.pool, run, reason, Some(dropped)).await {
+        if let Err(error) = store::log::lost(&self.system.pool, run.into(), reason, Some(dropped)).await {
             tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");
         }
     }

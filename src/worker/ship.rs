@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::{Watch, Worker};
 use crate::carry;
 use crate::ids::RunId;
-use crate::spool::Spool;
+use crate::spool::{Spool, TailReader};
 use crate::store::{PgPool, follow};
 
 /// How often readers are looked for, and given what is new.
@@ -53,7 +53,7 @@ async fn ship(pool: &PgPool, spool: &Spool, runs: &[RunId]) -> Result<()> {
         let from = shipped_to.map(i64::cast_unsigned);
         let spool = spool.clone();
         let piece = carry::spawn_blocking(move || match spool.find(run) {
-            Some(entry) => next_piece(&File::open(entry.path)?, from),
+            Some(entry) => next_piece(File::open(entry.path)?, from),
             None => Ok(None),
         });
         if let Some((at, bytes)) = piece.await?? {
@@ -64,19 +64,13 @@ async fn ship(pool: &PgPool, spool: &Spool, runs: &[RunId]) -> Result<()> {
 }
 
 /// The whole lines from this byte on, or the last ones, and where they begin.
-fn next_piece(file: &File, from: Option<u64>) -> io::Result<Option<(u64, Vec<u8>)>> {
-    let size = file.metadata()?.len();
-    let at = from.unwrap_or_else(|| size.saturating_sub(FIRST + PIECE));
-    let mut bytes = vec![0; size.saturating_sub(at).min(FIRST + PIECE) as usize];
-    file.read_exact_at(&mut bytes, at)?;
-    let content = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    let Some(end) = bytes[..content].iter().rposition(|byte| *byte == b'\n') else { return Ok(None) };
-    bytes.truncate(end + 1);
-    // The first piece may begin in the middle of a line.
-    let begin = match from {
-        None if at > 0 => bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1),
-        _ => 0,
+fn next_piece(file: File, from: Option<u64>) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let file = Arc::new(file);
+    let mut tail = match from {
+        Some(at) => TailReader::new(file, at),
+        None => TailReader::of_last(file, FIRST + PIECE)?,
     };
-    bytes.drain(..begin);
-    Ok((!bytes.is_empty()).then_some((at + begin as u64, bytes)))
+    let at = tail.position();
+    let lines = tail.lines((FIRST + PIECE) as usize)?;
+    Ok((!lines.is_empty()).then_some((at, lines)))
 }

@@ -250,7 +250,7 @@ impl World {
             "select count(*) filter (where status in ('queued', 'running'))
                         + (select count(*) from parse_meta where finished_at is null),
                     count(*) filter (where log_state in ('open', 'sealed', 'fallback'))
-             from parse_file_meta",
+             from run",
         )
         .fetch_one(&self.db.pool)
         .await

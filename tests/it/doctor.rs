@@ -14,7 +14,7 @@ use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Request, Run, RunFilter, RunStatus};
 use serde_json::Value;
 
-use crate::support::{Desk, head, new_file, sample};
+use crate::support::{Desk, head_of_run, new_file, sample};
 
 /// A desk with two archived runs, the newest first.
 async fn two_runs() -> (Desk, Vec<Run>) {
@@ -85,9 +85,12 @@ async fn a_log_on_its_way_to_the_row_is_no_difference_until_it_is_late_and_in_no
     let run = &runs[0];
     let ended = async |ago: &str| {
         sqlx::query(
-            "update parse_file_meta set log_state = 'sealed', logs_uri = null, log_archived_at = null,
-                    log_gzip_sha256 = null, log_raw_sha256 = null, log_gzip_bytes = null, finished_at = now() - $2::interval
-             where id = $1",
+            "with not_archived as (
+                 update log set state = 'sealed', uri = null, archived_at = null, gzip_sha256 = null,
+                                raw_sha256 = null, gzip_bytes = null
+                 where run_id = $1
+             )
+             update parse_file_meta set finished_at = now() - $2::interval where id = $1",
         )
         .bind(run.id)
         .bind(ago)
@@ -239,7 +242,7 @@ async fn die(desk: &Desk, key: &str) -> RunId {
     let request = Request { max_attempts: 1, ..Request::by("ann") };
     let run = store::submit(&desk.db.pool, &[file], &request).await.unwrap().remove(0).run_id;
     desk.db.claim("w").await.unwrap();
-    store::log::log_opened(&desk.db.pool, run).await.unwrap();
+    store::log::opened(&desk.db.pool, run.into()).await.unwrap();
     leave_log(desk, run)
 }
 
@@ -253,5 +256,5 @@ fn leave_log(desk: &Desk, run: RunId) -> RunId {
 
 fn head_of(run: RunId) -> Head {
     let log_key = format!("parsing_logs/parse-datafile-1-20260101T000000Z-{run}.log.gz");
-    Head { run, bucket: "files".to_owned(), key: "dead.txt".to_owned(), log_key, ..head() }
+    Head { bucket: "files".to_owned(), log_key, ..head_of_run(run) }
 }

@@ -43,7 +43,7 @@ async fn drained(desk: &Desk) {
     let began = Instant::now();
     loop {
         let left: i64 = sqlx::query_scalar(
-            "select count(*) from parse_file_meta where log_state <> 'archived' or finished_at is null",
+            "select count(*) from run where log_state <> 'archived' or finished_at is null",
         )
         .fetch_one(&desk.db.pool)
         .await

@@ -107,7 +107,7 @@ async fn prune_deletes_old_logs_but_not_held_ones_and_the_rows_keep_the_rest() {
 #[tokio::test]
 async fn prune_says_what_goes_and_up_to_when_and_deletes_nothing_unasked() {
     let (desk, runs) = desk_with_runs().await;
-    sqlx::query("update parse_file_meta set log_archived_at = now() - interval '3 days'")
+    sqlx::query("update log set archived_at = now() - interval '3 days'")
         .execute(&desk.db.pool)
         .await
         .unwrap();

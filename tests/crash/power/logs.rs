@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use parselog::ids::RunId;
+use parselog::ids::LogId;
 use parselog::spool::Spool;
 use serde_json::Value;
 
@@ -15,8 +15,8 @@ pub(super) type Retained = BTreeSet<u64>;
 /// What was promised of the one log of a scenario.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Log {
-    /// The run, once its log was made.
-    pub(super) run: Option<RunId>,
+    /// Its id, once it was made.
+    pub(super) id: Option<LogId>,
     pub(super) cap: u64,
     /// What every event says, whether its call had returned or not.
     pub(super) emitted: Arc<Mutex<Vec<String>>>,
@@ -40,7 +40,7 @@ pub(super) fn refuge(root: &Path) -> PathBuf {
 }
 
 /// Does what the sweep does with a spool; path and bytes of every log that is there then.
-fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (RunId, Vec<u8>)>, String> {
+fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (LogId, Vec<u8>)>, String> {
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
         if !entry.sealed {
             let closed = spool.close_abandoned(&entry);
@@ -52,7 +52,7 @@ fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (RunId, Vec<u8>)>, String>
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
         let log = spool.take_sealed(&entry).map_err(|error| format!("a log can't be read: {error:#}"))?;
         let path = log.ok_or("a log is left open")?.path().to_owned();
-        logs.insert(path.clone(), (entry.run, fs::read(path).unwrap()));
+        logs.insert(path.clone(), (entry.log, fs::read(path).unwrap()));
     }
     Ok(logs)
 }
@@ -82,13 +82,13 @@ impl Log {
         if logs.len() > 1 {
             return Err(format!("one log became several: {:?}", logs.keys()));
         }
-        let Some((path, (run, bytes))) = logs.into_iter().next() else {
-            let is_due = self.run.is_some() && !self.is_archived;
+        let Some((path, (log, bytes))) = logs.into_iter().next() else {
+            let is_due = self.id.is_some() && !self.is_archived;
             return if is_due { Err("the log is gone".to_owned()) } else { Ok(Retained::new()) };
         };
         let held = self.read(&bytes)?;
-        if self.run.is_some_and(|promised| promised != run) {
-            return Err(format!("it is the log of {run}"));
+        if self.id.is_some_and(|promised| promised != log) {
+            return Err(format!("it is log {log}"));
         }
         if self.is_marked && !self.is_archived && !path.with_extension("fellback").exists() {
             return Err("its warnings would be said twice".to_owned());

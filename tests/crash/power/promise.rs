@@ -15,8 +15,8 @@ pub(super) struct Promise {
 impl Promise {
     /// Differs where the promises differ.
     pub(super) fn fingerprint(&self) -> impl std::fmt::Debug {
-        let Log { run, synced, sealed, is_marked, is_archived, .. } = &self.log;
-        (run.is_some(), *synced, sealed.is_some(), *is_marked, *is_archived, self.shelf.fingerprint())
+        let Log { id, synced, sealed, is_marked, is_archived, .. } = &self.log;
+        (id.is_some(), *synced, sealed.is_some(), *is_marked, *is_archived, self.shelf.fingerprint())
     }
 
     /// Recovers what is below `root` and holds it against the promises. `whole` is what a disk that lost

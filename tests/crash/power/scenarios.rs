@@ -3,11 +3,10 @@
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use parselog::gzip;
 use parselog::record::{Ending, Head, Level, timestamp_of};
-use parselog::spool::{self, Journal, SealedLog, Stored};
+use parselog::spool::{OpenLog, SealedLog, Stored};
 
 use super::logs;
 use super::objects;
@@ -38,7 +37,7 @@ const KEY: &str = "folder/parsing_logs/parse.log.gz";
 /// The log of one run, as a worker writes it.
 struct Writer<'a> {
     recorder: &'a Recorder,
-    journal: Arc<Mutex<Option<Journal>>>,
+    open: OpenLog,
     emitted: u64,
 }
 
@@ -47,8 +46,8 @@ impl<'a> Writer<'a> {
         recorder.promise(|promise| promise.log.cap = cap);
         let head = Head { bucket: objects::BUCKET.to_owned(), log_key: KEY.to_owned(), ..head() };
         let journal = logs::spool(root, cap).create(&head).unwrap();
-        recorder.promise(|promise| promise.log.run = Some(head.run));
-        Self { recorder, journal: Arc::new(Mutex::new(Some(journal))), emitted: 0 }
+        recorder.promise(|promise| promise.log.id = Some(head.log));
+        Self { recorder, open: OpenLog::new(journal), emitted: 0 }
     }
 
     /// Emits so many events, every seventh an error.
@@ -62,13 +61,12 @@ impl<'a> Writer<'a> {
                 level.as_str()
             );
             self.recorder.promise(|promise| promise.log.emitted.lock().unwrap().push(message));
-            let stored = self.journal.lock().unwrap().as_mut().unwrap().append(level, body.as_bytes());
-            assert_eq!(stored, Stored::Yes);
+            assert_eq!(self.open.append(level, body.as_bytes()), Some(Stored::Yes));
         }
     }
 
     fn sync(&self) {
-        spool::sync(&self.journal);
+        self.open.sync();
         self.recorder.promise(|promise| promise.log.synced = self.emitted);
     }
 
@@ -82,15 +80,14 @@ impl<'a> Writer<'a> {
     }
 
     fn seal(self) -> SealedLog {
-        let journal = self.journal.lock().unwrap().take().unwrap();
-        let log = journal.seal(Ending::Success, None).unwrap();
+        let log = self.open.seal(Ending::Success, None).unwrap().unwrap();
         is_complete(self.recorder, &log);
         log
     }
 
     /// The process dies while it writes an event.
     fn die(self, root: &Path) {
-        drop(self.journal.lock().unwrap().take());
+        drop(self.open);
         let of_a_log = |path: &Path| path.extension().is_some_and(|end| end == "open" || end == "tail-0");
         let files = fs::read_dir(root.join("spool")).unwrap().map(|entry| entry.unwrap().path());
         for path in files.filter(|path| of_a_log(path)) {
@@ -189,7 +186,7 @@ fn stuck(recorder: &Recorder, root: &Path) {
     recorder.begin_here();
     recorder.refuse(Some("sealed"));
     let log = writer.seal();
-    let in_the_way = root.join(format!("spool/{}.tail-1/in the way", log.head.run));
+    let in_the_way = root.join(format!("spool/{}.tail-1/in the way", log.head.log));
     fs::create_dir_all(&in_the_way).unwrap();
     archive(recorder, root, &log);
     drop(log);

@@ -68,7 +68,8 @@ async fn every_function_that_names_a_table_looks_for_it_in_its_schema() {
          where pronamespace = quote_ident(current_schema())::regnamespace
            and not coalesce(proconfig, '{}') @> array[format('search_path=%I, pg_temp', current_schema())]
            and exists (select 1 from pg_class
-                       where relnamespace = pronamespace and prosrc ~ format('\\m%s\\M', relname))",
+                       where relnamespace = pronamespace
+                         and regexp_replace(prosrc, '''[^'']*''|--[^\n]*', '', 'g') ~ format('\\m%s\\M', relname))",
     )
     .fetch_all(&owner)
     .await

@@ -59,7 +59,7 @@ async fn a_failed_run_is_told_when_the_fate_of_its_log_is_known_with_its_place_a
     let run = post.submit("a/1.txt", &[SUBMITTER], 1).await.run_id;
     let claimed = post.db.claim("w").await.unwrap();
     assert_eq!(post.told().await, [], "it runs");
-    store::log::log_opened(&post.db.pool, run).await.unwrap();
+    store::log::opened(&post.db.pool, run.into()).await.unwrap();
     post.db.finish(&claimed, failure(true)).await;
     assert_eq!(post.told().await, [], "its log is on the way");
     post.archive(&claimed).await;
@@ -75,7 +75,7 @@ async fn a_failed_run_is_told_when_the_fate_of_its_log_is_known_with_its_place_a
     // A log whose worker never comes back holds the news up for an hour at most.
     post.submit("a/2.txt", &[SUBMITTER], 1).await;
     let claimed = post.db.claim("w").await.unwrap();
-    store::log::log_opened(&post.db.pool, claimed.run.id).await.unwrap();
+    store::log::opened(&post.db.pool, claimed.run.id.into()).await.unwrap();
     post.db.finish(&claimed, success(SummaryStatus::Accepted)).await;
     assert_eq!(post.told().await.len(), 2);
     post.sql("update parse_file_meta set finished_at = now() - interval '61 minutes'").await;
@@ -163,7 +163,7 @@ async fn a_log_that_falls_back_is_told_to_the_admins_once_and_errors_are_gathere
         post.submit(&format!("a/{number}.txt"), &[], 1).await;
         let claimed = post.db.claim("w").await.unwrap();
         post.db.finish(&claimed, success(SummaryStatus::Accepted)).await;
-        store::log::archive_failed(&post.db.pool, claimed.run.id, "no bucket").await.unwrap();
+        store::log::archive_failed(&post.db.pool, claimed.run.id.into(), "no bucket").await.unwrap();
         notifier.round(PATIENCE).await.unwrap();
         assert_eq!(post.server.received().len(), 1, "the first is told at once, the others are gathered");
     }
@@ -172,7 +172,9 @@ async fn a_log_that_falls_back_is_told_to_the_admins_once_and_errors_are_gathere
     let subjects: Vec<String> = post.server.subjects().into_iter().map(|(_, subject)| subject).collect();
     assert_eq!(subjects[0], "parselog: 2 errors");
     assert!(subjects[1].ends_with("could not be archived at once"), "{subjects:?}");
-    store::log::archive_failed(&post.db.pool, RunId(uuid_of_first(&post).await), "again").await.unwrap();
+    store::log::archive_failed(&post.db.pool, RunId(uuid_of_first(&post).await).into(), "again")
+        .await
+        .unwrap();
     post.tell().await;
     assert_eq!(post.server.received().len(), 2);
 }

@@ -17,7 +17,7 @@ use parselog::parser::{Outcome, SummaryStatus};
 use parselog::queue::{ClaimedRun, Ending};
 use parselog::spool::Spool;
 use parselog::store::reparse::{self, FileSelection, ReparseRequest};
-use parselog::store::{self, ArchivedLog, NewFile, NoticeState, Queued, Request, notice};
+use parselog::store::{self, ArchivedLog, LogContent, NewFile, NoticeState, Queued, Request, notice};
 use parselog::system::System;
 
 use crate::support::{MailServer, PATIENCE, TestDb, new_file, outcome};
@@ -57,7 +57,7 @@ impl Post {
     }
 
     async fn archive(&self, claimed: &ClaimedRun) {
-        store::log::log_archived(&self.db.pool, claimed.run.id, &archived()).await.unwrap();
+        store::log::archived(&self.db.pool, claimed.run.id.into(), &archived()).await.unwrap();
     }
 
     /// Rounds until one has nothing to send.
@@ -101,11 +101,15 @@ fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
 fn archived() -> ArchivedLog {
     ArchivedLog {
         uri: URI.to_owned(),
-        raw_bytes: 1000,
+        content: LogContent {
+            raw_bytes: 1000,
+            lines: 12,
+            events: [("INFO".to_owned(), 9)].into(),
+            dropped: 0,
+            first_at: Utc::now(),
+            last_at: Utc::now(),
+        },
         gzip_bytes: 100,
-        lines: 12,
-        events: [("INFO".to_owned(), 9)].into(),
-        dropped: 0,
         raw_sha256: [1; 32],
         gzip_sha256: [2; 32],
     }

@@ -16,7 +16,7 @@ const HOSTILE: &str = "\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{200f}\u{85}\u{2
 const PRINTED: [&str; 13] = [
     "data_file.name",
     "data_file.key",
-    "parse_file_meta.archive_error",
+    "log.error",
     "parse_file_meta.failure",
     "parse_file_meta.first_error",
     "parse_file_meta.logs_uri",
@@ -33,9 +33,8 @@ const PRINTED: [&str; 13] = [
 async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside() {
     let desk = desk_with_something_of_everything().await;
     let columns = spoil(&desk).await;
-    let run =
-        one(&desk, "select id::text from parse_file_meta where log_state = 'archived' order by id limit 1");
-    let fallback = one(&desk, "select id::text from parse_file_meta where log_state = 'fallback'");
+    let run = one(&desk, "select id::text from run where log_state = 'archived' order by id limit 1");
+    let fallback = one(&desk, "select id::text from run where log_state = 'fallback'");
     let (run, fallback) = (run.await, fallback.await);
     let new = desk.file("new.txt", &sample_text("tanf-active-2021-q1.txt"));
     let lines: Vec<Vec<&str>> = vec![
@@ -142,9 +141,9 @@ async fn desk_with_something_of_everything() -> Desk {
     for statement in [
         "insert into notice (kind, address, run_id, state, last_error)
          select 'run-failed', 'ann@state.test', id, 'failed', 'no' from parse_file_meta limit 1",
-        "update parse_file_meta set log_state = 'fallback', logs_uri = null, log_gzip_bytes = null,
-                log_raw_sha256 = null, log_gzip_sha256 = null, log_archived_at = null, archive_error = 'down'
-         where id = (select id from parse_file_meta where log_state = 'archived' order by id desc limit 1)",
+        "update log set state = 'fallback', uri = null, gzip_bytes = null, raw_sha256 = null, gzip_sha256 = null,
+                        archived_at = null, error = 'down'
+         where id = (select id from log where state = 'archived' order by id desc limit 1)",
     ] {
         sqlx::query(statement).execute(&desk.db.pool).await.unwrap();
     }

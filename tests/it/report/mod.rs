@@ -11,12 +11,12 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::Utc;
 use parselog::config::ReportFormat;
 use parselog::ids::RunId;
-use parselog::record::{Ending, Head, LevelCounts, Tail};
+use parselog::record::{Ending, LevelCounts, Tail};
 use parselog::redact::Redactor;
 use parselog::report::Report;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Desk, head};
+use crate::support::{Desk, head_of_run};
 
 /// The problems as texts, in one form for all formats.
 type Problems = Vec<Vec<String>>;
@@ -189,7 +189,7 @@ fn no_cell_of_a_report_is_a_formula() {
 
 /// A complete log with these problems.
 fn log(run: RunId, problems: &[String]) -> Vec<u8> {
-    let head = Head { run, ..head() };
+    let head = head_of_run(run);
     let tail = Tail {
         ending: Ending::Success,
         reason: Some("Accepted with Errors".to_owned()),

@@ -41,7 +41,7 @@ fn errors_alone_past_the_cap_leave_room_for_the_last_of_them() {
 }
 
 /// A log with so many events whose process is gone.
-fn abandon(desk: &Desk, count: u64) -> Entry {
+fn abandon(desk: &Desk, count: u64) -> SpooledLog {
     let scope = desk.open();
     scope.span().in_scope(|| (0..count).for_each(|event| tracing::info!(event, "said")));
     drop(scope);

@@ -12,10 +12,10 @@ use std::sync::{Arc, Barrier, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use parselog::config::Levels;
-use parselog::ids::RunId;
+use parselog::ids::LogId;
 use parselog::record::{Ending, Head, Level, Record};
 use parselog::scope::LogScope;
-use parselog::spool::{Entry, SealedLog, Spool, Syncer};
+use parselog::spool::{SealedLog, Spool, SpooledLog, Syncer};
 use parselog::{carry, telemetry};
 use tracing::Instrument;
 use tracing_subscriber::Registry;
@@ -116,11 +116,11 @@ fn assert_accounts(log: &SealedLog, emitted: u64) {
 
 /// Takes over a log. Its lock may be held for a moment longer: by the sync that goes on beside it, and
 /// by a child that another test is about to start.
-fn take(desk: &Desk, entry: &Entry) -> SealedLog {
+fn take(desk: &Desk, entry: &SpooledLog) -> SealedLog {
     let began = Instant::now();
     loop {
         desk.spool.close_abandoned(entry).unwrap();
-        let sealed = desk.spool.find(entry.run).unwrap();
+        let sealed = desk.spool.find(entry.log).unwrap();
         if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
             return log;
         }

@@ -15,8 +15,8 @@ impl Desk {
     }
 
     /// A folder in the place of a log's sealed name, which no rename replaces.
-    fn block(&self, run: RunId) -> PathBuf {
-        let blocked = self.dir.path().join(format!("spool/{run}.log"));
+    fn block(&self, log: LogId) -> PathBuf {
+        let blocked = self.dir.path().join(format!("spool/{log}.log"));
         fs::create_dir_all(blocked.join("in the way")).unwrap();
         blocked
     }
@@ -32,7 +32,7 @@ fn a_log_whose_folder_refuses_its_seal_is_completed_in_a_refuge_with_every_event
         let desk = desk(cap);
         let head = head();
         let scope = desk.open_of(&head);
-        let blocked = desk.block(head.run);
+        let blocked = desk.block(head.log);
         scope.span().in_scope(|| (0..count).for_each(|event| tracing::info!(event, "kept")));
         let log = scope.seal(Ending::Success, Some("Accepted".to_owned())).unwrap().unwrap();
         assert_eq!((log.path().parent(), &log.head), (Some(desk.refuge().as_path()), &head));
@@ -41,7 +41,7 @@ fn a_log_whose_folder_refuses_its_seal_is_completed_in_a_refuge_with_every_event
         assert_eq!(events(log.path()).last().unwrap().seq, count);
 
         // What the spool still holds of it is no log, for as long as it can't be removed.
-        let found = || desk.spool.find(head.run).map(|entry| entry.path);
+        let found = || desk.spool.find(head.log).map(|entry| entry.path);
         assert_eq!(found().as_deref(), Some(log.path()));
         let listed = desk.spool.list().unwrap();
         assert_eq!(listed.iter().map(|entry| entry.path.as_path()).collect::<Vec<_>>(), [log.path()]);
@@ -81,7 +81,7 @@ fn the_log_of_a_dead_process_is_completed_in_a_refuge_where_its_folder_refuses()
     let scope = desk.open_of(&head);
     scope.span().in_scope(|| (0..300).for_each(|event| tracing::info!(event, "kept")));
     // Neither can this be read, nor removed.
-    fs::create_dir_all(desk.dir.path().join(format!("spool/{}.tail-0/in the way", head.run))).unwrap();
+    fs::create_dir_all(desk.dir.path().join(format!("spool/{}.tail-0/in the way", head.log))).unwrap();
     let entry = desk.spool.list().unwrap().remove(0);
     drop(scope);
     let log = take(&desk, &entry);
@@ -96,7 +96,7 @@ fn a_complete_log_keeps_its_bytes_when_it_moves_and_its_warnings_are_not_said_tw
     scope.span().in_scope(|| (0..300).for_each(|event| tracing::info!(event, "kept")));
     let log = seal(scope);
     assert!(log.first_fallback().unwrap());
-    let (before, run) = (fs::read(log.path()).unwrap(), log.head.run);
+    let (before, run) = (fs::read(log.path()).unwrap(), log.head.log);
     drop(log);
     // From now on the folder takes no new file.
     fs::create_dir_all(desk.dir.path().join("spool/.probe/in the way")).unwrap();
@@ -113,7 +113,7 @@ fn a_log_that_no_refuge_takes_stays_where_it_is() {
     let head = head();
     let scope = desk.open_of(&head);
     scope.span().in_scope(|| tracing::info!("kept"));
-    let blocked = desk.block(head.run);
+    let blocked = desk.block(head.log);
     scope.seal(Ending::Success, None).unwrap_err();
     fs::remove_dir_all(blocked).unwrap();
     let log = take(&desk, &desk.spool.list().unwrap()[0]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parselog::parser::{Category, FirstError, Outcome, SummaryStatus};
 use parselog::queue::{self, Ending, Finished};
-use parselog::store::{self, ArchivedLog, NewFile, Request, RunStatus, SealedLog};
+use parselog::store::{self, ArchivedLog, LogContent, NewFile, Request, RunStatus};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -82,8 +82,8 @@ async fn through_all_statements(
     let run = claimed.run.id;
     let [raw_bytes, lines, dropped, gzip_bytes] = numbers;
 
-    store::log::log_lost(&db.pool, run, failure, Some(dropped)).await.unwrap();
-    store::log::archive_failed(&db.pool, run, failure).await.unwrap();
+    store::log::lost(&db.pool, run.into(), failure, Some(dropped)).await.unwrap();
+    store::log::archive_failed(&db.pool, run.into(), failure).await.unwrap();
     store::entry::about_run(&db.pool, run, Some(actor), "tried", Some(detail)).await.unwrap();
     let ending = match lines % 3 {
         0 => Ending::Fail { reason: failure.clone(), retry: false },
@@ -91,10 +91,11 @@ async fn through_all_statements(
         _ => Ending::Success(Box::new(outcome)),
     };
     db.finish(&claimed, ending).await;
-    let sealed = SealedLog { raw_bytes, lines, events: events.clone(), dropped };
-    store::log::log_sealed(&db.pool, run, &sealed).await.unwrap();
-    let log = ArchivedLog { raw_bytes, lines, dropped, gzip_bytes, events, ..archived("s3://b/any.log.gz") };
-    store::log::log_archived(&db.pool, run, &log).await.unwrap();
+    let archived = archived("s3://b/any.log.gz");
+    let content = LogContent { raw_bytes, lines, events, dropped, ..archived.content };
+    store::log::sealed(&db.pool, run.into(), &content).await.unwrap();
+    let log = ArchivedLog { content, gzip_bytes, ..archived };
+    store::log::archived(&db.pool, run.into(), &log).await.unwrap();
     let row = db.run(run).await;
     assert!(row.status.is_final() && row.logs_uri.is_some(), "{row:?}");
 }

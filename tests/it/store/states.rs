@@ -9,6 +9,7 @@ async fn wrong_states_are_refused_by_the_database() {
     let claimed = db.claim("w").await.unwrap();
     assert_eq!(claimed.run.id, run);
     let update = |set: &str| format!("update parse_file_meta set {set} where id = '{run}'");
+    let log = |set: &str| format!("update log set {set} where run_id = '{run}'");
     let sha = "decode(repeat('ab', 32), 'hex')";
     let cases = [
         (update("lease_until = null"), "leased_while_running"),
@@ -24,22 +25,25 @@ async fn wrong_states_are_refused_by_the_database() {
         (update("worker = null"), "claimed_as_a_whole"),
         (update("summary_status = 'Accepted'"), "outcome_of_a_success"),
         (update("cancel_requested_at = now()"), "cancel_has_a_name"),
-        (update("logs_uri = 's3://b/k'"), "uri_when_archived"),
-        (update("log_state = 'archived'"), "archive"),
-        (update("log_state = 'archived', logs_uri = 's3://b/k'"), "archive"),
-        (update("log_state = 'fallback'"), "fallback_has_a_reason"),
-        (update("log_state = 'odd'"), "log_state_known"),
-        (update("log_raw_bytes = -1"), "counts_not_negative"),
-        (update("log_events = '[]'"), "counts_are_objects"),
-        (update(&format!("log_raw_sha256 = {sha}")), "archive_is_described"),
+        (update("logs_uri = 's3://b/k'"), "change it there"),
+        (log("uri = 's3://b/k'"), "uri_when_archived"),
+        (log("state = 'archived'"), "archive"),
+        (log("state = 'archived', uri = 's3://b/k'"), "archive"),
+        (log("state = 'fallback'"), "fallback_has_a_reason"),
+        (log("state = 'odd'"), "log_state_known"),
+        (log("raw_bytes = -1"), "log_counts_not_negative"),
+        (log("events = '[]'"), "events_are_an_object"),
+        (log("service = 'celery'"), "one_subject"),
+        (log(&format!("raw_sha256 = {sha}")), "archive_is_described"),
         (
-            update(&format!(
-                "log_state = 'archived', logs_uri = 's3://b/k', log_raw_bytes = 1, log_gzip_bytes = 1, log_lines = 1,
-                 log_events = '{{}}', log_dropped = 0, log_raw_sha256 = {sha}, log_gzip_sha256 = 'short',
-                 log_archived_at = now()"
+            log(&format!(
+                "state = 'archived', uri = 's3://b/k', raw_bytes = 1, gzip_bytes = 1, lines = 1, events = '{{}}',
+                 dropped = 0, raw_sha256 = {sha}, gzip_sha256 = 'short', archived_at = now()"
             )),
             "sha256_is_32_bytes",
         ),
+        (format!("insert into log (run_id) values ('{run}')"), "run_gives_its_id"),
+        ("insert into log (state) values ('none')".to_owned(), "one_subject"),
         (
             "update parse_file_meta set status = 'running', worker = 'x', lease_token = gen_random_uuid(),
              lease_until = now(), heartbeat_at = now() where status = 'queued'"

@@ -25,7 +25,7 @@ async fn a_submission_is_parsed_and_its_log_lies_beside_it_in_s3() {
     assert_eq!(run.log_lines, Some(lines.len() as i64));
     let head = lines[0].head.as_ref().expect("the first record is the head");
     let tail = lines.last().unwrap().tail.as_ref().expect("the last record is the tail");
-    assert_eq!((head.run, tail.dropped, run.log_dropped), (run.id, 0, Some(0)));
+    assert_eq!((head.log, tail.dropped, run.log_dropped), (run.id.into(), 0, Some(0)));
     let problems = lines.iter().filter(|line| line.target == "parselog::problem").count() as i64;
     assert_eq!(run.error_count, Some(problems), "each problem is one record");
     assert_eq!(bench.db.actions(run.id).await, ["run", "success"]);

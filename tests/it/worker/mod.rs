@@ -196,7 +196,7 @@ async fn what_does_not_add_up_is_seen_when_a_test_ends() {
     bench.drain(1).await;
     assert_eq!(accounting::complaints(&bench.db.pool).await, [""; 0]);
     let change = async |by: i32| {
-        let sql = "update parse_file_meta set log_dropped = log_dropped + $2 where id = $1";
+        let sql = "update log set dropped = dropped + $2 where run_id = $1";
         sqlx::query(sql).bind(queued.run_id).bind(by).execute(&bench.db.pool).await.unwrap();
     };
     change(1).await;

@@ -21,7 +21,7 @@ async fn long_log(bench: &Bench, bytes: u64) -> SealedLog {
     let head = head_of(&claimed);
     bench
         .on_spool(move |spool| {
-            let file = fs::File::create(spool.dir().join(format!("{}.log", head.run))).unwrap();
+            let file = fs::File::create(spool.dir().join(format!("{}.log", head.log))).unwrap();
             let mut file = BufWriter::with_capacity(1 << 20, file);
             let mut written = 0;
             let mut write = |line: &[u8]| {
@@ -47,7 +47,7 @@ async fn long_log(bench: &Bench, bytes: u64) -> SealedLog {
             let tail = Tail { ending: Ending::Success, reason: None, events, dropped: 0 };
             write(&tail.to_line(Utc::now()));
             file.flush().unwrap();
-            let entry = spool.find(head.run).unwrap();
+            let entry = spool.find(head.log).unwrap();
             spool.take_sealed(&entry).unwrap().expect("nobody holds it")
         })
         .await
@@ -68,7 +68,7 @@ fn replayed(run: RunId) -> usize {
 async fn the_replay_of_a_long_log_holds_up_nothing_on_the_runtime() {
     let bench = Bench::in_folder(None).await;
     let log = long_log(&bench, 200 << 20).await;
-    let run = log.head.run;
+    let run = log.head.run().unwrap();
     refuse_logs(&bench);
     let beating = carry::spawn(async {
         let (mut longest, mut last) = (Duration::ZERO, Instant::now());
@@ -107,7 +107,7 @@ async fn twenty_runs_keep_their_leases_while_a_log_of_two_gib_is_replayed() {
     bench.config.run_timeout = Duration::from_secs(3600);
     bench.config.sweep = LATEST;
     let log = long_log(&bench, 2 << 30).await;
-    let run = log.head.run;
+    let run = log.head.run().unwrap();
     for number in 0..20 {
         bench.submit(&format!("waiting-{number}.txt"), SUBMISSION, 1).await;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::durable::{self, Synced};
-use crate::ids::RunId;
+use crate::ids::LogId;
 
 /// A `.new` file older than this belongs to a process that died while creating it.
 const NEW_FILE_GRACE: Duration = Duration::from_secs(60);
@@ -30,9 +30,9 @@ impl Folder {
         &self.path
     }
 
-    /// The file of a run with this ending.
-    pub(super) fn file(&self, run: RunId, ending: &str) -> PathBuf {
-        file_of(&self.path, run, ending)
+    /// The file of a log with this ending.
+    pub(super) fn file(&self, log: LogId, ending: &str) -> PathBuf {
+        file_of(&self.path, log, ending)
     }
 
     /// Makes the names in it durable.
@@ -41,22 +41,22 @@ impl Folder {
     }
 }
 
-/// The file of a run with this ending.
-pub(super) fn file_of(folder: &Path, run: RunId, ending: &str) -> PathBuf {
-    folder.join(format!("{run}.{ending}"))
+/// The file of a log with this ending.
+pub(super) fn file_of(folder: &Path, log: LogId, ending: &str) -> PathBuf {
+    folder.join(format!("{log}.{ending}"))
 }
 
-/// The files in a folder that belong to runs: run, ending and path.
-pub(super) fn files_in(folder: &Path) -> Result<Vec<(RunId, String, PathBuf)>> {
+/// The files in a folder that belong to logs: log, ending and path.
+pub(super) fn files_in(folder: &Path) -> Result<Vec<(LogId, String, PathBuf)>> {
     let failed = || format!("failed to list the spool folder {}", folder.display());
     let mut files = Vec::new();
     for found in fs::read_dir(folder).with_context(failed)? {
         let path = found.with_context(failed)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once('.'));
-        if let Some((run, ending)) = name
-            && let Ok(run) = run.parse()
+        if let Some((log, ending)) = name
+            && let Ok(log) = log.parse()
         {
-            files.push((run, ending.to_owned(), path));
+            files.push((log, ending.to_owned(), path));
         }
     }
     Ok(files)

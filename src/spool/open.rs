@@ -1,0 +1,96 @@
+//! The logs that are open in this process: one handle for each, shared by the threads that log to it.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::journal::{Journal, Unsynced};
+use super::{SealedLog, Stored};
+use crate::durable::{self, Synced};
+use crate::record::{Ending, Level};
+
+/// An open log. Cheap to clone; every clone is the same log, which is closed for all of them once one of
+/// them seals it.
+#[derive(Debug, Clone)]
+pub struct OpenLog(Arc<Shared>);
+
+/// A journal that threads share; `None` once it is sealed.
+type Shared = Mutex<Option<Journal>>;
+
+/// All open logs of this process. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OpenLogs(Arc<Mutex<Vec<Weak<Shared>>>>);
+
+impl OpenLog {
+    /// Shares a log; no other handle may write to it.
+    pub fn new(journal: Journal) -> Self {
+        Self(Arc::new(Mutex::new(Some(journal))))
+    }
+
+    /// Appends one event as [`Journal::append`] does; `None` once the log is closed.
+    pub fn append(&self, level: Level, body: &[u8]) -> Option<Stored> {
+        self.lock().as_mut().map(|journal| journal.append(level, body))
+    }
+
+    /// Keeps the log's lock for as long as it is kept, whatever becomes of the log; `None` once it is closed.
+    pub fn hold(&self) -> Option<Arc<File>> {
+        self.lock().as_ref().map(Journal::hold)
+    }
+
+    /// Events so far, stored or not; `None` once the log is closed.
+    pub fn emitted(&self) -> Option<u64> {
+        self.lock().as_ref().map(Journal::emitted)
+    }
+
+    /// Events emitted and not stored so far; `None` once the log is closed.
+    pub fn dropped(&self) -> Option<u64> {
+        self.lock().as_ref().map(Journal::dropped)
+    }
+
+    /// Completes the log as [`Journal::seal`] does; `None` where another handle did so before.
+    ///
+    /// # Errors
+    /// As [`Journal::seal`].
+    pub fn seal(&self, ending: Ending, reason: Option<String>) -> io::Result<Option<SealedLog>> {
+        let journal = self.lock().take();
+        journal.map(|journal| journal.seal(ending, reason)).transpose()
+    }
+
+    /// Makes durable what was appended until now. The sync itself runs outside the lock, so that no log call
+    /// waits for it.
+    pub fn sync(&self) {
+        let unsynced = self.lock().as_mut().map(Journal::take_unsynced);
+        let Unsynced { files, folder } = unsynced.unwrap_or_default();
+        let files = files.iter().map(|file| durable::data(file, Synced::Events));
+        let folder = folder.iter().map(|folder| folder.sync(Synced::SegmentNames));
+        // The kernel tells a failure to the first who asks, so the seal would not hear of it.
+        for error in files.chain(folder).filter_map(Result::err) {
+            let doubtful = self.lock().as_mut().and_then(|journal| journal.doubt().then(|| journal.log()));
+            if let Some(log) = doubtful {
+                tracing::warn!(%log, "the disk of the spool does not take the log for good: {error}");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenLogs {
+    /// Notes one more, for as long as anybody has it.
+    pub(super) fn add(&self, log: &OpenLog) {
+        self.lock().push(Arc::downgrade(&log.0));
+    }
+
+    /// Those that somebody has.
+    pub(super) fn all(&self) -> Vec<OpenLog> {
+        let mut logs = self.lock();
+        logs.retain(|log| log.strong_count() > 0);
+        logs.iter().filter_map(Weak::upgrade).map(OpenLog).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
