@@ -21,6 +21,8 @@ pub enum Missing {
     Bucket,
     Key,
     Version,
+    /// It has ended.
+    Upload,
 }
 
 impl fmt::Display for Missing {
@@ -29,6 +31,7 @@ impl fmt::Display for Missing {
             Self::Bucket => "bucket",
             Self::Key => "object",
             Self::Version => "object version",
+            Self::Upload => "upload",
         })
     }
 }

@@ -7,6 +7,7 @@
 mod error;
 mod folder;
 mod s3;
+mod upload;
 mod uri;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use tokio::io::AsyncRead;
 pub use error::{Missing, ObjectError};
 pub use folder::Folder;
 pub use s3::{Encryption, S3, S3Options};
+pub use upload::{Part, StaleUpload, Upload};
 pub use uri::ObjectUri;
 
 use crate::carry;
@@ -123,15 +125,6 @@ impl LinkHeaders {
             content_encoding: Some("gzip".to_owned()),
         }
     }
-}
-
-/// An upload that was begun and never ended; what a crash leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StaleUpload {
-    pub key: String,
-    pub started: SystemTime,
-    /// The store's own name for it.
-    pub id: String,
 }
 
 /// An object that a listing found.
@@ -294,28 +287,6 @@ impl Objects {
         match self {
             Self::S3(s3) => s3.list_folder(bucket, folder).await,
             Self::Folder(store) => store.list_folder(bucket, folder).await,
-        }
-    }
-
-    /// The uploads under a key prefix that were begun longer than `age` ago and never ended.
-    ///
-    /// # Errors
-    /// When the bucket is not there, or the store does not answer.
-    pub async fn stale_uploads(&self, bucket: &str, prefix: &str, age: Duration) -> Result<Vec<StaleUpload>> {
-        match self {
-            Self::S3(s3) => s3.stale_uploads(bucket, prefix, age).await,
-            Self::Folder(folder) => folder.stale_uploads(bucket, prefix, age).await,
-        }
-    }
-
-    /// Gives up an upload and frees what it holds. One that has ended meanwhile is a success.
-    ///
-    /// # Errors
-    /// When the store refuses or does not answer.
-    pub async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
-        match self {
-            Self::S3(s3) => s3.abort_upload(bucket, &upload.key, &upload.id).await,
-            Self::Folder(folder) => folder.abort_upload(bucket, upload).await,
         }
     }
 }

@@ -28,6 +28,7 @@ mod objects_faults;
 mod objects_folder;
 mod objects_plain;
 mod objects_s3;
+mod objects_upload;
 mod plain_server;
 mod printing;
 mod promises;

@@ -1,11 +1,13 @@
 //! Objects in a plain folder: `<root>/<bucket>/<key>`, for a desk or a server without S3.
 //!
 //! Every put also stays readable under its version, a UUID v7, as a hard link:
-//! `<root>/<bucket>/.versions/<key>/<version>`. A put that has not ended is a `.part` file there.
+//! `<root>/<bucket>/.versions/<key>/<version>`. A put that has not ended is a `.part` file there, and the
+//! parts of an upload are `.piece` files beside it.
 //! Files are never changed in place. No name leads out of the root, through a symbolic link
 //! neither. There is no metadata and there are no presigned links.
 
 mod place;
+mod upload;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -15,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::place::{Place, UNFINISHED, absent_is_fine, is_absent};
+use self::place::{Place, UNFINISHED, is_absent};
 use super::{Bytes, Chunk, Listed, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored, sha256_from};
 use crate::carry;
 
@@ -148,14 +150,6 @@ impl Folder {
             Ok(found)
         })
         .await
-    }
-
-    pub(super) async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
-        let place = self.place(bucket, &upload.key)?;
-        let id = upload.id.strip_suffix(UNFINISHED).unwrap_or_default();
-        let file = place.part(id).context("not an unfinished upload")?;
-        blocking(move || Ok(absent_is_fine(fs::remove_file(file)).context("failed to remove an upload")?))
-            .await
     }
 
     fn place(&self, bucket: &str, key: &str) -> Result<Place> {

@@ -55,24 +55,33 @@ impl Place {
         Uuid::try_parse(version).ok().map(|id| self.versions.join(id.hyphenated().to_string()))
     }
 
-    /// The file of a version while it is written, if that can be one.
-    pub(super) fn part(&self, version: &str) -> Option<PathBuf> {
-        self.version(version).map(|file| file.with_extension(&UNFINISHED[1..]))
+    pub(super) fn make_folders(&self) -> anyhow::Result<()> {
+        make_folders(self.current.parent().expect("a key is below its bucket"))?;
+        make_folders(&self.versions)
     }
 
     /// Stores the file `from`, durably.
     pub(super) fn put(&self, from: &Path, put: &Put) -> anyhow::Result<Stored> {
-        let folder = self.current.parent().expect("a key is below its bucket");
-        make_folders(folder)?;
-        make_folders(&self.versions)?;
-
+        self.make_folders()?;
         let version = Uuid::now_v7().hyphenated().to_string();
-        let file = self.versions.join(&version);
-        let part = file.with_extension(&UNFINISHED[1..]);
-        let stored = self.publish(from, put, &part, &file, &version);
+        let part = self.versions.join(format!("{version}{UNFINISHED}"));
+        self.store(&[from.to_owned()], put, &part, &version)
+    }
+
+    /// Stores what is in these files, one behind the other, as a version, durably; `part` is a name that is free.
+    pub(super) fn store(
+        &self,
+        from: &[PathBuf],
+        put: &Put,
+        part: &Path,
+        version: &str,
+    ) -> anyhow::Result<Stored> {
+        let folder = self.current.parent().expect("a key is below its bucket");
+        let file = self.versions.join(version);
+        let stored = self.publish(from, put, part, &file, version);
         faults::point("put-current");
         if stored.is_err() {
-            let _ = fs::remove_file(&part);
+            let _ = fs::remove_file(part);
             // Another put of the same bytes may have made it the current one.
             if self.current_version().ok().flatten().is_none_or(|current| current != version) {
                 let _ = fs::remove_file(&file);
@@ -86,7 +95,7 @@ impl Place {
     /// Writes `part`, makes it the version `file`, and then the current one.
     fn publish(
         &self,
-        from: &Path,
+        from: &[PathBuf],
         put: &Put,
         part: &Path,
         file: &Path,
@@ -94,7 +103,8 @@ impl Place {
     ) -> anyhow::Result<Stored> {
         let mut target = OpenOptions::new().write(true).create_new(true).mode(0o440).open(part)?;
         let (size, sha256) = copy_hashed(from, &mut target)?;
-        ensure!(sha256 == put.sha256, "{} is not the file that was promised", from.display());
+        let names = from.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+        ensure!(sha256 == put.sha256, "{names} is not the file that was promised");
         durable::file(&target, Synced::ObjectBytes)?;
         faults::point("put-written");
         if put.if_none_match
@@ -130,14 +140,14 @@ impl Place {
 
     /// The current object, where it has these bytes. A put that died behind the name of its version is
     /// finished: else that version would stay for ever, and nobody would know it.
-    fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<Stored>> {
+    pub(super) fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<Stored>> {
         if !self.current.exists() {
             match self.unfinished(size, sha256)? {
                 Some((_, file)) => self.link_current(&file)?,
                 None => return Ok(None),
             };
         }
-        let there = copy_hashed(&self.current, &mut io::sink())?;
+        let there = copy_hashed(std::slice::from_ref(&self.current), &mut io::sink())?;
         ensure!(there == (size, sha256), "another object is already there");
         Ok(Some(Stored { uri: self.uri(self.current_version()?.as_deref()), size }))
     }
@@ -157,7 +167,10 @@ impl Place {
             let is_newer = version > current;
             let is_whole =
                 file.extension().is_none() && file.metadata().is_ok_and(|found| found.len() == size);
-            if is_newer && is_whole && copy_hashed(&file, &mut io::sink())? == (size, sha256) {
+            if is_newer
+                && is_whole
+                && copy_hashed(std::slice::from_ref(&file), &mut io::sink())? == (size, sha256)
+            {
                 return Ok(Some((version, file)));
             }
         }
@@ -228,9 +241,7 @@ impl Place {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let metadata = entry.metadata()?;
-            if (metadata.dev(), metadata.ino()) == (current.dev(), current.ino())
-                && !name.ends_with(UNFINISHED)
-            {
+            if (metadata.dev(), metadata.ino()) == (current.dev(), current.ino()) && !name.contains('.') {
                 return Ok(Some(name));
             }
         }
@@ -260,22 +271,25 @@ impl Place {
     }
 }
 
-/// Copies a file, and returns its size and SHA-256.
-fn copy_hashed(from: &Path, to: &mut impl Write) -> anyhow::Result<(u64, [u8; 32])> {
-    let failed = || format!("failed to read {}", from.display());
-    let mut source = File::open(from).with_context(failed)?;
+/// Copies files, one behind the other, and returns their size and SHA-256.
+pub(super) fn copy_hashed(from: &[PathBuf], to: &mut impl Write) -> anyhow::Result<(u64, [u8; 32])> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
     let mut size = 0;
-    loop {
-        let read = source.read(&mut buffer).with_context(failed)?;
-        if read == 0 {
-            return Ok((size, hash.finalize().into()));
+    for from in from {
+        let failed = || format!("failed to read {}", from.display());
+        let mut source = File::open(from).with_context(failed)?;
+        loop {
+            let read = source.read(&mut buffer).with_context(failed)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            to.write_all(&buffer[..read])?;
+            size += read as u64;
         }
-        hash.update(&buffer[..read]);
-        to.write_all(&buffer[..read])?;
-        size += read as u64;
     }
+    Ok((size, hash.finalize().into()))
 }
 
 /// Makes a folder and those above it, durably, and refuses one that a symbolic link leads to.

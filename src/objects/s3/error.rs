@@ -74,6 +74,7 @@ impl Failure {
         let about_version = name.contains("?versionId=");
         match (self.code(), self.status) {
             (Some("NoSuchBucket"), _) => not_found(Missing::Bucket),
+            (Some("NoSuchUpload"), _) => not_found(Missing::Upload),
             (Some("NoSuchVersion"), _) => not_found(Missing::Version),
             // S3 says so of a version that it could never have given.
             (Some("InvalidArgument"), Some(400)) if about_version => not_found(Missing::Version),

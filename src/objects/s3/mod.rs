@@ -5,10 +5,13 @@
 //! slow but living pace, times the tries. Credentials, region and endpoint come from the standard
 //! AWS environment unless the options name them.
 
+mod confirm;
 mod error;
 mod get;
 mod list;
 mod put;
+mod request;
+mod upload;
 mod versions;
 
 use std::sync::{Arc, Once};
@@ -170,15 +173,6 @@ impl S3 {
             if page.is_truncated != Some(true) || key.is_none() {
                 return Ok(found);
             }
-        }
-    }
-
-    pub(super) async fn abort_upload(&self, bucket: &str, key: &str, id: &str) -> Result<()> {
-        let request = self.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(id);
-        let sent = request.customize().config_override(self.quick()).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
-            Err(failure) if !failure.is_ended() => Err(failure.named(&format!("s3://{bucket}/{key}"))),
-            _ => Ok(()),
         }
     }
 

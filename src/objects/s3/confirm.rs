@@ -1,0 +1,74 @@
+//! Asks S3 what it has after a put, and believes only that.
+
+use anyhow::{Context, anyhow};
+use aws_sdk_s3::types::ChecksumMode;
+
+use super::S3;
+use super::error::Failure;
+use crate::objects::{ObjectUri, Result, Stored};
+
+/// What must be there.
+pub(super) struct Promise {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) uri: ObjectUri,
+    pub(super) size: u64,
+    /// Of all bytes.
+    pub(super) sha256: [u8; 32],
+    /// As S3 gives it, of a whole object or of parts; none where it is not known.
+    pub(super) checksum: Option<String>,
+}
+
+/// What the answer to a finished put claims. Nothing where the answer was that an object is there
+/// already, which may be what an earlier try left whose answer was lost.
+#[derive(Default)]
+pub(super) struct Claim {
+    sent: bool,
+    version: Option<String>,
+    sha256: Option<String>,
+}
+
+impl Claim {
+    pub(super) fn of(version: Option<String>, sha256: Option<String>) -> Self {
+        Self { sent: true, version, sha256 }
+    }
+}
+
+impl S3 {
+    pub(super) async fn confirm(&self, promise: &Promise, claim: Claim) -> Result<Stored> {
+        let Promise { bucket, key, uri, size, .. } = promise;
+        let request = self.client.head_object().bucket(bucket).key(key);
+        let request = request.set_version_id(claim.version.clone()).checksum_mode(ChecksumMode::Enabled);
+        let head = request.customize().config_override(self.quick()).send().await;
+        let head = head.map_err(|error| Failure::of(&error).named(&uri.to_string()));
+        let head = head.context("the put could not be confirmed")?;
+
+        let same_size = head.content_length.and_then(|size| u64::try_from(size).ok()) == Some(*size);
+        let version = head.version_id.as_deref().or(claim.version.as_deref());
+        let there = ObjectUri::s3(bucket, key, version)?;
+        let promised = promise.checksum.as_deref();
+        let same_bytes = match (head.checksum_sha256(), promised) {
+            (Some(kept), Some(promised)) => kept == promised,
+            _ => same_size && self.read_back(&there).await? == promise.sha256,
+        };
+        let claims_same =
+            claim.sha256.as_deref().is_none_or(|claimed| promised.is_none_or(|is| is == claimed));
+        if same_size && same_bytes && claims_same {
+            return Ok(Stored { uri: there, size: *size });
+        }
+        let problem = if claim.sent {
+            "S3 did not store the bytes that were sent"
+        } else {
+            "another object is already there"
+        };
+        Err(anyhow!("{problem}: {uri}").into())
+    }
+
+    /// The SHA-256 of what a server has that keeps none itself.
+    async fn read_back(&self, uri: &ObjectUri) -> Result<[u8; 32]> {
+        self.told_of_no_sha256.call_once(|| {
+            tracing::warn!("the object store keeps no SHA-256: each put is confirmed by reading it back");
+        });
+        Ok(self.digest(uri).await?.1)
+    }
+}

@@ -1,0 +1,182 @@
+//! Multipart uploads: what each takes a request for, and what the end of one is worth.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::Context;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest, Sha256};
+
+use super::S3;
+use super::confirm::{Claim, Promise};
+use super::error::Failure;
+use super::request::{body, condition, metadata};
+use crate::objects::{ObjectUri, Part, Put, Result, Stored, Upload, sha256_from};
+use crate::{carry, faults};
+
+impl S3 {
+    pub(in crate::objects) async fn begin_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        put: &Put,
+    ) -> Result<Upload> {
+        let uri = ObjectUri::s3(bucket, key, None)?;
+        let (encryption, kms_key) = self.encryption();
+        let request = self
+            .client
+            .create_multipart_upload()
+            .bucket(bucket)
+            .key(key)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .checksum_type(ChecksumType::Composite)
+            .content_type(put.content_type)
+            .set_metadata(Some(metadata(put)))
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms_key);
+        let begun = request.customize().config_override(self.bounded(0)).send().await;
+        let begun = begun.map_err(|error| Failure::of(&error).named(&uri.to_string()))?;
+        faults::point("upload-begun");
+        let id = begun.upload_id.with_context(|| format!("S3 began no upload of {uri}"))?;
+        Ok(Upload { bucket: bucket.to_owned(), key: key.to_owned(), id })
+    }
+
+    pub(in crate::objects) async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u16,
+        file: &Path,
+        bytes: Range<u64>,
+    ) -> Result<Part> {
+        let path = file.to_owned();
+        let stretch = bytes.clone();
+        let hash = move || {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(stretch.start))?;
+            sha256_from(&mut file.take(stretch.end - stretch.start))
+        };
+        let digest = carry::spawn_blocking(hash).await.context("hashing a part panicked")?;
+        let digest = digest.with_context(|| format!("failed to read {}", file.display()))?;
+        self.send_part(upload, number, file, bytes, digest).await
+    }
+
+    /// Sends a stretch of a file, read again from it at every try, whose SHA-256 is known.
+    pub(super) async fn send_part(
+        &self,
+        upload: &Upload,
+        number: u16,
+        file: &Path,
+        bytes: Range<u64>,
+        digest: [u8; 32],
+    ) -> Result<Part> {
+        let size = bytes.end - bytes.start;
+        let request = self
+            .client
+            .upload_part()
+            .bucket(&upload.bucket)
+            .key(&upload.key)
+            .upload_id(&upload.id)
+            .part_number(number.into())
+            .body(body(file, bytes.start, size).await?)
+            .checksum_sha256(BASE64.encode(digest));
+        let sent = request.customize().config_override(self.bounded(size)).send().await;
+        let sent = sent.map_err(|error| Failure::of(&error).named(&name(upload)))?;
+        Ok(Part { number, size, sha256: Some(digest), etag: sent.e_tag })
+    }
+
+    pub(in crate::objects) async fn parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+        let (mut found, mut more) = (Vec::new(), None);
+        loop {
+            let request = self.client.list_parts().bucket(&upload.bucket).key(&upload.key);
+            let request = request.upload_id(&upload.id).set_part_number_marker(more);
+            let page = request.customize().config_override(self.quick()).send().await;
+            let page = page.map_err(|error| Failure::of(&error).named(&name(upload)))?;
+            for part in page.parts.unwrap_or_default() {
+                let number = part.part_number.and_then(|number| u16::try_from(number).ok());
+                let size = part.size.and_then(|size| u64::try_from(size).ok());
+                if let (Some(number), Some(size)) = (number, size) {
+                    let sha256 =
+                        part.checksum_sha256.and_then(|text| BASE64.decode(text).ok()?.try_into().ok());
+                    found.push(Part { number, size, sha256, etag: part.e_tag });
+                }
+            }
+            more = page.next_part_number_marker;
+            if page.is_truncated != Some(true) || more.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    pub(in crate::objects) async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        put: &Put,
+    ) -> Result<Stored> {
+        let (claim, promise) = (self.end_upload(upload, parts, put).await?, promise(upload, parts, put)?);
+        self.confirm(&promise, claim.unwrap_or_default()).await
+    }
+
+    /// Ends an upload; `None` where an object is there already, or the upload has ended before.
+    pub(super) async fn end_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        put: &Put,
+    ) -> Result<Option<Claim>> {
+        let parts = parts.iter().map(|part| {
+            let sha256 = part.sha256.map(|digest| BASE64.encode(digest));
+            let named = CompletedPart::builder().part_number(part.number.into());
+            named.set_e_tag(part.etag.clone()).set_checksum_sha256(sha256).build()
+        });
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let request = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&upload.bucket)
+            .key(&upload.key)
+            .upload_id(&upload.id)
+            .checksum_type(ChecksumType::Composite)
+            .multipart_upload(parts)
+            .set_if_none_match(condition(put));
+        let sent = request.customize().config_override(self.bounded(0)).send().await;
+        match sent.map_err(|error| Failure::of(&error)) {
+            Ok(done) => Ok(Some(Claim::of(done.version_id, done.checksum_sha256))),
+            Err(failure) if failure.is_conflict() || failure.is_ended() => Ok(None),
+            Err(failure) => Err(failure.named(&name(upload))),
+        }
+    }
+
+    pub(in crate::objects) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        let request = self.client.abort_multipart_upload().bucket(&upload.bucket).key(&upload.key);
+        let sent = request.upload_id(&upload.id).customize().config_override(self.quick()).send().await;
+        match sent.map_err(|error| Failure::of(&error)) {
+            Err(failure) if !failure.is_ended() => Err(failure.named(&name(upload))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What S3 must have of an upload that is completed: its checksum is that of the parts' checksums.
+pub(super) fn promise(upload: &Upload, parts: &[Part], put: &Put) -> Result<Promise> {
+    let digests: Option<Vec<[u8; 32]>> = parts.iter().map(|part| part.sha256).collect();
+    let composite =
+        digests.map(|all| format!("{}-{}", BASE64.encode(Sha256::digest(all.concat())), all.len()));
+    Ok(Promise {
+        bucket: upload.bucket.clone(),
+        key: upload.key.clone(),
+        uri: ObjectUri::s3(&upload.bucket, &upload.key, None)?,
+        size: parts.iter().map(|part| part.size).sum(),
+        sha256: put.sha256,
+        checksum: composite,
+    })
+}
+
+fn name(upload: &Upload) -> String {
+    ObjectUri::s3(&upload.bucket, &upload.key, None)
+        .map_or_else(|_| upload.key.clone(), |uri| uri.to_string())
+}
