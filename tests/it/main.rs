@@ -55,4 +55,5 @@ mod tdp_sheets;
 mod tdp_support;
 mod tdp_text;
 mod tdp_workbook;
+mod upgrade;
 mod worker;
