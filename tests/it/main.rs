@@ -42,6 +42,7 @@ mod retention;
 mod sample;
 mod scope;
 mod settings;
+mod snapshots;
 mod store;
 mod submitted;
 mod support;

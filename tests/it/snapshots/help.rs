@@ -1,0 +1,40 @@
+//! The help of every subcommand.
+
+use std::process::Command;
+
+use super::holds;
+
+/// Where the options begin that every subcommand has.
+const COMMON: &str = "\nWhere things live:\n";
+
+fn help(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
+    let output = command.args(arguments).arg("--help").env_clear().output().expect("the program starts");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The names under `Commands:`.
+fn subcommands(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let list = list.take_while(|line| !line.is_empty());
+    let names = list.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next().map(ToOwned::to_owned)).collect()
+}
+
+#[test]
+fn the_help_of_every_subcommand_is_as_it_was() {
+    let whole = help(&[]);
+    let (first, common) = whole.split_once(COMMON).expect("the common options");
+    holds("help", &format!("{first}{COMMON}{common}"));
+    for name in subcommands(&whole).iter().filter(|name| *name != "help") {
+        let text = help(&[name]);
+        let (own, others) = text.split_once(COMMON).expect("the common options");
+        assert!(common.starts_with(others.trim_end()), "{name} has the same common options");
+        holds(&format!("help-{name}"), own);
+        for below in subcommands(own).iter().filter(|name| *name != "help") {
+            let text = help(&[name, below]);
+            let own = text.split_once(COMMON).map_or(text.as_str(), |(own, _)| own);
+            holds(&format!("help-{name}-{below}"), own);
+        }
+    }
+}
