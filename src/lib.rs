@@ -3,7 +3,7 @@
 //! The rooms, highest first; imports go downward only (`tests/it/architecture` checks it):
 //!
 //! ```text
-//! main cli telemetry > worker report doctor > recovery
+//! main cli telemetry > desk > worker report doctor > recovery
 //!   > archive reader diff notify > scope queue system > config
 //!   > spool objects store cluster parser > ids record redact gzip carry durable faults
 //! ```
@@ -13,6 +13,7 @@ pub mod carry;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod desk;
 pub mod diff;
 pub mod doctor;
 pub mod durable;

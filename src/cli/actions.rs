@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::database::open_database;
 use super::table::Table;
-use super::target::find_run;
 use super::value::limit;
 use super::when::{WHEN, when};
 use super::{Common, Exit, show};
+use crate::desk::lookup::find_run;
 use crate::record::Safe;
 use crate::store::Action;
 use crate::store::action::{self, ActionCount, ActionFilter, RunAction};

@@ -5,8 +5,9 @@ use clap::Args;
 
 use super::database::open_database;
 use super::submit::user;
-use super::target::{TARGET_HELP, find_run};
+use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, show};
+use crate::desk::lookup::find_run;
 use crate::queue::{self, Cancelled};
 
 /// Stop a run, or take it out of the queue. Its log is kept.

@@ -1,6 +1,5 @@
 //! `parselog diff`: what changed between two runs of a file.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -9,13 +8,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::diff_reparse::diff_reparse;
-use super::target::{TARGET_HELP, find_reparse, find_run, previous};
+use super::table::Table;
+use super::value::TARGET_HELP;
+use super::verdict::category_name;
 use super::{Common, Exit, open, show};
-use crate::diff::{self, Change, Counts, Problem};
-use crate::parser::Category;
-use crate::reader::LogSource;
+use crate::desk::compare::{self, Difference, Side};
+use crate::desk::lookup::find_reparse;
+use crate::diff::{Change, Problem};
 use crate::record::Safe;
-use crate::store::Run;
 
 /// Show what changed between two runs of a file: status, counts, and the problems that appeared or
 /// disappeared, matched by what they are about. Two runs without a difference print nothing.
@@ -47,44 +47,33 @@ impl Diff {
             let reparse = find_reparse(&system.pool, reparse).await?;
             return diff_reparse(&system, &reparse, self.limit, self.json, self.exit_code).await;
         }
-        let first = find_run(&system.pool, self.before.as_deref().unwrap_or_default()).await?;
-        let (before, after) = match &self.after {
-            Some(after) => (first, find_run(&system.pool, after).await?),
-            None => (previous(&system.pool, &first).await?, first),
-        };
-        let logs = LogSource::find(&before, &system.spool)
-            .and_then(|one| Ok((one, LogSource::find(&after, &system.spool)?)));
-        let comparison = match &logs {
-            Ok((one, other)) => Some(diff::compare(&system.objects, one, other).await?),
-            Err(error) => {
-                show::note(&format!("only statuses and counts are compared: {error:#}"));
-                None
-            }
-        };
-        let total = comparison.as_ref().map(|comparison| comparison.total);
-        let by_category = comparison.as_ref().map(|comparison| &comparison.by_category);
-        let report = Report::new(&before, &after, total, by_category);
-
+        let before = self.before.as_deref().unwrap_or_default();
+        let (before, after) = compare::runs(&system.pool, before, self.after.as_deref()).await?;
+        let name = Safe(&before.name).to_string();
+        let compared = compare::compare(&system, before, after).await?;
+        if let Some(error) = compared.unread() {
+            show::note(&format!("only statuses and counts are compared: {error:#}"));
+        }
+        let difference = compared.difference();
+        let same = difference.same;
         if self.json {
-            show::json(&report)?;
-        } else if !report.same {
-            show::line(report.text(&before))?;
+            show::json(&difference)?;
+        } else if !same {
+            show::line(text(&name, &difference))?;
         } else {
-            let unchanged = total.map_or(0, |total| total.unchanged);
+            let unchanged = difference.problems.map_or(0, |total| total.unchanged);
             show::note(&format!("no difference: {unchanged} problems are the same"));
         }
-        if let (Some(comparison), Ok((one, other))) = (comparison, &logs) {
-            let (json, color) = (self.json, show::color());
-            let each = move |change, problem: &Problem<'_>| {
-                if json {
-                    show::write_json(&mut show::Out, &Entry { change, problem })
-                } else {
-                    writeln!(show::Out, "{}", entry(change, problem, color))
-                }
-            };
-            diff::changes(&system.objects, comparison, (one, other), each).await?;
-        }
-        Ok(if self.exit_code && !report.same { Exit::Failed } else { Exit::Ok })
+        let (json, color) = (self.json, show::color());
+        let each = move |change, problem: &Problem<'_>| {
+            if json {
+                show::write_json(&mut show::Out, &Entry { change, problem })
+            } else {
+                writeln!(show::Out, "{}", entry(change, problem, color))
+            }
+        };
+        compared.changes(&system, each).await?;
+        Ok(if self.exit_code && !same { Exit::Failed } else { Exit::Ok })
     }
 }
 
@@ -96,139 +85,42 @@ struct Entry<'a> {
     problem: &'a Problem<'a>,
 }
 
-/// What is compared, entries aside.
-#[derive(Serialize)]
-struct Report<'a> {
-    same: bool,
-    before: Side<'a>,
-    after: Side<'a>,
-    /// Missing where a log can't be read.
-    problems: Option<Counts>,
-    categories: BTreeMap<u8, Line>,
-}
-
-#[derive(Serialize)]
-struct Side<'a> {
-    run: String,
-    file: &'a str,
-    version: &'a str,
-    status: String,
-    summary_status: Option<String>,
-    failure: Option<&'a str>,
-    records_in_file: Option<i64>,
-    records_created: Option<i64>,
-    /// Events that the log could not keep; the comparison may miss as many problems.
-    log_dropped: i64,
-}
-
-/// One category: the counts on the rows, and what the logs say.
-#[derive(Default, Serialize)]
-struct Line {
-    before: u64,
-    after: u64,
-    appeared: u64,
-    disappeared: u64,
-}
-
-impl<'a> Report<'a> {
-    fn new(
-        before: &'a Run,
-        after: &'a Run,
-        problems: Option<Counts>,
-        by_category: Option<&BTreeMap<u8, Counts>>,
-    ) -> Self {
-        let mut categories: BTreeMap<u8, Line> = BTreeMap::new();
-        for (run, is_after) in [(before, false), (after, true)] {
-            for (category, count) in run.error_counts.iter().flat_map(|counts| &counts.0) {
-                let line = categories.entry(category.number()).or_default();
-                *(if is_after { &mut line.after } else { &mut line.before }) = *count;
-            }
-        }
-        for (category, counts) in by_category.into_iter().flatten() {
-            let line = categories.entry(*category).or_default();
-            (line.appeared, line.disappeared) = (counts.appeared, counts.disappeared);
-        }
-        let (before, after) = (Side::of(before), Side::of(after));
-        let same = before.verdict() == after.verdict()
-            && (before.records_in_file, before.records_created)
-                == (after.records_in_file, after.records_created)
-            && categories
-                .values()
-                .all(|line| line.before == line.after && line.appeared == 0 && line.disappeared == 0);
-        Self { same, before, after, problems, categories }
+fn text(name: &str, difference: &Difference<'_>) -> String {
+    let Difference { before, after, .. } = difference;
+    let mut text = format!("{name}\n  run        {} -> {}", before.run, after.run);
+    changed(&mut text, "status", &before.verdict(), &after.verdict());
+    changed(&mut text, "records", &records(before), &records(after));
+    let columns = ["ERRORS", ">BEFORE", ">AFTER", ">APPEARED", ">DISAPPEARED"];
+    let mut table = Table::new(columns).within([20, 9, 9, 9, 11]);
+    for (category, line) in &difference.categories {
+        let name = category_name(*category);
+        table.row([&name, &line.before, &line.after, &line.appeared, &line.disappeared]);
     }
-
-    fn text(&self, run: &Run) -> String {
-        let mut text = Safe(&run.name).to_string();
-        let (before, after) = (&self.before, &self.after);
-        let _ = write!(text, "\n  run        {} -> {}", before.run, after.run);
-        changed(&mut text, "status", &before.verdict(), &after.verdict());
-        changed(&mut text, "records", &before.records(), &after.records());
+    let _ = write!(text, "\n\n{table}");
+    if let Some(counts) = difference.problems {
         let _ = write!(
             text,
-            "\n\n  {:20}  {:>9}  {:>9}  {:>9}  {:>11}",
-            "ERRORS", "BEFORE", "AFTER", "APPEARED", "DISAPPEARED"
+            "\n\n{} appeared, {} disappeared, {} unchanged",
+            counts.appeared, counts.disappeared, counts.unchanged
         );
-        for (category, line) in &self.categories {
-            let Line { before, after, appeared, disappeared } = line;
-            let name = category_name(*category);
-            let _ = write!(text, "\n  {name:20}  {before:>9}  {after:>9}  {appeared:>9}  {disappeared:>11}");
-        }
-        if let Some(counts) = self.problems {
+    }
+    for (which, side) in [("first", before), ("second", after)] {
+        if side.log_dropped > 0 {
             let _ = write!(
                 text,
-                "\n\n{} appeared, {} disappeared, {} unchanged",
-                counts.appeared, counts.disappeared, counts.unchanged
+                "\nthe {which} log could not keep {} events, so some may be missing here",
+                side.log_dropped
             );
         }
-        for (which, side) in [("first", before), ("second", after)] {
-            if side.log_dropped > 0 {
-                let _ = write!(
-                    text,
-                    "\nthe {which} log could not keep {} events, so some may be missing here",
-                    side.log_dropped
-                );
-            }
-        }
-        text
     }
+    text
 }
 
-impl<'a> Side<'a> {
-    fn of(run: &'a Run) -> Self {
-        Self {
-            run: run.id.to_string(),
-            file: &run.key,
-            version: &run.version_id,
-            status: run.status.to_string(),
-            summary_status: run.summary_status.map(|summary| summary.to_string()),
-            failure: run.failure.as_deref(),
-            records_in_file: run.records_in_file,
-            records_created: run.records_created,
-            log_dropped: run.log_dropped.unwrap_or_default(),
-        }
+fn records(side: &Side<'_>) -> String {
+    match (side.records_created, side.records_in_file) {
+        (Some(created), Some(read)) => format!("{created} of {read}"),
+        _ => "none".to_owned(),
     }
-
-    fn verdict(&self) -> String {
-        match (&self.summary_status, self.failure) {
-            (Some(summary), _) => summary.clone(),
-            (None, Some(failure)) => format!("{}: {failure}", self.status),
-            (None, None) => self.status.clone(),
-        }
-    }
-
-    fn records(&self) -> String {
-        match (self.records_created, self.records_in_file) {
-            (Some(created), Some(read)) => format!("{created} of {read}"),
-            _ => "none".to_owned(),
-        }
-    }
-}
-
-/// A category's name and number, as a table's row begins.
-pub(super) fn category_name(number: u8) -> String {
-    let known = Category::ALL.into_iter().find(|category| category.number() == number);
-    known.map_or_else(|| format!("category {number}"), |category| format!("{number} {}", category.name()))
 }
 
 fn changed(text: &mut String, what: &str, before: &str, after: &str) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::candidate::Intake;
 use super::{Common, Exit, open, show};
 use crate::config::duration;
+use crate::desk::DeskError;
+use crate::desk::submit::Intake;
 use crate::doctor::{self, Finding};
-use crate::objects::ObjectError;
 use crate::record::Safe;
 use crate::store;
 
@@ -36,12 +36,12 @@ impl Doctor {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let doctor = doctor::Doctor::new(&system, self.grace).with_sole_spool(self.sole_spool);
-        let intake = Intake::new(system.clone());
+        let intake = Intake::new(system.clone(), show::note);
         let used = store::health::buckets(&system.pool).await?;
         for bucket in used.iter().map(String::as_str).chain([&*system.bucket]) {
             match intake.keeps_versions(bucket).await {
                 // What is missing with it, the findings say.
-                Ok(_) | Err(ObjectError::NotFound { .. }) => {}
+                Ok(_) | Err(DeskError::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }

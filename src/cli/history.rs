@@ -5,10 +5,10 @@ use clap::Args;
 
 use super::database::open_database;
 use super::table::Table;
-use super::target::find_file;
 use super::value::limit;
 use super::{Common, Exit, show, verdict};
-use crate::store::{self, Run, RunFilter};
+use crate::desk::history::history;
+use crate::store::Run;
 
 /// Show every parse of a file over time, whatever version of it: when, why, and what came of it.
 #[derive(Debug, Args)]
@@ -27,9 +27,7 @@ pub(super) struct History {
 impl History {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
-        let file = find_file(&pool, &self.file).await?;
-        let filter = RunFilter { same_file_as: Some(file.id), limit: self.limit, ..RunFilter::default() };
-        let runs = store::find(&pool, &filter).await?;
+        let runs = history(&pool, &self.file, self.limit).await?;
         if self.json {
             runs.iter().try_for_each(show::json)?;
         } else {

@@ -9,12 +9,13 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use regex::Regex;
 
-use super::target::{TARGET_HELP, find_run, previous};
+use super::value::TARGET_HELP;
 use super::when::{WHEN, when};
-use super::{CliError, Common, Exit, open, show};
-use crate::reader::{Cost, Follower, LogSource, News, Selection};
+use super::{Common, Exit, open, show};
+use crate::desk::lookup;
+use crate::reader::{Cost, Follower, News, Selection};
 use crate::record::{Level, Record, Text};
-use crate::store::{self, Run, RunFilter};
+use crate::store::Run;
 use crate::system::System;
 
 /// Print the log of a run, from this machine's spool or from the object store.
@@ -104,7 +105,7 @@ impl Logs {
             return Ok(Exit::Ok);
         }
         let each = move |line: &[u8]| printer.print(line);
-        let cost = LogSource::find(&run, &system.spool)?.read(&system.objects, selection, each).await?;
+        let cost = lookup::log(&system, &run)?.read(&system.objects, selection, each).await?;
         if self.verbose {
             let Cost { gets, bytes } = cost;
             show::note(&format!("{gets} requests, {bytes} bytes ({}) fetched", ByteSize(bytes)));
@@ -113,20 +114,14 @@ impl Logs {
     }
 
     async fn find(&self, system: &System) -> Result<Run> {
-        let run = find_run(&system.pool, &self.target).await?;
+        let run = lookup::find_run(&system.pool, &self.target).await?;
         if self.previous {
-            return previous(&system.pool, &run).await;
+            return Ok(lookup::previous(&system.pool, &run).await?);
         }
-        let Some(attempt) = self.attempt else { return Ok(run) };
-        let filter = RunFilter {
-            batch: Some(run.batch_id),
-            data_file: Some(run.data_file_id),
-            ..RunFilter::default()
-        };
-        let mut attempts = store::find(&system.pool, &filter).await?.into_iter();
-        attempts.find(|run| run.attempt == attempt).ok_or_else(|| {
-            CliError::not_found(format!("there is no attempt {attempt} at the job of run {}", run.id))
-        })
+        match self.attempt {
+            Some(number) => Ok(lookup::attempt(&system.pool, &run, number).await?),
+            None => Ok(run),
+        }
     }
 }
 

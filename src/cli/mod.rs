@@ -5,7 +5,6 @@
 mod actions;
 mod arguments;
 mod cancel;
-mod candidate;
 mod database;
 mod db;
 mod diff;
@@ -27,7 +26,6 @@ mod sample;
 mod show;
 mod submit;
 mod table;
-mod target;
 mod url;
 mod value;
 mod verdict;
@@ -44,6 +42,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{
     DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config,
 };
+use crate::desk::DeskError;
 use crate::record::Safe;
 use crate::telemetry;
 use crate::worker::HelperDied;
@@ -83,6 +82,18 @@ impl CliError {
 
     fn usage(message: impl Into<String>) -> anyhow::Error {
         Self { exit: Exit::Usage, message: message.into() }.into()
+    }
+}
+
+impl From<&DeskError> for Exit {
+    fn from(error: &DeskError) -> Self {
+        match error {
+            DeskError::NotFound(_) => Self::NotFound,
+            DeskError::Ambiguous(_) | DeskError::Invalid(_) | DeskError::OnHold(_) => Self::Usage,
+            DeskError::Conflict(_) | DeskError::Gone(_) | DeskError::Unavailable(_) | DeskError::Other(_) => {
+                Self::Failed
+            }
+        }
     }
 }
 
@@ -227,6 +238,7 @@ impl Command {
 fn exit_of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref::<CliError>() {
         Some(error) => error.exit,
+        None if let Some(error) = error.downcast_ref::<DeskError>() => Exit::from(error),
         None if error.is::<HelperDied>() => Exit::HelperDied,
         None => Exit::Failed,
     }

@@ -6,10 +6,10 @@ use clap::Args;
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
-use super::target::{TARGET_HELP, find_run};
-use super::value::limit;
+use super::value::{TARGET_HELP, limit};
 use super::verdict::MINUTE;
 use super::{Common, Exit, show};
+use crate::desk::lookup::find_run;
 use crate::store::Notice;
 use crate::store::notice::{self, NoticeFilter};
 

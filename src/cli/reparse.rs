@@ -11,14 +11,13 @@ use super::database::open_database;
 use super::reparses::{Status, interrupts, report, wait};
 use super::submit::{code, quarter, user};
 use super::table::Table;
-use super::target::find_file;
 use super::value::{attempts, priority, year};
 use super::when::{WHEN, when};
-use super::{CliError, Common, Exit, show};
+use super::{Common, Exit, show};
 use crate::config::duration;
-use crate::faults;
+use crate::desk::reparse;
 use crate::parser::SummaryStatus;
-use crate::store::reparse::{self, FileSelection, ReparseRequest, Selected};
+use crate::store::reparse::{FileSelection, ReparseRequest, Selected};
 use crate::store::{PgPool, RunStatus};
 
 /// Parse files once more, each in exactly the version that was submitted; workers do the work, after
@@ -112,9 +111,6 @@ impl Reparse {
         }
         let selection = self.which.selection(&pool).await?;
         let selected = reparse::preview(&pool, &selection).await?;
-        if selected.is_empty() {
-            return Err(CliError::not_found("no file fits: `parselog runs` lists what there is"));
-        }
         if !self.json || self.dry_run {
             show::line(table(&selected))?;
         }
@@ -134,9 +130,7 @@ impl Reparse {
             force: self.force,
         };
         let stop = if self.wait { Some(interrupts()?) } else { None };
-        faults::point("reparse-asked");
-        let (id, files) = reparse::enqueue(&pool, &selection, &request).await?;
-        faults::point("reparse-queued");
+        let (id, files) = reparse::queue(&pool, &selection, &request).await?;
         if !self.json {
             show::line(format_args!("reparse {id}  {files} files queued"))?;
         }
@@ -153,7 +147,7 @@ impl Reparse {
 
 impl Which {
     async fn selection(&self, pool: &PgPool) -> Result<FileSelection> {
-        let mut selection = FileSelection {
+        let rest = FileSelection {
             files: Vec::new(),
             program: self.program.clone(),
             section: self.section.clone(),
@@ -163,21 +157,9 @@ impl Which {
             status: self.status.clone(),
             since: self.since,
             every_version: self.every_version,
-            all: false,
+            all: self.all,
         };
-        for file in &self.files {
-            selection.files.push(find_file(pool, file).await?.id);
-        }
-        let restricted =
-            selection != FileSelection { every_version: self.every_version, ..Default::default() };
-        if restricted == self.all {
-            return Err(CliError::usage(
-                "say which files: by id or name, --program, --section, --state, --year, --quarter, --status \
-                 or --since; or --all, without any of these",
-            ));
-        }
-        selection.all = self.all;
-        Ok(selection)
+        Ok(reparse::selection(pool, &self.files, rest).await?)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -10,20 +9,20 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::database::open_database;
-use super::diff::category_name;
 use super::table::Table;
-use super::target::find_reparse;
 use super::value::limit;
-use super::verdict::MINUTE;
+use super::verdict::{MINUTE, category_name};
 use super::{Common, Exit, show};
+use crate::desk::lookup::find_reparse;
+use crate::desk::reparse as desk;
 use crate::ids::BatchId;
 use crate::parser::Category;
 use crate::record::Safe;
 use crate::store::PgPool;
 use crate::store::reparse::{self, Reparse as Row, Totals};
 
-/// How often the waiting looks.
-const TICK: Duration = Duration::from_millis(500);
+/// The widths of the tables of a status: verdict or category, and two counts.
+const WIDTHS: [usize; 3] = [30, 9, 9];
 
 /// List the latest reparses.
 #[derive(Debug, Args)]
@@ -83,7 +82,7 @@ impl Reparses {
             table.row([
                 &row.id,
                 &row.created_at.format(MINUTE),
-                &state(row),
+                &desk::state(row),
                 &row.files,
                 &row.finished(),
                 &row.succeeded,
@@ -105,44 +104,34 @@ pub(super) fn interrupts() -> Result<Signal> {
 /// Returns when nothing of the reparse is queued or running, or at ^C.
 pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result<()> {
     let bar = show::bar("{bar:30} {pos}/{len}  {per_sec}  eta {eta}  {msg}");
-    loop {
-        let row = get(pool, id).await?;
+    let progress = |row: &Row| {
         bar.set_length(row.files.unsigned_abs());
         bar.set_position(row.finished().unsigned_abs());
         bar.set_message(format!(
             "{} succeeded, {} failed, {} running",
             row.succeeded, row.failed, row.running
         ));
-        if row.finished_at.is_some() {
-            bar.finish_and_clear();
-            return Ok(());
-        }
-        tokio::select! {
-            _ = stop.recv() => {
-                bar.finish_and_clear();
-                show::note(&format!(
-                    "the reparse goes on; wait for it with: parselog reparse status {id} --wait"
-                ));
-                return Ok(());
-            }
-            () = tokio::time::sleep(TICK) => {}
-        }
+    };
+    let ended = tokio::select! {
+        ended = desk::wait(pool, id, progress) => Some(ended),
+        _ = stop.recv() => None,
+    };
+    bar.finish_and_clear();
+    if let Some(ended) = ended {
+        return Ok(ended?);
     }
+    show::note(&format!("the reparse goes on; wait for it with: parselog reparse status {id} --wait"));
+    Ok(())
 }
 
 /// Prints where the reparse stands; an error in any of its files is the exit code once it is over.
 pub(super) async fn report(pool: &PgPool, id: BatchId, json: bool) -> Result<Exit> {
-    let row = get(pool, id).await?;
-    let totals = reparse::totals(pool, id).await?;
+    let standing = desk::standing(pool, id).await?;
+    let row = &standing.row;
     if json {
-        let mut all = serde_json::to_value(&row)?;
-        let more = serde_json::to_value(&totals)?;
-        if let (Some(all), Some(more)) = (all.as_object_mut(), more.as_object()) {
-            all.extend(more.clone());
-        }
-        show::json(&all)?;
+        show::json(&standing)?;
     } else {
-        show::line(status_text(&row, &totals))?;
+        show::line(status_text(row, &standing.totals))?;
     }
     Ok(if row.failed > 0 && row.finished_at.is_some() { Exit::Failed } else { Exit::Ok })
 }
@@ -151,7 +140,7 @@ fn status_text(row: &Row, totals: &Totals) -> String {
     let time = |time: Option<DateTime<Utc>>| {
         time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
     };
-    let mut text = format!("reparse {}  {}  by {}", row.id, state(row), Safe(&row.requested_by));
+    let mut text = format!("reparse {}  {}  by {}", row.id, desk::state(row), Safe(&row.requested_by));
     if let Some(reason) = &row.reason {
         let _ = write!(text, ": {}", Safe(reason));
     }
@@ -170,35 +159,23 @@ fn status_text(row: &Row, totals: &Totals) -> String {
         totals.records_before,
         totals.records_after
     );
-    let _ = write!(text, "\n  {:30}  {:>9}  {:>9}", "FILES", "BEFORE", "AFTER");
     let (before, after) = (&totals.verdicts_before.0, &totals.verdicts_after.0);
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();
+    let mut files = Table::new(["FILES", ">BEFORE", ">AFTER"]).within(WIDTHS);
     for name in names {
         let count = |side: &BTreeMap<String, u64>| side.get(name).copied().unwrap_or_default();
-        let _ = write!(text, "\n  {:30}  {:>9}  {:>9}", Safe(name), count(before), count(after));
+        files.row([&name, &count(before), &count(after)]);
     }
-    let _ = write!(text, "\n  {:30}  {:>9}  {:>9}", "ERRORS", "BEFORE", "AFTER");
+    let mut errors = Table::new(["ERRORS", ">BEFORE", ">AFTER"]).within(WIDTHS);
     for category in Category::ALL {
         let [before, after] = [&totals.errors_before, &totals.errors_after]
             .map(|side| side.get(&category).copied().unwrap_or_default());
         if before + after > 0 {
-            let _ = write!(text, "\n  {:30}  {before:>9}  {after:>9}", category_name(category.number()));
+            errors.row([&category_name(category.number()), &before, &after]);
         }
     }
+    let _ = write!(text, "\n{files}\n{errors}");
     text
-}
-
-fn state(row: &Row) -> &'static str {
-    match (row.finished_at, row.started_at) {
-        (Some(_), _) => "finished",
-        (None, _) if row.deadline.is_some_and(|deadline| deadline < Utc::now()) => "overdue",
-        (None, Some(_)) => "running",
-        (None, None) => "queued",
-    }
-}
-
-async fn get(pool: &PgPool, id: BatchId) -> Result<Row> {
-    reparse::get(pool, id).await?.with_context(|| format!("reparse {id} is gone from the database"))
 }

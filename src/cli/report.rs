@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::target::{TARGET_HELP, find_run};
+use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, open, show};
 use crate::config::ReportFormat;
+use crate::desk::lookup;
 use crate::faults;
-use crate::reader::LogSource;
 use crate::report;
 
 /// Make the error report of a run from its log: a summary, the problems by kind, and every problem.
@@ -33,8 +33,8 @@ impl Report {
             return Err(CliError::usage("a workbook is no text for a terminal: give --out report.xlsx"));
         }
         let system = open::open(common).await?;
-        let run = find_run(&system.pool, &self.target).await?;
-        let log = LogSource::find(&run, &system.spool)?;
+        let run = lookup::find_run(&system.pool, &self.target).await?;
+        let log = lookup::log(&system, &run)?;
         open::scratch(&system)?;
         let mut report =
             report::Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await?;

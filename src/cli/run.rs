@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
 
-use super::candidate::{Candidate, Intake};
 use super::records::{Records, is_stdout};
-use super::submit::{What, queue_once};
+use super::submit::What;
 use super::{CliError, Common, Exit, open, show, verdict};
 use crate::carry;
 use crate::config::{ParserRule, WorkerConfig};
+use crate::desk::submit::{self, Candidate, Intake};
 use crate::ids::RunId;
 use crate::parser::{CancelReason, RecordSink, SummaryStatus};
 use crate::queue;
@@ -49,10 +49,11 @@ impl Run {
         if self.records.is_some() && self.files.len() > 1 {
             return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
         }
-        let candidates = Candidate::all(&self.files, &self.what).await?;
+        let what = self.what.description();
+        let candidates = Candidate::all(&self.files, &what).await?;
         let rules = self.parser.as_slice();
-        let intake = Intake::new(open::open(common).await?);
-        let worker = open::worker(intake.system.clone(), common, rules, WorkerConfig::default())?;
+        let intake = Intake::new(open::open(common).await?, show::note);
+        let worker = open::worker(intake.system().clone(), common, rules, WorkerConfig::default())?;
         worker.watch_for_notices().await;
         let watch = Watch::default();
         let (mut helpers, watched) = (worker.helpers(&watch), watch.clone());
@@ -71,7 +72,7 @@ impl Run {
 
         let mut exit = Exit::Ok;
         for candidate in candidates {
-            let file = candidate.store(&intake, &self.what).await?;
+            let file = candidate.store(&intake, &what).await?;
             if self.records.is_some() && !worker.parsers().of(&file.program, &file.section).gives_records() {
                 return Err(CliError::usage(format!(
                     "--records needs the built-in parser: a command parses {}, and gives no records",
@@ -79,7 +80,7 @@ impl Run {
                 )));
             }
             let sink = self.records.as_deref().map(Records::create).transpose()?;
-            let queued = queue_once(worker.system(), file, &self.what).await?;
+            let queued = submit::queue_once(&worker.system().pool, file, self.what.request()).await?;
             let (row, report) = parse(&worker, &watch, queued.run_id, sink).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {

@@ -6,10 +6,10 @@ use clap::Args;
 use std::time::Duration;
 
 use super::database::open_database;
-use super::target::find_file;
 use super::value::{limit, year};
 use super::{Common, Exit, show, verdict};
 use crate::config::duration;
+use crate::desk::lookup::find_file;
 use crate::ids::BatchId;
 use crate::store::{self, LogState, RunFilter, RunStatus};
 

@@ -1,17 +1,15 @@
 //! `parselog submit`: queue files for the workers, with nothing registered unless all of them are
 //! stored. Also what `run` shares with it: what the submitter says.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use super::candidate::{Candidate, Intake};
 use super::value::{attempts, priority, year};
 use super::{Common, Exit, open, show};
 use crate::config::Address;
-use crate::faults;
-use crate::store::{self, NewFile, Queued, Request};
-use crate::system::System;
+use crate::desk::Description;
+use crate::desk::submit::{self, Candidate, Intake};
+use crate::store::Request;
 
 /// Queue files for the workers.
 #[derive(Debug, Args)]
@@ -37,49 +35,43 @@ pub(super) struct Submit {
 pub(super) struct What {
     /// Program: tanf, ssp, tribal, audit, fra, or one that a configured parser reads.
     #[arg(long, value_parser = code)]
-    pub(super) program: Option<String>,
+    program: Option<String>,
     /// Section: active, closed, aggregate, stratum, work-outcomes.
     #[arg(long, value_parser = code)]
-    pub(super) section: Option<String>,
+    section: Option<String>,
     /// Fiscal year.
     #[arg(long, value_parser = year)]
-    pub(super) year: Option<i32>,
+    year: Option<i32>,
     /// Fiscal quarter: 1 to 4, or Q1 to Q4.
     #[arg(long, value_parser = quarter)]
-    pub(super) quarter: Option<i16>,
+    quarter: Option<i16>,
     /// State, territory or tribe whose file it is, such as 55; a file without a header (FRA) does not say it
     /// itself.
     #[arg(long, value_parser = state)]
-    pub(super) state: Option<String>,
+    state: Option<String>,
     /// Who submits; the user's name without it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
     /// Address that is told the result by mail; may be given more than once.
     #[arg(long, value_parser = address, value_name = "ADDRESS")]
-    pub(super) email: Vec<String>,
+    email: Vec<String>,
     /// Why, for the audit log.
     #[arg(long)]
     reason: Option<String>,
 }
 
-/// Files that are stored at the same time.
-const AT_ONCE: usize = 16;
-
 impl Submit {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let intake = Intake::new(open::open(common).await?);
-        let files = Candidate::all(&self.files, &self.what).await?;
+        let intake = Intake::new(open::open(common).await?, show::note);
+        let what = self.what.description();
+        let files = Candidate::all(&self.files, &what).await?;
         let bar = show::bar("{bar:30} {pos}/{len} files stored  {per_sec}  eta {eta}");
         bar.set_length(files.len() as u64);
-        let storing = stream::iter(files).map(|file| file.store(&intake, &self.what).inspect(|_| bar.inc(1)));
-        let stored: Vec<NewFile> = storing.buffered(AT_ONCE).try_collect().await?;
+        let stored = intake.store_all(files, &what, || bar.inc(1)).await?;
         bar.finish_and_clear();
-        faults::point("submit-all-stored");
         let request =
             Request { priority: self.priority, max_attempts: self.max_attempts, ..self.what.request() };
-        let queued = store::submit(&intake.system.pool, &stored, &request).await?;
-        faults::point("submit-queued");
-        for queued in queued {
+        for queued in submit::queue(&intake.system().pool, &stored, &request).await? {
             if self.json {
                 show::json(&queued)?;
             } else {
@@ -91,17 +83,23 @@ impl Submit {
 }
 
 impl What {
+    /// What they are.
+    pub(super) fn description(&self) -> Description {
+        Description {
+            program: self.program.clone(),
+            section: self.section.clone(),
+            fiscal_year: self.year,
+            fiscal_quarter: self.quarter,
+            state: self.state.clone(),
+            emails: self.email.clone(),
+        }
+    }
+
     /// Who asks, and why.
     pub(super) fn request(&self) -> Request {
         let by = self.by.clone().unwrap_or_else(user);
         Request { reason: self.reason.clone(), ..Request::by(by) }
     }
-}
-
-/// Queues one file for this process alone: it is tried once.
-pub(super) async fn queue_once(system: &System, file: NewFile, what: &What) -> Result<Queued> {
-    let request = Request { max_attempts: 1, ..what.request() };
-    store::submit(&system.pool, &[file], &request).await?.pop().context("the database queued nothing")
 }
 
 /// Who uses this command, where nobody is named.

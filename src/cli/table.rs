@@ -8,6 +8,8 @@ use crate::record::Safe;
 pub(super) struct Table<const N: usize> {
     columns: [&'static str; N],
     rows: Vec<Row<N>>,
+    indent: &'static str,
+    least: [usize; N],
 }
 
 enum Row<const N: usize> {
@@ -20,7 +22,13 @@ impl<const N: usize> Table<N> {
     /// A table of these columns; `>` before a heading means that its cells end at the same place, as
     /// numbers do.
     pub(super) fn new(columns: [&'static str; N]) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self { columns, rows: Vec::new(), indent: "", least: [0; N] }
+    }
+
+    /// The same as a part of a longer text: indented, and with columns at least so wide, so that several
+    /// such tables stand under each other.
+    pub(super) fn within(self, least: [usize; N]) -> Self {
+        Self { indent: "  ", least, ..self }
     }
 
     /// Adds a row.
@@ -42,7 +50,7 @@ impl<const N: usize> Table<N> {
                 None => format!("{gap}{cell:width$}"),
             };
         }
-        f.write_str(line.trim_end())
+        write!(f, "{}{}", self.indent, line.trim_end())
     }
 }
 
@@ -50,6 +58,9 @@ impl<const N: usize> Display for Table<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headings = self.columns.map(|column| column.trim_start_matches('>'));
         let mut widths = headings.map(|heading| heading.chars().count());
+        for (width, least) in widths.iter_mut().zip(self.least) {
+            *width = least.max(*width);
+        }
         for row in &self.rows {
             if let Row::Cells(cells) = row {
                 for (width, cell) in widths.iter_mut().zip(cells) {
@@ -85,5 +96,8 @@ mod tests {
              a\\nb\\u{1b}[2J         7\n\
              b              12345678  because\n    more\\r\\u{202e}"
         );
+        let mut part = Table::new(["NAME", ">COUNT"]).within([6, 7]);
+        part.row([&"a", &1]);
+        assert_eq!(part.to_string(), "  NAME      COUNT\n  a             1");
     }
 }

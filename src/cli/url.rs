@@ -6,12 +6,12 @@ use anyhow::Result;
 use clap::Args;
 
 use super::submit::user;
-use super::target::{TARGET_HELP, find_run};
-use super::{CliError, Common, Exit, open, show};
+use super::value::TARGET_HELP;
+use super::{Common, Exit, open, show};
 use crate::config::duration;
-use crate::objects::{LinkHeaders, ObjectUri};
+use crate::desk::link::{LinkRequest, link};
+use crate::desk::lookup::find_run;
 use crate::record::Safe;
-use crate::store::entry;
 
 /// Raw bytes of a log up to which every browser shows all of it; see [`Url::run`].
 const SHOWN_WHOLE: i64 = 1 << 20;
@@ -36,33 +36,9 @@ impl Url {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let run = find_run(&system.pool, &self.target).await?;
-        let Some(uri) = &run.logs_uri else {
-            return Err(CliError::not_found(format!(
-                "the log of run {} is {}, so there is nothing to link to",
-                run.id, run.log_state
-            )));
-        };
-        let uri: ObjectUri = uri.parse()?;
-        if let ObjectUri::File { path, .. } = &uri {
-            return Err(CliError::usage(format!(
-                "links need an S3 bucket; this log is in a folder of this machine: {path}"
-            )));
-        }
-        let headers = if self.download {
-            LinkHeaders {
-                content_type: Some("application/gzip".to_owned()),
-                content_disposition: Some(format!("attachment; filename=\"{}.log.gz\"", run.id)),
-                content_encoding: None,
-            }
-        } else {
-            LinkHeaders::text()
-        };
-        let link = system.objects.presign_get(&uri, self.expires, headers).await?;
-        let how = if self.download { "to download" } else { "to look at" };
-        let detail = format!("a link {how} for {}", humantime::format_duration(self.expires));
-        let by = self.by.unwrap_or_else(user);
-        // Before it is shown: there is no link that the audit log does not know.
-        entry::about_run(&system.pool, run.id, Some(&by), "link-issued", Some(&detail)).await?;
+        let request =
+            LinkRequest { expires: self.expires, download: self.download, by: self.by.unwrap_or_else(user) };
+        let link = link(&system, &run, &request).await?;
         show::line(Safe(link))?;
         if !self.download && run.log_raw_bytes.is_some_and(|bytes| bytes > SHOWN_WHOLE) {
             show::note(

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::config::duration;
 
+/// What a command's help says about naming a run.
+pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name or key (its latest run), also with @latest, \
+     @previous or @failed behind it; or one of these alone";
+
 /// The fiscal years of which a file can be.
 const YEARS: RangeInclusive<i32> = 1990..=2100;
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::Table;
+use crate::parser::Category;
 use crate::record::Safe;
 use crate::store::{LogState, Run, RunStatus};
 
@@ -59,6 +60,12 @@ pub(super) fn log_place(run: &Run) -> String {
 /// The verdict of a run that succeeded, else its status.
 pub(super) fn verdict(run: &Run) -> String {
     run.summary_status.map_or_else(|| run.status.to_string(), |summary| summary.to_string())
+}
+
+/// A category's name and number, as a table's row begins.
+pub(super) fn category_name(number: u8) -> String {
+    let known = Category::ALL.into_iter().find(|category| category.number() == number);
+    known.map_or_else(|| format!("category {number}"), |category| format!("{number} {}", category.name()))
 }
 
 /// A table of runs, one line each.

@@ -4,8 +4,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::target::{TARGET_HELP, find_run};
+use super::value::TARGET_HELP;
 use super::{Common, Exit, open, show};
+use crate::desk::lookup::find_run;
 use crate::doctor::verify;
 use crate::record::Safe;
 use crate::store::{self, LogState, Run, RunFilter};

@@ -8,12 +8,11 @@ use serde::Serialize;
 
 use super::{Counts, compare};
 use crate::ids::{BatchId, DataFileId, RunId};
-use crate::objects::Objects;
 use crate::reader::LogSource;
 use crate::record::Level;
-use crate::spool::Spool;
 use crate::store::reparse::{self, Pair};
-use crate::store::{self, PgPool, Run};
+use crate::store::{self, Run};
+use crate::system::System;
 
 /// Files that are compared at once.
 const AT_ONCE: usize = 8;
@@ -63,16 +62,10 @@ impl FileChange {
 ///
 /// # Errors
 /// When the database fails. A log that can't be read is the file's [`FileChange::unread`].
-pub async fn compare_batch(
-    pool: &PgPool,
-    objects: &Objects,
-    spool: &Spool,
-    id: BatchId,
-    mut each: impl FnMut(FileChange),
-) -> Result<()> {
-    let pairs = reparse::pairs(pool, id).await?;
+pub async fn compare_batch(system: &System, id: BatchId, mut each: impl FnMut(FileChange)) -> Result<()> {
+    let pairs = reparse::pairs(&system.pool, id).await?;
     let mut compared = stream::iter(pairs)
-        .map(|pair| async move { compare_pair(pool, objects, spool, pair).await })
+        .map(|pair| async move { compare_pair(system, pair).await })
         .buffer_unordered(AT_ONCE);
     while let Some(change) = compared.try_next().await? {
         if let Some(change) = change {
@@ -82,15 +75,10 @@ pub async fn compare_batch(
     Ok(())
 }
 
-async fn compare_pair(
-    pool: &PgPool,
-    objects: &Objects,
-    spool: &Spool,
-    pair: Pair,
-) -> Result<Option<FileChange>> {
-    let Some(after) = store::run::get(pool, pair.after).await? else { return Ok(None) };
+async fn compare_pair(system: &System, pair: Pair) -> Result<Option<FileChange>> {
+    let Some(after) = store::run::get(&system.pool, pair.after).await? else { return Ok(None) };
     let before = match pair.before {
-        Some(id) => store::run::get(pool, id).await?,
+        Some(id) => store::run::get(&system.pool, id).await?,
         None => None,
     };
     let mut change = FileChange {
@@ -111,8 +99,9 @@ async fn compare_pair(
         return Ok(Some(change));
     };
     let compared = async {
-        let (one, other) = (LogSource::find(&before, spool)?, LogSource::find(&after, spool)?);
-        compare(objects, &one, &other).await
+        let (one, other) =
+            (LogSource::find(&before, &system.spool)?, LogSource::find(&after, &system.spool)?);
+        compare(&system.objects, &one, &other).await
     };
     match compared.await {
         Ok(comparison) => {

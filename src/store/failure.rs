@@ -17,6 +17,11 @@ pub fn refusal(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| code_of_refusal(&cause.downcast_ref::<Failure>()?.error))
 }
 
+/// Whether the database failed in a way that passes by itself.
+pub fn passes(error: &anyhow::Error) -> bool {
+    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).is_some() && refusal(error).is_none()
+}
+
 /// A statement that failed. sqlx's error is no source of it: sqlx and what is below repeat each other, and
 /// name the line of Postgres' own source.
 #[derive(Debug, thiserror::Error)]

@@ -33,7 +33,7 @@ pub use connect::{connect, connect_within};
 pub use data_file::{DataFile, NewFile, Queued, Request, Seen, submit};
 pub use entry::LogEntry;
 pub(crate) use failure::Context;
-pub use failure::refusal;
+pub use failure::{passes, refusal};
 pub use find::{RunFilter, find, latest, matching};
 pub use log::{ArchivedLog, LogContent};
 pub use migrate::{MIGRATOR, migrate, pending, require_migrated};

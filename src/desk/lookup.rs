@@ -1,22 +1,18 @@
-//! Which run a person means: by id, by a piece of it, by file, or `@latest` and `@failed`.
+//! Looking up: which run a person means, by id, by a piece of it, by file, or `@latest` and `@failed`.
 
-use anyhow::Result;
-
-use super::CliError;
+use super::{DeskError, Result};
 use crate::ids::{BatchId, RunId};
+use crate::reader::LogSource;
 use crate::store::reparse::{self, Reparse};
-use crate::store::{self, DataFile, PgPool, Run, RunFilter, RunStatus};
-
-/// What a command's help says about naming a run.
-pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name or key (its latest run), also with @latest, \
-     @previous or @failed behind it; or one of these alone";
+use crate::store::{self, DataFile, LogState, PgPool, Run, RunFilter, RunStatus};
+use crate::system::System;
 
 /// Finds the run that `text` names.
 ///
 /// # Errors
 /// None or several fit.
-pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
-    let none = |what: &str| CliError::not_found(format!("{what}: `parselog runs` lists what there is"));
+pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
+    let none = |what: &str| DeskError::NotFound(format!("{what}: `parselog runs` lists what there is"));
     let latest =
         async |filter: RunFilter, what: &str| store::latest(pool, &filter).await?.ok_or_else(|| none(what));
     let failed = vec![RunStatus::Fail, RunStatus::Crash, RunStatus::Terminate];
@@ -44,7 +40,10 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
         [id] => store::run::get(pool, *id).await?.ok_or_else(|| none(&format!("there is no run {id}"))),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Err(CliError::usage(format!("'{text}' may be any of {}: give more of the id", ids.join(", "))))
+            Err(DeskError::Ambiguous(format!(
+                "'{text}' may be any of {}: give more of the id",
+                ids.join(", ")
+            )))
         }
     }
 }
@@ -53,27 +52,29 @@ pub(super) async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
 ///
 /// # Errors
 /// There is none.
-pub(super) async fn find_reparse(pool: &PgPool, text: &str) -> Result<Reparse> {
+pub async fn find_reparse(pool: &PgPool, text: &str) -> Result<Reparse> {
     let (found, missing) = match text.parse() {
         Ok(id) => (reparse::get(pool, BatchId(id)).await?, format!("there is no reparse {id}")),
         Err(_) if text == "@latest" => {
             (reparse::list(pool, 1).await?.pop(), "there is no reparse yet".to_owned())
         }
-        Err(_) => return Err(CliError::usage(format!("'{text}' names no reparse: give its id, or @latest"))),
+        Err(_) => {
+            return Err(DeskError::Invalid(format!("'{text}' names no reparse: give its id, or @latest")));
+        }
     };
-    found.ok_or_else(|| CliError::not_found(format!("{missing}: see `parselog reparses`")))
+    found.ok_or_else(|| DeskError::NotFound(format!("{missing}: see `parselog reparses`")))
 }
 
 /// Finds the run of the same file, in any submission of it, before this one.
 ///
 /// # Errors
 /// There is none.
-pub(super) async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
+pub async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
     let filter =
         RunFilter { same_file_as: Some(run.data_file_id), before: Some(run.id), ..RunFilter::default() };
     store::latest(pool, &filter).await?.ok_or_else(|| {
         let name = &run.name;
-        CliError::not_found(format!(
+        DeskError::NotFound(format!(
             "run {} is the first of '{name}', so there is none before it: submit it again, or parse it \
              once more with `parselog reparse {}`",
             run.id, run.data_file_id
@@ -81,13 +82,38 @@ pub(super) async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
     })
 }
 
+/// Finds another attempt at the job of this run, by its number.
+///
+/// # Errors
+/// There is none.
+pub async fn attempt(pool: &PgPool, run: &Run, number: i32) -> Result<Run> {
+    let filter =
+        RunFilter { batch: Some(run.batch_id), data_file: Some(run.data_file_id), ..RunFilter::default() };
+    let mut attempts = store::find(pool, &filter).await?.into_iter();
+    attempts.find(|run| run.attempt == number).ok_or_else(|| {
+        DeskError::NotFound(format!("there is no attempt {number} at the job of run {}", run.id))
+    })
+}
+
+/// Finds the log of a run.
+///
+/// # Errors
+/// It can't be read from here: it is gone, or not here yet.
+pub fn log(system: &System, run: &Run) -> Result<LogSource> {
+    LogSource::find(run, &system.spool).map_err(|error| match run.log_state {
+        LogState::Pruned | LogState::Lost => DeskError::Gone(format!("{error:#}")),
+        LogState::Archived => DeskError::Other(error),
+        _ => DeskError::Conflict(format!("{error:#}")),
+    })
+}
+
 /// Finds the data file that `text` names: by id, name or key, the newest of several of one owner.
 ///
 /// # Errors
 /// None fits, or files of several owners do.
-pub(super) async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
+pub async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
     newest_of_one_owner(store::data_file::matching(pool, text).await?, text)?
-        .ok_or_else(|| CliError::not_found(format!("'{text}' names no data file")))
+        .ok_or_else(|| DeskError::NotFound(format!("'{text}' names no data file")))
 }
 
 /// The first of these files, if any. One state's file is never taken for another's of the same name.
@@ -95,7 +121,7 @@ fn newest_of_one_owner(found: Vec<DataFile>, text: &str) -> Result<Option<DataFi
     let Some(newest) = found.first() else { return Ok(None) };
     if found.iter().any(|file| file.owner != newest.owner) {
         let each = found.iter().map(|file| format!("{} ({})", file.id, file.owner));
-        return Err(CliError::usage(format!(
+        return Err(DeskError::Ambiguous(format!(
             "'{text}' may be any of the data files {}: give the id",
             each.collect::<Vec<_>>().join(", ")
         )));

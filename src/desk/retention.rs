@@ -1,0 +1,179 @@
+//! Letting logs go, and keeping them from it. The row lets a log go first, then the objects go.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+
+use super::lookup::find_file;
+use super::{DeskError, Result};
+use crate::archive::{self, Removed};
+use crate::faults;
+use crate::ids::RunId;
+use crate::store::retention::{self, OldLog};
+use crate::store::{self, DataFile, LogState, PgPool, Run, data_file};
+use crate::system::System;
+
+/// Logs that are looked up at once.
+const PAGE: i64 = 1000;
+
+/// Some logs, and what they take in the object store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub logs: u64,
+    pub bytes: u64,
+}
+
+/// A log that may be erased.
+#[derive(Debug)]
+pub struct Erasable {
+    run: Run,
+}
+
+impl Extent {
+    fn add(&mut self, log: &OldLog) {
+        self.logs += 1;
+        self.bytes += log.log_gzip_bytes.unsigned_abs();
+    }
+}
+
+/// The moment before which logs are older than this.
+///
+/// # Errors
+/// It is before all time.
+pub fn cut(older_than: Duration) -> Result<DateTime<Utc>> {
+    let age = chrono::Duration::from_std(older_than).ok();
+    age.and_then(|age| Utc::now().checked_sub_signed(age))
+        .ok_or_else(|| DeskError::Invalid("that is too long ago".to_owned()))
+}
+
+/// Calls `each` with pages of the logs archived before the cut that may be let go; returns all together.
+///
+/// # Errors
+/// The database or `each` fails.
+pub async fn old_logs(
+    pool: &PgPool,
+    cut: DateTime<Utc>,
+    mut each: impl FnMut(&[OldLog]) -> anyhow::Result<()>,
+) -> Result<Extent> {
+    let (mut extent, mut last) = (Extent::default(), None);
+    while let Some(page) = page_after(pool, cut, &mut last).await? {
+        each(&page)?;
+        page.iter().for_each(|log| extent.add(log));
+    }
+    Ok(extent)
+}
+
+/// Deletes the logs archived before the cut, and the reports on them; returns what was deleted. Logs on
+/// legal hold stay.
+///
+/// # Errors
+/// The database or the object store fails; some may be gone by then.
+pub async fn prune(system: &System, cut: DateTime<Utc>, by: &str, reason: &str) -> Result<Extent> {
+    let (mut extent, mut last) = (Extent::default(), None);
+    while let Some(page) = page_after(&system.pool, cut, &mut last).await? {
+        for log in &page {
+            if delete(system, log.id, by, "pruned", Some(reason), false).await? {
+                extent.add(log);
+            }
+        }
+    }
+    Ok(extent)
+}
+
+/// Keeps the logs of the file that `file` names, in all its versions, from being deleted; with `hold` false
+/// lets them go again. Returns the file, and how many versions changed.
+///
+/// # Errors
+/// No file has this name, or several have.
+pub async fn hold(
+    pool: &PgPool,
+    file: &str,
+    hold: bool,
+    by: &str,
+    reason: Option<&str>,
+) -> Result<(DataFile, usize)> {
+    let file = find_file(pool, file).await?;
+    let changed = retention::hold(pool, &file, hold, by, reason).await?;
+    Ok((file, changed.len()))
+}
+
+/// Whether the log of a run may be erased.
+///
+/// # Errors
+/// Its file is on legal hold, or it is not archived yet.
+pub async fn erasable(system: &System, run: Run) -> Result<Erasable> {
+    let file = data_file::get(&system.pool, run.data_file_id).await?.context("the run has no data file")?;
+    if file.legal_hold {
+        return Err(DeskError::OnHold(format!(
+            "data file {} is on legal hold: release it first with `parselog hold --release {}`",
+            file.id, file.id
+        )));
+    }
+    if !matches!(run.log_state, LogState::Archived | LogState::Pruned) {
+        let state = run.log_state;
+        return Err(DeskError::Conflict(format!(
+            "the log of run {} is {state}: it can be erased once it is archived",
+            run.id
+        )));
+    }
+    Ok(Erasable { run })
+}
+
+impl Erasable {
+    /// The run whose log it is.
+    pub fn run(&self) -> RunId {
+        self.run.id
+    }
+
+    /// Deletes the log, the reports on it, and the texts on its row. It ends what an earlier erasure began.
+    ///
+    /// # Errors
+    /// There was nothing to delete, a hold came in between, or the object store fails.
+    pub async fn erase(self, system: &System, by: &str, reason: Option<&str>) -> Result<()> {
+        let run = self.run;
+        let deleted = match run.log_state {
+            // A command that was killed may have come no further than to the row.
+            LogState::Pruned => archive::remove(&system.objects, &run, None).await? == Removed::Yes,
+            _ => delete(system, run.id, by, "erased", reason, true).await?,
+        };
+        if deleted {
+            return Ok(());
+        }
+        Err(DeskError::Gone(format!(
+            "the log of run {} was not deleted: it is deleted already, or on legal hold by now",
+            run.id
+        )))
+    }
+}
+
+/// The next page of old logs, behind the last one.
+async fn page_after(
+    pool: &PgPool,
+    cut: DateTime<Utc>,
+    last: &mut Option<RunId>,
+) -> Result<Option<Vec<OldLog>>> {
+    let page = retention::archived_before(pool, cut, *last, PAGE).await?;
+    let Some(end) = page.last() else { return Ok(None) };
+    *last = Some(end.id);
+    Ok(Some(page))
+}
+
+/// Lets a log go, the row first, and deletes it and the reports on it; false where the file is on hold by now,
+/// or the log is gone.
+async fn delete(
+    system: &System,
+    run: RunId,
+    by: &str,
+    done: &str,
+    reason: Option<&str>,
+    texts: bool,
+) -> Result<bool> {
+    let row = store::run::get(&system.pool, run).await?.context("the run is gone from the database")?;
+    faults::point("let-go-begun");
+    let uri = retention::let_go(&system.pool, run, by, done, reason, texts).await?;
+    faults::point("let-go-on-row");
+    let Some(uri) = uri else { return Ok(false) };
+    archive::remove(&system.objects, &row, Some(&uri)).await?;
+    Ok(true)
+}
