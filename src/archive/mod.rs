@@ -249,7 +249,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn metadata(head: &Head, summary: &Summary) -> Vec<(&'static str, String)> {
-    let mut metadata = vec![("log-id", head.log.to_string()), ("sha256", hex(&summary.raw_sha256))];
+    let mut metadata = vec![("log-id", head.log.to_string()), ("sha256", hex::encode(summary.raw_sha256))];
     match &head.subject {
         Subject::Run(run) => {
             metadata.push(("run-id", run.run.to_string()));
@@ -259,10 +259,6 @@ fn metadata(head: &Head, summary: &Summary) -> Vec<(&'static str, String)> {
         Subject::Segment(segment) => metadata.push(("service", segment.service.clone())),
     }
     metadata
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn by_level(events: LevelCounts) -> std::collections::BTreeMap<String, u64> {

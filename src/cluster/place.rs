@@ -167,7 +167,7 @@ fn fits_a_socket(dir: &Path) -> bool {
 fn short_hash(home: &Path, uid: u32) -> String {
     let digest =
         Sha256::new().chain_update(home.as_os_str().as_bytes()).chain_update(uid.to_be_bytes()).finalize();
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 #[cfg(test)]

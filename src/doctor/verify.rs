@@ -46,11 +46,11 @@ fn compare(mut object: Hashed<impl Read>, run: &Run) -> Result<Vec<String>> {
         }
     };
     expect("bytes of the object", object.count.to_string(), number(run.log_gzip_bytes));
-    expect("SHA-256 of the object", hex(&object.hash.finalize()), hash(run.log_gzip_sha256));
+    expect("SHA-256 of the object", hex::encode(object.hash.finalize()), hash(run.log_gzip_sha256));
     match read {
         Ok((bytes, sha256)) => {
             expect("bytes of the log", bytes.to_string(), number(run.log_raw_bytes));
-            expect("SHA-256 of the log", hex(&sha256), hash(run.log_raw_sha256));
+            expect("SHA-256 of the log", hex::encode(sha256), hash(run.log_raw_sha256));
             expect("lines", log.lines.to_string(), number(run.log_lines));
             let said = run.log_events.as_ref().map(|events| &events.0);
             expect(
@@ -179,13 +179,9 @@ fn number(said: Option<i64>) -> String {
 }
 
 fn hash(said: Option<[u8; 32]>) -> String {
-    said.map_or_else(missing, |said| hex(&said))
+    said.map_or_else(missing, hex::encode)
 }
 
 fn missing() -> String {
     "nothing".to_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

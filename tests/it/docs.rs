@@ -139,3 +139,33 @@ fn targets_of_make_that_the_docs_name_exist() {
         }
     }
 }
+
+#[test]
+fn the_package_holds_what_is_needed_to_build_it_and_nothing_else() {
+    let listed = std::process::Command::new(env!("CARGO"))
+        .args(["package", "--list", "--locked", "--offline", "--allow-dirty"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let listed: BTreeSet<&str> = listed.lines().collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in files(&root.join("src")) {
+        let file = file.strip_prefix(root).unwrap().to_str().unwrap();
+        assert!(listed.contains(file), "{file} is not in the package");
+    }
+    for file in ["build.rs", "LICENSE-MIT", "LICENSE-APACHE", "README.md", "src/parser/tdp/schema/tanf.toml"]
+    {
+        assert!(listed.contains(file), "{file} is not in the package");
+    }
+    let made = ["Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json", "ARCHITECTURE.md"];
+    let needed = ["build.rs", "LICENSE-MIT", "LICENSE-APACHE", "README.md"];
+    let is_known = |file: &str| {
+        ["src/", "migrations/"].iter().any(|folder| file.starts_with(folder))
+            || made.contains(&file)
+            || needed.contains(&file)
+    };
+    let junk: Vec<_> = listed.iter().filter(|file| !is_known(file)).collect();
+    assert!(junk.is_empty(), "{junk:?}");
+}
