@@ -1,6 +1,20 @@
 //! parselog gives every data-file parse run its own log.
 //!
-//! The rooms, highest first; imports go downward only (`tests/it/architecture` checks it):
+//! It is a program, `parselog`: see its README. As a library it takes a parser of your own into a program of
+//! your own, which has every command of parselog: submit, worker, logs, reparse, diff and the others.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/letters.rs")]
+//! ```
+//!
+//! A parser is given one submitted file, logs with `tracing`, and returns an [`Outcome`]. What it logs, the
+//! crates that it uses included, is in the log of its run and nowhere else. A thread or task that it starts
+//! takes the run's span along with the helpers of [`carry`].
+//!
+//! # Inside
+//!
+//! What is not on this page is no promise to anybody outside. The rooms, highest first; imports go downward
+//! only (`tests/it/architecture` checks it):
 //!
 //! ```text
 //! main cli telemetry > desk > worker report doctor > recovery
@@ -8,30 +22,64 @@
 //!   > spool objects store cluster parser > ids record redact gzip carry durable faults
 //! ```
 
+// The rooms are public for the tests and benches of this package alone.
+#[doc(hidden)]
 pub mod archive;
 pub mod carry;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod cluster;
+#[doc(hidden)]
 pub mod config;
+#[doc(hidden)]
 pub mod desk;
+#[doc(hidden)]
 pub mod diff;
+#[doc(hidden)]
 pub mod doctor;
+#[doc(hidden)]
 pub mod durable;
+#[doc(hidden)]
 pub mod faults;
+#[doc(hidden)]
 pub mod gzip;
+#[doc(hidden)]
 pub mod ids;
+#[doc(hidden)]
 pub mod notify;
+#[doc(hidden)]
 pub mod objects;
+#[doc(hidden)]
 pub mod parser;
+#[doc(hidden)]
 pub mod queue;
+#[doc(hidden)]
 pub mod reader;
+#[doc(hidden)]
 pub mod record;
+#[doc(hidden)]
 pub mod recovery;
+#[doc(hidden)]
 pub mod redact;
+#[doc(hidden)]
 pub mod report;
+#[doc(hidden)]
 pub mod scope;
+#[doc(hidden)]
 pub mod spool;
+#[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
 pub mod system;
+#[doc(hidden)]
 pub mod telemetry;
+#[doc(hidden)]
 pub mod worker;
+
+pub use cli::App;
+pub use ids::{DataFileId, RunId};
+pub use parser::{
+    Cancel, CancelReason, CaseTotals, Category, Context, FirstError, MonthCases, Outcome, ParseError, Parser,
+    Problem, Progress, RecordSink, Submission, SummaryStatus,
+};

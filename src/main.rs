@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    parselog::cli::main()
+    parselog::App::new().main()
 }

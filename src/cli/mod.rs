@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. An error is one line that says what to do next.
 
 mod actions;
+mod app;
 mod arguments;
 mod cancel;
 mod database;
@@ -39,12 +40,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+pub use self::app::App;
 use crate::config::{
     DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config,
 };
 use crate::desk::DeskError;
 use crate::record::Safe;
 use crate::telemetry;
+
+use self::app::OwnParsers;
 use crate::worker::HelperDied;
 
 /// How a command ends, for scripts.
@@ -128,6 +132,9 @@ pub struct Common {
     /// The database, once a command has opened it.
     #[arg(skip)]
     opened: database::Opened,
+    /// Parsers that were linked in.
+    #[arg(skip)]
+    parsers: OwnParsers,
 }
 
 const AFTER_HELP: &str = "\
@@ -170,10 +177,13 @@ enum Command {
     Sample(sample::Sample),
 }
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    let ended = arguments::read().and_then(|read| match read {
-        Ok(cli) => start(cli),
+/// Runs the command line of this process with these parsers.
+fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
+    let ended = parsers.and_then(|parsers| match arguments::read()? {
+        Ok(mut cli) => {
+            cli.common.parsers = parsers;
+            start(cli)
+        }
         Err(exit) => Ok(exit),
     });
     match ended.and_then(|exit| show::finish().map(|()| exit)) {

@@ -65,7 +65,7 @@ pub(super) fn worker(
         verdict_from: common.parser.verdict_from,
         grace: CommandOptions::default().grace,
     };
-    let parsers = Parsers::new(&rules, &options).map_err(|error| wrong(&error))?;
+    let parsers = common.parsers.behind(Parsers::new(&rules, &options).map_err(|error| wrong(&error))?);
     let notifier = Notifier::new(&common.mail, system.clone()).map_err(|error| wrong(&error))?;
     let worker = Worker::new(system, parsers).with_config(config);
     Ok(worker.with_notifier(notifier).with_reports(common.report.reports))

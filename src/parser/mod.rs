@@ -99,3 +99,9 @@ pub enum ParseError {
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }
+
+impl From<std::io::Error> for ParseError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Category;
+use super::{Category, Problem};
 use crate::record::event::OUTCOME;
 
 /// The largest count that goes on a row. No file has so many records, and the sum over thousands of rows
@@ -12,6 +12,9 @@ use crate::record::event::OUTCOME;
 pub const LARGEST_COUNT: u64 = 1_000_000_000_000_000;
 
 /// What a parse comes to: the facts that go on the run's row.
+///
+/// A parser begins with [`Outcome::default`], in which nothing was read and all is well, and adds what it
+/// reads and finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The verdict.
@@ -48,7 +51,77 @@ fn reported() -> bool {
     true
 }
 
+impl Default for Outcome {
+    fn default() -> Self {
+        Self {
+            summary: SummaryStatus::Accepted,
+            records_reported: true,
+            records_in_file: 0,
+            records_created: 0,
+            created_by_type: BTreeMap::new(),
+            cases: CaseTotals::default(),
+            errors: BTreeMap::new(),
+            errors_by_month: BTreeMap::new(),
+            deprecated_errors: 0,
+            first_error: None,
+        }
+    }
+}
+
 impl Outcome {
+    /// Counts one record that was read and accepted. A file that is rejected has none.
+    pub fn accept(&mut self, record_type: &str) {
+        self.records_in_file += 1;
+        if self.summary != SummaryStatus::Rejected {
+            self.records_created += 1;
+            *self.created_by_type.entry(record_type.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Counts one record that was read and not accepted; a problem says why.
+    pub fn refuse(&mut self) {
+        self.records_in_file += 1;
+    }
+
+    /// Logs a problem, counts it, and lowers the verdict to what it leaves possible.
+    pub fn tell(&mut self, problem: &Problem<'_>) {
+        problem.log();
+        self.count(problem);
+        if problem.deprecated {
+            return;
+        }
+        let leaves = match problem.category {
+            Category::File => SummaryStatus::Rejected,
+            Category::Case | Category::Record => SummaryStatus::PartiallyAccepted,
+            Category::Field | Category::CrossField => SummaryStatus::AcceptedWithErrors,
+        };
+        self.summary = self.summary.max(leaves);
+        if self.summary == SummaryStatus::Rejected {
+            self.records_created = 0;
+            self.created_by_type.clear();
+        }
+    }
+
+    /// Counts a problem that is logged already; one whose rule no longer counts stands apart.
+    pub(super) fn count(&mut self, problem: &Problem<'_>) {
+        if problem.deprecated {
+            self.deprecated_errors += 1;
+            return;
+        }
+        *self.errors.entry(problem.category).or_default() += 1;
+        if is_month(problem.month) {
+            let of_month = self.errors_by_month.entry(problem.month.to_owned()).or_default();
+            *of_month.entry(problem.category).or_default() += 1;
+        }
+        // A parser may find problems out of order, and two pipes have none. As in a report, a problem of the
+        // whole file comes first only where no record has one.
+        let rank = |record: Option<u64>| record.unwrap_or(u64::MAX);
+        if self.first_error.as_ref().is_none_or(|first| rank(problem.record) < rank(first.record)) {
+            let message = problem.message.to_owned();
+            self.first_error = Some(FirstError { record: problem.record, message });
+        }
+    }
+
     /// Problems of all categories.
     pub fn error_count(&self) -> u64 {
         self.errors.values().fold(0, |total, count| total.saturating_add(*count))
@@ -73,6 +146,11 @@ impl Outcome {
             "parsed"
         );
     }
+}
+
+/// Months are counted by name, so that names must be few.
+fn is_month(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit()) && ("01".."13").contains(&&text[4..])
 }
 
 /// Cases by what came of them: what the real system shows its users first.
@@ -102,8 +180,8 @@ pub struct FirstError {
     pub message: String,
 }
 
-/// The verdict on a submission, in the words of the real system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The verdict on a submission, in the words of the real system; a worse one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SummaryStatus {
     /// No problem found.
     #[serde(rename = "Accepted")]

@@ -5,6 +5,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no users")]
 
 mod any_bytes;
+mod app;
 mod architecture;
 mod cli;
 mod cluster;

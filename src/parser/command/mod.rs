@@ -221,7 +221,7 @@ impl Parser for CommandParser {
                 return Err(ParseError::Failed(anyhow!("{}{words}", process::describe(status))));
             }
         };
-        Ok(result.read()?.into_outcome(counted, by_exit))
+        Ok(result.read()?.into_outcome(counted.outcome, by_exit))
     }
 }
 

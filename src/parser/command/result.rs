@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::super::{CaseTotals, Category, FirstError, LARGEST_COUNT, Outcome, SummaryStatus};
-use super::tally::Counted;
 use crate::ids::RunId;
 
 const LARGEST_RESULT: u64 = 1 << 20;
@@ -114,7 +113,7 @@ impl Drop for ResultFile {
 impl Stated {
     /// The outcome: what the program stated, and where it was silent what was counted in its log.
     /// `by_exit` is the verdict of its exit code, where that counts as one.
-    pub(super) fn into_outcome(self, counted: Counted, by_exit: Option<SummaryStatus>) -> Outcome {
+    pub(super) fn into_outcome(self, counted: Outcome, by_exit: Option<SummaryStatus>) -> Outcome {
         let counts_records = self.records_in_file.is_some()
             || self.records_created.is_some()
             || self.created_by_type.is_some();

@@ -12,7 +12,7 @@ use super::layout::{Finding, Header, RecordType, Segment};
 use super::record::Record;
 use super::source::Source;
 use super::survey::is_trailer;
-use super::tally::{Tally, blank};
+use super::tally::Tally;
 use super::value::{Line, Month, Value};
 use super::wording;
 use crate::parser::{Category, Context, ParseError, Problem};
@@ -133,7 +133,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             record_type: &record_type.name,
             month: &month,
             case: self.runs.first().map(|run| run.case_line).filter(|_| job.has_cases()),
-            ..blank("")
+            ..Problem::new(Category::Record)
         };
         if entry.noted {
             let record = &self.record;
@@ -186,7 +186,13 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         let month = month_text(segment.month_of(line));
         let category = if is_row { Category::Case } else { Category::Record };
         let record_type = &record_type.name;
-        let base = Problem { category, record: Some(line.number), record_type, month: &month, ..blank("") };
+        let base = Problem {
+            category,
+            record: Some(line.number),
+            record_type,
+            month: &month,
+            ..Problem::new(Category::Record)
+        };
         let tally = &mut *self.tally;
         let mut sound = true;
         if is_row {
@@ -216,7 +222,12 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
             }
         };
         let category = if self.job.header.is_none() { Category::Case } else { Category::Record };
-        self.tally.log(&Problem { category, record: Some(line.number), ..blank(&message) });
+        self.tally.log(&Problem {
+            category,
+            record: Some(line.number),
+            message: &message,
+            ..Problem::new(Category::Record)
+        });
     }
 
     /// The last line, and every line that says it is the last.
@@ -225,7 +236,11 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         let (job, tally) = (self.job, &mut *self.tally);
         let record_type = &header.trailer;
         let segment = &record_type.segments[0];
-        let base = Problem { record: Some(line.number), record_type: &record_type.name, ..blank("") };
+        let base = Problem {
+            record: Some(line.number),
+            record_type: &record_type.name,
+            ..Problem::new(Category::Record)
+        };
         self.trailers += u64::from(is_trailer(header, line));
         if self.trailers > 1 && is_trailer(header, line) {
             let message = "this is a second trailer; a file holds one trailer, in its last line";

@@ -29,7 +29,7 @@ use super::period::Period;
 use super::record::{Record, all_hold};
 use super::source::{Kind, Source};
 use super::survey::survey;
-use super::tally::{Tally, blank};
+use super::tally::Tally;
 use super::value::Line;
 use super::wording;
 use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission};
@@ -155,7 +155,8 @@ fn log_header(tally: &mut Tally<'_>, program: &Program, problems: &[HeaderProble
             record_type,
             item,
             field,
-            ..blank(&problem.message)
+            message: &problem.message,
+            ..Problem::new(Category::Record)
         });
     }
 }

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::period::Period;
-use crate::parser::{
-    CaseTotals, Category, FirstError, MonthCases, Outcome, Problem, Progress, SummaryStatus,
-};
+use crate::parser::{CaseTotals, Category, MonthCases, Outcome, Problem, Progress, SummaryStatus};
 
 /// Everything that is counted in one parse.
 pub(super) struct Tally<'p> {
     period: Period,
     progress: &'p Progress,
-    counts: BTreeMap<Category, u64>,
-    by_month: BTreeMap<String, BTreeMap<Category, u64>>,
-    deprecated: u64,
-    first: Option<FirstError>,
+    /// The problems so far.
+    found: Outcome,
     refused: bool,
     dropped: bool,
     /// Lines with a problem that refuses something, and the last one counted.
@@ -33,10 +29,7 @@ impl<'p> Tally<'p> {
         Self {
             period,
             progress,
-            counts: BTreeMap::new(),
-            by_month: BTreeMap::new(),
-            deprecated: 0,
-            first: None,
+            found: Outcome::default(),
             refused: false,
             dropped: false,
             rejected: 0,
@@ -51,14 +44,11 @@ impl<'p> Tally<'p> {
     pub(super) fn log(&mut self, problem: &Problem<'_>) {
         problem.log();
         self.progress.problems.fetch_add(1, Ordering::Relaxed);
+        let is_of_period = (0..3).any(|nth| self.period.month(nth).0.to_string() == problem.month);
+        self.found
+            .count(&Problem { month: if is_of_period { problem.month } else { "" }, ..problem.clone() });
         if problem.deprecated {
-            self.deprecated += 1;
             return;
-        }
-        *self.counts.entry(problem.category).or_default() += 1;
-        if (0..3).any(|nth| self.period.month(nth).0.to_string() == problem.month) {
-            let month = self.by_month.entry(problem.month.to_owned()).or_default();
-            *month.entry(problem.category).or_default() += 1;
         }
         match problem.category {
             Category::File => self.refused = true,
@@ -70,18 +60,11 @@ impl<'p> Tally<'p> {
             self.last_rejected = problem.record;
             self.rejected += 1;
         }
-        let earlier = self.first.as_ref().is_none_or(|first| match (problem.record, first.record) {
-            (Some(this), Some(first)) => this < first,
-            (this, first) => this.is_some() && first.is_none(),
-        });
-        if earlier {
-            self.first = Some(FirstError { record: problem.record, message: problem.message.to_owned() });
-        }
     }
 
     /// Logs a problem of the file as a whole, or of one line that refuses the whole file.
     pub(super) fn refuse(&mut self, record: Option<u64>, message: &str) {
-        self.log(&Problem { category: Category::File, record, ..blank(message) });
+        self.log(&Problem { category: Category::File, record, message, ..Problem::new(Category::File) });
     }
 
     /// Notes that the whole file is refused, by a problem that was logged.
@@ -111,7 +94,7 @@ impl<'p> Tally<'p> {
     pub(super) fn into_outcome(self) -> Outcome {
         let summary = match () {
             () if self.refused => SummaryStatus::Rejected,
-            () if self.counts.is_empty() => SummaryStatus::Accepted,
+            () if self.found.errors.is_empty() => SummaryStatus::Accepted,
             () if self.dropped => SummaryStatus::PartiallyAccepted,
             () => SummaryStatus::AcceptedWithErrors,
         };
@@ -122,30 +105,11 @@ impl<'p> Tally<'p> {
         });
         Outcome {
             summary,
-            records_reported: true,
             records_in_file: self.records_in_file,
             records_created: if self.refused { 0 } else { self.records_created() },
             cases: CaseTotals { rejected: self.rejected, months: months.collect() },
             created_by_type: if self.refused { BTreeMap::new() } else { self.created },
-            errors: self.counts,
-            errors_by_month: self.by_month,
-            deprecated_errors: self.deprecated,
-            first_error: self.first,
+            ..self.found
         }
-    }
-}
-
-/// A problem about nothing in particular, to be completed.
-pub(super) fn blank(message: &str) -> Problem<'_> {
-    Problem {
-        category: Category::Record,
-        record: None,
-        record_type: "",
-        item: "",
-        field: "",
-        month: "",
-        case: None,
-        deprecated: false,
-        message,
     }
 }
