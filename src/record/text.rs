@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use chrono::SecondsFormat;
 use serde_json::Value;
 
 use super::escape::is_unsafe;
@@ -28,6 +29,9 @@ impl fmt::Display for Text<'_> {
             write!(f, "record {number}: ")?;
         }
         write_safe(f, &record.message)?;
+        if let Some(time) = record.time {
+            write!(f, "  time={}", time.to_rfc3339_opts(SecondsFormat::Micros, true))?;
+        }
         for (key, value) in &record.fields {
             f.write_str("  ")?;
             write_safe(f, key)?;

@@ -22,6 +22,7 @@ mod holds;
 mod levels;
 mod links;
 mod localstack;
+mod logs;
 mod migrations;
 mod notices;
 mod notices_mail;
