@@ -10,6 +10,7 @@ use super::value::{TARGET_HELP, limit};
 use super::verdict::MINUTE;
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_run;
+use crate::notify::IN_DOUBT;
 use crate::store::Notice;
 use crate::store::notice::{self, NoticeFilter};
 
@@ -52,7 +53,8 @@ impl Notices {
         let notices = notice::list(&pool, &filter).await?;
         if self.retry || self.dismiss {
             let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
-            let settled = notice::settle(&pool, &ids, self.retry, &self.by.unwrap_or_else(user)).await?;
+            let by = self.by.unwrap_or_else(user);
+            let settled = notice::settle(&pool, &ids, self.retry, IN_DOUBT, &by).await?;
             let done = if self.retry { "are sent once more" } else { "are dismissed" };
             show::line(format_args!("{settled} mails {done}"))?;
         } else if self.json {

@@ -5,7 +5,9 @@ use chrono::Utc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Doctor, Finding, Kind, Repair};
+use crate::notify::{IN_DOUBT, LATE};
 use crate::objects::{ObjectError, ObjectUri};
+use crate::queue::REAPED_WITHIN;
 use crate::store::health::Stuck;
 use crate::store::{self, LogState, Notice, NoticeState, Run, RunFilter};
 
@@ -32,13 +34,16 @@ impl Doctor {
             Ok(())
         })
         .await?;
-        findings.extend(store::health::stuck(&self.system.pool, self.grace).await?.into_iter().map(of_stuck));
+        let reaped = REAPED_WITHIN.min(self.grace);
+        let stuck = store::health::stuck(&self.system.pool, reaped, self.grace).await?;
+        findings.extend(stuck.into_iter().map(of_stuck));
         for batch in store::health::overdue(&self.system.pool).await? {
             let what =
                 format!("{} runs have not ended, its deadline was {}", batch.unfinished, batch.deadline);
             findings.push(Finding { batch: Some(batch.id), ..Finding::new(Kind::BatchOverdue, None, what) });
         }
-        findings.extend(store::notice::undelivered(&self.system.pool).await?.into_iter().map(of_notice));
+        let unsent = store::notice::undelivered(&self.system.pool, IN_DOUBT, LATE).await?;
+        findings.extend(unsent.into_iter().map(of_notice));
         Ok(findings)
     }
 

@@ -23,6 +23,9 @@ use self::text::{About, Text};
 use crate::config::{Address, MailConfig};
 use crate::faults;
 use crate::objects::{LinkHeaders, ObjectUri};
+use crate::queue::REAPED_WITHIN;
+use crate::store::notice::Conditions;
+use crate::store::outbox::{self, Waits};
 use crate::store::{self, Notice, NoticeKind, Run, entry, health, notice};
 use crate::system::System;
 
@@ -31,6 +34,27 @@ const GRACE: Duration = Duration::from_secs(10 * 60);
 
 /// An operator gets at most one mail in so long: what happens meanwhile is gathered.
 const GAP: Duration = Duration::from_secs(5 * 60);
+
+/// Mails to the operators are gathered: so many conditions in one, at most.
+const GATHERED: i64 = 50;
+
+/// The end of a run may become visible so long after its time.
+const SETTLING: Duration = Duration::from_secs(10 * 60);
+
+/// After a long pause, what is older than this is not told any more.
+const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A mail about an ended run waits so long, at most, for its log.
+const LOG_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// After more tries than this, about three days long, a mail is given up.
+const TRIES: i32 = 400;
+
+/// When a mail was handed over so long ago and nobody said what came of it, nobody ever will.
+pub const IN_DOUBT: Duration = Duration::from_secs(10 * 60);
+
+/// A mail that waits for longer than this is late.
+pub const LATE: Duration = Duration::from_secs(2 * 3600);
 
 /// How often what became of a mail is written down, and how long apart.
 const ROW_TRIES: u32 = 5;
@@ -80,6 +104,24 @@ impl Notifier {
         notice::watch(&self.system.pool).await
     }
 
+    /// Queues what is to be told and was not queued before; returns how many mails that is.
+    ///
+    /// # Errors
+    /// The database fails; then nothing was queued.
+    pub async fn queue(&self) -> Result<u64> {
+        let pool = &self.system.pool;
+        let stuck = health::stuck(pool, REAPED_WITHIN.min(self.grace), self.grace).await?;
+        let overdue = health::overdue(pool).await?;
+        let conditions = Conditions {
+            admins: &self.admins,
+            stuck: &stuck.iter().map(|run| run.id).collect::<Vec<_>>(),
+            overdue: &overdue.iter().map(|batch| batch.id).collect::<Vec<_>>(),
+            settling: SETTLING,
+            oldest: OLDEST,
+        };
+        notice::queue(pool, &conditions).await
+    }
+
     /// Queues what is to be told and sends what is due; begins no further mail after `patience`.
     /// Returns how many mails the mail server took. While it can't be reached, everything waits.
     ///
@@ -88,34 +130,40 @@ impl Notifier {
     pub async fn round(&self, patience: Duration) -> Result<u64> {
         let until = Instant::now() + patience;
         self.watch().await?;
-        if notice::queue(&self.system.pool, &self.admins, self.grace).await? > 0 {
+        if self.queue().await? > 0 {
             faults::point("notice-queued");
         }
+        let waits = Waits { gap: self.gap, archive: LOG_PATIENCE };
         let mut sent = 0;
         let mut errors = true;
         let mut open: Option<Session> = None;
         while Instant::now() < until {
             let mut session = match open.take() {
                 Some(session) => session,
-                None if !notice::any_due(&self.system.pool, self.gap).await? => break,
-                None => match self.relay.open().await {
-                    Ok(session) => session,
-                    Err(error) => {
-                        let reason = self.system.redactor.redact(&format!("{error:#}")).into_owned();
-                        tracing::warn!("no mail is sent for now: {reason}");
-                        notice::put_off(&self.system.pool, self.gap, &reason).await?;
+                None => {
+                    let due = outbox::due(&self.system.pool, waits).await?;
+                    if due.is_empty() {
                         break;
                     }
-                },
+                    match self.relay.open().await {
+                        Ok(session) => session,
+                        Err(error) => {
+                            let reason = self.system.redactor.redact(&format!("{error:#}")).into_owned();
+                            tracing::warn!("no mail is sent for now: {reason}");
+                            outbox::put_off(&self.system.pool, &due, &reason, TRIES).await?;
+                            break;
+                        }
+                    }
+                }
             };
             let _turn = self.turn.lock().await;
             let mut notices = Vec::new();
             if errors {
-                notices = notice::take_errors(&self.system.pool, self.gap).await?;
+                notices = outbox::take_errors(&self.system.pool, waits, GATHERED).await?;
                 errors = !notices.is_empty();
             }
             if !errors {
-                notices = notice::take_result(&self.system.pool, self.gap).await?;
+                notices = outbox::take_result(&self.system.pool, waits).await?;
             }
             if notices.is_empty() {
                 open = Some(session);
@@ -154,14 +202,15 @@ impl Notifier {
             Delivery::Taken => {
                 tracing::info!(notice = first.id, %kind, told, "mail sent");
                 faults::point("notice-delivered");
-                self.note(|| notice::sent(&self.system.pool, &ids)).await;
+                self.note(|| outbox::sent(&self.system.pool, &ids)).await;
                 faults::point("notice-sent");
                 true
             }
             Delivery::Refused { reason, for_good } => {
                 let reason = self.system.redactor.redact(&reason).into_owned();
                 tracing::warn!(notice = first.id, %kind, for_good, "mail not sent: {reason}");
-                self.note(|| notice::refused(&self.system.pool, &ids, &reason, for_good)).await;
+                let tries = if for_good { 0 } else { TRIES };
+                self.note(|| outbox::refused(&self.system.pool, &ids, &reason, tries)).await;
                 false
             }
             Delivery::Unknown { reason } => {

@@ -12,6 +12,9 @@ use crate::ids::RunId;
 use crate::store::Context as _;
 use crate::store::{self, PgPool};
 
+/// Within this after the end of a lease a worker that lives ends the run.
+pub const REAPED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a heartbeat tells about one run that is still ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Beat {

@@ -17,6 +17,6 @@ mod waker;
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimant, ClaimedRun, claim, claim_run};
 pub use finish::{Ending, Finished, crashed, finish};
-pub use lease::{Beat, heartbeat, reap, reap_long_expired, running};
+pub use lease::{Beat, REAPED_WITHIN, heartbeat, reap, reap_long_expired, running};
 pub use unfinished::{Unfinished, unfinished};
 pub use waker::Waker;

@@ -10,9 +10,6 @@ use super::failure::Context as _;
 use super::fit;
 use crate::ids::RunId;
 
-/// Bytes of a log that stay here for readers; one that falls further behind misses some.
-pub const KEPT: u64 = 8 << 20;
-
 /// Says that somebody follows the run's log, for so long.
 ///
 /// # Errors
@@ -45,7 +42,8 @@ pub async fn wanted(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<(RunI
     .context("failed to look for readers of running logs")
 }
 
-/// Ships the bytes that begin at byte `at`, unless others did so already, and drops what is too old.
+/// Ships the bytes that begin at byte `at`, unless others did so already, and drops what lies more than
+/// `kept` bytes behind them: a reader that falls further behind misses some.
 ///
 /// # Errors
 /// The database fails.
@@ -55,6 +53,7 @@ pub async fn ship(
     shipped_to: Option<i64>,
     at: u64,
     bytes: &[u8],
+    kept: u64,
 ) -> Result<()> {
     sqlx::query(
         "with now_at as (
@@ -69,7 +68,7 @@ pub async fn ship(
     .bind(shipped_to)
     .bind(fit::count(at))
     .bind(bytes)
-    .bind(fit::count(KEPT))
+    .bind(fit::count(kept))
     .execute(db)
     .await
     .with_context(|| format!("failed to ship the log of run {run}"))?;

@@ -10,9 +10,6 @@ use super::failure::Context as _;
 use super::{LogState, RunStatus};
 use crate::ids::{BatchId, RunId};
 
-/// Within this after the end of a lease a worker that lives ends the run.
-const REAPED: Duration = Duration::from_secs(5);
-
 /// A folder in which logs may lie: that of a submitted file. The folder is empty for a key without one.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct LogFolder {
@@ -95,21 +92,21 @@ pub async fn log_facts(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<Lo
     .context("failed to read what the rows say of logs")
 }
 
-/// The running runs whose lease is over although any worker would have ended them by now, or whose
-/// deadline was over `grace` ago.
+/// The running runs whose lease was over `reaped` ago, so that any worker would have ended them by now, or
+/// whose deadline was over `grace` ago.
 ///
 /// # Errors
 /// The database fails.
-pub async fn stuck(db: impl PgExecutor<'_>, grace: Duration) -> Result<Vec<Stuck>> {
+pub async fn stuck(db: impl PgExecutor<'_>, reaped: Duration, grace: Duration) -> Result<Vec<Stuck>> {
     sqlx::query_as(
-        "select id, worker, deadline, lease_until < now() - least($1, $2) as lease_is_over,
-                lease_until < now() - $1 as lease_is_long_over
+        "select id, worker, deadline, lease_until < now() - $1 as lease_is_over,
+                lease_until < now() - $2 as lease_is_long_over
          from parse_file_meta
-         where status = 'running' and (lease_until < now() - least($1, $2) or deadline < now() - $1)
+         where status = 'running' and (lease_until < now() - $1 or deadline < now() - $2)
          order by id",
     )
+    .bind(reaped)
     .bind(grace)
-    .bind(REAPED)
     .fetch_all(db)
     .await
     .context("failed to look for stuck runs")

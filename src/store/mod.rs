@@ -20,6 +20,7 @@ pub mod health;
 pub mod log;
 mod migrate;
 pub mod notice;
+pub mod outbox;
 mod pool;
 pub mod reparse;
 pub mod retention;

@@ -204,33 +204,26 @@ async fn read(db: impl PgExecutor<'_>, id: Option<BatchId>, limit: i64) -> Resul
     .context("failed to read how far reparses are")
 }
 
-/// Pairs the last run of each file in batch `$1`, as `a`, with the ended run before it, as `p`.
-macro_rules! from_pairs {
-    () => {
-        "from (select distinct on (data_file_id) * from parse_file_meta where batch_id = $1
-               order by data_file_id, attempt desc) as a
-         left join lateral (
-             select * from parse_file_meta
-             where data_file_id = a.data_file_id and id < a.id and batch_id <> $1
-               and finished_at is not null
-             order by id desc limit 1) as p on true
-         where a.finished_at is not null"
-    };
-}
-
 /// What the ended files of a reparse came to, and before it.
 ///
 /// # Errors
 /// The database fails.
 pub async fn totals(db: impl PgExecutor<'_>, id: BatchId) -> Result<Totals> {
-    sqlx::query_as(concat!(
+    sqlx::query_as(
         "with pair as (
              select coalesce(p.summary_status, p.status) as verdict_before, p.error_counts as errors_before,
                     p.records_created as records_before, a.error_counts as errors_after,
                     coalesce(a.summary_status, a.status) as verdict_after,
-                    a.records_created as records_after ",
-        from_pairs!(),
-        "), count_of as (
+                    a.records_created as records_after
+             from (select distinct on (data_file_id) * from parse_file_meta where batch_id = $1
+                   order by data_file_id, attempt desc) as a
+             left join lateral (
+                 select * from parse_file_meta
+                 where data_file_id = a.data_file_id and id < a.id and batch_id <> $1
+                   and finished_at is not null
+                 order by id desc limit 1) as p on true
+             where a.finished_at is not null
+         ), count_of as (
              select 'before' as side, e.key, sum(e.value::bigint) as count
              from pair, jsonb_each_text(errors_before) as e group by e.key
              union all
@@ -252,8 +245,8 @@ pub async fn totals(db: impl PgExecutor<'_>, id: BatchId) -> Result<Totals> {
                     as verdicts_before,
                 (select coalesce(jsonb_object_agg(key, count), '{}') from verdict where side = 'after')
                     as verdicts_after
-         from pair"
-    ))
+         from pair",
+    )
     .bind(id)
     .fetch_one(db)
     .await
@@ -265,11 +258,18 @@ pub async fn totals(db: impl PgExecutor<'_>, id: BatchId) -> Result<Totals> {
 /// # Errors
 /// The database fails.
 pub async fn pairs(db: impl PgExecutor<'_>, id: BatchId) -> Result<Vec<Pair>> {
-    sqlx::query_as(concat!(
-        "select p.id as before, a.id as after ",
-        from_pairs!(),
-        " order by a.data_file_id"
-    ))
+    sqlx::query_as(
+        "select p.id as before, a.id as after
+         from (select distinct on (data_file_id) * from parse_file_meta where batch_id = $1
+               order by data_file_id, attempt desc) as a
+         left join lateral (
+             select * from parse_file_meta
+             where data_file_id = a.data_file_id and id < a.id and batch_id <> $1
+               and finished_at is not null
+             order by id desc limit 1) as p on true
+         where a.finished_at is not null
+         order by a.data_file_id",
+    )
     .bind(id)
     .fetch_all(db)
     .await

@@ -24,6 +24,9 @@ const FIRST: u64 = 1 << 20;
 /// Bytes of one piece, at most. A spool file has fewer zeros than this behind its content.
 const PIECE: u64 = 2 << 20;
 
+/// Bytes of a log that stay in the database for readers; one that falls further behind misses some.
+const KEPT: u64 = 8 << 20;
+
 /// Ticks between two looks for what nobody wants any more.
 const CLEANING: u32 = 60;
 
@@ -57,7 +60,7 @@ async fn ship(pool: &PgPool, spool: &Spool, runs: &[RunId]) -> Result<()> {
             None => Ok(None),
         });
         if let Some((at, bytes)) = piece.await?? {
-            follow::ship(pool, run, shipped_to, at, &bytes).await?;
+            follow::ship(pool, run, shipped_to, at, &bytes, KEPT).await?;
         }
     }
     Ok(())

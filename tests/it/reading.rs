@@ -267,18 +267,19 @@ async fn follow_with(spool: Option<&str>) {
 
 #[tokio::test]
 async fn pieces_go_with_the_last_wish_and_a_reader_that_fell_behind_misses_only_old_ones() {
+    const KEPT: u64 = 8 << 20;
     let db = TestDb::new().await;
     let run = db.submit(&["a/1.txt"]).await[0].run_id;
     assert_eq!(follow::wanted(&db.pool, &[run]).await.unwrap(), [], "nobody asked");
     follow::want(&db.pool, run, Duration::from_secs(60)).await.unwrap();
     assert_eq!(follow::wanted(&db.pool, &[run]).await.unwrap(), [(run, None)]);
-    follow::ship(&db.pool, run, None, 100, b"one\n").await.unwrap();
-    follow::ship(&db.pool, run, None, 100, b"again\n").await.unwrap();
-    follow::ship(&db.pool, run, Some(104), 104, b"two\n").await.unwrap();
+    follow::ship(&db.pool, run, None, 100, b"one\n", KEPT).await.unwrap();
+    follow::ship(&db.pool, run, None, 100, b"again\n", KEPT).await.unwrap();
+    follow::ship(&db.pool, run, Some(104), 104, b"two\n", KEPT).await.unwrap();
     let pieces = follow::pieces(&db.pool, run, 0).await.unwrap();
     assert_eq!(pieces, [(100, b"one\n".to_vec()), (104, b"two\n".to_vec())], "a piece was shipped twice");
-    let much = vec![b'x'; follow::KEPT as usize];
-    follow::ship(&db.pool, run, Some(108), 108, &much).await.unwrap();
+    let much = vec![b'x'; KEPT as usize];
+    follow::ship(&db.pool, run, Some(108), 108, &much, KEPT).await.unwrap();
     let kept: Vec<i64> =
         follow::pieces(&db.pool, run, 0).await.unwrap().into_iter().map(|(at, _)| at).collect();
     assert_eq!(kept, [108]);

@@ -6,6 +6,7 @@
 mod graph;
 mod plan;
 mod source;
+mod sql;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use parselog::notify::{IN_DOUBT, LATE};
 use parselog::parser::SummaryStatus;
+use parselog::store::outbox::{self, Waits};
 use parselog::store::{self, NewFile, NoticeState, Request, notice};
 
 use super::{PATIENCE, Post, SUBMITTER, success};
@@ -26,7 +28,7 @@ async fn a_refused_address_fails_alone_and_one_refused_for_the_moment_is_tried_a
     assert!(reason.contains("550") && !reason.contains("@state"), "{reason}");
     post.sql("update notice set next_try_at = now(), attempts = 401 where state = 'queued'").await;
     assert_eq!(post.told().await.len(), 1);
-    let failed = notice::undelivered(&post.db.pool).await.unwrap();
+    let failed = notice::undelivered(&post.db.pool, IN_DOUBT, LATE).await.unwrap();
     assert_eq!(failed.len(), 2, "after days it is given up");
 }
 
@@ -50,17 +52,24 @@ async fn a_mail_that_may_have_been_taken_is_sent_again_only_when_a_person_says_s
     let post = Post::new().await;
     post.submit("a/1.txt", &[SUBMITTER], 1).await;
     post.end(success(SummaryStatus::Accepted)).await;
-    notice::queue(&post.db.pool, &[], PATIENCE).await.unwrap();
+    post.notifier.queue().await.unwrap();
     // A worker died after it took the notice: what came of the mail, nobody knows.
-    let taken = notice::take_result(&post.db.pool, Duration::ZERO).await.unwrap();
+    let taken =
+        outbox::take_result(&post.db.pool, Waits { gap: Duration::ZERO, archive: Duration::from_secs(3600) })
+            .await
+            .unwrap();
     assert_eq!(post.told().await, []);
     let ids = [taken[0].id];
-    assert_eq!(notice::settle(&post.db.pool, &ids, true, "ann").await.unwrap(), 0, "it may be under way");
-    assert_eq!(notice::undelivered(&post.db.pool).await.unwrap(), []);
+    assert_eq!(
+        notice::settle(&post.db.pool, &ids, true, IN_DOUBT, "ann").await.unwrap(),
+        0,
+        "it may be under way"
+    );
+    assert_eq!(notice::undelivered(&post.db.pool, IN_DOUBT, LATE).await.unwrap(), []);
     post.sql("update notice set tried_at = now() - interval '11 minutes'").await;
     assert_eq!(post.told().await, []);
-    assert_eq!(notice::undelivered(&post.db.pool).await.unwrap().len(), 1);
-    assert_eq!(notice::settle(&post.db.pool, &ids, true, "ann").await.unwrap(), 1);
+    assert_eq!(notice::undelivered(&post.db.pool, IN_DOUBT, LATE).await.unwrap().len(), 1);
+    assert_eq!(notice::settle(&post.db.pool, &ids, true, IN_DOUBT, "ann").await.unwrap(), 1);
     assert_eq!(post.told().await.len(), 1);
     let run = taken[0].run_id.unwrap();
     assert!(post.db.entries(run).await.contains(&"notice-retried".to_owned()));

@@ -1,0 +1,155 @@
+//! `notice`, as the mail server's side sees it: what is due is taken, and what came of it is kept.
+//!
+//! What a mail says, and how it is sent, is not decided here.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sqlx::PgExecutor;
+
+use super::failure::Context as _;
+use super::{Notice, fit};
+
+/// How long a notice waits before it may be sent, beside the pause after an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// An operator gets one mail in so long.
+    pub gap: Duration,
+    /// What is about an ended run waits until it is known where its log is, for so long at most.
+    pub archive: Duration,
+}
+
+/// The notices that may be sent now, in order.
+///
+/// # Errors
+/// The database fails.
+pub async fn due(db: impl PgExecutor<'_>, waits: Waits) -> Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "select n.id
+         from notice n left join parse_file_meta r on r.id = n.run_id left join log l on l.run_id = n.run_id
+         where n.state = 'queued' and n.next_try_at <= now()
+           and (n.kind not in ('result', 'run-failed')
+                or l.state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
+                or r.finished_at < now() - $2)
+           and (n.kind = 'result'
+                or not exists (select 1 from notice told
+                               where told.state = 'sent' and told.address = n.address
+                                 and told.kind <> 'result' and told.sent_at > now() - $1))
+         order by n.id",
+    )
+    .bind(waits.gap)
+    .bind(waits.archive)
+    .fetch_all(db)
+    .await
+    .context("failed to look for notices to send")
+}
+
+/// Takes the oldest result that is due and marks it as being sent. Nobody else gets it, and it is
+/// never handed out again by itself. Empty when none is due.
+///
+/// # Errors
+/// The database fails.
+pub async fn take_result(db: impl PgExecutor<'_>, waits: Waits) -> Result<Vec<Notice>> {
+    take(db, waits, true, 1).await
+}
+
+/// As [`take_result`], for all that one operator is to be told: so many at most.
+///
+/// # Errors
+/// The database fails.
+pub async fn take_errors(db: impl PgExecutor<'_>, waits: Waits, limit: i64) -> Result<Vec<Notice>> {
+    take(db, waits, false, limit).await
+}
+
+/// Takes of what is [`due`], for one address.
+async fn take(db: impl PgExecutor<'_>, waits: Waits, results: bool, limit: i64) -> Result<Vec<Notice>> {
+    let taken = sqlx::query_as(
+        "with due as materialized (
+             select n.id, n.address
+             from notice n left join parse_file_meta r on r.id = n.run_id
+                           left join log l on l.run_id = n.run_id
+             where n.state = 'queued' and n.next_try_at <= now() and (n.kind = 'result') = $3
+               and (n.kind not in ('result', 'run-failed')
+                    or l.state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
+                    or r.finished_at < now() - $2)
+               and (n.kind = 'result'
+                    or not exists (select 1 from notice told
+                                   where told.state = 'sent' and told.address = n.address
+                                     and told.kind <> 'result' and told.sent_at > now() - $1))
+             order by n.id limit $4 for update of n skip locked
+         ), mail as (
+             select id from due where address = (select address from due order by id limit 1)
+         )
+         update notice set state = 'sending', attempts = attempts + 1, tried_at = now()
+         where id in (select id from mail) returning *",
+    )
+    .bind(waits.gap)
+    .bind(waits.archive)
+    .bind(results)
+    .bind(limit)
+    .fetch_all(db)
+    .await;
+    let mut taken: Vec<Notice> = taken.context("failed to take notices to send")?;
+    taken.sort_by_key(|notice| notice.id);
+    Ok(taken)
+}
+
+/// The mail server took the mail of these notices.
+///
+/// # Errors
+/// The database fails.
+pub async fn sent(db: impl PgExecutor<'_>, ids: &[i64]) -> Result<()> {
+    sqlx::query(
+        "update notice set state = 'sent', sent_at = now(), last_error = null
+         where id = any($1) and state = 'sending'",
+    )
+    .bind(ids)
+    .execute(db)
+    .await
+    .context("failed to note that notices are sent")?;
+    Ok(())
+}
+
+/// The mail of these notices was surely not taken: they are tried again, later and later, or given up
+/// when there were more than `tries`.
+///
+/// # Errors
+/// The database fails; then nobody knows, and they stay as being sent.
+pub async fn refused(db: impl PgExecutor<'_>, ids: &[i64], reason: &str, tries: i32) -> Result<()> {
+    sqlx::query(
+        "update notice set state = case when attempts > $3 then 'failed' else 'queued' end,
+                next_try_at = now() + parselog_retry_delay(attempts), last_error = $2
+         where id = any($1) and state = 'sending'",
+    )
+    .bind(ids)
+    .bind(fit::text(reason))
+    .bind(tries)
+    .execute(db)
+    .await
+    .context("failed to note that notices are not sent")?;
+    Ok(())
+}
+
+/// As [`refused`], for notices that nobody took, since there is no mail server to hand them to.
+///
+/// # Errors
+/// The database fails.
+pub async fn put_off(db: impl PgExecutor<'_>, ids: &[i64], reason: &str, tries: i32) -> Result<()> {
+    sqlx::query(
+        "with waiting as (
+             select id from notice where id = any($1) and state = 'queued' and next_try_at <= now()
+             for update skip locked
+         )
+         update notice set state = case when attempts > $3 then 'failed' else 'queued' end,
+                attempts = attempts + 1, tried_at = now(),
+                next_try_at = now() + parselog_retry_delay(attempts + 1), last_error = $2
+         where id in (select id from waiting)",
+    )
+    .bind(ids)
+    .bind(fit::text(reason))
+    .bind(tries)
+    .execute(db)
+    .await
+    .context("failed to put notices off")?;
+    Ok(())
+}
