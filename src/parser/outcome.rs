@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Category, Problem};
-use crate::record::event::OUTCOME;
+use crate::record::event::OutcomeEvent;
 
 /// The largest count that goes on a row. No file has so many records, and the sum over thousands of rows
 /// still fits.
@@ -127,24 +127,23 @@ impl Outcome {
         self.errors.values().fold(0, |total, count| total.saturating_add(*count))
     }
 
-    /// Logs what a report takes from the log, under a target of its own.
+    /// Logs what a report takes from the log.
     pub(crate) fn log(&self) {
         for (record_type, records) in &self.created_by_type {
-            tracing::info!(target: OUTCOME, record_type, records, "accepted");
+            OutcomeEvent::Accepted { record_type, records: *records }.log();
         }
         for (month, cases) in &self.cases.months {
             let MonthCases { accepted_without_errors, accepted_with_errors } = *cases;
-            tracing::info!(target: OUTCOME, month, accepted_without_errors, accepted_with_errors, "cases");
+            OutcomeEvent::Cases { month, accepted_without_errors, accepted_with_errors }.log();
         }
-        tracing::info!(
-            target: OUTCOME,
-            summary = self.summary.as_str(),
-            records_in_file = self.records_reported.then_some(self.records_in_file),
-            records_created = self.records_reported.then_some(self.records_created),
-            lines_rejected = self.cases.rejected,
-            errors = self.error_count(),
-            "parsed"
-        );
+        let parsed = OutcomeEvent::Parsed {
+            summary: Some(self.summary.as_str()),
+            records_in_file: self.records_reported.then_some(self.records_in_file),
+            records_created: self.records_reported.then_some(self.records_created),
+            lines_rejected: self.cases.rejected,
+            errors: self.error_count(),
+        };
+        parsed.log();
     }
 }
 

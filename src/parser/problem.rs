@@ -1,10 +1,10 @@
-//! One problem found in a submission, and the one shape in which it is logged.
+//! One problem found in a submission.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::event::PROBLEM;
+use crate::record::event::ProblemEvent;
 
 /// The kinds of problem, numbered as the real system numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,31 +100,18 @@ impl Problem<'_> {
 
     /// Logs the problem as one event: ERROR when the file or record is refused, else WARN.
     pub fn log(&self) {
-        // The level of an event is part of its static callsite, hence one call for each.
-        macro_rules! emit {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: PROBLEM,
-                    record = self.record,
-                    category = self.category.number(),
-                    record_type = text(self.record_type),
-                    item = text(self.item),
-                    field = text(self.field),
-                    month = text(self.month),
-                    case = self.case,
-                    deprecated = self.deprecated.then_some(true),
-                    "{}",
-                    self.message
-                )
-            };
-        }
-        match self.category {
-            Category::File | Category::Record => emit!(error),
-            Category::Field | Category::CrossField | Category::Case => emit!(warn),
-        }
+        let refuses = matches!(self.category, Category::File | Category::Record);
+        let event = ProblemEvent {
+            record: self.record,
+            category: self.category.number(),
+            record_type: self.record_type.into(),
+            item: self.item.into(),
+            field: self.field.into(),
+            month: self.month.into(),
+            case: self.case,
+            deprecated: self.deprecated,
+            message: self.message.into(),
+        };
+        event.log(refuses, None);
     }
-}
-
-fn text(value: &str) -> Option<&str> {
-    (!value.is_empty()).then_some(value)
 }

@@ -4,14 +4,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use tempfile::SpooledTempFile;
 
 use super::groups::Groups;
 use super::problem::readable;
 use super::{Problem, Report, Summary};
 use crate::parser::MonthCases;
-use crate::record::event::{OUTCOME, ProblemEvent, SUBMISSION};
+use crate::record::event::{OutcomeEvent, ProblemEvent, SubmissionEvent};
 use crate::record::{Ending, Record, Subject};
 use crate::redact::Redactor;
 
@@ -68,33 +67,35 @@ impl Builder {
 
     fn fact(&mut self, record: &Record) {
         let (summary, redactor) = (&mut self.summary, &self.redactor);
-        let text =
-            |name| record.fields.get(name).and_then(Value::as_str).map(|text| readable(text, redactor));
-        let number = |name| record.fields.get(name).and_then(Value::as_u64);
-        match record.target.as_str() {
-            SUBMISSION => {
-                summary.file = text("file");
-                summary.program = text("program");
-                summary.section = text("section");
-                summary.fiscal_year = number("fiscal_year");
-                summary.fiscal_quarter = number("fiscal_quarter");
+        let text = |text: Option<&str>| text.map(|text| readable(text, redactor));
+        if let Some(submission) = SubmissionEvent::read(record) {
+            summary.file = text(submission.file);
+            summary.program = text(submission.program);
+            summary.section = text(submission.section);
+            summary.fiscal_year = submission.fiscal_year;
+            summary.fiscal_quarter = submission.fiscal_quarter;
+        }
+        match OutcomeEvent::read(record) {
+            Some(OutcomeEvent::Accepted { record_type, records }) => {
+                summary.accepted(&readable(record_type, redactor), records);
             }
-            OUTCOME => match (text("record_type"), number("records"), text("month")) {
-                (Some(record_type), Some(records), _) => summary.accepted(&record_type, records),
-                (.., Some(month)) => {
-                    let cases = |name| number(name).unwrap_or_default();
-                    let accepted_without_errors = cases("accepted_without_errors");
-                    let accepted_with_errors = cases("accepted_with_errors");
-                    summary.cases(&month, MonthCases { accepted_without_errors, accepted_with_errors });
-                }
-                _ => {
-                    summary.cases.rejected = number("lines_rejected").unwrap_or_default();
-                    summary.verdict = text("summary");
-                    summary.records_in_file = number("records_in_file");
-                    summary.records_created = number("records_created");
-                }
-            },
-            _ => {}
+            Some(OutcomeEvent::Cases { month, accepted_without_errors, accepted_with_errors }) => {
+                let month = readable(month, redactor);
+                summary.cases(&month, MonthCases { accepted_without_errors, accepted_with_errors });
+            }
+            Some(OutcomeEvent::Parsed {
+                summary: verdict,
+                records_in_file,
+                records_created,
+                lines_rejected,
+                ..
+            }) => {
+                summary.cases.rejected = lines_rejected;
+                summary.verdict = text(verdict);
+                summary.records_in_file = records_in_file;
+                summary.records_created = records_created;
+            }
+            None => {}
         }
         if let Some(head) = &record.head
             && let Subject::Run(run) = &head.subject

@@ -17,7 +17,7 @@ use crate::parser::{
     self, CancelReason, Context as ParseContext, Outcome, ParseError, RecordSink, Submission,
 };
 use crate::queue::{self, ClaimedRun, Ending, Finished};
-use crate::record::event::SUBMISSION;
+use crate::record::event::SubmissionEvent;
 use crate::record::{Head, RunSubject, SCHEMA_VERSION, Subject};
 use crate::scope::LogScope;
 use crate::spool::SealedLog;
@@ -139,15 +139,14 @@ impl Worker {
         records: Option<Box<dyn RecordSink>>,
     ) -> Ending {
         let run = &claimed.run;
-        tracing::info!(
-            target: SUBMISSION,
-            file = run.name,
-            program = run.program,
-            section = run.section,
-            fiscal_year = run.fiscal_year,
-            fiscal_quarter = run.fiscal_quarter,
-            "parsing"
-        );
+        let submission = SubmissionEvent {
+            file: Some(&run.name),
+            program: Some(&run.program),
+            section: Some(&run.section),
+            fiscal_year: u64::try_from(run.fiscal_year).ok(),
+            fiscal_quarter: u64::try_from(run.fiscal_quarter).ok(),
+        };
+        submission.log();
         // No two parsers are at one file, whoever recovers the dead, and whenever.
         let earlier = claimed.earlier.clone();
         let cleared = carry::spawn_blocking(move || parser::clear_after(&earlier)).await;

@@ -1,21 +1,12 @@
-//! The events of which reports, comparisons and mails are made: their targets, and how the event of a
-//! problem is read back. Written by `parser::Problem` and the worker, read here alone, so that no two
-//! readers take the same line for different things.
+//! The event of a problem in the submission: written by every parser, read by report, diff and mails.
 
 use std::borrow::Cow;
-use std::{fmt, io};
+use std::io;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The target of a problem in the submission.
-pub const PROBLEM: &str = "parselog::problem";
-/// The target of what was submitted.
-pub const SUBMISSION: &str = "parselog::submission";
-/// The target of what the parse came to.
-pub const OUTCOME: &str = "parselog::outcome";
-/// The target of what an external parser says beside its problems.
-pub const EXTERNAL: &str = "parselog::external";
+use super::PROBLEM;
+use super::loose::Loose;
 
 /// The target of a problem as it stands in a line.
 const MARK: &[u8] = b"\"target\":\"parselog::problem\"";
@@ -48,6 +39,31 @@ pub struct ProblemEvent<'a> {
 }
 
 impl<'a> ProblemEvent<'a> {
+    /// Logs the event: as an error where the file, or the record, is refused for it. `context` is what else its
+    /// parser says, as JSON.
+    pub fn log(&self, refuses: bool, context: Option<&str>) {
+        // The level of an event is part of its static callsite, hence one call for each.
+        macro_rules! emit {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: PROBLEM,
+                    record = self.record,
+                    category = self.category,
+                    record_type = said(&self.record_type),
+                    item = said(&self.item),
+                    field = said(&self.field),
+                    month = said(&self.month),
+                    case = self.case,
+                    deprecated = self.deprecated.then_some(true),
+                    context,
+                    "{}",
+                    self.message
+                )
+            };
+        }
+        if refuses { emit!(error) } else { emit!(warn) }
+    }
+
     /// Whether a line of a log tells a problem, from its beginning alone.
     pub fn is_in(line: &[u8]) -> bool {
         line[..line.len().min(BEGINNING)].windows(MARK.len()).any(|part| part == MARK)
@@ -75,6 +91,10 @@ impl<'a> ProblemEvent<'a> {
             message: message.text(),
         }))
     }
+}
+
+fn said(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn category(number: Option<u64>) -> u8 {
@@ -109,89 +129,6 @@ struct Fields<'a> {
     case: Loose<'a>,
     #[serde(borrow)]
     deprecated: Loose<'a>,
-}
-
-/// A value of whatever type somebody gave it.
-#[derive(Default)]
-enum Loose<'a> {
-    #[default]
-    Nothing,
-    Bool(bool),
-    Number(u64),
-    Text(Cow<'a, str>),
-}
-
-impl<'a> Loose<'a> {
-    fn number(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.parse().ok(),
-            Self::Nothing | Self::Bool(_) => None,
-        }
-    }
-
-    fn text(self) -> Cow<'a, str> {
-        match self {
-            Self::Nothing => Cow::Borrowed(""),
-            Self::Bool(value) => Cow::Owned(value.to_string()),
-            Self::Number(number) => Cow::Owned(number.to_string()),
-            Self::Text(text) => text,
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LooseVisitor)
-    }
-}
-
-struct LooseVisitor;
-
-impl<'de> Visitor<'de> for LooseVisitor {
-    type Value = Loose<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Loose::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Loose::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Loose::Bool(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Loose::Number(number))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Loose::Text(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Loose::Text(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Loose::Nothing)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Loose::Nothing)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Loose::Nothing)
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,47 @@
+//! The event of what was submitted, the first of every parse.
+
+use serde_json::Value;
+
+use super::SUBMISSION;
+use crate::record::Record;
+
+/// What is parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmissionEvent<'a> {
+    /// The name that the submitter gave the file.
+    pub file: Option<&'a str>,
+    /// Program code.
+    pub program: Option<&'a str>,
+    /// Section code.
+    pub section: Option<&'a str>,
+    pub fiscal_year: Option<u64>,
+    pub fiscal_quarter: Option<u64>,
+}
+
+impl<'a> SubmissionEvent<'a> {
+    /// Logs the event.
+    pub fn log(&self) {
+        tracing::info!(
+            target: SUBMISSION,
+            file = self.file,
+            program = self.program,
+            section = self.section,
+            fiscal_year = self.fiscal_year,
+            fiscal_quarter = self.fiscal_quarter,
+            "parsing"
+        );
+    }
+
+    /// Reads it back; `None` for any other record. What it does not say is `None`.
+    pub fn read(record: &'a Record) -> Option<Self> {
+        let text = |name| record.fields.get(name).and_then(Value::as_str);
+        let number = |name| record.fields.get(name).and_then(Value::as_u64);
+        (record.target == SUBMISSION).then(|| Self {
+            file: text("file"),
+            program: text("program"),
+            section: text("section"),
+            fiscal_year: number("fiscal_year"),
+            fiscal_quarter: number("fiscal_quarter"),
+        })
+    }
+}
