@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use secrecy::ExposeSecret as _;
 
 use super::Common;
 use crate::carry;
@@ -48,7 +49,7 @@ pub(super) async fn connect(common: &Common, slots: usize) -> Result<PgPool> {
         return Ok(database.pool.clone());
     }
     let (cluster, url) = match &common.database.database_url {
-        Some(url) => (None, url.expose().to_owned()),
+        Some(url) => (None, url.expose_secret().to_owned()),
         None => {
             let cluster = start_cluster(common).await?;
             let url = cluster.url();

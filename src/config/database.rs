@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
+use secrecy::SecretString;
 
-use super::{Secret, value};
+use super::value;
 
 /// Which Postgres is used, and how much of it.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +22,7 @@ pub struct DatabaseConfig {
         global = true,
         hide_short_help = true
     )]
-    pub database_url: Option<Secret>,
+    pub database_url: Option<SecretString>,
 
     /// How long the private cluster stays after its last use; `0s` until the last command ends.
     #[arg(

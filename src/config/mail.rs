@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use lettre::message::Mailbox;
 use percent_encoding::percent_decode_str;
+use secrecy::SecretString;
 use url::Url;
 
 use super::value;
@@ -58,7 +59,7 @@ pub struct Address(lettre::Address);
 pub struct Sender(Mailbox);
 
 /// Where the mail server is, and how to log in.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct MailServer {
     /// Name or address of its machine.
     pub host: String,
@@ -67,7 +68,7 @@ pub struct MailServer {
     /// How the connection is encrypted.
     pub encryption: Encryption,
     /// User and password.
-    pub login: Option<(String, String)>,
+    pub login: Option<(String, SecretString)>,
     /// What this machine calls itself there; its host name where none is set.
     pub hello: Option<String>,
 }
@@ -150,7 +151,7 @@ impl FromStr for MailServer {
             decoded.map(String::from).map_err(|_| wrong("has a login that is not UTF-8 text"))
         };
         let login = match url.password() {
-            Some(password) => Some((decode(url.username())?, decode(password)?)),
+            Some(password) => Some((decode(url.username())?, decode(password)?.into())),
             None => None,
         };
         let hello = url.path().trim_matches('/');
@@ -161,11 +162,5 @@ impl FromStr for MailServer {
             login,
             hello: (!hello.is_empty()).then(|| hello.to_owned()),
         })
-    }
-}
-
-impl fmt::Debug for MailServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MailServer({}:{})", self.host, self.port)
     }
 }

@@ -7,7 +7,6 @@ mod mail;
 mod parser;
 mod rule;
 mod s3;
-mod secret;
 mod value;
 mod worker;
 
@@ -23,7 +22,6 @@ pub use mail::{Address, Encryption, MailConfig, MailServer, Sender};
 pub use parser::ParserConfig;
 pub use rule::ParserRule;
 pub use s3::S3Config;
-pub use secret::Secret;
 pub use value::duration;
 pub use worker::{WorkerConfig, default_worker_name};
 

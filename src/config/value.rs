@@ -4,9 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use secrecy::SecretString;
 use url::Url;
-
-use super::Secret;
 
 /// No setting is for longer: such a time is a slip, and can't be added to a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -71,7 +70,7 @@ pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
 }
 
 /// Reads the URL of a database. It may hold a password, so the text is not repeated.
-pub(super) fn database_url(text: &str) -> Result<Secret, String> {
+pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
     known.then(|| text.trim().to_owned().into()).ok_or_else(|| {
         "the database URL is wrong: expected postgres://user:password@host:port/database".to_owned()

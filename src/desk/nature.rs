@@ -83,7 +83,6 @@ impl Nature {
     }
 
     fn unknown(&self) -> String {
-        let digits = |hash: [u8; 32]| hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        self.unknown.map(|hash| format!("unknown-{}/", digits(hash))).unwrap_or_default()
+        self.unknown.map(|hash| format!("unknown-{}/", hex::encode(&hash[..8]))).unwrap_or_default()
     }
 }

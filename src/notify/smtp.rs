@@ -13,6 +13,7 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
+use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
 use crate::config::{Encryption, MailServer};
@@ -77,7 +78,8 @@ impl Relay {
             Encryption::StartTls => Tls::Start(tls()?),
         };
         let login = server.login.clone();
-        let credentials = login.map(|(user, password)| Credentials::new(user, password));
+        let credentials =
+            login.map(|(user, password)| Credentials::new(user, password.expose_secret().to_owned()));
         let hello = server.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
         Ok(Self(Arc::new(Place { host, port: server.port, hello, tls, credentials })))
     }

@@ -113,6 +113,5 @@ pub async fn get(db: impl PgExecutor<'_>, id: RunId) -> Result<Option<Run>> {
 }
 
 pub(super) fn hexadecimal<S: Serializer>(hash: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-    text.serialize(serializer)
+    hash.map(hex::encode).serialize(serializer)
 }

@@ -212,11 +212,10 @@ impl Worker {
         flight: &InFlight,
     ) -> Option<Result<T, tokio::task::JoinError>> {
         let asked_to_stop = async {
-            let deadline = tokio::time::Instant::now() + self.claimant.timeout;
-            while flight.cancel.reason().is_none() && tokio::time::Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            let asked = tokio::time::timeout(self.claimant.timeout, flight.stopping.cancelled());
+            if asked.await.is_err() {
+                flight.stop(CancelReason::TimedOut);
             }
-            flight.cancel.set(CancelReason::TimedOut);
             tokio::time::sleep(STOP_GRACE).await;
         };
         tokio::select! {

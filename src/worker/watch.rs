@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Worker;
@@ -19,6 +20,8 @@ pub struct Watch(Arc<Mutex<HashMap<RunId, InFlight>>>);
 #[derive(Debug, Clone)]
 pub(super) struct InFlight {
     token: Uuid,
+    /// Cancelled when the parser was asked to stop.
+    pub(super) stopping: CancellationToken,
     pub(super) cancel: Arc<Cancel>,
     pub(super) progress: Arc<Progress>,
 }
@@ -49,7 +52,7 @@ impl Watch {
     /// Asks every run in flight to stop.
     pub fn cancel_all(&self, reason: CancelReason) {
         for (_, flight) in self.all() {
-            flight.cancel.set(reason);
+            flight.stop(reason);
         }
     }
 
@@ -64,8 +67,12 @@ impl Watch {
     }
 
     pub(super) fn add(&self, claimed: &ClaimedRun) -> (InFlight, Watched) {
-        let flight =
-            InFlight { token: claimed.lease_token, cancel: Arc::default(), progress: Arc::default() };
+        let flight = InFlight {
+            token: claimed.lease_token,
+            stopping: CancellationToken::new(),
+            cancel: Arc::default(),
+            progress: Arc::default(),
+        };
         self.lock().insert(claimed.run.id, flight.clone());
         (flight, Watched { watch: self.clone(), run: claimed.run.id })
     }
@@ -75,9 +82,9 @@ impl Watch {
         for (run, _) in asked {
             let Some(flight) = flights.get(run) else { continue };
             match beats.iter().find(|beat| beat.run == *run) {
-                None => flight.cancel.set(CancelReason::Fenced),
+                None => flight.stop(CancelReason::Fenced),
                 Some(beat) if beat.cancel_requested => {
-                    flight.cancel.set(CancelReason::Requested);
+                    flight.stop(CancelReason::Requested);
                     faults::point("stop-heard");
                 }
                 Some(_) => {}
@@ -91,6 +98,14 @@ impl Watch {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, InFlight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InFlight {
+    /// Asks the parser to stop; the first reason given stands.
+    pub(super) fn stop(&self, reason: CancelReason) {
+        self.cancel.set(reason);
+        self.stopping.cancel();
     }
 }
 

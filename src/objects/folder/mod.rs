@@ -8,6 +8,7 @@
 
 mod place;
 mod upload;
+mod within;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::within;
 use crate::durable::{self, Synced};
 use crate::faults;
 use crate::objects::{Missing, ObjectError, ObjectUri, Put, Result, Stored};
@@ -21,6 +22,7 @@ pub(super) const UNFINISHED: &str = ".part";
 /// Where the files of one key are.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
+    root: PathBuf,
     pub(super) bucket: PathBuf,
     /// The current version.
     pub(super) current: PathBuf,
@@ -42,8 +44,10 @@ impl Place {
             return Err(anyhow!("{key:?} cannot be an object key in a folder").into());
         }
         let path = format!("{root}/{bucket}/{key}");
-        let bucket = Path::new(root).join(bucket);
-        Ok(Self { current: bucket.join(key), versions: bucket.join(VERSIONS).join(key), bucket, path })
+        let root = Path::new(if root.is_empty() { "/" } else { root });
+        let bucket = root.join(bucket);
+        let (current, versions) = (bucket.join(key), bucket.join(VERSIONS).join(key));
+        Ok(Self { root: root.to_owned(), bucket, current, versions, path })
     }
 
     pub(super) fn uri(&self, version: Option<&str>) -> ObjectUri {
@@ -56,8 +60,8 @@ impl Place {
     }
 
     pub(super) fn make_folders(&self) -> anyhow::Result<()> {
-        make_folders(self.current.parent().expect("a key is below its bucket"))?;
-        make_folders(&self.versions)
+        make_folders(&self.root, self.current.parent().expect("a key is below its bucket"))?;
+        make_folders(&self.root, &self.versions)
     }
 
     /// Stores the file `from`, durably.
@@ -207,17 +211,13 @@ impl Place {
             None => self.current.clone(),
             Some(version) => self.version(version).ok_or_else(|| not_found(Missing::Version))?,
         };
-        let real = match file.canonicalize() {
+        let opened = match within::open(&self.root, &file) {
             Err(error) if is_absent(&error) => {
                 let known = uri.version().is_some() && (self.current.is_file() || self.versions.is_dir());
                 return Err(not_found(if known { Missing::Version } else { Missing::Key }));
             }
-            real => real.with_context(failed)?,
+            opened => opened.with_context(failed)?,
         };
-        if real != file {
-            return Err(anyhow!("a symbolic link leads out of the object folder").context(failed()).into());
-        }
-        let opened = File::open(&file).with_context(failed)?;
         let metadata = opened.metadata().with_context(failed)?;
         if !metadata.is_file() {
             return Err(not_found(Missing::Key));
@@ -293,9 +293,9 @@ pub(super) fn copy_hashed(from: &[PathBuf], to: &mut impl Write) -> anyhow::Resu
 }
 
 /// Makes a folder and those above it, durably, and refuses one that a symbolic link leads to.
-fn make_folders(folder: &Path) -> anyhow::Result<()> {
+fn make_folders(root: &Path, folder: &Path) -> anyhow::Result<()> {
     let there = folder.ancestors().find(|above| above.exists()).context("no parent folder")?;
-    ensure!(there.canonicalize()? == there, "a symbolic link leads out of the object folder");
+    within::check_folder(root, there)?;
     let failed = || format!("failed to make the folder {}", folder.display());
     durable::make_folders(folder, 0o750).with_context(failed)
 }

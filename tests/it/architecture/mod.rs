@@ -52,7 +52,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("regex_syntax", &["redact"]),
     ("regex", &["redact", "parser", "reader", "cli"]),
     ("tracing_subscriber", &["scope", "telemetry", "config"]),
-    ("rustix", &["config", "cluster", "spool", "parser", "faults"]),
+    ("rustix", &["config", "cluster", "spool", "parser", "objects", "faults"]),
+    ("secrecy", &["config", "cli", "notify"]),
 ];
 
 const LONGEST_FILE: usize = 350;

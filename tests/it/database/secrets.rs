@@ -3,6 +3,7 @@
 use clap::Parser;
 use parselog::config::{DatabaseConfig, MailConfig};
 use parselog::store;
+use secrecy::ExposeSecret as _;
 
 use crate::support::{Desk, Said, TestDb};
 
@@ -86,6 +87,6 @@ fn settings_that_are_printed_for_debugging_hide_their_secrets() {
         "--smtp-url=smtps://u:fish3@host",
     ]);
     assert_hidden(&format!("{settings:?}"), "Debug");
-    assert_eq!(settings.database.database_url.unwrap().expose(), "postgres://u:sw0rd@host/db");
+    assert_eq!(settings.database.database_url.unwrap().expose_secret(), "postgres://u:sw0rd@host/db");
     assert!(settings.mail.smtp_url.is_some());
 }
