@@ -1,19 +1,19 @@
 //! parselog gives every data-file parse run its own log.
 //!
-//! It is a program, `parselog`: see its README. As a library it takes a parser of your own into a program of
-//! your own, which has every command of parselog: submit, worker, logs, reparse, diff and the others.
+//! The program is `parselog`: see its README. With the library you put your own parser into your own program,
+//! which has every command of parselog: submit, worker, logs, reparse, diff and the others.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/letters.rs")]
 //! ```
 //!
-//! A parser is given one submitted file, logs with `tracing`, and returns an [`Outcome`]. What it logs, the
-//! crates that it uses included, is in the log of its run and nowhere else. A thread or task that it starts
-//! takes the run's span along with the helpers of [`carry`].
+//! A parser receives one submitted file, logs with `tracing`, and returns an [`Outcome`]. Its events, and those
+//! of the crates that it uses, go to the log of its run and nowhere else. Start threads and tasks with the
+//! helpers of [`carry`], which carry the run's span.
 //!
 //! # Inside
 //!
-//! What is not on this page is no promise to anybody outside. The rooms, highest first; imports go downward
+//! Everything that is not on this page may change without notice. The rooms, highest first; imports go downward
 //! only (`tests/it/architecture` checks it):
 //!
 //! ```text

@@ -109,7 +109,7 @@ fn to_record(leaving: &Outside<'_>) -> Option<Record> {
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let message = info.payload_as_str().unwrap_or("a value that is no text");
+    let message = info.payload_as_str().unwrap_or("a value that is not text");
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
     tracing::error!(target: "parselog::panic", location, thread, "panicked: {message}");

@@ -1,10 +1,9 @@
 //! The archive: a sealed log becomes a gzip beside the submitted file, its URI goes on the row, and
-//! only then the local file goes.
+//! only then is the local file removed.
 //!
-//! The only writer of `logs_uri`. Every step may be repeated: the same log makes the same bytes
-//! under the same key, so a crash or a lost answer anywhere is mended by doing it again. When the
-//! store refuses, the log stays in the spool, the row says why, and its warnings are replayed once to
-//! the global log. Trying again is recovery's.
+//! The only writer of `logs_uri`. Every step is repeatable: the same log makes the same bytes under the
+//! same key, so repeating repairs a crash or a lost answer anywhere. If the store refuses, the log stays in
+//! the spool, the row says why, and its warnings are replayed once to the global log. Recovery tries again.
 
 mod pack;
 mod removal;
@@ -30,13 +29,13 @@ use crate::store::{self, ArchivedLog, LogContent};
 use crate::system::System;
 use crate::{carry, faults};
 
-/// How often, and how long apart, the row is tried when the database does not answer. Beyond it the
-/// log stays in the spool, and the sweep records it later.
+/// Attempts at the row, and the pause between them, while the database does not answer. After that the log
+/// stays in the spool, and the sweep records it later.
 const ROW_TRIES: u32 = 3;
 const ROW_PAUSE: Duration = Duration::from_millis(300);
 
-/// Logs that are compressed and uploaded at once, and how long the next waits for its turn. Beyond
-/// it the log is left to the sweep: a dead object store must not gather tasks and open files.
+/// Logs to compress and upload at once, and how long the next one waits for its turn. After that it is left
+/// to the sweep: a dead object store must not pile up tasks and open files.
 const UPLOADS: usize = 4;
 const TURN: Duration = Duration::from_secs(10);
 
@@ -47,33 +46,33 @@ pub struct Archiver {
     turns: Arc<Semaphore>,
 }
 
-/// What became of a log.
+/// The result for one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Archived {
-    /// It is in the object store, and the row says where.
+    /// It is in the object store, and the row has its URI.
     Yes {
         /// `s3://…` or `file://…`.
         uri: String,
     },
-    /// Somebody let it go: it was archived before, pruned or erased since, and is gone here too.
+    /// Somebody let it go: it was archived, then pruned or erased, and is gone here too.
     LetGo,
     /// It stays in the spool for now.
     Kept {
         /// Why, redacted.
         reason: String,
-        /// Whether the object store itself failed, so that other logs would fare no better.
+        /// Whether the object store itself failed, so that other logs would fail too.
         store_is_down: bool,
     },
 }
 
 impl Archiver {
-    /// Archives to the system's object store; what leaves for the row or the global log passes its
-    /// redactor.
+    /// Archives to the system's object store; its redactor filters everything for the row or the global
+    /// log.
     pub fn new(system: System) -> Self {
         Self { system, turns: Arc::new(Semaphore::new(UPLOADS)) }
     }
 
-    /// Archives one sealed log. Never fails: what can't be archived now is kept, and said so.
+    /// Archives one sealed log. Never fails: a log that can't be archived now is kept, and the result says so.
     pub async fn archive(&self, log: SealedLog) -> Archived {
         let run = log.head.run().map(display);
         let Ok(_turn) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
@@ -103,7 +102,7 @@ impl Archiver {
         }
     }
 
-    /// Where the log is; `None` where somebody let it go.
+    /// The URI of the log; `None` if somebody let it go.
     async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<Option<String>, Failure> {
         let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
         let packed = packed.map_err(anyhow::Error::new)?;
@@ -178,8 +177,8 @@ impl Archiver {
         }
     }
 
-    /// Gives up what an earlier try of a dead process left half uploaded. The log is ours alone, so
-    /// nobody is uploading under its key.
+    /// Aborts the unfinished uploads of an earlier attempt by a dead process. We hold the log's lock, so nobody
+    /// else uploads under its key.
     async fn abort_uploads(&self, head: &Head) {
         let (bucket, key) = (&head.bucket, &head.log_key);
         let aborted = async {
@@ -239,7 +238,7 @@ impl Failure {
     }
 }
 
-/// Works on the log's files where blocking is allowed.
+/// Works on the log's files, where blocking is allowed.
 async fn blocking<T: Send + 'static>(
     log: &Arc<SealedLog>,
     work: impl FnOnce(&SealedLog) -> io::Result<T> + Send + 'static,

@@ -1,7 +1,7 @@
-//! The archive of a log while it is in the spool: made once, and taken again by later tries.
+//! The archive of a log while it is in the spool: made once, reused by later attempts.
 //!
-//! An archive counts only with its summary beside it, which is written when the upload of a whole
-//! archive failed. Until then, and where either was damaged, it is made anew. All of this blocks.
+//! An archive counts only with its summary beside it, which is written when the upload of a whole archive
+//! fails. Without a summary, or if either is damaged, the archive is made anew. All of this blocks.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -15,15 +15,15 @@ use crate::objects::sha256_of;
 use crate::record::timestamp_of;
 use crate::spool::SealedLog;
 
-/// An archive that is ready to be stored.
+/// An archive, ready to store.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     pub(super) summary: Summary,
-    /// An earlier try left it, or some of it.
+    /// An earlier attempt left it, or a part of it.
     pub(super) was_there: bool,
 }
 
-/// Makes the archive of a log beside it, or takes the one that an earlier try kept.
+/// Makes the archive of a log beside it, or reuses the one of an earlier attempt.
 pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
     carry::may_block();
     let was_there = log.archive_path().exists();
@@ -34,8 +34,8 @@ pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
     Ok(Packed { summary, was_there })
 }
 
-/// Keeps the archive for later tries. What a power loss leaves of either file is known by its checksum, so no
-/// sync is spent on them.
+/// Keeps the archive for later attempts. Neither file is synced: a checksum detects what a power loss
+/// damages.
 pub(super) fn keep(log: &SealedLog, summary: &Summary) -> io::Result<()> {
     carry::may_block();
     if kept_summary(log).as_ref() == Some(summary) {
@@ -44,7 +44,7 @@ pub(super) fn keep(log: &SealedLog, summary: &Summary) -> io::Result<()> {
     create(log.summary_path().as_path())?.write_all(&serde_json::to_vec(summary)?)
 }
 
-/// The summary of an archive that is whole and of this log.
+/// The summary of an archive, if it is whole and belongs to this log.
 fn kept(log: &SealedLog) -> Option<Summary> {
     let summary = kept_summary(log)?;
     let raw_bytes = log.file().metadata().ok()?.len();

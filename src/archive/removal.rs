@@ -1,8 +1,8 @@
-//! What is stored of a run goes: its log, and the reports on it.
+//! Deletes the stored objects of a run: its log and its reports.
 //!
-//! The row has let the log go before, so that it never names an object that is not there. Whoever dies in
-//! between leaves objects of which no row knows; the log goes last of them, so that as long as anything is
-//! left, the log tells, which the doctor finds. Repeating it is safe.
+//! The row lets the log go first, so that it never names a missing object. A crash in between leaves objects
+//! without a row. The log goes last: as long as anything is left, the doctor finds the log. Repeating it is
+//! safe.
 
 use anyhow::{Context, Result};
 
@@ -19,8 +19,8 @@ pub enum Removed {
     WasGone,
 }
 
-/// Deletes what is stored of a run. `uri` is what its row said before; without it, whatever lies under the
-/// log's key.
+/// Deletes the stored objects of a run. `uri` is the one that its row had; without it, this deletes
+/// everything under the log's key.
 ///
 /// # Errors
 /// The object store refuses or does not answer; some of it may be gone by then.

@@ -1,4 +1,4 @@
-//! The fallback: what matters of a log that could not be archived, said again in the global log.
+//! The fallback: repeats the warnings and errors of a log that could not be archived in the global log.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -10,12 +10,11 @@ use crate::ids::RunId;
 use crate::record::{Level, Record, level_of, seq_of};
 use crate::spool::SealedLog;
 
-/// More records than this are not replayed; the last line says how many were left out, and all of
-/// them are in the spool.
+/// Most records to replay; the last line says how many were left out, and all of them are in the spool.
 const MOST: u64 = 10_000;
 
 /// Replays the log's records of at least `least` to the global log, tagged with the run id. The
-/// global log redacts them on their way out. It blocks, for as long as it takes to read the log.
+/// global log redacts them. It blocks while it reads the log.
 pub(super) fn replay(log: &SealedLog, least: Level) -> io::Result<()> {
     carry::may_block();
     let run = log.head.run().map(display);
@@ -23,7 +22,7 @@ pub(super) fn replay(log: &SealedLog, least: Level) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(1 << 18, File::open(log.path())?);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
-        // Most lines are known not to matter by their beginning alone.
+        // The beginning of most lines shows that they do not matter.
         let matters = seq_of(&line).is_some_and(|seq| seq > 0) && level_of(&line) >= Some(least);
         if matters {
             count += 1;

@@ -21,13 +21,13 @@ use crate::store::action::{self, ActionCount, ActionFilter, RunAction};
 /// Show what happened to runs and other tasks, the latest first.
 #[derive(Debug, Args)]
 pub(super) struct Actions {
-    /// Only of this task: parse, reparse, or another one's code.
+    /// Only this task: parse, reparse, or another one's code.
     #[arg(long)]
     task: Option<String>,
-    /// Only this: run, success, fail, terminate, inaction, crash.
+    /// Only this action: run, success, fail, terminate, inaction, crash.
     #[arg(long)]
     action: Option<Action>,
-    /// Only of this run, or the latest run of this file.
+    /// Only this run, or the latest run of this file.
     #[arg(long, value_name = "RUN|FILE")]
     run: Option<String>,
     /// Only at this time or later: a time (UTC), or how long ago, such as 2h.
@@ -36,10 +36,10 @@ pub(super) struct Actions {
     /// Only before this time.
     #[arg(long, value_name = WHEN, value_parser = when)]
     until: Option<DateTime<Utc>>,
-    /// Instead of each, say how often every task came to every action, and when last.
+    /// Show totals instead: how often each task had each action, and when last.
     #[arg(long)]
     counts: bool,
-    /// At most so many.
+    /// Most actions to show.
     #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per line.
@@ -81,7 +81,7 @@ impl Actions {
     }
 }
 
-/// Prints comma-separated values; what a terminal must not see is escaped in them too.
+/// Prints comma-separated values, with control characters escaped for terminals too.
 fn csv<T: Serialize>(rows: &[T]) -> Result<()> {
     let mut out = csv::Writer::from_writer(show::Out);
     for (nth, row) in rows.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Reads the command line and the environment. A value that is wrong is refused in one line, with the
-//! option's name, the value and what is allowed; a variable that is empty counts as unset.
+//! Reads the command line and the environment. One line refuses an invalid value, with the option's name,
+//! the value and the allowed values; an empty variable counts as unset.
 
 use std::env;
 use std::error::Error as _;
@@ -15,7 +15,7 @@ use crate::record::write_safe;
 /// Reads the arguments of this process.
 ///
 /// # Errors
-/// It can't be printed. Within: how it ends, with an error that was said, or after help that was asked for.
+/// The output can't be printed. Within: the exit after an error that was printed, or after help.
 pub(super) fn read() -> Result<Result<Cli, Exit>> {
     let mut command = without_empty(Cli::command());
     let read = command.try_get_matches_from_mut(env::args_os());
@@ -30,7 +30,7 @@ pub(super) fn read() -> Result<Result<Cli, Exit>> {
     Ok(Err(if error.use_stderr() { Exit::Usage } else { Exit::Ok }))
 }
 
-/// The command, which does not look at variables that are empty, as compose's `${VAR:-}` makes them.
+/// The command, which ignores empty variables, as compose's `${VAR:-}` makes them.
 fn without_empty(command: Command) -> Command {
     let is_empty = |option: &Arg| {
         let value = option.get_env().and_then(env::var_os);
@@ -41,7 +41,7 @@ fn without_empty(command: Command) -> Command {
         .mut_subcommands(without_empty)
 }
 
-/// What is wrong with a value; `None` where something else is.
+/// Says why a value is invalid; `None` for other errors.
 fn line(command: &Command, error: &Error) -> Option<String> {
     if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
         return None;
@@ -71,7 +71,7 @@ fn line(command: &Command, error: &Error) -> Option<String> {
     Some(line)
 }
 
-/// Where a value comes from: the flag if it is there, else the variable.
+/// The source of a value: the flag if present, else the variable.
 fn source(option: &Arg, flag: &str) -> String {
     let given = env::args_os().any(|argument| {
         let argument = argument.to_string_lossy();

@@ -1,4 +1,4 @@
-//! `parselog cancel`: stop a run, or take it out of the queue.
+//! `parselog cancel`: stop a run, or remove it from the queue.
 
 use anyhow::Result;
 use clap::Args;
@@ -10,12 +10,12 @@ use super::{CliError, Common, Exit, show};
 use crate::desk::lookup::find_run;
 use crate::queue::{self, Cancelled};
 
-/// Stop a run, or take it out of the queue. Its log is kept.
+/// Stop a run, or remove it from the queue. Its log stays.
 #[derive(Debug, Args)]
 pub(super) struct Cancel {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
@@ -26,14 +26,14 @@ impl Cancel {
         let run = find_run(&pool, &self.target).await?;
         let by = self.by.unwrap_or_else(user);
         match queue::cancel(&pool, run.id, &by).await? {
-            Cancelled::BeforeStart => show::line(format_args!("{}  taken out of the queue", run.id))?,
+            Cancelled::BeforeStart => show::line(format_args!("{}  removed from the queue", run.id))?,
             Cancelled::Requested => {
-                show::line(format_args!("{}  asked to stop; its worker sees that within seconds", run.id))?;
+                show::line(format_args!("{}  asked to stop; its worker reacts within seconds", run.id))?;
             }
             Cancelled::HadEnded(status) => {
-                show::line(format_args!("{}  has ended as {status} already; nothing to do", run.id))?;
+                show::line(format_args!("{}  already ended as {status}; nothing to do", run.id))?;
             }
-            Cancelled::Unknown => return Err(CliError::not_found(format!("there is no run {}", run.id))),
+            Cancelled::Unknown => return Err(CliError::not_found(format!("run {} not found", run.id))),
         }
         Ok(Exit::Ok)
     }

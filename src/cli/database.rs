@@ -1,5 +1,5 @@
-//! The database that a command works at: the configured one, or the embedded one. It is opened at most
-//! once, and closed in one place, before the embedded one may go.
+//! The database of a command: the configured one, or the embedded one. A command opens it at most once, and
+//! one place closes it, before the embedded one may stop.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::cluster::{Cluster, Keep};
 use crate::config::default_worker_name;
 use crate::store::{self, Limits, PgPool};
 
-/// Runs at once of a command that is no worker.
+/// Runs at once of a command other than `worker`.
 pub(super) const COMMAND_SLOTS: usize = 2;
 
-/// Longest wait for connections that are still at work when the command ends.
+/// Longest wait for busy connections when the command ends.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// The database that this process has opened, if it has.
@@ -39,11 +39,10 @@ impl Opened {
     }
 }
 
-/// The database as it is, for so many runs at once: whether its tables are up to date is the caller's
-/// to ask.
+/// The database as it is, for `slots` runs at once. The caller checks whether its tables are up to date.
 ///
 /// # Errors
-/// It can't be reached, or the embedded one not be started.
+/// It can't be reached, or the embedded one can't be started.
 pub(super) async fn connect(common: &Common, slots: usize) -> Result<PgPool> {
     if let Some(database) = common.opened.0.get() {
         return Ok(database.pool.clone());
@@ -62,15 +61,15 @@ pub(super) async fn connect(common: &Common, slots: usize) -> Result<PgPool> {
     Ok(common.opened.0.get_or_init(|| Database { pool, _cluster: cluster }).pool.clone())
 }
 
-/// The configured database, which must be up to date, or the embedded one, which is brought up to date.
+/// The configured database, which must be up to date, or the embedded one, which this updates.
 ///
 /// # Errors
-/// As [`connect`], and when the tables are not what this parselog needs.
+/// As [`connect`], and if this parselog needs other tables.
 pub(super) async fn open_database(common: &Common) -> Result<PgPool> {
     open_database_for(common, COMMAND_SLOTS).await
 }
 
-/// As [`open_database`], for so many runs at once.
+/// As [`open_database`], for `slots` runs at once.
 ///
 /// # Errors
 /// As [`open_database`].

@@ -1,4 +1,4 @@
-//! `parselog db`: the embedded database, which stays for a while after its last use.
+//! `parselog db`: the embedded database, which stays up for a while after its last use.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::{Common, Exit, show};
 use crate::cluster;
 
-/// Show or stop the embedded database, which stays for a while after its last use.
+/// Show or stop the embedded database, which stays up for a while after its last use.
 #[derive(Debug, Args)]
 pub(super) struct Db {
     #[command(subcommand)]
@@ -15,7 +15,7 @@ pub(super) struct Db {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say whether the embedded database runs, and where.
+    /// Show whether the embedded database is running, and where.
     Status,
     /// Stop the embedded database now; the data stays.
     Stop,
@@ -34,7 +34,7 @@ impl Db {
             Command::Keep { detached } => cluster::keep(&home, detached)?,
             Command::Stop => {
                 let ran = cluster::stop(&home)?;
-                show::line(if ran { "stopped" } else { "it does not run" })?;
+                show::line(if ran { "stopped" } else { "not running" })?;
             }
             Command::Status => show::line(text(&cluster::status(&home)?))?,
         }
@@ -43,7 +43,7 @@ impl Db {
 }
 
 fn text(status: &cluster::Status) -> String {
-    let Some((server, url)) = &status.server else { return "it does not run".to_owned() };
+    let Some((server, url)) = &status.server else { return "not running".to_owned() };
     let use_of_it = if status.in_use { "in use" } else { "not in use" };
     let idle = humantime::format_duration(status.idle);
     format!("running   process {server}, {use_of_it}; it stops {idle} after its last use\nurl       {url}")

@@ -18,7 +18,7 @@ use crate::diff::{Change, Problem};
 use crate::record::Safe;
 
 /// Show what changed between two runs of a file: status, counts, and the problems that appeared or
-/// disappeared, matched by what they are about. Two runs without a difference print nothing.
+/// disappeared, matched by their subject. Two runs without a difference print nothing.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     #[arg(value_name = "RUN_A|FILE", help = TARGET_HELP, required_unless_present = "reparse")]
@@ -26,13 +26,13 @@ pub(super) struct Diff {
     /// The run to compare it with. Without it, RUN_A is compared with the run of its file before it
     #[arg(value_name = "RUN_B|FILE")]
     after: Option<String>,
-    /// Compare each file of this reparse (its id, or @latest) with its run before, as a whole.
+    /// Compare a whole reparse (its id, or @latest): each file with its run before.
     #[arg(long, value_name = "ID", conflicts_with = "before")]
     reparse: Option<String>,
-    /// With --reparse, name at most so many files.
+    /// With --reparse, most files to name.
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N", requires = "reparse")]
     limit: usize,
-    /// Print one JSON object with what is compared, then one for each problem that changed.
+    /// Print one JSON object for the comparison, then one for each problem that changed.
     #[arg(long)]
     json: bool,
     /// Exit with 1 when there is a difference.

@@ -12,7 +12,7 @@ use crate::diff::{Counts, FileChange};
 use crate::store::reparse::Reparse;
 use crate::system::System;
 
-/// Compares and prints; `limit` is the most files that text names.
+/// Compares and prints; the text names at most `limit` files.
 pub(super) async fn diff_reparse(
     system: &System,
     row: &Reparse,

@@ -1,4 +1,4 @@
-//! `parselog doctor`: compare rows, objects and spool, and repair what is safe.
+//! `parselog doctor`: compare rows, objects and spool, and make safe repairs.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::store;
 
 /// Compare rows, objects and spool both ways, and name every difference.
 ///
-/// Silent, with exit code 0, when there is none; 1 when some remain.
+/// Silent, with exit code 0, if there is no difference; 1 if some remain.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
-    /// Repair what is safe: archive abandoned logs, abort stale uploads, end runs without a worker.
+    /// Make safe repairs: archive abandoned logs, abort stale uploads, end runs without a worker.
     #[arg(long)]
     fix: bool,
-    /// No other machine has a spool: with --fix, a log that is not in this one is marked as lost.
+    /// No other machine has a spool: with --fix, mark a log that is not in this one as lost.
     #[arg(long)]
     sole_spool: bool,
-    /// What is younger than this may still be in a worker's hands, and is no difference.
+    /// Ignore anything younger than this: a worker may still be at it.
     #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
     grace: Duration,
     /// Print one JSON object per difference.

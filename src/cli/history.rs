@@ -10,13 +10,13 @@ use super::{Common, Exit, show, verdict};
 use crate::desk::history::history;
 use crate::store::Run;
 
-/// Show every parse of a file over time, whatever version of it: when, why, and what came of it.
+/// Show every parse of a file over time, in all its versions: when, why, and with what outcome.
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// Data file id, file name or key
     #[arg(value_name = "FILE")]
     file: String,
-    /// At most so many, the newest.
+    /// Most runs to show, the newest.
     #[arg(long, short = 'n', value_name = "N", value_parser = limit)]
     limit: Option<i64>,
     /// Print one JSON object per run, with every column.

@@ -1,4 +1,4 @@
-//! `parselog logs`: print the log of a run, from wherever it is, and follow it while it runs.
+//! `parselog logs`: print the log of a run, wherever it is, and follow it while the run goes on.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -20,24 +20,24 @@ use crate::system::System;
 
 /// Print the log of a run, from this machine's spool or from the object store.
 ///
-/// Of a large archived log, --tail, --lines and --since fetch only what they show.
+/// From a large archived log, --tail, --lines and --since fetch only the lines they show.
 #[derive(Debug, Args)]
 pub(super) struct Logs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
-    /// Take the run of the same file before that one.
+    /// Take the previous run of the same file.
     #[arg(long, conflicts_with = "attempt")]
     previous: bool,
     /// Take this attempt of the same job, from 1.
     #[arg(long, value_name = "N")]
     attempt: Option<i32>,
-    /// Go on with what is added, until the log is closed; the run may be on another machine.
+    /// Follow the log until it is closed; the run may be on another machine.
     #[arg(long, short, conflicts_with_all = ["lines", "head", "until"])]
     follow: bool,
-    /// Only lines A to B, counted from 1; either may be left out.
+    /// Only lines A to B, counted from 1; both are optional.
     #[arg(long, value_name = "A:B", value_parser = range)]
     lines: Option<Range<u64>>,
-    /// Only lines of this time or later: a time (UTC), or how long ago, such as 10m.
+    /// Only lines at this time or later: a time (UTC), or how long ago, such as 10m.
     #[arg(long, value_name = WHEN, value_parser = when)]
     since: Option<DateTime<Utc>>,
     /// Only lines before this time.
@@ -46,13 +46,13 @@ pub(super) struct Logs {
     /// Only lines of at least this level: trace, debug, info, warn, error.
     #[arg(long)]
     level: Option<Level>,
-    /// Only what was said about this line or row of the submitted file.
+    /// Only lines about this line or row of the submitted file.
     #[arg(long, value_name = "N")]
     record: Option<u64>,
     /// Only lines that match this regular expression.
     #[arg(long, value_name = "REGEX")]
     grep: Option<Regex>,
-    /// Only lines whose context has this value; may be given more than once.
+    /// Only lines whose context has this value; repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = field)]
     field: Vec<(String, String)>,
     /// Only the first N of them.
@@ -61,18 +61,18 @@ pub(super) struct Logs {
     /// Only the last N of them.
     #[arg(long, value_name = "N")]
     tail: Option<u64>,
-    /// How lines look.
+    /// Format of the lines.
     #[arg(long, short, value_name = "HOW", default_value = "text", conflicts_with = "json")]
     output: Form,
     /// Short for --output json.
     #[arg(long)]
     json: bool,
-    /// Say what reading cost: requests and bytes.
+    /// Show the cost of reading: requests and bytes.
     #[arg(long, short)]
     verbose: bool,
 }
 
-/// How lines look.
+/// Format of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// For people.

@@ -10,7 +10,7 @@ use crate::store;
 /// Bring the tables of the database up to date. Safe to repeat, and from several machines at once.
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
-    /// Only say which migrations are pending.
+    /// Only list the pending migrations.
     #[arg(long)]
     dry_run: bool,
 }

@@ -55,19 +55,19 @@ use crate::worker::HelperDied;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// It worked; every submission was accepted, with or without errors.
+    /// Success; every submission was accepted, with or without errors.
     Ok = 0,
-    /// It did not work; one line on stderr says why.
+    /// Failure; one line on stderr says why.
     Failed = 1,
     /// The command line is wrong. clap uses the same number.
     Usage = 2,
     /// The parse worked, and a submission was rejected.
     Rejected = 3,
-    /// What was asked for does not exist.
+    /// The command names something that does not exist.
     NotFound = 4,
-    /// A part of the worker without which no run is safe died; its runs were handed back.
+    /// A vital part of the worker died; the worker handed its runs back.
     HelperDied = 5,
-    /// The parse worked, and its parser said nothing about the submission.
+    /// The parse worked, and its parser gave no verdict.
     NoVerdict = 6,
 }
 
@@ -101,8 +101,8 @@ impl From<&DeskError> for Exit {
     }
 }
 
-/// Every parse run of a submitted file gets a log of its own: kept through crashes, archived beside
-/// the file, its place on the run's row.
+/// Gives every parse run of a submitted file its own log: kept through crashes, archived beside the
+/// file, with its location on the run's row.
 #[derive(Debug, Parser)]
 #[command(name = "parselog", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -150,7 +150,7 @@ With a database and a bucket of your own:
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not found;
 5 a part of the worker died, and it should be started again.";
 
-/// What it does; each says so itself, since a word here would take the place of its own help.
+/// The subcommand. Each has its own help text, which a comment here would replace.
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),

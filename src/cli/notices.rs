@@ -1,4 +1,4 @@
-//! `parselog notices`: who was told what by mail, and what of it did not work.
+//! `parselog notices`: the mails that were sent, and those that failed.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,27 +14,27 @@ use crate::notify::IN_DOUBT;
 use crate::store::Notice;
 use crate::store::notice::{self, NoticeFilter};
 
-/// Show who was told what by mail, the latest first.
+/// Show who got which mails, the latest first.
 ///
-/// A mail that is `sending` for long may have been taken by the mail server or not: it is not sent
-/// again by itself.
+/// If a mail stays `sending` for long, the mail server may or may not have taken it: parselog does not
+/// send it again by itself.
 #[derive(Debug, Args)]
 pub(super) struct Notices {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: Option<String>,
-    /// Only what is not sent.
+    /// Only mails that were not sent.
     #[arg(long)]
     unsent: bool,
-    /// Send these once more: what was given up, and what may have been taken or not.
+    /// Send these again: mails that were given up, and mails that the server may or may not have taken.
     #[arg(long, requires = "unsent")]
     retry: bool,
     /// Never send these.
     #[arg(long, requires = "unsent", conflicts_with = "retry")]
     dismiss: bool,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
-    /// At most so many.
+    /// Most mails to show.
     #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per line.
@@ -55,12 +55,12 @@ impl Notices {
             let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
             let by = self.by.unwrap_or_else(user);
             let settled = notice::settle(&pool, &ids, self.retry, IN_DOUBT, &by).await?;
-            let done = if self.retry { "are sent once more" } else { "are dismissed" };
+            let done = if self.retry { "will be sent again" } else { "are dismissed" };
             show::line(format_args!("{settled} mails {done}"))?;
         } else if self.json {
             notices.iter().try_for_each(show::json)?;
         } else if notices.is_empty() {
-            show::note("no mails fit");
+            show::note("no mails match");
         } else {
             show::line(table(&notices))?;
         }

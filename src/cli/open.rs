@@ -1,5 +1,5 @@
-//! Opens what a command works at, as configured: the system, and a worker of it. What is not configured is
-//! embedded or a folder.
+//! Opens the system of a command, as configured, and a worker of it. Without a configuration the database is
+//! embedded and the object store a folder.
 
 use anyhow::{Context, Result};
 
@@ -14,15 +14,15 @@ use crate::spool::Spool;
 use crate::system::System;
 use crate::worker::{Parsers, Worker, prepare_scratch};
 
-/// Opens everything. The embedded database is migrated on the way; one that is configured is not.
+/// Opens everything. This migrates the embedded database, but not a configured one.
 ///
 /// # Errors
-/// One line on what is missing.
+/// One line names the missing part.
 pub(super) async fn open(common: &Common) -> Result<System> {
     open_for(common, COMMAND_SLOTS).await
 }
 
-/// As [`open`], for so many runs at once.
+/// As [`open`], for `slots` runs at once.
 ///
 /// # Errors
 /// As [`open`].
@@ -71,7 +71,7 @@ pub(super) fn worker(
     Ok(worker.with_notifier(notifier).with_reports(common.report.reports))
 }
 
-/// Makes the folder for files that nobody needs for long.
+/// Makes the folder for short-lived files.
 ///
 /// # Errors
 /// It can't be made.

@@ -1,4 +1,4 @@
-//! `parselog reparse`: ask for files to be parsed once more.
+//! `parselog reparse`: queue files to be parsed again.
 
 use std::time::Duration;
 
@@ -20,8 +20,7 @@ use crate::parser::SummaryStatus;
 use crate::store::reparse::{FileSelection, ReparseRequest, Selected};
 use crate::store::{PgPool, RunStatus};
 
-/// Parse files once more, each in exactly the version that was submitted; workers do the work, after
-/// all submissions.
+/// Parse files again, each in exactly the submitted version; workers do this after all submissions.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Reparse {
@@ -29,31 +28,31 @@ pub(super) struct Reparse {
     command: Option<Command>,
     #[command(flatten)]
     which: Which,
-    /// Why; kept with the reparse and in the audit log.
+    /// The reason, for the reparse and the audit log.
     #[arg(long)]
     reason: Option<String>,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
-    /// Lower goes first; submissions have 100.
+    /// Lower numbers go first; submissions have 100.
     #[arg(long, default_value_t = 200, value_parser = priority)]
     priority: i32,
-    /// How often each run is tried before it ends as failed.
+    /// Attempts at each run before it fails.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
-    /// How long it may take; after that it does not stand in the way of another.
+    /// How long it may take; after that it no longer blocks another reparse.
     #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
     deadline: Duration,
-    /// Go ahead although another reparse of some of the files is unfinished; the audit log says so.
+    /// Go ahead despite an unfinished reparse of some of the files; the audit log says so.
     #[arg(long)]
     force: bool,
     /// Do not ask.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// Only say what would be done.
+    /// Only show what would be queued.
     #[arg(long)]
     dry_run: bool,
-    /// Wait for its end, with a progress bar; ^C ends the waiting only.
+    /// Wait until it ends, with a progress bar; ^C ends only the wait.
     #[arg(long)]
     wait: bool,
     /// Print one JSON object.
@@ -63,7 +62,7 @@ pub(super) struct Reparse {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say how far a reparse is, and what it changed in numbers.
+    /// Show the progress of a reparse, and its changes in numbers.
     Status(Status),
 }
 
@@ -88,7 +87,7 @@ struct Which {
     /// Files of this fiscal quarter.
     #[arg(long, value_parser = quarter)]
     quarter: Option<i16>,
-    /// Files whose latest run came to any of these: accepted, accepted-with-errors,
+    /// Files whose latest run ended with any of these: accepted, accepted-with-errors,
     /// partially-accepted, rejected, fail, terminate, inaction, crash.
     #[arg(long, value_delimiter = ',', value_parser = outcome)]
     status: Vec<String>,
@@ -140,7 +139,7 @@ impl Reparse {
         if self.wait || self.json {
             return report(&pool, id, self.json).await;
         }
-        show::note(&format!("see how far it is with: parselog reparse status {id}"));
+        show::note(&format!("see its progress with: parselog reparse status {id}"));
         Ok(Exit::Ok)
     }
 }
@@ -163,7 +162,7 @@ impl Which {
     }
 }
 
-/// What is selected, and on its last line all of it together.
+/// The selection, with the totals on its last line.
 fn table(selected: &[Selected]) -> String {
     let mut table = Table::new(["PROGRAM", "SECTION", "PERIOD", ">FILES", ">SIZE"]);
     let (mut files, mut bytes) = (0, 0);
@@ -174,7 +173,7 @@ fn table(selected: &[Selected]) -> String {
         files += row.files;
         bytes += row.size_bytes;
     }
-    format!("{table}\n{files} files, {}, would be parsed once more", ByteSize(bytes.unsigned_abs()))
+    format!("{table}\n{files} files, {}, would be parsed again", ByteSize(bytes.unsigned_abs()))
 }
 
 /// A run status, or a verdict in lower case with hyphens.

@@ -1,4 +1,4 @@
-//! How far reparses are: `parselog reparses`, `parselog reparse status`, and the waiting for one.
+//! The progress of reparses: `parselog reparses`, `parselog reparse status`, and the waiting for one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ const WIDTHS: [usize; 3] = [30, 9, 9];
 /// List the latest reparses.
 #[derive(Debug, Args)]
 pub(super) struct Reparses {
-    /// At most so many.
+    /// Most reparses to show.
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per reparse.
@@ -35,13 +35,13 @@ pub(super) struct Reparses {
     json: bool,
 }
 
-/// Say how far a reparse is, and what it changed in numbers.
+/// Show the progress of a reparse, and its changes in numbers.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     /// The reparse id, or @latest
     #[arg(value_name = "ID")]
     reparse: String,
-    /// Wait for its end, with a progress bar; ^C ends the waiting only.
+    /// Wait until it ends, with a progress bar; ^C ends only the wait.
     #[arg(long)]
     wait: bool,
     /// Print one JSON object.
@@ -96,7 +96,7 @@ impl Reparses {
     }
 }
 
-/// From now on ^C ends no more than the waiting.
+/// From now on ^C ends only the wait.
 pub(super) fn interrupts() -> Result<Signal> {
     signal(SignalKind::interrupt()).context("failed to listen for ^C")
 }
@@ -120,11 +120,11 @@ pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result
     if let Some(ended) = ended {
         return Ok(ended?);
     }
-    show::note(&format!("the reparse goes on; wait for it with: parselog reparse status {id} --wait"));
+    show::note(&format!("the reparse continues; wait for it with: parselog reparse status {id} --wait"));
     Ok(())
 }
 
-/// Prints where the reparse stands; an error in any of its files is the exit code once it is over.
+/// Prints the status of the reparse; once it is over, an error in any file decides the exit code.
 pub(super) async fn report(pool: &PgPool, id: BatchId, json: bool) -> Result<Exit> {
     let standing = desk::standing(pool, id).await?;
     let row = &standing.row;

@@ -18,10 +18,10 @@ use crate::report;
 pub(super) struct Report {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
-    /// The form; without it, what the ending of OUT says; csv without an ending.
+    /// The form; by default the extension of OUT decides, or csv without one.
     #[arg(long)]
     format: Option<ReportFormat>,
-    /// Write to this file, in place of what is there; stdout without it.
+    /// Write to this file and replace it if it exists; by default to stdout.
     #[arg(long, short, value_name = "OUT")]
     out: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ impl Report {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let format = self.format()?;
         if format == ReportFormat::Xlsx && self.out.is_none() && show::is_terminal() {
-            return Err(CliError::usage("a workbook is no text for a terminal: give --out report.xlsx"));
+            return Err(CliError::usage("a terminal can't show a workbook: give --out report.xlsx"));
         }
         let system = open::open(common).await?;
         let run = lookup::find_run(&system.pool, &self.target).await?;
@@ -52,7 +52,7 @@ impl Report {
         Ok(Exit::Ok)
     }
 
-    /// The form that is asked for, else what the name of the file says.
+    /// The requested form, else the one that the file name implies.
     fn format(&self) -> Result<ReportFormat> {
         let ending = self.out.as_ref().and_then(|path| path.extension());
         match (self.format, ending.map(|ending| ending.to_string_lossy())) {

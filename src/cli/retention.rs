@@ -1,4 +1,4 @@
-//! `parselog prune`, `hold` and `erase`: letting logs go, and keeping them from it.
+//! `parselog prune`, `hold` and `erase`: deleting logs, and protecting them.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::record::Safe;
 use crate::store::retention::OldLog;
 use crate::system::System;
 
-/// Logs that are named before a person is asked.
+/// Logs to name before asking.
 const SHOWN: u64 = 20;
 
-/// Younger logs are deleted only by force.
+/// Younger logs need --force.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Delete old logs; outcome, counts and hashes stay. Logs of files on legal hold stay whole.
@@ -31,33 +31,33 @@ pub(super) struct Prune {
     /// Logs archived longer ago than this, such as 400d or 6months.
     #[arg(long, value_parser = age, value_name = "AGE")]
     older_than: Duration,
-    /// Only list what would be deleted: all of it.
+    /// Only list all logs that would be deleted.
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
     /// Do not ask.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// Also logs that are younger than a day.
+    /// Also delete logs younger than a day.
     #[arg(long)]
     force: bool,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
 
-/// Keep the logs of a file, in all its versions, from being deleted.
+/// Protect the logs of a file, in all its versions, from deletion.
 #[derive(Debug, Args)]
 pub(super) struct Hold {
     /// Data file id, file name or key
     #[arg(value_name = "FILE")]
     file: String,
-    /// Let them go again.
+    /// End the protection.
     #[arg(long)]
     release: bool,
-    /// Why, for the audit log.
+    /// The reason, for the audit log.
     #[arg(long)]
     reason: Option<String>,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
@@ -68,13 +68,13 @@ pub(super) struct Hold {
 pub(super) struct Erase {
     #[arg(value_name = "RUN", help = TARGET_HELP)]
     target: String,
-    /// Why, for the audit log.
+    /// The reason, for the audit log.
     #[arg(long)]
     reason: Option<String>,
-    /// Confirm that the log shall be gone for good.
+    /// Confirm that the log will be gone for good.
     #[arg(long, short = 'y')]
     yes: bool,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
@@ -83,7 +83,7 @@ impl Prune {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         if self.older_than < DAY && !self.force {
             return Err(CliError::usage(format!(
-                "{} is under a day: say --force, if that is meant",
+                "{} is under a day: say --force if you mean it",
                 humantime::format_duration(self.older_than)
             )));
         }
@@ -140,7 +140,7 @@ impl Hold {
         let by = self.by.unwrap_or_else(user);
         let (file, changed) =
             retention::hold(&pool, &self.file, !self.release, &by, self.reason.as_deref()).await?;
-        let now = if self.release { "are not held any more" } else { "are held" };
+        let now = if self.release { "are no longer held" } else { "are held" };
         show::line(format_args!("the logs of {} {now}: {} versions changed", Safe(&file.name), changed))?;
         Ok(Exit::Ok)
     }

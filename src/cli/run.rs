@@ -1,4 +1,4 @@
-//! `parselog run`: submit, parse and archive files, here and now.
+//! `parselog run`: submit, parse and archive files at once.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -21,10 +21,10 @@ use crate::record::Safe;
 use crate::store::{self, Run as Row, RunStatus};
 use crate::worker::{Watch, Worker};
 
-/// How often the bar moves, and a run that another worker took is looked at.
+/// How often to move the bar, and to check a run that another worker took.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Submit, parse and archive files, here and now.
+/// Submit, parse and archive files at once.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// Local files, or objects as `s3://bucket/key`
@@ -35,8 +35,8 @@ pub(super) struct Run {
     /// Parse with this command instead of the built-in parser, for instance 'python3 my.py {file}'.
     #[arg(long, value_parser = ParserRule::of_all, value_name = "COMMAND")]
     parser: Option<ParserRule>,
-    /// Write the accepted records here, one JSON object per line; '-' is stdout, and then the
-    /// result goes to stderr.
+    /// Write the accepted records here, one JSON object per line; with '-' they go to stdout, and the
+    /// result to stderr.
     #[arg(long, value_name = "OUT")]
     records: Option<PathBuf>,
     /// Print one JSON object per run instead of text.
@@ -104,7 +104,7 @@ impl Run {
 }
 
 impl Run {
-    /// What a run came to, as text or as JSON, and where its error report is.
+    /// The outcome of a run, as text or as JSON, with the location of its error report.
     fn result(&self, row: &Row, report: Option<String>) -> Result<String> {
         if !self.json {
             let report = report.map(|uri| format!("\n  report       {}", Safe(uri))).unwrap_or_default();

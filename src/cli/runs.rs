@@ -43,10 +43,10 @@ pub(super) struct Runs {
     /// Only runs of files of this state or tribe.
     #[arg(long)]
     state: Option<String>,
-    /// Only runs that were queued in this time until now, such as 2h or 7d.
+    /// Only runs queued within this time, such as 2h or 7d.
     #[arg(long, value_parser = duration, value_name = "TIME")]
     since: Option<Duration>,
-    /// At most so many.
+    /// Most runs to show.
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per run, with every column.
@@ -79,7 +79,7 @@ impl Runs {
         if self.json {
             runs.iter().try_for_each(show::json)?;
         } else if runs.is_empty() {
-            show::note("no runs fit; `parselog run FILE` makes one");
+            show::note("no runs match; `parselog run FILE` makes one");
         } else {
             show::line(verdict::table(&runs))?;
         }

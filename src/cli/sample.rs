@@ -15,7 +15,7 @@ use crate::parser::tdp::{sample, sections};
 /// Write an invented submission of any size, sound or broken. The same options give the same bytes.
 #[derive(Debug, Args)]
 pub(super) struct Sample {
-    /// The file to write; stdout without it.
+    /// The file to write; by default stdout.
     #[arg(value_name = "OUT")]
     out: Option<PathBuf>,
     /// Program: tanf, ssp, tribal, audit, fra.
@@ -30,19 +30,19 @@ pub(super) struct Sample {
     /// Fiscal quarter, 1 to 4.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     quarter: u8,
-    /// About so many bytes, such as 10M or 1G: the case that reaches it is the last.
+    /// Approximate size, such as 10M or 1G: the case that reaches it is the last.
     #[arg(long, default_value = "1M", value_name = "SIZE", conflicts_with = "cases")]
     size: ByteSize,
-    /// So many cases; lines, in sections without cases.
+    /// Number of cases, or of lines in sections without cases.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
-    /// The share of cases that something is wrong with, from 0 to 1.
+    /// The share of cases with an error, from 0 to 1.
     #[arg(long, default_value_t = 0.05, value_name = "SHARE", value_parser = share)]
     error_rate: f64,
     /// Another seed gives another submission.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 }
@@ -77,7 +77,7 @@ impl Sample {
         let created = if self.force { File::create(path) } else { File::create_new(path) };
         created.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                CliError::usage(format!("{} exists: --force writes over it", path.display()))
+                CliError::usage(format!("{} exists: --force overwrites it", path.display()))
             }
             _ => anyhow::Error::new(error).context(format!("failed to create {}", path.display())),
         })

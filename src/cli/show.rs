@@ -1,8 +1,8 @@
-//! All that a command prints: the one file that names stdout and stderr.
+//! Prints for every command: the only file that names stdout and stderr.
 //!
-//! Lines and tables leave with every character escaped that could move a cursor or reorder text.
-//! What goes to stdout is counted as printed once it is written: [`finish`] writes the rest and says
-//! what did not work, so that no command can lose its last lines unnoticed.
+//! Lines and tables have every character escaped that could move a cursor or reorder text.
+//! Output counts as printed once it is written: [`finish`] writes the rest and reports errors, so that no
+//! command loses its last lines unnoticed.
 
 use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,17 @@ use serde::Serialize;
 use super::CliError;
 use crate::record::{push_json_escaped, write_safe};
 
-/// Bytes of stdout that are written at once.
+/// Bytes per write to stdout.
 const AT_ONCE: usize = 1 << 16;
 
 static STDOUT: LazyLock<Mutex<BufWriter<Stdout>>> =
     LazyLock::new(|| Mutex::new(BufWriter::with_capacity(AT_ONCE, io::stdout())));
 
-/// Whoever read stdout has gone away.
+/// The reader of stdout has gone away.
 static READER_GONE: AtomicBool = AtomicBool::new(false);
 
-/// Stdout, for data that is more than lines: logs, reports, records. What it is given goes out as it
-/// is, in large pieces; the last of them with [`finish`].
+/// Stdout, for data other than lines: logs, reports, records. It writes the bytes unchanged, in large
+/// pieces, the last one with [`finish`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Out;
 
@@ -39,7 +39,7 @@ impl Write for Out {
     }
 }
 
-/// Writes what is left for stdout.
+/// Writes the rest of stdout.
 ///
 /// # Errors
 /// It can't be written, now or before.
@@ -47,7 +47,7 @@ pub(super) fn finish() -> Result<()> {
     Ok(Out.flush()?)
 }
 
-/// Whether a reader such as `head` had enough: then it is no error that there is more.
+/// Whether a reader such as `head` had enough: then unwritten output is not an error.
 pub(super) fn reader_is_gone() -> bool {
     READER_GONE.load(Ordering::Relaxed)
 }
@@ -57,19 +57,19 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether to colour stdout: only a terminal, and not where `NO_COLOR` is set.
+/// Whether to colour stdout: only a terminal, unless `NO_COLOR` is set.
 pub(super) fn color() -> bool {
     is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Prints a line, or several, to stdout. A value from outside has to be [`Safe`](crate::record::Safe)
-/// before, or its line breaks would be ours.
+/// Prints a line, or several, to stdout. Wrap values from outside in [`Safe`](crate::record::Safe) first,
+/// or their line breaks would pass for ours.
 pub(super) fn line(text: impl std::fmt::Display) -> Result<()> {
     Out.write_all(printable(&text.to_string()).as_bytes())?;
     Ok(Out.flush()?)
 }
 
-/// Prints a line to stderr; for what is not the command's data.
+/// Prints a line to stderr, for everything except the command's data.
 pub(super) fn note(text: &str) {
     // Nobody reads a stderr that can't be written to.
     let _ = io::stderr().lock().write_all(printable(text).as_bytes());
@@ -93,15 +93,15 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
     Ok(Out.flush()?)
 }
 
-/// Writes a value as JSON on one line. A terminal is safe from it too: what reorders text or moves a
-/// cursor is escaped.
+/// Writes a value as JSON on one line, with every character escaped that reorders text or moves a
+/// cursor, so that a terminal can show it.
 pub(super) fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut text = json_text(value)?;
     text.push(b'\n');
     out.write_all(&text)
 }
 
-/// A value as JSON, with what would fool a terminal escaped.
+/// A value as JSON, escaped for terminals.
 pub(super) fn json_text(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     push_json_escaped(&mut text, &serde_json::to_string(value)?);
@@ -120,7 +120,7 @@ pub(super) fn bar(template: &str) -> ProgressBar {
 /// There is nobody to ask; `undone` says what did not happen.
 pub(super) fn agrees(question: &str, undone: &str) -> Result<bool> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::usage(format!("{undone}: there is no terminal to ask at, so say --yes")));
+        return Err(CliError::usage(format!("{undone}: no terminal to ask at; say --yes")));
     }
     write!(io::stderr(), "{question} [y/N] ")?;
     let mut answer = String::new();

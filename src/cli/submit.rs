@@ -1,5 +1,5 @@
-//! `parselog submit`: queue files for the workers, with nothing registered unless all of them are
-//! stored. Also what `run` shares with it: what the submitter says.
+//! `parselog submit`: store files, then register all of them and queue them for the workers. Also the
+//! submitter's options, which `run` shares.
 
 use anyhow::Result;
 use clap::Args;
@@ -19,10 +19,10 @@ pub(super) struct Submit {
     files: Vec<String>,
     #[command(flatten)]
     what: What,
-    /// Lower goes first.
+    /// Lower numbers go first.
     #[arg(long, default_value_t = 100, value_parser = priority)]
     priority: i32,
-    /// How often a run is tried before it ends as failed.
+    /// Attempts at a run before it fails.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
     /// Print one JSON object per queued run.
@@ -30,7 +30,7 @@ pub(super) struct Submit {
     json: bool,
 }
 
-/// What the submitter says the files are. The file's own header fills in what is not said.
+/// The submitter's description of the files. A file's own header fills the gaps.
 #[derive(Debug, Clone, Args)]
 pub(super) struct What {
     /// Program: tanf, ssp, tribal, audit, fra, or one that a configured parser reads.
@@ -45,17 +45,17 @@ pub(super) struct What {
     /// Fiscal quarter: 1 to 4, or Q1 to Q4.
     #[arg(long, value_parser = quarter)]
     quarter: Option<i16>,
-    /// State, territory or tribe whose file it is, such as 55; a file without a header (FRA) does not say it
-    /// itself.
+    /// State, territory or tribe that owns the file, such as 55; for files without a header (FRA), which
+    /// do not say so.
     #[arg(long, value_parser = state)]
     state: Option<String>,
-    /// Who submits; the user's name without it.
+    /// Who submits; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
-    /// Address that is told the result by mail; may be given more than once.
+    /// Address that gets the result by mail; repeatable.
     #[arg(long, value_parser = address, value_name = "ADDRESS")]
     email: Vec<String>,
-    /// Why, for the audit log.
+    /// The reason, for the audit log.
     #[arg(long)]
     reason: Option<String>,
 }
@@ -102,7 +102,7 @@ impl What {
     }
 }
 
-/// Who uses this command, where nobody is named.
+/// The user of this command, if nobody is named.
 pub(super) fn user() -> String {
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
     user.unwrap_or_else(|| "parselog".to_owned())

@@ -1,10 +1,10 @@
-//! Rows under headings, as every list is printed. Cells may hold anything: they are made safe here.
+//! Tables: rows under headings, for every list. Cells may hold anything: this file makes them safe.
 
 use std::fmt::{self, Display};
 
 use crate::record::Safe;
 
-/// Rows under a line of headings, in columns as wide as what they hold.
+/// Rows under a line of headings, in columns as wide as their contents.
 pub(super) struct Table<const N: usize> {
     columns: [&'static str; N],
     rows: Vec<Row<N>>,
@@ -14,19 +14,18 @@ pub(super) struct Table<const N: usize> {
 
 enum Row<const N: usize> {
     Cells([String; N]),
-    /// A line of its own that says more about the row before.
+    /// An extra line about the row before.
     More(String),
 }
 
 impl<const N: usize> Table<N> {
-    /// A table of these columns; `>` before a heading means that its cells end at the same place, as
-    /// numbers do.
+    /// A table with these columns; `>` before a heading aligns its cells to the right, for numbers.
     pub(super) fn new(columns: [&'static str; N]) -> Self {
         Self { columns, rows: Vec::new(), indent: "", least: [0; N] }
     }
 
-    /// The same as a part of a longer text: indented, and with columns at least so wide, so that several
-    /// such tables stand under each other.
+    /// The same as a part of a longer text: indented, with columns of a minimum width, so that several
+    /// such tables line up.
     pub(super) fn within(self, least: [usize; N]) -> Self {
         Self { indent: "  ", least, ..self }
     }
@@ -36,7 +35,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(Row::Cells(cells.map(|cell| Safe(cell).to_string())));
     }
 
-    /// Adds a line that says more about the row before.
+    /// Adds an extra line about the row before.
     pub(super) fn more(&mut self, text: impl Display) {
         self.rows.push(Row::More(Safe(text).to_string()));
     }

@@ -16,7 +16,7 @@ use crate::record::Safe;
 /// Raw bytes of a log up to which every browser shows all of it; see [`Url::run`].
 const SHOWN_WHOLE: i64 = 1 << 20;
 
-/// Make a link to a log that works without an account, for a while. Each one is in the audit log.
+/// Make a temporary link to a log that works without an account. The audit log records each link.
 #[derive(Debug, Args)]
 pub(super) struct Url {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
@@ -24,10 +24,10 @@ pub(super) struct Url {
     /// How long the link works; a week at most.
     #[arg(long, default_value = "15m", value_parser = duration, value_name = "TIME")]
     expires: Duration,
-    /// A link that saves the log as a .gz file; without it, browsers show it as text.
+    /// Make a link that saves the log as a .gz file; by default browsers show it as text.
     #[arg(long)]
     download: bool,
-    /// Who asks; the user's name without it.
+    /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }

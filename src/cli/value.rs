@@ -1,16 +1,16 @@
-//! Numbers and lengths of time that are checked as they are read: what the database would refuse, or
-//! what may mean two things.
+//! Reads numbers and lengths of time, and refuses those that the database would refuse or that are
+//! ambiguous.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::duration;
 
-/// What a command's help says about naming a run.
+/// Help text: how to name a run.
 pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name or key (its latest run), also with @latest, \
      @previous or @failed behind it; or one of these alone";
 
-/// The fiscal years of which a file can be.
+/// The fiscal years that a file can have.
 const YEARS: RangeInclusive<i32> = 1990..=2100;
 
 /// A fiscal year.
@@ -19,12 +19,12 @@ pub(super) fn year(text: &str) -> Result<i32, String> {
     within(text, YEARS).ok_or_else(|| format!("expected all four digits of a year, {first} to {last}"))
 }
 
-/// How much of a list is shown.
+/// Length of a list.
 pub(super) fn limit(text: &str) -> Result<i64, String> {
     within(text, 0..=i64::MAX).ok_or_else(|| "expected a number, 0 or more".to_owned())
 }
 
-/// How often a run is tried.
+/// Attempts at a run.
 pub(super) fn attempts(text: &str) -> Result<i32, String> {
     within(text, 1..=i32::MAX).ok_or_else(|| "expected a number, 1 or more".to_owned())
 }
@@ -36,8 +36,8 @@ pub(super) fn priority(text: &str) -> Result<i32, String> {
         .ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
 }
 
-/// How old something is, such as `400d` or `6months`. A bare `m` or `M` is refused: elsewhere they are
-/// minutes and months, and here the difference is everything.
+/// An age, such as `400d` or `6months`. It refuses a bare `m` or `M`: elsewhere they mean minutes and
+/// months, and here the difference is everything.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     let mut units = text.split(|c: char| !c.is_alphabetic());
     if let Some(unit) = units.find(|unit| matches!(*unit, "m" | "M")) {

@@ -1,4 +1,4 @@
-//! What a run came to, as people read it.
+//! The outcome of a run, as people read it.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::store::{LogState, Run, RunStatus};
 /// A time in a table.
 pub(super) const MINUTE: &str = "%Y-%m-%d %H:%M";
 
-/// What a run came to, for a person: verdict, counts, first error, and where its log is.
+/// The outcome of a run for a person: verdict, counts, first error, and the location of its log.
 pub(super) fn outcome(run: &Run) -> String {
     let mut text = format!("{}  {}", Safe(&run.name), verdict(run));
     match (run.records_in_file, run.records_created) {
@@ -43,7 +43,7 @@ pub(super) fn outcome(run: &Run) -> String {
     text
 }
 
-/// Where the log of a run is, or what became of it.
+/// The location of a run's log, or its fate.
 pub(super) fn log_place(run: &Run) -> String {
     match (&run.logs_uri, run.log_state) {
         (Some(uri), _) => uri.clone(),
@@ -98,7 +98,7 @@ pub(super) fn table(runs: &[Run]) -> Table<9> {
     table
 }
 
-/// Whether the run has ended and nothing more will come of it but its log.
+/// Whether the run has ended; only its log may still change.
 pub(super) fn has_ended(run: &Run) -> bool {
     !matches!(run.status, RunStatus::Queued | RunStatus::Running)
 }

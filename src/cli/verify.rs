@@ -12,12 +12,12 @@ use crate::record::Safe;
 use crate::store::{self, LogState, Run, RunFilter};
 use crate::system::System;
 
-/// Rows that are read at once.
+/// Rows to read at once.
 const PAGE: i64 = 100;
 
 /// Read archived logs again and compare sizes, checksums, lines, events and accounting with the rows.
 ///
-/// Any flipped bit, cut or exchanged object is named, and the exit code is 1.
+/// Names any object that is damaged, cut or exchanged; the exit code is then 1.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP, required_unless_present = "all")]
@@ -47,7 +47,7 @@ impl Verify {
             page = if self.all { archived(&system, Some(last)).await? } else { Vec::new() };
         }
         if !self.json {
-            show::line(format_args!("{good} of {} logs are what their rows say", good + bad))?;
+            show::line(format_args!("{good} of {} logs match their rows", good + bad))?;
         }
         Ok(if bad == 0 { Exit::Ok } else { Exit::Failed })
     }

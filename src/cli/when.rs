@@ -1,17 +1,17 @@
-//! Times as people give them: a moment, or how long ago.
+//! Reads times as people write them: a moment, or how long ago.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 
 use crate::config::duration;
 
-/// What a command's help says about giving a time.
+/// Help text: how to write a time.
 pub(super) const WHEN: &str = "TIME";
 
 /// Reads `2026-11-21T06:30:00Z`, `2026-11-21 06:30[:00]` or `2026-11-21` (UTC), or a length of time
-/// such as `10m` or `7d`, which is counted back from now.
+/// such as `10m` or `7d`, counted back from now.
 ///
 /// # Errors
-/// Text that is none of them.
+/// The text is none of these.
 pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());

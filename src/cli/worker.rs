@@ -12,22 +12,22 @@ use crate::system::System;
 
 /// Work on the queue until SIGTERM.
 ///
-/// SIGTERM or ^C: runs get the grace to finish, then they are handed back to the queue. Logs that a
-/// dead worker of this machine left behind are closed, archived and recorded at the start.
+/// After SIGTERM or ^C, runs get the grace to finish; then the worker hands them back to the queue. At the
+/// start it closes, archives and records the logs that dead workers of this machine left behind.
 #[derive(Debug, Args)]
 pub(super) struct Worker {
     #[command(flatten)]
     config: WorkerConfig,
-    /// Stop once nothing is left to do: the queue is empty, and what dead workers left is recovered.
+    /// Stop once nothing is left to do: the queue is empty, and everything of dead workers is recovered.
     #[arg(long)]
     drain: bool,
     /// With --drain: how long to wait at a time for retries that are not due, and for runs of workers
-    /// that may be dead. What takes longer is named and left.
+    /// that may be dead. The worker names runs that take longer, and leaves them.
     #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME", requires = "drain")]
     drain_wait: Duration,
 }
 
-/// How long it is asked at the start whether versions are kept: a dead store holds up no worker.
+/// How long the worker asks at the start whether the bucket keeps versions: a dead store must not delay it.
 const ASKED: Duration = Duration::from_secs(10);
 
 impl Worker {
@@ -52,7 +52,7 @@ impl Worker {
     }
 }
 
-/// Says it where submitted objects have no versions.
+/// Warns if submitted objects have no versions.
 async fn warn_of_versions(system: &System) {
     match tokio::time::timeout(ASKED, system.objects.versions(&system.bucket)).await {
         Ok(Ok(versions)) => {

@@ -1,4 +1,4 @@
-//! What an operator may set about Postgres.
+//! Settings for Postgres.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::value;
 
-/// Which Postgres is used, and how much of it.
+/// The Postgres to use, and its limits.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseConfig {
@@ -24,7 +24,7 @@ pub struct DatabaseConfig {
     )]
     pub database_url: Option<SecretString>,
 
-    /// How long the private cluster stays after its last use; `0s` until the last command ends.
+    /// How long the private cluster stays up after its last use; `0s` stops it with the last command.
     #[arg(
         long,
         env = "PARSELOG_DB_IDLE",
@@ -36,8 +36,8 @@ pub struct DatabaseConfig {
     )]
     pub db_idle: Duration,
 
-    /// Connections of one process to Postgres, at most; one more listens for new runs. Without it, two
-    /// for each slot of a worker and six more.
+    /// Most connections of one process to Postgres; one more listens for new runs. By default, two
+    /// per slot of a worker and six more.
     #[arg(
         long,
         env = "PARSELOG_DATABASE_CONNECTIONS",
@@ -48,7 +48,7 @@ pub struct DatabaseConfig {
     )]
     pub database_connections: Option<u32>,
 
-    /// How long Postgres may take for one statement. What is known to be long gets twenty times as long.
+    /// How long Postgres may take for one statement. Known long statements get twenty times as long.
     #[arg(
         long,
         env = "PARSELOG_DATABASE_TIMEOUT",
@@ -62,7 +62,7 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// Connections for so many runs at once: as set, else enough for no task to wait for another.
+    /// Connections for `slots` runs at once: as set, else enough that no task waits for another.
     pub fn connections(&self, slots: usize) -> u32 {
         let enough = u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(6);
         self.database_connections.unwrap_or(enough)

@@ -1,4 +1,4 @@
-//! Lists of levels: which events a log keeps, by target. What an event is, is left to `record`.
+//! Lists of levels: which events a log keeps, by target. `record` defines what an event is.
 
 use std::str::FromStr;
 
@@ -14,17 +14,17 @@ use crate::record::Level;
 pub struct Levels(Targets);
 
 impl Levels {
-    /// A list that stands in the code.
+    /// Reads a list from our own code.
     pub(super) fn ours(text: &str) -> Self {
         text.parse().expect("a list of levels of our own")
     }
 
-    /// Whether such events are kept.
+    /// Whether the list keeps such events.
     pub fn keep(&self, metadata: &Metadata<'_>) -> bool {
         self.0.would_enable(metadata.target(), metadata.level())
     }
 
-    /// The finest level that is kept of a target; `None` where nothing is.
+    /// The finest level kept of a target; `None` if nothing is kept.
     pub fn of(&self, target: &str) -> Option<tracing::Level> {
         Level::ALL.into_iter().map(tracing::Level::from).find(|level| self.0.would_enable(target, level))
     }
@@ -35,7 +35,7 @@ impl Levels {
         targets.chain(self.0.default_level()).max().unwrap_or(LevelFilter::OFF)
     }
 
-    /// This list, with the `usual` one for what it does not name.
+    /// This list; `usual` decides for targets that it does not name.
     #[must_use]
     pub fn over(&self, usual: &Self) -> Self {
         if self.0.default_level().is_some() {

@@ -1,16 +1,16 @@
-//! Several values in one setting: a variable is given once, however many values it holds.
+//! Several values in one setting, since a variable can be set only once.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// Values that are parted by `SEPARATOR`; parts that are blank don't count.
+/// Values separated by `SEPARATOR`; blank parts don't count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T, const SEPARATOR: char>(Vec<T>);
 
-/// Values that are parted by commas.
+/// Values separated by commas.
 pub type Commas<T> = List<T, ','>;
 
-/// One value in each line.
+/// One value per line.
 pub type Lines<T> = List<T, '\n'>;
 
 impl<T, const SEPARATOR: char> List<T, SEPARATOR> {
@@ -37,7 +37,7 @@ where
     type Err = String;
 
     /// # Errors
-    /// The first part that is wrong, by name.
+    /// Names the first invalid part.
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(SEPARATOR).map(|part| part.trim_end_matches('\r'));
         let values: Vec<T> = parts

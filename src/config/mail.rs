@@ -1,4 +1,4 @@
-//! What an operator may set about mails: where the mail server is, and who is written to.
+//! Settings for mails: the mail server and the recipients.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,8 +17,8 @@ use super::{Commas, List};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Mail")]
 pub struct MailConfig {
-    /// Mail server: `smtps://user:password@host:port`, or `smtp://…` for one that is encrypted by
-    /// STARTTLS, with `?tls=none` behind it for none at all. Without one, no mail is queued or sent.
+    /// Mail server: `smtps://user:password@host:port`, or `smtp://…` for encryption by STARTTLS;
+    /// append `?tls=none` for no encryption. Without a server, parselog queues and sends no mail.
     #[arg(
         long,
         env = "PARSELOG_SMTP_URL",
@@ -29,22 +29,22 @@ pub struct MailConfig {
     )]
     pub smtp_url: Option<MailServer>,
 
-    /// Address that the mails are from.
+    /// Sender of the mails.
     #[arg(long, env = "PARSELOG_MAIL_FROM", value_name = "ADDRESS", global = true, hide_short_help = true)]
     pub mail_from: Option<Sender>,
 
-    /// Addresses that are told of errors, separated by commas.
+    /// Addresses that get mails about errors, separated by commas.
     #[arg(long, env = "PARSELOG_MAIL_ADMINS", value_name = "ADDRESS", global = true, hide_short_help = true)]
     pub mail_admins: Vec<Commas<Address>>,
 
-    /// Put a link to the log into the mail to a submitter, which works for this long, a week at most;
-    /// needs S3. Without it the mail names the run.
+    /// Put a link to the log into the mail to a submitter. The link works for this long, a week at
+    /// most, and needs S3. Without this option the mail names the run.
     #[arg(long, env = "PARSELOG_MAIL_LINKS", value_parser = value::link_life, value_name = "TIME", global = true, hide_short_help = true)]
     pub mail_links: Option<Duration>,
 }
 
 impl MailConfig {
-    /// The addresses that are told of errors.
+    /// The addresses that get mails about errors.
     pub fn admins(&self) -> Vec<String> {
         List::join(&self.mail_admins).into_iter().map(|address: Address| address.to_string()).collect()
     }
@@ -54,7 +54,7 @@ impl MailConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(lettre::Address);
 
-/// Whom mails are from: an address, or a name with the address in angle brackets.
+/// Sender of mails: an address, or a name with the address in angle brackets.
 #[derive(Debug, Clone)]
 pub struct Sender(Mailbox);
 
@@ -69,7 +69,7 @@ pub struct MailServer {
     pub encryption: Encryption,
     /// User and password.
     pub login: Option<(String, SecretString)>,
-    /// What this machine calls itself there; its host name where none is set.
+    /// The name by which this machine introduces itself; its host name by default.
     pub hello: Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub enum Encryption {
     None,
     /// From the first byte on.
     Whole,
-    /// By the command STARTTLS, which the server must know.
+    /// By the command STARTTLS, which the server must support.
     StartTls,
 }
 
@@ -132,7 +132,7 @@ impl FromStr for MailServer {
     type Err = String;
 
     /// Reads `smtps://user:password@host:port/name` or `smtp://…`, with or without `?tls=none`. The
-    /// name is what this machine calls itself there. The error repeats nothing of it.
+    /// machine introduces itself by the name. The error repeats no part of the URL.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| {
             format!("the URL of the mail server {what}: expected smtps://…, smtp://… or smtp://…?tls=none")

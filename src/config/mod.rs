@@ -1,4 +1,4 @@
-//! What an operator may set: one documented struct per concern, by flag or environment variable.
+//! The settings: one documented struct per concern, by flag or environment variable.
 
 mod database;
 mod levels;
@@ -27,15 +27,15 @@ pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};
 
-/// Where the files are.
+/// The locations of files.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Where things live")]
 pub struct PlaceConfig {
-    /// S3 bucket for submitted files and logs; without one, they live in a folder in its home.
+    /// S3 bucket for submitted files and logs; without one, a folder in the home holds them.
     #[arg(long, env = "PARSELOG_BUCKET", value_parser = value::bucket, value_name = "BUCKET", global = true, hide_short_help = true)]
     pub bucket: Option<String>,
 
-    /// Folder for what parselog keeps on this machine.
+    /// Folder for everything that parselog keeps on this machine.
     #[arg(long, env = "PARSELOG_HOME", value_name = "DIR", global = true, hide_short_help = true)]
     home: Option<PathBuf>,
 
@@ -43,8 +43,8 @@ pub struct PlaceConfig {
     #[arg(long, env = "PARSELOG_SPOOL", value_name = "DIR", global = true, hide_short_help = true)]
     spool: Option<PathBuf>,
 
-    /// Folder, on another disk than the spool, for logs that the spool's disk refuses to complete; in
-    /// the home without it, else in the folder for temporary files.
+    /// Folder for logs that the spool's disk refuses to complete; choose a different disk. By
+    /// default, a folder in the home, else in the folder for temporary files.
     #[arg(long, env = "PARSELOG_REFUGE", value_name = "DIR", global = true, hide_short_help = true)]
     refuge: Option<PathBuf>,
 }
@@ -62,8 +62,8 @@ pub enum GlobalFormat {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogConfig {
-    /// Levels that a run's log keeps, per target: `info` or `info,sqlx=warn`. Problems, and what is
-    /// said of the submission and the outcome, it keeps always.
+    /// Levels that a run's log keeps, per target: `info` or `info,sqlx=warn`. The log always keeps
+    /// problems, submission and outcome.
     #[arg(
         long = "run-level",
         env = "PARSELOG_LEVEL",
@@ -74,11 +74,11 @@ pub struct LogConfig {
     )]
     run_level: Levels,
 
-    /// Levels that the global log (stderr) keeps; `warn`, and `info` for a worker.
+    /// Levels that the global log (stderr) keeps; by default `warn`, and `info` for a worker.
     #[arg(long, env = "PARSELOG_GLOBAL_LEVEL", value_name = "LEVELS", global = true, hide_short_help = true)]
     global_level: Option<Levels>,
 
-    /// How lines of the global log look.
+    /// Format of the global log.
     #[arg(
         long,
         env = "PARSELOG_GLOBAL_FORMAT",
@@ -89,13 +89,13 @@ pub struct LogConfig {
     )]
     pub global_format: GlobalFormat,
 
-    /// A regular expression that the redactor takes out of everything that leaves a run's log,
-    /// beside social security numbers and e-mail addresses; may be given more than once, one per
-    /// line in the variable.
+    /// Regular expression for values that the redactor removes from everything that leaves a run's
+    /// log, beside social security numbers and e-mail addresses. Repeatable; in the variable, one
+    /// per line.
     #[arg(long, env = "PARSELOG_REDACT", value_name = "REGEX", global = true, hide_short_help = true)]
     redact: Vec<Lines<Pattern>>,
 
-    /// The most bytes that one log may take; beyond it head, errors and tail are kept.
+    /// Largest size of one log; a log that reaches it keeps head, errors and tail.
     #[arg(
         long,
         env = "PARSELOG_LOG_CAP",
@@ -112,7 +112,7 @@ pub struct LogConfig {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct ReportConfig {
-    /// Store an error report of each run beside its log; none without it.
+    /// Store an error report of each run beside its log, in this form.
     #[arg(long, env = "PARSELOG_REPORTS", value_name = "FORMAT", global = true, hide_short_help = true)]
     pub reports: Option<ReportFormat>,
 }
@@ -152,7 +152,7 @@ impl ReportFormat {
 }
 
 impl PlaceConfig {
-    /// The folder for what parselog keeps on this machine: as set, else in the user's data folder.
+    /// The folder for everything on this machine: as set, else in the user's data folder.
     pub fn home(&self) -> PathBuf {
         let data = || {
             std::env::var_os("XDG_DATA_HOME")
@@ -170,8 +170,8 @@ impl PlaceConfig {
         self.spool.clone().unwrap_or_else(|| self.home().join("spool"))
     }
 
-    /// The folders for logs that the spool's disk refuses to complete, in the order in which they are
-    /// tried: as set, else in the home and in the folder for temporary files.
+    /// The folders for logs that the spool's disk refuses to complete, in the order to try them: as set,
+    /// else in the home and in the folder for temporary files.
     pub fn refuges(&self) -> Vec<PathBuf> {
         if let Some(refuge) = &self.refuge {
             return vec![refuge.clone()];
@@ -182,12 +182,12 @@ impl PlaceConfig {
 }
 
 impl LogConfig {
-    /// What a run's log keeps: `info` for what the setting does not name.
+    /// The levels of a run's log; `info` for targets that the setting does not name.
     pub fn run_levels(&self) -> Levels {
         self.run_level.over(&Levels::ours("info"))
     }
 
-    /// Takes out what is private by shape, and what the setting names.
+    /// Removes private shapes, and the patterns of the setting.
     ///
     /// # Errors
     /// The patterns don't fit together.
@@ -195,8 +195,8 @@ impl LogConfig {
         Redactor::new(&List::join(&self.redact))
     }
 
-    /// What the global log keeps; the usual levels, of a worker or of another command, for what the
-    /// setting does not name.
+    /// The levels of the global log; the default ones, of a worker or of another command, for targets that
+    /// the setting does not name.
     pub fn global_levels(&self, worker: bool) -> Levels {
         let usual = Levels::ours(if worker { "info,sqlx=error" } else { "warn,sqlx=error" });
         self.global_level.as_ref().map_or(usual.clone(), |levels| levels.over(&usual))

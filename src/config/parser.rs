@@ -1,4 +1,4 @@
-//! What an operator may set about external parsers.
+//! Settings for external parsers.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::parser::VerdictSource;
 #[command(next_help_heading = "External parsers")]
 pub struct ParserConfig {
     /// `PROGRAM/SECTION=COMMAND`, with `*` for any: the command that parses such files, for
-    /// instance `fra/*=python3 fra.py {file}`. May be given more than once, one per line in the
-    /// variable; the first that fits counts.
+    /// instance `fra/*=python3 fra.py {file}`. Repeatable; in the variable, one per line. The first
+    /// match counts.
     #[arg(long, env = "PARSELOG_PARSERS", value_name = "RULE", global = true, hide_short_help = true)]
     parser_for: Vec<Lines<ParserRule>>,
 
-    /// An external parser that says nothing for this long is stopped.
+    /// Stop an external parser that is silent for this long.
     #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = value::period, value_name = "TIME", global = true, hide_short_help = true)]
     pub parser_silence: Duration,
 
-    /// What says that a submission is accepted, where an external parser's result states no verdict:
-    /// its result and its problems alone, or its exit code too (0 accepted, 3 rejected).
+    /// Where the verdict comes from if an external parser states none: from its result and problems
+    /// alone, or from its exit code too (0 accepted, 3 rejected).
     #[arg(
         long,
         env = "PARSELOG_VERDICT_FROM",
@@ -37,18 +37,18 @@ pub struct ParserConfig {
     )]
     pub verdict_from: VerdictSource,
 
-    /// A variable of the environment that external parsers inherit beside those that every program
-    /// needs (`PATH`, `HOME`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHON*`); may be given more than once,
-    /// separated by commas in the variable.
+    /// Environment variable that external parsers inherit beside those that every program needs
+    /// (`PATH`, `HOME`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHON*`). Repeatable; in the variable,
+    /// separated by commas.
     #[arg(long, env = "PARSELOG_PASS_ENV", value_name = "NAME", global = true, hide_short_help = true)]
     pass_env: Vec<Commas<VariableName>>,
 
-    /// Memory that an external parser may use; unlimited without it.
+    /// Most memory of an external parser; unlimited by default.
     #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_parser = value::memory, value_name = "SIZE", global = true, hide_short_help = true)]
     pub parser_memory: Option<ByteSize>,
 }
 
-/// The name of a variable of the environment, as shells write them.
+/// The name of an environment variable, as shells write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct VariableName(String);
 
@@ -66,18 +66,18 @@ impl FromStr for VariableName {
     }
 }
 
-/// Reads what says that a submission is accepted.
+/// Reads where the verdict comes from.
 fn verdict_source() -> impl TypedValueParser<Value = VerdictSource> {
     PossibleValuesParser::new([
         PossibleValue::new("stated")
-            .help("The program's result or its problems; one that says nothing has no verdict"),
+            .help("The program's result or its problems; without both there is no verdict"),
         PossibleValue::new("exit").help("Its exit code too"),
     ])
     .map(|source| if source == "exit" { VerdictSource::Exit } else { VerdictSource::Stated })
 }
 
 impl ParserConfig {
-    /// The rules, the first that fits first.
+    /// The rules, in order; the first match counts.
     pub fn rules(&self) -> Vec<ParserRule> {
         List::join(&self.parser_for)
     }

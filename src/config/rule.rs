@@ -1,4 +1,4 @@
-//! Which files an external parser gets.
+//! Rules that give files to external parsers.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! What an operator may set about S3.
+//! Settings for S3.
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -7,11 +7,11 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use super::value;
 use crate::objects::Encryption;
 
-/// How S3 is used.
+/// How parselog uses S3.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "S3")]
 pub struct S3Config {
-    /// Server-side encryption asked of S3.
+    /// Server-side encryption that S3 is asked for.
     #[arg(
         long,
         env = "PARSELOG_S3_ENCRYPTION",
@@ -23,11 +23,11 @@ pub struct S3Config {
     )]
     s3_encryption: Encryption,
 
-    /// KMS key id for `--s3-encryption kms`; the account's default key without it.
+    /// KMS key id for `--s3-encryption kms`; the account's key by default.
     #[arg(long, env = "PARSELOG_S3_KMS_KEY", value_parser = value::name, value_name = "KEY", global = true, hide_short_help = true)]
     s3_kms_key: Option<String>,
 
-    /// Larger objects are uploaded in parts.
+    /// Upload larger objects in parts.
     #[arg(
         long,
         env = "PARSELOG_S3_MULTIPART_FROM",
@@ -39,7 +39,7 @@ pub struct S3Config {
     )]
     pub s3_multipart_from: ByteSize,
 
-    /// How often one request is tried before the log falls back.
+    /// Attempts at one request before the log falls back.
     #[arg(
         long,
         env = "PARSELOG_S3_ATTEMPTS",
@@ -51,8 +51,8 @@ pub struct S3Config {
     )]
     pub s3_attempts: u32,
 
-    /// Ask for a bucket as the first part of the path, not of the host name: for servers other than
-    /// Amazon's that are reached by a host name.
+    /// Put the bucket into the path, not into the host name: for servers other than Amazon's that
+    /// have a host name.
     #[arg(long, env = "PARSELOG_S3_PATH_STYLE", global = true, hide_short_help = true)]
     pub s3_path_style: bool,
 }
@@ -67,7 +67,7 @@ impl S3Config {
     }
 }
 
-/// Reads how S3 is asked to encrypt.
+/// Reads the encryption to ask S3 for.
 fn encryption() -> impl TypedValueParser<Value = Encryption> {
     PossibleValuesParser::new([
         PossibleValue::new("bucket").help("As the bucket is configured"),

@@ -1,4 +1,4 @@
-//! How single values are read: each says what is allowed.
+//! Reads single values; each error names what is allowed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use url::Url;
 
-/// No setting is for longer: such a time is a slip, and can't be added to a date.
+/// The longest time of a setting: a longer one is a slip, and can't be added to a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// The least that a log may take: its head, some errors and its tail.
+/// The smallest cap of a log: room for its head, some errors and its tail.
 const LEAST_LOG: u64 = 16 << 10;
 
 /// The least memory in which a program starts.
@@ -19,20 +19,20 @@ const LEAST_MEMORY: u64 = 1 << 20;
 /// Reads a length of time such as `15s`, `10m` or `400d`.
 ///
 /// # Errors
-/// Text that is none.
+/// The text is not a length of time.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| "expected a length of time such as 15s, 10m or 400d".to_owned())
 }
 
-/// Reads a length of time that is more than none, and ten years at most.
+/// Reads a length of time above zero and up to ten years.
 pub(super) fn period(text: &str) -> Result<Duration, String> {
     let period = duration(text)?;
     let fits = !period.is_zero() && period <= LONGEST;
-    fits.then_some(period).ok_or_else(|| "expected more than no time, and ten years at most".to_owned())
+    fits.then_some(period).ok_or_else(|| "expected more than zero, and ten years at most".to_owned())
 }
 
-/// Reads how long a link may work: S3 lets none live longer than a week.
+/// Reads how long a link may work: S3 allows a week at most.
 pub(super) fn link_life(text: &str) -> Result<Duration, String> {
     let life = period(text)?;
     let fits = life <= Duration::from_secs(7 * 24 * 3600);
@@ -44,12 +44,12 @@ pub(super) fn slots(text: &str) -> Result<usize, String> {
     number(text, 1..=1000).map(|slots| slots as usize)
 }
 
-/// Reads the number of connections: one that beats, and one for all else.
+/// Reads the number of connections: one for heartbeats, and one for the rest.
 pub(super) fn connections(text: &str) -> Result<u32, String> {
     number(text, 2..=1000)
 }
 
-/// Reads how often a request is tried.
+/// Reads the number of attempts at a request.
 pub(super) fn attempts(text: &str) -> Result<u32, String> {
     number(text, 1..=100)
 }
@@ -59,7 +59,7 @@ pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     text.trim().parse().map_err(|_| "expected a size such as 8MiB or 4GiB".to_owned())
 }
 
-/// Reads the most that a log may take.
+/// Reads the largest size of a log.
 pub(super) fn log_cap(text: &str) -> Result<ByteSize, String> {
     at_least(LEAST_LOG, size(text)?)
 }
@@ -69,7 +69,7 @@ pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     at_least(LEAST_MEMORY, size(text)?)
 }
 
-/// Reads the URL of a database. It may hold a password, so the text is not repeated.
+/// Reads the URL of a database. It may hold a password, so the error does not repeat it.
 pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
     known.then(|| text.trim().to_owned().into()).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! What an operator may set about a worker.
+//! Settings for a worker.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct WorkerConfig {
     #[arg(long, env = "PARSELOG_SLOTS", default_value = "2", value_parser = value::slots, value_name = "N")]
     pub slots: usize,
 
-    /// The worker's name on rows and in logs; host name and process id without it.
+    /// The worker's name on rows and in logs; by default host name and process id.
     #[arg(long, env = "PARSELOG_WORKER_NAME", value_parser = value::name, value_name = "NAME")]
     pub name: Option<String>,
 
@@ -26,15 +26,15 @@ pub struct WorkerConfig {
     #[arg(long, env = "PARSELOG_RUN_TIMEOUT", default_value = "2h", value_parser = value::period, value_name = "TIME")]
     pub run_timeout: Duration,
 
-    /// How long runs may go on after SIGTERM before they are handed back.
+    /// How long runs may continue after SIGTERM; then the worker hands them back.
     #[arg(long, env = "PARSELOG_SHUTDOWN_GRACE", default_value = "25s", value_parser = value::duration, value_name = "TIME")]
     pub shutdown_grace: Duration,
 
-    /// How often the queue is looked at when no notification comes.
+    /// How often to check the queue without a notification.
     #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = value::period, value_name = "TIME")]
     pub poll: Duration,
 
-    /// How often logs that are left in the spool are tried again.
+    /// How often to retry logs left in the spool.
     #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
     pub sweep: Duration,
 }
@@ -59,13 +59,13 @@ impl WorkerConfig {
         self.name.clone().unwrap_or_else(default_worker_name)
     }
 
-    /// How often leases are prolonged: three times in a lease.
+    /// Time between heartbeats: a third of a lease.
     pub fn heartbeat(&self) -> Duration {
         self.lease / 3
     }
 }
 
-/// A worker's name where none is set.
+/// A worker's name if none is set.
 pub fn default_worker_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{host}-{}", std::process::id())

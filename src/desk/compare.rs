@@ -1,4 +1,4 @@
-//! Comparing two runs: verdicts, counts, and the problems that came or went.
+//! Compares two runs: verdicts, counts, and the problems that appeared or disappeared.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::reader::LogSource;
 use crate::store::{PgPool, Run};
 use crate::system::System;
 
-/// Two runs, and their logs compared.
+/// Two runs, and the comparison of their logs.
 pub struct Compared {
     before: Run,
     after: Run,
@@ -20,7 +20,7 @@ pub struct Compared {
     logs: Result<(LogSource, LogSource, Comparison)>,
 }
 
-/// What differs between two runs, the single problems aside.
+/// The differences between two runs, except single problems.
 #[derive(Debug, Serialize)]
 pub struct Difference<'a> {
     pub same: bool,
@@ -42,11 +42,11 @@ pub struct Side<'a> {
     pub failure: Option<&'a str>,
     pub records_in_file: Option<i64>,
     pub records_created: Option<i64>,
-    /// Events that the log could not keep; the comparison may miss as many problems.
+    /// Events that the log dropped; the comparison may miss as many problems.
     pub log_dropped: i64,
 }
 
-/// One category: the counts on the rows, and what the logs say.
+/// One category: the counts on the rows and in the logs.
 #[derive(Debug, Default, Serialize)]
 pub struct CategoryCounts {
     pub before: u64,
@@ -55,11 +55,11 @@ pub struct CategoryCounts {
     pub disappeared: u64,
 }
 
-/// The runs that `before` and `after` name; without `after`, the run that `before` names is compared with the
-/// run of its file before it.
+/// The runs that `before` and `after` name; without `after`, the run that `before` names and the previous run
+/// of its file.
 ///
 /// # Errors
-/// A name fits no run or several, or there is no run before.
+/// A name matches no run or several, or the file has no earlier run.
 pub async fn runs(pool: &PgPool, before: &str, after: Option<&str>) -> Result<(Run, Run)> {
     let first = find_run(pool, before).await?;
     Ok(match after {
@@ -68,7 +68,7 @@ pub async fn runs(pool: &PgPool, before: &str, after: Option<&str>) -> Result<(R
     })
 }
 
-/// Compares two runs. Where a log can't be read from here, only verdicts and counts are compared.
+/// Compares two runs; only verdicts and counts if a log can't be read from here.
 ///
 /// # Errors
 /// A log is damaged, or the object store fails.
@@ -84,12 +84,12 @@ pub async fn compare(system: &System, before: Run, after: Run) -> Result<Compare
 }
 
 impl Compared {
-    /// Why the problems were not compared, where they were not.
+    /// Why the problems were not compared, if so.
     pub fn unread(&self) -> Option<&DeskError> {
         self.logs.as_ref().err()
     }
 
-    /// What differs, the single problems aside.
+    /// The differences, except single problems.
     pub fn difference(&self) -> Difference<'_> {
         let comparison = self.logs.as_ref().ok().map(|(_, _, comparison)| comparison);
         let mut categories: BTreeMap<u8, CategoryCounts> = BTreeMap::new();
@@ -119,7 +119,7 @@ impl Compared {
         }
     }
 
-    /// Calls `each` with the problems that came or went, in the order of records.
+    /// Calls `each` with the problems that appeared or disappeared, in the order of records.
     ///
     /// # Errors
     /// A log can't be read, or `each` fails.
@@ -148,7 +148,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// What the run came to, and why where it failed.
+    /// The outcome of the run, with the reason if it failed.
     pub fn verdict(&self) -> String {
         match (&self.summary_status, self.failure) {
             (Some(summary), _) => summary.clone(),

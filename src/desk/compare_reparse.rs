@@ -10,7 +10,7 @@ use crate::diff::{Counts, FileChange, compare_batch};
 use crate::store::reparse::Reparse;
 use crate::system::System;
 
-/// All files of a reparse together.
+/// The totals of a reparse.
 #[derive(Debug, Default, Serialize)]
 pub struct ReparseDifference {
     pub reparse: i64,
@@ -21,21 +21,20 @@ pub struct ReparseDifference {
     pub new: u64,
     pub changed: u64,
     pub unchanged: u64,
-    /// Files of which a log can't be read.
+    /// Files with an unreadable log.
     pub unread: u64,
     pub records_before: i64,
     pub records_after: i64,
     pub problems: Counts,
     pub categories: BTreeMap<u8, Counts>,
-    /// Files by verdict before and after, where they differ.
+    /// Files by verdict before and after, for files whose verdict changed.
     pub verdicts: BTreeMap<String, u64>,
 }
 
-/// Compares each file of a reparse; returns all of them together, and those that changed, the most changed
-/// first.
+/// Compares each file of a reparse; returns the totals and the changed files, the most changed first.
 ///
 /// # Errors
-/// The database fails. A log that can't be read is named with its file.
+/// The database fails. An unreadable log is named with its file instead.
 pub async fn compare_reparse(system: &System, row: &Reparse) -> Result<(ReparseDifference, Vec<FileChange>)> {
     let mut all = ReparseDifference {
         reparse: row.id.0,

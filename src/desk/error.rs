@@ -1,34 +1,33 @@
-//! Why somebody does not get what they asked for: the kinds that a caller tells apart, as exit codes or as
-//! statuses of HTTP.
+//! The kinds of failure that a caller tells apart, as exit codes or as HTTP statuses.
 
 use crate::objects::ObjectError;
 use crate::store;
 
-/// The result of what people do.
+/// The result of a function of this room.
 pub type Result<T, E = DeskError> = std::result::Result<T, E>;
 
-/// Why it was not done. The text of each is one line, and says what to do next.
+/// A failure. Its text is one line and says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
     /// It does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// Several fit, and which one is meant can't be told.
+    /// Several match, so the request is ambiguous.
     #[error("{0}")]
     Ambiguous(String),
-    /// What is asked for can't be, whatever the state of things.
+    /// The request is invalid, whatever the state of the system.
     #[error("{0}")]
     Invalid(String),
-    /// It is not in the state that this needs; it may be later.
+    /// It is in the wrong state for now.
     #[error("{0}")]
     Conflict(String),
     /// A legal hold forbids it.
     #[error("{0}")]
     OnHold(String),
-    /// It existed, and was let go or lost.
+    /// It existed, but was deleted or lost.
     #[error("{0}")]
     Gone(String),
-    /// The database or the object store does not do it now.
+    /// The database or the object store is not available now.
     #[error(transparent)]
     Unavailable(anyhow::Error),
     /// Anything else.
@@ -37,7 +36,7 @@ pub enum DeskError {
 }
 
 impl From<anyhow::Error> for DeskError {
-    /// Keeps the kind of a failure that was one of these before, and finds it for the others.
+    /// Keeps the kind of a failure that has one, and finds it for the others.
     fn from(error: anyhow::Error) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(known) => return known,

@@ -4,7 +4,7 @@ use super::Result;
 use super::lookup::find_file;
 use crate::store::{self, PgPool, Run, RunFilter};
 
-/// The runs of the file that `file` names, whatever version of it, the newest first; at most `limit`.
+/// The runs of the file named `file`, in all its versions, the newest first; at most `limit`.
 ///
 /// # Errors
 /// No file has this name, or several have.

@@ -9,19 +9,19 @@ use crate::objects::{LinkHeaders, ObjectUri};
 use crate::store::{Run, entry};
 use crate::system::System;
 
-/// How a link is asked for.
+/// The options of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRequest {
     /// How long it works.
     pub expires: Duration,
-    /// It saves the log as a file; without this, browsers show it as text.
+    /// Whether it saves the log as a file; otherwise browsers show it as text.
     pub download: bool,
     /// Who asks, for the audit log.
     pub by: String,
 }
 
-/// Makes a link to the log of a run that works without an account. It is in the audit log before the caller
-/// has it: there is no link that the audit log does not know.
+/// Makes a link to the log of a run that works without an account. The audit log records it before the caller
+/// gets it, so it knows every link.
 ///
 /// # Errors
 /// The log is not in a bucket, or the database or the object store fails.

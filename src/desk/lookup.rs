@@ -1,4 +1,4 @@
-//! Looking up: which run a person means, by id, by a piece of it, by file, or `@latest` and `@failed`.
+//! Finds the run that a person means: by id or part of it, by file, or by `@latest` and `@failed`.
 
 use super::{DeskError, Result};
 use crate::ids::{BatchId, RunId};
@@ -10,7 +10,7 @@ use crate::system::System;
 /// Finds the run that `text` names.
 ///
 /// # Errors
-/// None or several fit.
+/// None or several match.
 pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
     let none = |what: &str| DeskError::NotFound(format!("{what}: `parselog runs` lists what there is"));
     let latest =
@@ -23,21 +23,21 @@ pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
         }
         return match which {
             "failed" => latest(RunFilter { status: failed, ..filter }, "no run of it failed").await,
-            "latest" => latest(filter, "there is no run yet").await,
-            _ => previous(pool, &latest(filter, "there is no run yet").await?).await,
+            "latest" => latest(filter, "no runs yet").await,
+            _ => previous(pool, &latest(filter, "no runs yet").await?).await,
         };
     }
     if let Ok(id) = text.parse::<RunId>() {
-        return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("there is no run {id}")));
+        return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("run {id} not found")));
     }
-    // A file's number or name goes before a piece of a run id: four digits may be both.
+    // A file's number or name takes precedence over a part of a run id: four digits may be both.
     if let Some(file) = newest_of_one_owner(store::data_file::matching(pool, text).await?, text)? {
         let filter = RunFilter { data_file: Some(file.id), ..RunFilter::default() };
         return latest(filter, &format!("data file {} was never parsed", file.id)).await;
     }
     match store::matching(pool, text).await?.as_slice() {
         [] => Err(none(&format!("'{text}' names no run and no data file"))),
-        [id] => store::run::get(pool, *id).await?.ok_or_else(|| none(&format!("there is no run {id}"))),
+        [id] => store::run::get(pool, *id).await?.ok_or_else(|| none(&format!("run {id} not found"))),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
             Err(DeskError::Ambiguous(format!(
@@ -54,10 +54,8 @@ pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
 /// There is none.
 pub async fn find_reparse(pool: &PgPool, text: &str) -> Result<Reparse> {
     let (found, missing) = match text.parse() {
-        Ok(id) => (reparse::get(pool, BatchId(id)).await?, format!("there is no reparse {id}")),
-        Err(_) if text == "@latest" => {
-            (reparse::list(pool, 1).await?.pop(), "there is no reparse yet".to_owned())
-        }
+        Ok(id) => (reparse::get(pool, BatchId(id)).await?, format!("reparse {id} not found")),
+        Err(_) if text == "@latest" => (reparse::list(pool, 1).await?.pop(), "no reparses yet".to_owned()),
         Err(_) => {
             return Err(DeskError::Invalid(format!("'{text}' names no reparse: give its id, or @latest")));
         }
@@ -91,14 +89,14 @@ pub async fn attempt(pool: &PgPool, run: &Run, number: i32) -> Result<Run> {
         RunFilter { batch: Some(run.batch_id), data_file: Some(run.data_file_id), ..RunFilter::default() };
     let mut attempts = store::find(pool, &filter).await?.into_iter();
     attempts.find(|run| run.attempt == number).ok_or_else(|| {
-        DeskError::NotFound(format!("there is no attempt {number} at the job of run {}", run.id))
+        DeskError::NotFound(format!("attempt {number} of the job of run {} not found", run.id))
     })
 }
 
 /// Finds the log of a run.
 ///
 /// # Errors
-/// It can't be read from here: it is gone, or not here yet.
+/// The log is gone, or can't be read from here yet.
 pub fn log(system: &System, run: &Run) -> Result<LogSource> {
     LogSource::find(run, &system.spool).map_err(|error| match run.log_state {
         LogState::Pruned | LogState::Lost => DeskError::Gone(format!("{error:#}")),
@@ -107,16 +105,16 @@ pub fn log(system: &System, run: &Run) -> Result<LogSource> {
     })
 }
 
-/// Finds the data file that `text` names: by id, name or key, the newest of several of one owner.
+/// Finds the data file that `text` names: by id, name or key; of several of one owner, the newest.
 ///
 /// # Errors
-/// None fits, or files of several owners do.
+/// None matches, or files of several owners do.
 pub async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
     newest_of_one_owner(store::data_file::matching(pool, text).await?, text)?
         .ok_or_else(|| DeskError::NotFound(format!("'{text}' names no data file")))
 }
 
-/// The first of these files, if any. One state's file is never taken for another's of the same name.
+/// The first of these files, if any; an error if files of several states have the name.
 fn newest_of_one_owner(found: Vec<DataFile>, text: &str) -> Result<Option<DataFile>> {
     let Some(newest) = found.first() else { return Ok(None) };
     if found.iter().any(|file| file.owner != newest.owner) {

@@ -1,7 +1,7 @@
-//! What people do, whoever asks: look up, submit, link, compare, parse once more, let go.
+//! The things that people do: look up, submit, link, compare, parse again, delete.
 //!
-//! Each is one file, takes what it needs as values, tells progress by a callback, and fails with a
-//! [`DeskError`], which says what kind of failure it is. This room prints nothing and reads no arguments.
+//! Each is one file, takes plain values, reports progress by a callback, and fails with a [`DeskError`], which
+//! names the kind of failure. This room prints nothing and reads no arguments.
 
 pub mod compare;
 pub mod compare_reparse;

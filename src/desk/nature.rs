@@ -1,4 +1,4 @@
-//! What a file is: by what its submitter says, and by its own header.
+//! The nature of a file: by its submitter's description and its own header.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{DeskError, Result};
 use crate::ids::SUBMITTED;
 use crate::parser::tdp;
 
-/// What the submitter says of files. A file's own header fills in what is not said.
+/// The submitter's description of files. A file's own header fills the gaps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
     pub program: Option<String>,
@@ -18,26 +18,26 @@ pub struct Description {
     pub fiscal_quarter: Option<i16>,
     /// State, territory or tribe.
     pub state: Option<String>,
-    /// Addresses that are told the result by mail.
+    /// Addresses that get the result by mail.
     pub emails: Vec<String>,
 }
 
-/// What a file is.
+/// The nature of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Nature {
     pub(super) program: String,
     pub(super) section: String,
     pub(super) fiscal_year: i32,
     pub(super) fiscal_quarter: i16,
-    /// Of the header, or what the submitter says.
+    /// From the header, or from the submitter.
     pub(super) state: Option<String>,
-    /// A file that should name its state, but can't be read: known by its bytes alone, so that it is
-    /// never taken for another state's.
+    /// The hash of a file that should name its state but is unreadable: its bytes alone identify it, so that
+    /// it never passes for another state's.
     unknown: Option<[u8; 32]>,
 }
 
 impl Nature {
-    /// What the submitter says, and what the file's header fills in.
+    /// Combines the submitter's description with the file's header.
     pub(super) fn of(
         name: &str,
         path: &Path,

@@ -1,4 +1,4 @@
-//! Parsing files once more: which files, what that would be, queueing it, and how far it is.
+//! Parses files again: selects files, previews, queues, and shows the progress.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::ids::BatchId;
 use crate::store::PgPool;
 use crate::store::reparse::{self, FileSelection, Reparse, ReparseRequest, Selected, Totals};
 
-/// How often the waiting looks.
+/// How often to check while waiting.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How far a reparse is, and what its files came to.
+/// The progress of a reparse, and the results of its files.
 #[derive(Debug, Serialize)]
 pub struct Standing {
     #[serde(flatten)]
@@ -25,10 +25,10 @@ pub struct Standing {
     pub totals: Totals,
 }
 
-/// The selection with the files that these texts name, by id, name or key.
+/// The selection, with the files that these texts name by id, name or key.
 ///
 /// # Errors
-/// A text fits no file or several, or the selection restricts nothing and does not say that all are meant.
+/// A text matches no file or several, or the selection restricts nothing and does not ask for all files.
 pub async fn selection(pool: &PgPool, files: &[String], rest: FileSelection) -> Result<FileSelection> {
     let (all, every_version) = (rest.all, rest.every_version);
     let mut selection = FileSelection { all: false, ..rest };
@@ -49,7 +49,7 @@ pub async fn selection(pool: &PgPool, files: &[String], rest: FileSelection) -> 
 /// The files that a selection names, by kind.
 ///
 /// # Errors
-/// No file fits.
+/// No file matches.
 pub async fn preview(pool: &PgPool, selection: &FileSelection) -> Result<Vec<Selected>> {
     let selected = reparse::preview(pool, selection).await?;
     if selected.is_empty() {
@@ -58,10 +58,10 @@ pub async fn preview(pool: &PgPool, selection: &FileSelection) -> Result<Vec<Sel
     Ok(selected)
 }
 
-/// Queues the runs of a reparse; returns its id and how many files it has.
+/// Queues the runs of a reparse; returns its id and number of files.
 ///
 /// # Errors
-/// Nothing is queued when no file fits, or another reparse with one of them is unfinished.
+/// No file matches, or another reparse with one of them is unfinished; then nothing is queued.
 pub async fn queue(
     pool: &PgPool,
     selection: &FileSelection,
@@ -73,7 +73,7 @@ pub async fn queue(
     Ok(queued)
 }
 
-/// How far a reparse is.
+/// The progress of a reparse.
 ///
 /// # Errors
 /// The database fails.
@@ -81,8 +81,7 @@ pub async fn standing(pool: &PgPool, id: BatchId) -> Result<Standing> {
     Ok(Standing { row: get(pool, id).await?, totals: reparse::totals(pool, id).await? })
 }
 
-/// Returns when nothing of the reparse is queued or running; calls `progress` with how far it is, now and
-/// then.
+/// Returns once no run of the reparse is queued or running; reports to `progress` now and then.
 ///
 /// # Errors
 /// The database fails.
@@ -97,7 +96,7 @@ pub async fn wait(pool: &PgPool, id: BatchId, mut progress: impl FnMut(&Reparse)
     }
 }
 
-/// In a word, how far it is.
+/// The progress in a word.
 pub fn state(row: &Reparse) -> &'static str {
     match (row.finished_at, row.started_at) {
         (Some(_), _) => "finished",

@@ -1,4 +1,4 @@
-//! Letting logs go, and keeping them from it. The row lets a log go first, then the objects go.
+//! Deletes logs, and protects them from deletion. The row lets a log go first, then the objects go.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::store::retention::{self, OldLog};
 use crate::store::{self, DataFile, LogState, PgPool, Run, data_file};
 use crate::system::System;
 
-/// Logs that are looked up at once.
+/// Logs to look up at once.
 const PAGE: i64 = 1000;
 
-/// Some logs, and what they take in the object store.
+/// A number of logs, and their size in the object store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
     pub logs: u64,
@@ -37,17 +37,17 @@ impl Extent {
     }
 }
 
-/// The moment before which logs are older than this.
+/// The time at which logs have this age.
 ///
 /// # Errors
-/// It is before all time.
+/// The age is too long.
 pub fn cut(older_than: Duration) -> Result<DateTime<Utc>> {
     let age = chrono::Duration::from_std(older_than).ok();
     age.and_then(|age| Utc::now().checked_sub_signed(age))
         .ok_or_else(|| DeskError::Invalid("that is too long ago".to_owned()))
 }
 
-/// Calls `each` with pages of the logs archived before the cut that may be let go; returns all together.
+/// Calls `each` with pages of the deletable logs archived before the cut; returns the totals.
 ///
 /// # Errors
 /// The database or `each` fails.
@@ -64,8 +64,8 @@ pub async fn old_logs(
     Ok(extent)
 }
 
-/// Deletes the logs archived before the cut, and the reports on them; returns what was deleted. Logs on
-/// legal hold stay.
+/// Deletes the logs archived before the cut and their reports; returns the totals. Logs on legal hold
+/// stay.
 ///
 /// # Errors
 /// The database or the object store fails; some may be gone by then.
@@ -81,8 +81,8 @@ pub async fn prune(system: &System, cut: DateTime<Utc>, by: &str, reason: &str) 
     Ok(extent)
 }
 
-/// Keeps the logs of the file that `file` names, in all its versions, from being deleted; with `hold` false
-/// lets them go again. Returns the file, and how many versions changed.
+/// Protects the logs of the file named `file`, in all its versions, from deletion; with `hold` false, ends the
+/// protection. Returns the file, and how many versions changed.
 ///
 /// # Errors
 /// No file has this name, or several have.
@@ -126,14 +126,14 @@ impl Erasable {
         self.run.id
     }
 
-    /// Deletes the log, the reports on it, and the texts on its row. It ends what an earlier erasure began.
+    /// Deletes the log, its reports, and the texts on its row. It completes an earlier, interrupted erasure.
     ///
     /// # Errors
     /// There was nothing to delete, a hold came in between, or the object store fails.
     pub async fn erase(self, system: &System, by: &str, reason: Option<&str>) -> Result<()> {
         let run = self.run;
         let deleted = match run.log_state {
-            // A command that was killed may have come no further than to the row.
+            // A killed command may have changed only the row.
             LogState::Pruned => archive::remove(&system.objects, &run, None).await? == Removed::Yes,
             _ => delete(system, run.id, by, "erased", reason, true).await?,
         };
@@ -147,7 +147,7 @@ impl Erasable {
     }
 }
 
-/// The next page of old logs, behind the last one.
+/// The next page of old logs.
 async fn page_after(
     pool: &PgPool,
     cut: DateTime<Utc>,
@@ -159,8 +159,8 @@ async fn page_after(
     Ok(Some(page))
 }
 
-/// Lets a log go, the row first, and deletes it and the reports on it; false where the file is on hold by now,
-/// or the log is gone.
+/// Lets a log go, the row first, then deletes it and its reports; false if the file is on hold by now, or the
+/// log is gone.
 async fn delete(
     system: &System,
     run: RunId,

@@ -1,8 +1,8 @@
-//! Submitting: a file on its way in, where it is stored, and the row that queues it.
+//! Submits files: checks them, stores them, and queues their runs.
 //!
 //! A submission never overwrites another. In a bucket that keeps versions, a corrected file of the same
-//! name becomes the next version of the same object; in any other, each submission has a key of its own.
-//! Which submissions are one file over time is decided by their identity and state, not by their keys.
+//! name becomes the next version of the same object; in any other, each submission has its own key.
+//! Identity and state, not keys, decide which submissions are one file over time.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -23,28 +23,28 @@ use crate::store::{self, NewFile, PgPool, Queued, Request, data_file};
 use crate::system::System;
 use crate::{carry, faults};
 
-/// Bytes of an object that are looked at for its header.
+/// Bytes of an object to read for its header.
 const HEADER: u64 = 64 << 10;
 
-/// Files that are stored at the same time.
+/// Files to store at the same time.
 const AT_ONCE: usize = 16;
 
 /// Where files come in.
 pub struct Intake {
     system: System,
-    /// Whether the buckets that were asked about keep versions.
+    /// The buckets asked so far, and whether they keep versions.
     versions: Mutex<HashMap<String, bool>>,
-    /// Is told what the lack of versions means, once for each bucket.
+    /// Receives a warning about missing versions, once per bucket.
     warn: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Intake {
-    /// `warn` is told in one line what it means for submissions that a bucket keeps no versions.
+    /// `warn` receives one line if a bucket keeps no versions: what this means for submissions.
     pub fn new(system: System, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { system, versions: Mutex::default(), warn: Box::new(warn) }
     }
 
-    /// The system that they come into.
+    /// The system that receives the files.
     pub fn system(&self) -> &System {
         &self.system
     }
@@ -52,7 +52,7 @@ impl Intake {
     /// Puts files into the object store, several at once, and calls `stored` after each.
     ///
     /// # Errors
-    /// As [`Candidate::store`]; what was stored before stays, and the next submission takes it up.
+    /// As [`Candidate::store`]; files stored before stay, and the next submission reuses them.
     pub async fn store_all(
         &self,
         files: Vec<Candidate>,
@@ -63,10 +63,10 @@ impl Intake {
         storing.buffered(AT_ONCE).try_collect().await
     }
 
-    /// Whether a bucket keeps versions; where it may not, that is said the first time.
+    /// Whether a bucket keeps versions; warns the first time if it may not.
     ///
     /// # Errors
-    /// The bucket is not there, or the store does not answer.
+    /// The bucket does not exist, or the store does not answer.
     pub async fn keeps_versions(&self, bucket: &str) -> Result<bool> {
         let mut asked = self.versions.lock().await;
         if let Some(kept) = asked.get(bucket) {
@@ -94,15 +94,15 @@ enum Source {
         path: PathBuf,
         nature: Nature,
     },
-    /// What the argument may mean, the likeliest first.
+    /// The possible meanings of the argument, the likeliest first.
     Object(Vec<ObjectUri>),
 }
 
 impl Candidate {
-    /// Looks at a file before anything is stored or registered.
+    /// Checks a file before anything is stored or registered.
     ///
     /// # Errors
-    /// It is missing, empty, or nothing says what it is.
+    /// It is missing or empty, or neither its header nor the submitter describes it.
     pub fn of(file: &str, what: &Description) -> Result<Self> {
         if file.starts_with("s3://") {
             let readings =
@@ -126,7 +126,7 @@ impl Candidate {
         Ok(Self { name, source: Source::Local { path, nature } })
     }
 
-    /// All files of one command, looked at before anything is stored.
+    /// Checks all files of one command before anything is stored.
     ///
     /// # Errors
     /// One can't be submitted, or two of them would be the same file.
@@ -150,8 +150,8 @@ impl Candidate {
         Ok(candidates)
     }
 
-    /// Puts the file into the object store, where it is not there yet, and names its exact version or,
-    /// without versions, its bytes.
+    /// Puts the file into the object store, if it is not there yet, and names its exact version or, without
+    /// versions, its bytes.
     ///
     /// # Errors
     /// The object store refuses, or the object does not exist.
@@ -198,8 +198,8 @@ async fn of_local(
     Ok(NewFile { sha256: Some(put.sha256), identity: Some(identity), ..file })
 }
 
-/// The same file, stored under the key and submitted by nobody: what a `submit` that was killed left. It is
-/// taken up, so that repeating the command leaves no version behind that no row names.
+/// The same file, stored under the key but never submitted: the leftover of a killed `submit`. Reusing it
+/// means that a repeated command leaves no version without a row.
 async fn left_behind(intake: &Intake, key: &str, path: &Path, put: &Put) -> Result<Option<Stored>> {
     let stored =
         match intake.system.objects.head(&intake.system.objects.uri(&intake.system.bucket, key, None)?).await
@@ -279,7 +279,7 @@ fn new_file(
     })
 }
 
-/// The first of these that is there.
+/// The first of these that exists.
 async fn find_object(intake: &Intake, readings: &[ObjectUri]) -> Result<Stored, ObjectError> {
     let mut missing = None;
     for uri in readings {
@@ -291,7 +291,7 @@ async fn find_object(intake: &Intake, readings: &[ObjectUri]) -> Result<Stored, 
     Err(missing.unwrap_or_else(|| anyhow!("no object is named").into()))
 }
 
-/// Whether its version names these bytes for good; `null` is the one that the next put replaces.
+/// Whether its version names these bytes for good; the next put replaces version `null`.
 fn is_pinned(stored: &Stored) -> bool {
     stored.uri.version().is_some_and(|version| version != "null")
 }
@@ -299,12 +299,12 @@ fn is_pinned(stored: &Stored) -> bool {
 fn readable_size(file: &str, path: &Path) -> Result<u64> {
     let cant = || format!("can't submit {file}");
     let open = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => DeskError::NotFound(format!("{}: there is no such file", cant())),
+        io::ErrorKind::NotFound => DeskError::NotFound(format!("{}: file not found", cant())),
         _ => DeskError::Other(anyhow!(error).context(cant())),
     })?;
     let metadata = open.metadata().with_context(cant)?;
     if !metadata.is_file() {
-        return Err(DeskError::Invalid(format!("{}: it is no file", cant())));
+        return Err(DeskError::Invalid(format!("{}: not a regular file", cant())));
     }
     Ok(metadata.len())
 }
@@ -320,7 +320,7 @@ pub async fn queue(pool: &PgPool, files: &[NewFile], request: &Request) -> Resul
     Ok(queued)
 }
 
-/// Queues one file for the process that asks alone: it is tried once.
+/// Queues one file with a single attempt, for the calling process alone.
 ///
 /// # Errors
 /// The database refuses or does not answer.

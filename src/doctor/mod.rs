@@ -1,8 +1,8 @@
-//! The doctor: compares rows, objects and spool both ways, names every difference, and repairs what
-//! is safe. Also `verify`, which reads archived logs again and compares them with their rows.
+//! The doctor: compares rows, objects and spool both ways, names every difference, and makes safe repairs.
+//! Also `verify`, which reads archived logs again and compares them with their rows.
 //!
-//! It finds and it repairs by what other rooms do anyway: the sweep, the reaper, the abort of an
-//! upload. It deletes no log but one that a person let go, where the deletion was begun and not ended.
+//! It finds and repairs with the means of other rooms: the sweep, the reaper, the abort of an upload. It
+//! deletes a log only if a person let it go and the deletion was interrupted.
 
 mod objects;
 mod rows;
@@ -39,35 +39,35 @@ pub struct Doctor {
     sole_spool: bool,
 }
 
-/// What is wrong. The names are the codes that scripts read.
+/// The kinds of difference. The names are the codes that scripts read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// The row gives a URI, and nothing is there.
+    /// The row has a URI, but the object is missing.
     ArchiveMissing,
-    /// The object has another size than the row says.
+    /// The size of the object differs from the row.
     ArchiveSize,
     /// The run is over, and its log is neither archived nor in this spool.
     LogNotHere,
-    /// An archived log that no row gives as its own.
+    /// An archived log without a row.
     ObjectWithoutRow,
-    /// A file that `parselog submit` stored and that nobody queued.
+    /// A file that `parselog submit` stored but nobody queued.
     SubmissionWithoutRow,
-    /// A log in the spool of which the database knows no run.
+    /// A log in the spool whose run is not in the database.
     SpoolWithoutRow,
-    /// A log in the spool on which no process works.
+    /// A log in the spool without a process.
     SpoolAbandoned,
     /// A file in the spool that belongs to no log.
     SpoolStray,
-    /// An upload that was begun long ago and never ended.
+    /// An old, unfinished upload.
     StaleUpload,
-    /// A running run whose worker let its lease go.
+    /// A running run with an expired lease.
     LeaseOver,
     /// A running run past its deadline.
     PastDeadline,
     /// A batch past its deadline, with runs that have not ended.
     BatchOverdue,
-    /// A mail that was given up, that waits for long, or of which nobody knows whether it was taken.
+    /// A mail that was given up, waits for long, or may or may not have been taken.
     NoticeUnsent,
 }
 
@@ -79,15 +79,15 @@ pub struct Finding {
     pub run: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchId>,
-    /// One line; names and reasons, nothing of a log's content.
+    /// One line with names and reasons, without content of a log.
     pub what: String,
-    /// Whether [`Doctor::repair`] does something about it.
+    /// Whether [`Doctor::repair`] can repair it.
     pub repairable: bool,
     #[serde(skip)]
     repair: Option<Repair>,
 }
 
-/// What is safe to do.
+/// The safe repairs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Repair {
     Sweep,
@@ -130,23 +130,22 @@ impl Finding {
 }
 
 impl Doctor {
-    /// Looks after this system. What is younger than `grace` may still be in somebody's hands, and is no
-    /// difference.
+    /// A doctor for this system. It ignores anything younger than `grace`, which may still be in progress.
     pub fn new(system: &System, grace: Duration) -> Self {
         let recovery = Recovery::new(system.clone(), Archiver::new(system.clone()));
         Self { system: system.patient(), recovery, grace, sole_spool: false }
     }
 
-    /// The same; if `sole`, no other machine has a spool: a log that is not in this one is nowhere.
+    /// The same; with `sole` no other machine has a spool, so a log that is not in this one is lost.
     #[must_use]
     pub fn with_sole_spool(self, sole: bool) -> Self {
         Self { sole_spool: sole, ..self }
     }
 
-    /// Looks at everything; none on a healthy system, however busy it is.
+    /// Checks everything; finds nothing on a healthy system, however busy.
     ///
     /// # Errors
-    /// The database, the object store or the spool can't be asked: then nothing is known.
+    /// The database, the object store or the spool does not answer, so the result is unknown.
     pub async fn examine(&self) -> Result<Vec<Finding>> {
         let mut findings = self.examine_rows().await?;
         findings.extend(self.examine_spool().await?);
@@ -155,10 +154,10 @@ impl Doctor {
         Ok(findings)
     }
 
-    /// Repairs what is safe to repair of these. Whether it worked, a second examination shows.
+    /// Makes the safe repairs among these. A second examination shows whether they worked.
     ///
     /// # Errors
-    /// The first repair that failed; the others were done, or are done the next time.
+    /// The first repair that failed; the others were made, or will be made the next time.
     pub async fn repair(&self, findings: &[Finding]) -> Result<()> {
         faults::point("doctor-examined");
         let repairs = || findings.iter().filter_map(|finding| finding.repair.as_ref());
@@ -188,8 +187,8 @@ impl Doctor {
             }
             faults::point("doctor-repaired");
         }
-        // These two do all of their kind at once. A run whose log is found abandoned ends as a crash
-        // by the sweep already, so the leases come after it.
+        // These two repair all of their kind at once. The sweep already ends runs with abandoned logs as
+        // crashed, so the leases come after it.
         if repairs().any(|repair| *repair == Repair::Sweep) {
             self.recovery.sweep().await?;
             faults::point("doctor-swept");

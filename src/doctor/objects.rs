@@ -1,4 +1,4 @@
-//! From the object store: is every log there some run's, and did every upload end?
+//! Checks the object store: does every log belong to a run, and did every upload end?
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

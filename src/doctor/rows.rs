@@ -1,4 +1,4 @@
-//! From the rows: does what they say hold?
+//! Checks the rows: are they true?
 
 use anyhow::{Result, anyhow};
 use chrono::Utc;
@@ -11,7 +11,7 @@ use crate::queue::REAPED_WITHIN;
 use crate::store::health::Stuck;
 use crate::store::{self, LogState, Notice, NoticeState, Run, RunFilter};
 
-/// Rows that are held at once, and objects that are asked for at once.
+/// Rows to hold at once, and objects to check at once.
 const PAGE: i64 = 500;
 const AT_ONCE: usize = 8;
 
@@ -47,7 +47,7 @@ impl Doctor {
         Ok(findings)
     }
 
-    /// Calls `each` with all runs that the filter lets through, page by page.
+    /// Calls `each` with all runs that match the filter, page by page.
     pub(super) async fn each_page(
         &self,
         filter: RunFilter,
@@ -77,7 +77,7 @@ impl Doctor {
             }
             Err(ObjectError::NotFound { missing: what, .. }) => {
                 let finding = missing(format!("{what} not found: {uri}"));
-                // The spool may still have it, where a process died between the row and the removal.
+                // The spool may still have it, if a process died between the row and the removal.
                 let spooled = self.system.spool.find(run.id).is_some();
                 finding.map(|finding| if spooled { finding.repaired_by(Repair::Sweep) } else { finding })
             }

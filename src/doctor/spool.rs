@@ -1,4 +1,4 @@
-//! From this machine's spool: is every file there somebody's?
+//! Checks this machine's spool: does every file belong to a log?
 
 use anyhow::Result;
 

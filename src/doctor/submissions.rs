@@ -1,4 +1,4 @@
-//! From the folders of submitted files: was every file there queued?
+//! Checks the folders of submitted files: was every file queued?
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::objects::ObjectError;
 use crate::store;
 
 impl Doctor {
-    /// Files that `parselog submit` stored before it died. It looks where anything was queued from; in the
+    /// Files that `parselog submit` stored before it died. This checks where anything was queued from; in the
     /// folders of other programs, files lie before they are queued, or for other ends.
     pub(super) async fn examine_submissions(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();

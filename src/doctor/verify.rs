@@ -14,10 +14,10 @@ use crate::objects::{ObjectError, ObjectUri, Objects};
 use crate::record::{MAX_LINE_BYTES, Record, level_of, seq_of};
 use crate::store::Run;
 
-/// Compares the archived log of a run with its row; returns what does not agree, none if all does.
+/// Compares the archived log of a run with its row; returns all mismatches.
 ///
 /// # Errors
-/// The object store can't be asked: then nothing is known.
+/// The object store does not answer, so the result is unknown.
 pub async fn verify(objects: &Objects, run: &Run) -> Result<Vec<String>> {
     let Some(uri) = &run.logs_uri else { return Ok(vec![format!("the log is {}", run.log_state)]) };
     let Ok(uri) = uri.parse::<ObjectUri>() else { return Ok(vec!["the URI can't be read".to_owned()]) };
@@ -32,7 +32,7 @@ pub async fn verify(objects: &Objects, run: &Run) -> Result<Vec<String>> {
 
 fn compare(mut object: Hashed<impl Read>, run: &Run) -> Result<Vec<String>> {
     let most = run.log_raw_bytes.unwrap_or_default().cast_unsigned();
-    // A bomb goes no further than a little more than the row says, which shows whose log it is.
+    // Read only a little more than the row states: a bomb gets no further, and the head shows whose log it is.
     let raw = gzip::Reader::new(BufReader::with_capacity(1 << 18, &mut object), most + (1 << 20));
     let mut log = Log::default();
     let read = log.read(BufReader::with_capacity(1 << 18, Hashed::new(raw)));
@@ -69,7 +69,7 @@ fn compare(mut object: Hashed<impl Read>, run: &Run) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// What the lines of a log add up to.
+/// The totals of a log's lines.
 #[derive(Debug, Default)]
 struct Log {
     lines: u64,
@@ -110,7 +110,7 @@ impl Log {
         }
     }
 
-    /// Events that were emitted and are not here, as the log's own tail declares.
+    /// Emitted events that are missing, as the log's own tail declares.
     fn dropped(&self) -> u64 {
         let tail = Record::decode(&self.last).and_then(|record| record.tail);
         tail.map_or(0, |tail| tail.dropped)
@@ -146,13 +146,13 @@ impl Log {
             problems.push(format!("{} events are out of order or twice", self.disordered));
         }
         if self.foreign > 0 {
-            problems.push(format!("{} lines are no records", self.foreign));
+            problems.push(format!("{} lines are not records", self.foreign));
         }
         problems
     }
 }
 
-/// Hashes and counts what is read through it.
+/// Hashes and counts the bytes read through it.
 struct Hashed<R> {
     inner: R,
     hash: Sha256,

@@ -1,9 +1,9 @@
-//! Notices: who is told what by mail.
+//! Notices: finds what to tell people, and sends it by mail.
 //!
-//! What is to be told is found in the rows, by the same eyes as the doctor's, and queued once for each
-//! condition and address. A mail is marked as being sent before it is handed over, so nobody gets it
-//! twice, whatever dies; one of which nobody knows whether it was taken is listed, not sent again. No
-//! run waits for any of this.
+//! It finds conditions in the rows, by the same queries as the doctor, and queues one notice per condition and
+//! address. It marks a mail as being sent before it hands it over, so nobody gets a mail twice, whatever dies.
+//! A mail that the server may or may not have taken is listed and not sent again. No run waits for any of
+//! this.
 
 mod smtp;
 mod text;
@@ -32,40 +32,40 @@ use crate::system::System;
 /// A run is stuck when it should have ended so long ago.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
-/// An operator gets at most one mail in so long: what happens meanwhile is gathered.
+/// Shortest time between two mails to an operator; a mail gathers everything from in between.
 const GAP: Duration = Duration::from_secs(5 * 60);
 
-/// Mails to the operators are gathered: so many conditions in one, at most.
+/// Most conditions in one mail to the operators.
 const GATHERED: i64 = 50;
 
-/// The end of a run may become visible so long after its time.
+/// Longest delay until the end of a run becomes visible.
 const SETTLING: Duration = Duration::from_secs(10 * 60);
 
-/// After a long pause, what is older than this is not told any more.
+/// After a long pause, older events cause no mail.
 const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A mail about an ended run waits so long, at most, for its log.
+/// Longest wait of a mail about an ended run for its log.
 const LOG_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// After more tries than this, about three days long, a mail is given up.
+/// Most attempts at a mail, about three days long; then it is given up.
 const TRIES: i32 = 400;
 
-/// When a mail was handed over so long ago and nobody said what came of it, nobody ever will.
+/// After this time without a result, the fate of a mail stays unknown.
 pub const IN_DOUBT: Duration = Duration::from_secs(10 * 60);
 
-/// A mail that waits for longer than this is late.
+/// A mail that waits longer is late.
 pub const LATE: Duration = Duration::from_secs(2 * 3600);
 
-/// How often what became of a mail is written down, and how long apart.
+/// Attempts to record the result of a mail, and the pause between them.
 const ROW_TRIES: u32 = 5;
 const ROW_PAUSE: Duration = Duration::from_millis(300);
 
-/// Finds what is to be told, and tells it. Cheap to clone.
+/// Finds conditions and sends mails about them. Cheap to clone.
 #[derive(Clone)]
 pub struct Notifier {
     /// A run is stuck when it should have ended so long ago.
     pub grace: Duration,
-    /// An operator gets at most one mail in so long.
+    /// Shortest time between two mails to an operator.
     pub gap: Duration,
     system: System,
     relay: Relay,
@@ -77,10 +77,10 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// A notifier as configured; `None` where no mail server is.
+    /// The configured notifier; `None` without a mail server.
     ///
     /// # Errors
-    /// A setting that is wrong or missing; the text holds no password.
+    /// A setting is wrong or missing; the text holds no password.
     pub fn new(config: &MailConfig, system: System) -> Result<Option<Self>> {
         let Some(server) = &config.smtp_url else { return Ok(None) };
         let from = config.mail_from.clone().context("a mail server needs --mail-from")?.into_inner();
@@ -96,7 +96,7 @@ impl Notifier {
         }))
     }
 
-    /// From now on the ends of runs are told. Before the first time, nothing is.
+    /// From now on, ended runs cause mails. Earlier ends never do.
     ///
     /// # Errors
     /// The database fails.
@@ -104,7 +104,7 @@ impl Notifier {
         notice::watch(&self.system.pool).await
     }
 
-    /// Queues what is to be told and was not queued before; returns how many mails that is.
+    /// Queues new mails; returns their number.
     ///
     /// # Errors
     /// The database fails; then nothing was queued.
@@ -122,8 +122,8 @@ impl Notifier {
         notice::queue(pool, &conditions).await
     }
 
-    /// Queues what is to be told and sends what is due; begins no further mail after `patience`.
-    /// Returns how many mails the mail server took. While it can't be reached, everything waits.
+    /// Queues new mails and sends those that are due; begins no further mail after `patience`. Returns how many
+    /// mails the server took. While the server is unreachable, all mails wait.
     ///
     /// # Errors
     /// The database fails.
@@ -181,12 +181,12 @@ impl Notifier {
         Ok(sent)
     }
 
-    /// Waits until no mail is under way, for so long at most; none begins while the answer is held.
+    /// Waits, up to a limit, until no mail is under way; no mail begins while the caller holds the guard.
     pub async fn quiet(&self, patience: Duration) -> Option<OwnedMutexGuard<()>> {
         tokio::time::timeout(patience, Arc::clone(&self.turn).lock_owned()).await.ok()
     }
 
-    /// Sends the mail of these notices and writes down what became of it; returns whether it was taken.
+    /// Sends the mail of these notices and records the result; returns whether the server took it.
     async fn send(&self, session: &mut Session, notices: &[Notice]) -> bool {
         let Some(first) = notices.first() else { return false };
         let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
@@ -215,13 +215,13 @@ impl Notifier {
             }
             Delivery::Unknown { reason } => {
                 let reason = self.system.redactor.redact(&reason).into_owned();
-                tracing::error!(notice = first.id, %kind, "nobody knows whether a mail was taken, so it is not sent again: {reason}");
+                tracing::error!(notice = first.id, %kind, "a mail is not sent again, the server may have taken it: {reason}");
                 false
             }
         }
     }
 
-    /// Writes to the rows, again where the database does not answer.
+    /// Writes to the rows; retries while the database does not answer.
     async fn note<F: Future<Output = Result<()>>>(&self, write: impl Fn() -> F) {
         for attempt in 1..=ROW_TRIES {
             match write().await {
@@ -286,8 +286,8 @@ impl Notifier {
         Ok(about)
     }
 
-    /// A link to the run's log, where links are wanted and there can be one. It is an extra: the mail
-    /// goes without it if it can't be made.
+    /// A link to the run's log, if links are configured and possible. It is an extra: the mail goes without it
+    /// if it can't be made.
     async fn link(&self, run: &Run) -> Option<String> {
         let (life, uri) = self.links.zip(run.logs_uri.as_ref())?;
         let uri: ObjectUri = uri.parse().ok().filter(|uri| matches!(uri, ObjectUri::S3 { .. }))?;

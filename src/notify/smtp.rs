@@ -1,7 +1,7 @@
-//! The way to the mail server: where it is, one connection, and what became of a mail.
+//! The mail server: its address, one connection, and the result for a mail.
 //!
-//! A mail is handed over in two steps, since only after the second one it may have been taken although
-//! nobody says so. Every wait is bounded.
+//! It hands a mail over in two steps: only after the second may the server have taken the mail without an
+//! answer. Every wait is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,24 +43,24 @@ enum Tls {
     None,
     /// From the first byte on.
     Whole(TlsParameters),
-    /// By the command STARTTLS, which the server must know.
+    /// By the command STARTTLS, which the server must support.
     Start(TlsParameters),
 }
 
 /// A connection that is ready for mails.
 pub(super) struct Session(AsyncSmtpConnection);
 
-/// What became of a mail.
+/// The result for a mail.
 pub(super) enum Delivery {
     /// The server has taken it.
     Taken,
-    /// It was surely not taken; the session is of no more use.
+    /// The server certainly did not take it; the session is unusable.
     Refused {
         reason: String,
-        /// Trying again is no use.
+        /// A retry is useless.
         for_good: bool,
     },
-    /// The connection ended between the last byte and the answer: nobody knows.
+    /// Unknown: the connection ended between the last byte and the answer.
     Unknown { reason: String },
 }
 
@@ -68,7 +68,7 @@ impl Relay {
     /// The way to this server.
     ///
     /// # Errors
-    /// TLS can't be had for its name.
+    /// TLS does not accept its name.
     pub(super) fn new(server: &MailServer) -> Result<Self> {
         let host = server.host.clone();
         let tls = || TlsParameters::new(host.clone()).context("failed to prepare TLS for the mail server");
@@ -87,7 +87,7 @@ impl Relay {
     /// Connects, encrypts and logs in.
     ///
     /// # Errors
-    /// No server, one that does not answer in time, or that refuses; nothing was sent.
+    /// The server is unreachable, does not answer in time, or refuses; nothing was sent.
     pub(super) async fn open(&self) -> Result<Session> {
         let Place { host, port, .. } = &*self.0;
         timeout(OPENING, self.connect())
@@ -135,7 +135,7 @@ impl Session {
         }
     }
 
-    /// The envelope, up to the server's word that it waits for the mail.
+    /// Sends the envelope; the server then waits for the mail.
     async fn announce(&mut self, mail: &Message) -> Result<(), Error> {
         self.0.command(Mail::new(mail.envelope().from().cloned(), Vec::new())).await?;
         for address in mail.envelope().to() {

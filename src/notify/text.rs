@@ -1,5 +1,5 @@
-//! What the mails say: ids, codes, counts and places. No value of a submission, no name of a file and
-//! no reason of an error is in them; whoever may see those finds them by the run's id.
+//! The text of mails: ids, codes, counts and locations. Mails hold no value of a submission, no file name and no
+//! error reason; whoever may see those finds them by the run's id.
 
 use std::fmt::Write as _;
 
@@ -13,13 +13,13 @@ pub(super) struct Text {
     pub(super) body: String,
 }
 
-/// What one condition is about, as far as its rows are there.
+/// The subject of a condition, as far as its rows exist.
 pub(super) enum About {
     Run(NoticeKind, Box<Run>),
     Batch { id: BatchId, unfinished: Option<i64> },
 }
 
-/// What a submission came to, for its submitter.
+/// The outcome of a submission, for its submitter.
 pub(super) fn result(run: &Run) -> Text {
     let verdict = run.summary_status.map_or("not parsed", |verdict| verdict.as_str());
     let subject = format!(
@@ -67,7 +67,7 @@ pub(super) fn result(run: &Run) -> Text {
     Text { subject, body }
 }
 
-/// All that an operator is to be told at once.
+/// Everything for an operator in one mail.
 pub(super) fn errors(about: &[About]) -> Text {
     let mut subject = "parselog: ".to_owned();
     match about {

@@ -1,6 +1,6 @@
-//! What a parser is: it is given one submitted file, logs with `tracing`, and returns an outcome.
+//! The parser trait: a parser receives one submitted file, logs with `tracing`, and returns an outcome.
 //!
-//! A parser knows nothing of scopes, S3 or SQL. It is synchronous and runs on a thread of its own,
+//! A parser knows nothing about scopes, S3 or SQL. It is synchronous and runs on its own thread,
 //! so a busy parse never starves the worker's heartbeat.
 
 #[cfg(feature = "faults")]
@@ -27,22 +27,22 @@ pub trait Parser: Send + Sync {
     /// A submission that breaks the rules is an [`Outcome`], not an error.
     ///
     /// # Errors
-    /// [`ParseError::Cancelled`] when `context.cancel` was set and the parser stopped for it;
-    /// [`ParseError::Failed`] when the parser itself could not do its work.
+    /// [`ParseError::Cancelled`] when the parser stopped because `context.cancel` was set;
+    /// [`ParseError::Failed`] when the parser could not do its work.
     fn parse(&self, submission: &Submission<'_>, context: &mut Context<'_>) -> Result<Outcome, ParseError>;
 
-    /// Whether accepted records go to `context.records`; a parser that has none to give says no.
+    /// Whether the parser hands accepted records to `context.records`.
     fn gives_records(&self) -> bool {
         true
     }
 }
 
-/// The submitted file, as a parser sees it: local, readable, and what the submitter says it is.
+/// The submitted file, as a parser sees it: a local, readable copy with the submitter's description.
 #[derive(Debug, Clone, Copy)]
 pub struct Submission<'a> {
-    /// A local copy of exactly the version that was submitted.
+    /// A local copy of exactly the submitted version.
     pub path: &'a Path,
-    /// The file's own name, for the decoder's choice by extension.
+    /// The file's own name; its extension selects the decoder.
     pub name: &'a str,
     /// Program code, lower case: `tanf`, `ssp`, `tribal`, `audit`, `fra`.
     pub program: &'a str,
@@ -54,17 +54,17 @@ pub struct Submission<'a> {
     pub fiscal_quarter: u8,
 }
 
-/// What surrounds one parse.
+/// The context of one parse.
 pub struct Context<'a> {
     /// The run this parse belongs to.
     pub run: RunId,
     /// The data file this parse reads.
     pub data_file: DataFileId,
-    /// Asked at least once per record; set by cancel, shutdown and timeout.
+    /// The parser checks it at least once per record; cancel, shutdown and timeout set it.
     pub cancel: &'a Cancel,
-    /// Told how far the parse is.
+    /// The parser reports its progress here.
     pub progress: &'a Progress,
-    /// Receives every accepted record, where somebody asked for them.
+    /// Receives every accepted record, if somebody asked for them.
     pub records: Option<&'a mut dyn RecordSink>,
 }
 
@@ -73,17 +73,17 @@ pub trait RecordSink: Send {
     /// One accepted record: its type (`T1`) and its fields as a JSON object, in layout order.
     ///
     /// # Errors
-    /// Whatever keeps the sink from storing it; the parse then fails with it.
+    /// The sink can't store the record; the parse then fails with this error.
     fn accept(
         &mut self,
         record_type: &str,
         record: &serde_json::Map<String, serde_json::Value>,
     ) -> std::io::Result<()>;
 
-    /// Called once after the last record of a parse that came to an outcome.
+    /// Called once after the last record of a parse that has an outcome.
     ///
     /// # Errors
-    /// Whatever keeps the sink from storing what it still holds; the run then fails with it.
+    /// The sink can't store the records that it still holds; the run then fails with this error.
     fn finish(&mut self) -> std::io::Result<()> {
         Ok(())
     }
@@ -92,10 +92,10 @@ pub trait RecordSink: Send {
 /// Why a parse ended without an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    /// The parser stopped because it was asked to.
+    /// The parser stopped on request.
     #[error("the parse was stopped: {0}")]
     Cancelled(CancelReason),
-    /// The parser could not do its work. The text must hold no value from the submitted file.
+    /// The parser could not do its work. The text must not hold any value from the submitted file.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }

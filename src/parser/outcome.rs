@@ -1,4 +1,4 @@
-//! What a parse comes to.
+//! The outcome of a parse.
 
 use std::collections::BTreeMap;
 
@@ -7,39 +7,38 @@ use serde::{Deserialize, Serialize};
 use super::{Category, Problem};
 use crate::record::event::OutcomeEvent;
 
-/// The largest count that goes on a row. No file has so many records, and the sum over thousands of rows
-/// still fits.
+/// The largest count on a row. No file has so many records, and the sum over thousands of rows still fits.
 pub const LARGEST_COUNT: u64 = 1_000_000_000_000_000;
 
-/// What a parse comes to: the facts that go on the run's row.
+/// The outcome of a parse: the facts for the run's row.
 ///
-/// A parser begins with [`Outcome::default`], in which nothing was read and all is well, and adds what it
-/// reads and finds.
+/// A parser begins with [`Outcome::default`], which has no records and no problems, and adds what it reads
+/// and finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The verdict.
     pub summary: SummaryStatus,
-    /// Whether the parser counted records at all; where it did not, the counts of records are 0 and
-    /// the row has none.
+    /// Whether the parser counted records at all. If not, the counts of records are 0 and the row has
+    /// none.
     #[serde(default = "reported")]
     pub records_reported: bool,
-    /// Records read from the file. A line can hold several; what a pre-check refused is no record.
+    /// Records read from the file. A line can hold several; a line that a pre-check refused has none.
     pub records_in_file: u64,
     /// Records accepted, all types.
     pub records_created: u64,
     /// Records accepted by type, for instance `{"T1": 2, "T2": 3}`.
     #[serde(default)]
     pub created_by_type: BTreeMap<String, u64>,
-    /// Cases by what came of them; no month where a section has no cases.
+    /// Cases by result; no month if the section has no cases.
     #[serde(default)]
     pub cases: CaseTotals,
     /// Problems by category, without those of deprecated rules.
     #[serde(default)]
     pub errors: BTreeMap<Category, u64>,
-    /// Problems by reporting month (`YYYYMM`) and category, where a problem has a month.
+    /// Problems by reporting month (`YYYYMM`) and category, for problems that have a month.
     #[serde(default)]
     pub errors_by_month: BTreeMap<String, BTreeMap<Category, u64>>,
-    /// Problems of deprecated rules: reported, but of no weight.
+    /// Problems of deprecated rules: reported, but without effect on the verdict.
     #[serde(default)]
     pub deprecated_errors: u64,
     /// The first problem in record order.
@@ -69,7 +68,7 @@ impl Default for Outcome {
 }
 
 impl Outcome {
-    /// Counts one record that was read and accepted. A file that is rejected has none.
+    /// Counts one accepted record. A rejected file has none.
     pub fn accept(&mut self, record_type: &str) {
         self.records_in_file += 1;
         if self.summary != SummaryStatus::Rejected {
@@ -78,12 +77,12 @@ impl Outcome {
         }
     }
 
-    /// Counts one record that was read and not accepted; a problem says why.
+    /// Counts one refused record; a problem says why.
     pub fn refuse(&mut self) {
         self.records_in_file += 1;
     }
 
-    /// Logs a problem, counts it, and lowers the verdict to what it leaves possible.
+    /// Logs a problem, counts it, and lowers the verdict accordingly.
     pub fn tell(&mut self, problem: &Problem<'_>) {
         problem.log();
         self.count(problem);
@@ -102,7 +101,7 @@ impl Outcome {
         }
     }
 
-    /// Counts a problem that is logged already; one whose rule no longer counts stands apart.
+    /// Counts a problem that is already logged; those of deprecated rules count separately.
     pub(super) fn count(&mut self, problem: &Problem<'_>) {
         if problem.deprecated {
             self.deprecated_errors += 1;
@@ -127,7 +126,7 @@ impl Outcome {
         self.errors.values().fold(0, |total, count| total.saturating_add(*count))
     }
 
-    /// Logs what a report takes from the log.
+    /// Logs the events that a report needs.
     pub(crate) fn log(&self) {
         for (record_type, records) in &self.created_by_type {
             OutcomeEvent::Accepted { record_type, records: *records }.log();
@@ -147,17 +146,17 @@ impl Outcome {
     }
 }
 
-/// Months are counted by name, so that names must be few.
+/// The counts have months as keys, so there must be few of them.
 fn is_month(text: &str) -> bool {
     text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit()) && ("01".."13").contains(&&text[4..])
 }
 
-/// Cases by what came of them: what the real system shows its users first.
+/// Cases by result: what the real system shows its users first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseTotals {
-    /// Lines with a problem for which something was refused (categories 1, 4 and 7).
+    /// Lines with a problem that refuses something (categories 1, 4 and 7).
     pub rejected: u64,
-    /// By reporting month (`YYYYMM`), the cases stored; empty when the file is rejected.
+    /// Stored cases by reporting month (`YYYYMM`); empty for a rejected file.
     pub months: BTreeMap<String, MonthCases>,
 }
 
@@ -166,14 +165,14 @@ pub struct CaseTotals {
 pub struct MonthCases {
     /// Cases without a problem.
     pub accepted_without_errors: u64,
-    /// Cases with one.
+    /// Cases with a problem.
     pub accepted_with_errors: u64,
 }
 
 /// The first problem of a parse; holds no value from the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstError {
-    /// Line or row number in the submitted file, from 1; `None` when it is about the whole file.
+    /// Line or row number in the submitted file, from 1; `None` for the whole file.
     pub record: Option<u64>,
     /// What is wrong, for a data analyst.
     pub message: String,
@@ -194,7 +193,7 @@ pub enum SummaryStatus {
     /// Nothing stored.
     #[serde(rename = "Rejected")]
     Rejected,
-    /// The parser came to its end and said nothing about the submission.
+    /// The parser finished without a verdict on the submission.
     #[serde(rename = "No Verdict")]
     NoVerdict,
 }
@@ -204,7 +203,7 @@ impl SummaryStatus {
     pub const ALL: [Self; 5] =
         [Self::Accepted, Self::AcceptedWithErrors, Self::PartiallyAccepted, Self::Rejected, Self::NoVerdict];
 
-    /// The verdict as people read it, and as the row holds it.
+    /// The verdict, as people read it and as the row holds it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "Accepted",

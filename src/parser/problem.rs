@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::event::ProblemEvent;
 
-/// The kinds of problem, numbered as the real system numbers them.
+/// The kinds of problem, with the real system's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Category {
     /// The file as a whole: it is rejected.
@@ -15,13 +15,13 @@ pub enum Category {
     /// The value of one field.
     #[serde(rename = "2")]
     Field,
-    /// Two or more fields of one record that disagree.
+    /// Two or more fields of one record disagree.
     #[serde(rename = "3")]
     CrossField,
-    /// Records that disagree with each other, duplicates included.
+    /// Records disagree with each other; duplicates count too.
     #[serde(rename = "4")]
     Case,
-    /// A record that could not be taken at all.
+    /// A record could not be accepted at all.
     #[serde(rename = "7")]
     Record,
 }
@@ -30,7 +30,7 @@ impl Category {
     /// All categories, in number order.
     pub const ALL: [Self; 5] = [Self::File, Self::Field, Self::CrossField, Self::Case, Self::Record];
 
-    /// The real system's number for it.
+    /// The real system's number.
     pub fn number(self) -> u8 {
         match self {
             Self::File => 1,
@@ -41,7 +41,7 @@ impl Category {
         }
     }
 
-    /// What the number stands for, in words.
+    /// The meaning of the number, in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -59,7 +59,7 @@ impl fmt::Display for Category {
     }
 }
 
-/// One problem in a submission. No part of it may hold a sensitive value.
+/// One problem in a submission. It must not hold any sensitive value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem<'a> {
     /// Its kind.
@@ -74,16 +74,16 @@ pub struct Problem<'a> {
     pub field: &'a str,
     /// Reporting month, `YYYYMM`; empty where there is none.
     pub month: &'a str,
-    /// The case it belongs to, named by the number of the case's first record.
+    /// The case, named by the number of its first record.
     pub case: Option<u64>,
-    /// A rule that is reported but no longer counts for the verdict.
+    /// The rule is deprecated: reported, but without effect on the verdict.
     pub deprecated: bool,
     /// What to fix, for a data analyst.
     pub message: &'a str,
 }
 
 impl Problem<'_> {
-    /// A problem of which no more is known yet than its kind.
+    /// A problem with only its kind.
     pub fn new(category: Category) -> Self {
         Self {
             category,
@@ -98,7 +98,7 @@ impl Problem<'_> {
         }
     }
 
-    /// Logs the problem as one event: ERROR when the file or record is refused, else WARN.
+    /// Logs the problem as one event: ERROR if it refuses the file or record, else WARN.
     pub fn log(&self) {
         let refuses = matches!(self.category, Category::File | Category::Record);
         let event = ProblemEvent {

@@ -1,12 +1,12 @@
-//! How a running parse is watched and stopped.
+//! Watches and stops a running parse.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// How far a parse is; read by the progress bar while the parse runs.
+/// The progress of a parse; the progress bar reads it while the parse runs.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Bytes of the submitted file that were read.
+    /// Bytes read of the submitted file.
     pub bytes: AtomicU64,
     /// Size of the submitted file in bytes.
     pub total_bytes: AtomicU64,
@@ -20,19 +20,19 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub struct Cancel(AtomicU8);
 
-/// Why a parse is to stop.
+/// Why a parse should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CancelReason {
     /// A person asked for it.
     Requested = 1,
-    /// The worker is shutting down; the job is handed back.
+    /// The worker is shutting down and hands the job back.
     Shutdown = 2,
     /// The run passed its deadline.
     TimedOut = 3,
-    /// The run belongs to another attempt by now; nothing it says counts.
+    /// Another attempt has taken over; nothing that this run says counts.
     Fenced = 4,
-    /// An external parser said nothing for longer than it may.
+    /// An external parser was silent for too long.
     Silent = 5,
 }
 
@@ -54,7 +54,7 @@ impl Cancel {
         }
     }
 
-    /// Returns the error to leave with when the parse is to stop.
+    /// Returns the error to leave with if the parse should stop.
     ///
     /// # Errors
     /// [`super::ParseError::Cancelled`] once a reason is set.

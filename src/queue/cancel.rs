@@ -8,16 +8,16 @@ use crate::ids::{BatchId, RunId};
 use crate::store::Context as _;
 use crate::store::{PgPool, RunStatus, entry, fit};
 
-/// What a cancel came to.
+/// The result of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
     /// The run was queued; it will never start, and its action is `inaction`.
     BeforeStart,
-    /// The run is running; its worker learns of the request by the next heartbeat.
+    /// The run is running; its worker learns of the request at the next heartbeat.
     Requested,
-    /// The run had ended before.
+    /// The run had already ended.
     HadEnded(RunStatus),
-    /// There is no such run.
+    /// The run does not exist.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! Claiming: a queued run becomes this worker's, for as long as its lease lasts.
+//! Claims: a queued run belongs to this worker for as long as its lease lasts.
 
 use std::time::Duration;
 
@@ -17,32 +17,32 @@ pub struct Claimant {
     pub worker: String,
     /// How long the run stays the worker's without a heartbeat.
     pub lease: Duration,
-    /// How long the run may take; its deadline.
+    /// How long the run may take.
     pub timeout: Duration,
 }
 
-/// A run that is ours.
+/// A run that we claimed.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct ClaimedRun {
     #[sqlx(flatten)]
     pub run: Run,
     /// Proves the claim to [`super::heartbeat`] and [`super::finish()`].
     pub lease_token: Uuid,
-    /// Earlier runs of the same file that did not succeed. None of them may go on anywhere, but of one
-    /// whose worker died, or lost its lease, an external parser may be left.
+    /// Earlier runs of the same file that did not succeed. None of them runs any more, but the external
+    /// parser of one may be left if its worker died or lost its lease.
     pub earlier: Vec<RunId>,
 }
 
-/// Claims the run that is next: due, of the lowest priority number, and of a file that no other run
-/// is parsing. `None` when there is none now.
+/// Claims the next run: due, with the lowest priority number, and for a file that no other run is parsing.
+/// `None` if there is none now.
 ///
 /// # Errors
-/// The database fails. Should that be after the claim, the run is nobody's until its lease is over.
+/// The database fails. If it fails after the claim, the run has no owner until its lease expires.
 pub async fn claim(pool: &PgPool, claimant: &Claimant) -> Result<Option<ClaimedRun>> {
     claim_one(pool, claimant, None).await
 }
 
-/// Claims this run and no other. `None` when it is not to be had now.
+/// Claims this run and no other. `None` if it is not available now.
 ///
 /// # Errors
 /// As [`claim`].
@@ -83,7 +83,7 @@ const CLAIM_THIS: &str = "
     from next where q.id = next.id
     returning q.id";
 
-/// What is known of a run that was claimed.
+/// The columns of a claimed run.
 const CLAIMED: &str = "
     select *, array(select e.id from parse_file_meta e
                     where e.data_file_id = run.data_file_id and e.id <> run.id
@@ -100,8 +100,8 @@ async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> R
             query = query.bind(run);
         }
         match query.fetch_optional(pool).await {
-            // Another worker began another run of the same file in this moment, and the index let
-            // only one of the two through. The next look sees that file as busy.
+            // Another worker claimed another run of the same file at the same moment, and the index let only
+            // one through. The next check sees that file as busy.
             Err(sqlx::Error::Database(error)) if error.constraint() == Some("one_running_per_file") => {}
             claimed => break claimed.context("failed to claim a run")?,
         }

@@ -1,4 +1,4 @@
-//! Ending a run: the outcome on its row, and where it deserves one, the next attempt in the queue.
+//! Ends a run: writes the outcome on its row, and queues the next attempt if it deserves one.
 
 use anyhow::Result;
 use uuid::Uuid;
@@ -13,19 +13,19 @@ use crate::store::{self, PgPool, RunStatus, batch, entry, fit};
 pub enum Ending {
     /// It was parsed, whatever the verdict.
     Success(Box<Outcome>),
-    /// It did not work; `retry` asks for another attempt, after a while.
+    /// It failed; `retry` asks for another attempt, after a while.
     Fail { reason: String, retry: bool },
     /// It was stopped for good: cancelled, or past its deadline.
     Terminate { reason: String },
-    /// It was stopped because its worker shuts down; another attempt is queued for at once, and this
-    /// one does not count.
+    /// Its worker shut down and stopped it; another attempt is queued at once, and this one does not
+    /// count.
     HandBack,
     /// Its worker died; another attempt is queued, after a while.
     Crash { reason: String },
 }
 
 impl Ending {
-    /// The status that the run ends with.
+    /// The final status of the run.
     pub fn status(&self) -> RunStatus {
         match self {
             Self::Success(_) => RunStatus::Success,
@@ -53,23 +53,23 @@ impl Ending {
 pub enum Finished {
     /// It is on the row.
     Yes,
-    /// The database refuses it for good. The row says so, and that the run failed.
+    /// The database refused it for good. The row says so, and that the run failed.
     Refused,
-    /// The run is not the caller's any more; nothing was changed, and an audit entry says so.
+    /// The run is no longer the caller's; nothing changed, and an audit entry says so.
     Fenced,
 }
 
-/// What must hold for an ending to count, beside the run running under the given token.
+/// A further condition for an ending, beside the run running under the given token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
     None,
     LeaseIsOver,
 }
 
-/// Ends a claimed run. Repeating it after a lost answer is safe and says the same again.
+/// Ends a claimed run. Repeating it after a lost answer is safe and returns the same.
 ///
 /// # Errors
-/// The database fails; then nothing was changed, or all of it was.
+/// The database fails; then either nothing changed or everything did.
 pub async fn finish(pool: &PgPool, run: RunId, token: Uuid, ending: &Ending) -> Result<Finished> {
     match finish_as(pool, run, token, ending).await {
         Err(error) => match store::refusal(&error) {
@@ -109,8 +109,8 @@ async fn finish_as(pool: &PgPool, run: RunId, token: Uuid, ending: &Ending) -> R
     Ok(Finished::Fenced)
 }
 
-/// Ends a run whose worker is known to be dead, since nobody holds the lock of its log, without
-/// waiting for the lease. `Fenced` when the run was not running any more.
+/// Ends a run whose worker is dead, since nobody holds the lock of its log, without waiting for the lease.
+/// `Fenced` if the run was no longer running.
 ///
 /// # Errors
 /// As [`finish`].
@@ -186,7 +186,7 @@ pub(super) async fn end(
     Ok(Finished::Yes)
 }
 
-/// Marks the run's batch if this was its last run. What fails here, each worker does now and then.
+/// Marks the run's batch if this was its last run. If this fails, a worker does it later.
 pub(super) async fn close(pool: &PgPool, batch: BatchId) {
     if let Err(error) = batch::close(pool, batch).await {
         tracing::debug!("a batch that may be finished is not marked yet: {error:#}");

@@ -1,4 +1,4 @@
-//! Leases: keeping them by heartbeats, and ending the runs whose worker let them go.
+//! Leases: prolongs them by heartbeats, and ends the runs whose lease expired.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::ids::RunId;
 use crate::store::Context as _;
 use crate::store::{self, PgPool};
 
-/// Within this after the end of a lease a worker that lives ends the run.
+/// A living worker ends a run within this time after its lease expires.
 pub const REAPED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a heartbeat tells about one run that is still ours.
+/// The answer of a heartbeat about one run that is still ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Beat {
     #[sqlx(rename = "id")]
@@ -24,8 +24,8 @@ pub struct Beat {
     pub cancel_requested: bool,
 }
 
-/// Prolongs the leases of all runs that a worker has, from now. A run that is missing in the answer
-/// is not the worker's any more, and nothing that the worker says of it counts.
+/// Prolongs the leases of all runs of a worker, from now. If a run is missing in the answer, it is no longer
+/// the worker's, and nothing that the worker says about it counts.
 ///
 /// # Errors
 /// The database fails; the leases run on.
@@ -45,7 +45,7 @@ pub async fn heartbeat(pool: &PgPool, runs: &[(RunId, Uuid)], lease: Duration) -
     .context("failed to prolong leases")
 }
 
-/// The runs that are running, in whatever worker. There are no more of them than slots.
+/// All running runs, in any worker: at most one per slot.
 ///
 /// # Errors
 /// The database fails.
@@ -56,12 +56,12 @@ pub async fn running(pool: &PgPool) -> Result<Vec<RunId>> {
         .context("failed to list the running runs")
 }
 
-/// Ends the runs whose lease is over as crashed, and queues their next attempts;
+/// Ends runs with an expired lease as crashed, and queues their next attempts;
 /// returns the crashed runs.
 ///
-/// It ends nothing before the database has answered for `grace`, which is one lease. After the database,
-/// or the way to it, was gone for longer than a lease, all leases are over although their workers live:
-/// they get that long for a heartbeat.
+/// It does nothing until the database has answered for `grace`, which is one lease: after an outage of the
+/// database or the network that is longer than a lease, every lease looks expired although its worker lives.
+/// This gives the workers time for a heartbeat.
 ///
 /// # Errors
 /// The database fails; what was reaped before stays so.
@@ -78,8 +78,8 @@ pub async fn reap(pool: &PgPool, grace: Duration) -> Result<Vec<RunId>> {
     end_expired(pool, expired).await
 }
 
-/// As [`reap`], for leases that were over `long` ago, however long the database has answered: for a person who
-/// looks after the system where no worker does.
+/// Like [`reap`], for leases that expired `long` ago, without a grace: for a person who looks after a system
+/// without a running worker.
 ///
 /// # Errors
 /// The database fails; what was reaped before stays so.
@@ -101,14 +101,14 @@ async fn end_expired(pool: &PgPool, expired: Vec<(RunId, Uuid)>) -> Result<Vec<R
     }
     for (run, token) in expired {
         let ending = Ending::Crash { reason: "the lease is over: the worker stopped answering".to_owned() };
-        // The worker may have come back in between, so the lease is looked at once more.
+        // The worker may have come back in between, so check the lease again.
         match end(pool, run, Some(token), &ending, Guard::LeaseIsOver).await {
             Ok(Finished::Yes) => {
                 faults::point("reap-ended");
                 reaped.push(run);
             }
             Ok(_) => {}
-            // One row that refuses holds up no other.
+            // One refused row must not block the others.
             Err(error) if store::refusal(&error).is_some() => {
                 tracing::error!(%run, "a run whose lease is over can't be ended: {error:#}");
             }

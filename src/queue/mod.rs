@@ -1,11 +1,11 @@
 //! The queue: the run row is the job.
 //!
 //! A worker claims a run under a lease, keeps the lease by heartbeats, and ends the run. A run is
-//! claimed at most once, ever: a retry, the recovery of a crash and a job that was handed back are
-//! new rows, so a worker that lost its lease can change nothing any more. There is no transaction
-//! open while a run is parsed, and two runs of one data file never overlap.
+//! claimed at most once, ever: a retry, the recovery of a crash and a handed-back job are new rows, so a
+//! worker that lost its lease can no longer change anything. No transaction stays open while a run is
+//! parsed, and two runs of one data file never overlap.
 //!
-//! What a worker does with a run, and how many it has at once, is the worker's.
+//! The worker decides what to do with a run, and how many to have at once.
 
 mod cancel;
 mod claim;

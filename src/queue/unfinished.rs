@@ -1,4 +1,4 @@
-//! What is left in the queue, for who wants to know when it is empty.
+//! Unfinished runs, for callers that wait for an empty queue.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ pub struct Unfinished {
     pub id: RunId,
     pub attempt: i32,
     pub run_after: DateTime<Utc>,
-    /// Whose it is, while it runs.
+    /// The worker, while it runs.
     pub worker: Option<String>,
-    /// Until when, while it runs.
+    /// The end of its lease, while it runs.
     pub lease_until: Option<DateTime<Utc>>,
-    /// The database's time.
+    /// The database's current time.
     pub asked_at: DateTime<Utc>,
 }
 
 impl Unfinished {
-    /// How long nothing can be done about it: until it is due, or its lease is over.
+    /// How long the run must wait: until it is due, or its lease expires.
     pub fn due_in(&self) -> Duration {
         (self.lease_until.unwrap_or(self.run_after) - self.asked_at).to_std().unwrap_or_default()
     }
 }
 
-/// The runs that are queued or running, in whatever worker.
+/// All runs that are queued or running, in any worker.
 ///
 /// # Errors
 /// The database fails.

@@ -17,18 +17,18 @@ use crate::store::PgPool;
 /// The channel that enqueuing notifies.
 const CHANNEL: &str = "parselog_queue";
 
-/// The longest pause between two tries to get a lost connection back.
+/// The longest pause between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// After so long without a notification the connection is asked whether it still answers, and given up
-/// when it does not in time.
+/// After this time without a notification the waker tests the connection, and gives it up if it does not
+/// answer in time.
 const QUIET: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Tells when the queue may hold something new.
+/// Wakes when the queue may hold something new.
 ///
-/// It remembers a wake-up that came while nobody waited. So make it first, then look into the queue,
-/// then wait: nothing that is enqueued in between is slept through.
+/// It remembers a wake-up that came while nobody waited. So make it first, then check the queue, then wait:
+/// this order misses no run that is enqueued in between.
 #[derive(Debug)]
 pub struct Waker {
     woken: Arc<Notify>,
@@ -37,16 +37,15 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Listens over a connection of its own, where the database can be listened to. `poll` is how long a
-    /// wait lasts at most: runs that become due, files that become free, and a lost connection send no
-    /// notification.
+    /// Listens over its own connection, if the database allows it. `poll` limits each wait: runs that become
+    /// due, files that become free, and a lost connection send no notification.
     pub fn new(pool: PgPool, poll: Duration) -> Self {
         let woken = Arc::new(Notify::new());
         let listener = carry::spawn(keep_listening(pool, Arc::clone(&woken)));
         Self { woken, listener, poll }
     }
 
-    /// Returns when something was enqueued since the last wait, else after the poll interval.
+    /// Returns once something was enqueued since the last wait, or after the poll interval.
     pub async fn wait(&self) {
         tokio::time::timeout(self.poll, self.woken.notified()).await.ok();
     }
@@ -58,7 +57,7 @@ impl Drop for Waker {
     }
 }
 
-/// Listens again, should listening panic; meanwhile new runs are found by polling.
+/// Listens again if listening panics; meanwhile polling finds new runs.
 async fn keep_listening(pool: PgPool, woken: Arc<Notify>) {
     while AssertUnwindSafe(listen(pool.clone(), Arc::clone(&woken))).catch_unwind().await.is_err() {
         tracing::error!(helper = "listen", "the helper 'listen' died; it starts again in {LONGEST_PAUSE:?}");
@@ -89,10 +88,10 @@ async fn listen(pool: PgPool, woken: Arc<Notify>) {
     }
 }
 
-/// Wakes for what comes over this connection, until it is gone.
+/// Wakes for each notification on this connection, until it is gone.
 async fn hear(mut listener: PgListener, woken: &Notify) {
-    // What was enqueued before this moment was announced to nobody. Both a notification and a
-    // connection that was replaced are reasons to look.
+    // Nobody heard of runs that were enqueued before this moment. Both a notification and a replaced
+    // connection are reasons to check.
     woken.notify_one();
     loop {
         match tokio::time::timeout(QUIET, listener.try_recv()).await {
@@ -102,7 +101,7 @@ async fn hear(mut listener: PgListener, woken: &Notify) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Ok(Err(_)) => return,
-            // Nothing came for long: perhaps there is nothing, perhaps the connection went silent.
+            // Nothing came for long: either the queue is quiet or the connection is dead.
             Err(_) => match tokio::time::timeout(ANSWER, listener.execute("select 1")).await {
                 Ok(Ok(_)) => {}
                 _ => return,

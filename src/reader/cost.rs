@@ -1,15 +1,15 @@
-//! What reading an archive cost: requests and bytes.
+//! The cost of reading an archive: requests and bytes.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What reading a log from the object store cost; nothing for one in the spool.
+/// The cost of reading a log from the object store; zero for one in the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// GET requests.
     pub gets: u64,
-    /// Bytes that came.
+    /// Bytes received.
     pub bytes: u64,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Meter {
     bytes: AtomicU64,
 }
 
-/// Counts the bytes that are read through it.
+/// Counts the bytes read through it.
 pub(super) struct Counted<R> {
     pub(super) inner: R,
     pub(super) meter: Arc<Meter>,

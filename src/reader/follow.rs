@@ -1,9 +1,9 @@
-//! Following a log while it grows, from this machine's spool or from another machine.
+//! Follows a growing log, from this machine's spool or from another machine.
 //!
-//! On the machine of the run the spool file is read as it grows. Elsewhere the reader asks for the
-//! log in the database, and the run's worker ships it there in pieces: the database is the one thing
-//! that both can reach, no port has to be open, and nothing is shipped that nobody asked for. Either
-//! way the end comes from the archive when the run is over and its file is gone.
+//! On the run's machine the reader reads the growing spool file. Elsewhere it asks for the log in the
+//! database, and the run's worker ships pieces there: both can reach the database, no port has to be open,
+//! and the worker ships only on request. Either way the end comes from the archive when the run is over and
+//! its file is gone.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,29 +21,29 @@ use crate::spool::TailReader;
 use crate::store::{self, LogState, follow};
 use crate::system::System;
 
-/// How often it is looked for more.
+/// How often to check for more.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long a wish to follow holds without being renewed.
+/// How long a wish to follow lasts without renewal.
 const WISH: Duration = Duration::from_secs(20);
 
-/// Bytes that are read at once.
+/// Bytes to read at once.
 const AT_ONCE: usize = 1 << 20;
 
 /// Follows one log from its beginning, or from as far back as another machine still has it.
 ///
-/// What a log beyond its cap holds behind the cut comes when the log is closed.
+/// If a log passed its cap, the part behind the cut comes when the log is closed.
 pub struct Follower {
     system: System,
     run: RunId,
     selection: Selection,
     file: Option<Arc<File>>,
     archive: Option<Lines>,
-    /// Bytes of the log that were seen.
+    /// Bytes of the log read so far.
     at: u64,
-    /// What was read of a line that is not complete yet.
+    /// The beginning of an incomplete line.
     rest: Vec<u8>,
-    /// The last lines, until everything that is there at first was read.
+    /// The last lines, until the initial content is read.
     held: Option<VecDeque<Vec<u8>>>,
     waits: Option<String>,
     news: VecDeque<News>,
@@ -55,13 +55,12 @@ pub struct Follower {
 pub enum News {
     /// These lines, newline included.
     Lines(Vec<Vec<u8>>),
-    /// Why nothing comes, or what is missing.
+    /// Says why nothing comes, or which part is missing.
     Note(String),
 }
 
 impl Follower {
-    /// Follows the log of a run; of the selection only what holds for single lines, and the tail,
-    /// counts.
+    /// Follows the log of a run. Of the selection only the conditions on single lines, and the tail, count.
     pub fn new(system: System, run: RunId, selection: Selection) -> Self {
         Self {
             held: selection.tail.map(|_| VecDeque::new()),
@@ -78,10 +77,10 @@ impl Follower {
         }
     }
 
-    /// Waits for something new; `None` when the log is closed and was told to its end.
+    /// Waits for something new; `None` once the log is closed and delivered to its end.
     ///
     /// # Errors
-    /// When the database, the spool or the object store fails, or there will be no log.
+    /// The database, the spool or the object store fails, or the run will have no log.
     pub async fn next(&mut self) -> Result<Option<News>> {
         loop {
             if let Some(news) = self.news.pop_front() {
@@ -98,7 +97,7 @@ impl Follower {
                 Some(file) => self.local(file).await?,
                 None => self.remote().await?,
             };
-            // What was there at first is read, so its last lines are known.
+            // The initial content is read, so its last lines are known.
             if (!came || self.ended)
                 && let Some(held) = self.held.take().filter(|held| !held.is_empty())
             {
@@ -152,7 +151,7 @@ impl Follower {
         Ok(came)
     }
 
-    /// Reads what was not told yet from the archive.
+    /// Reads the rest from the archive.
     async fn archived(&mut self, source: &LogSource) -> Result<bool> {
         let skip = if self.archive.is_none() { self.at } else { 0 };
         let mut lines = match self.archive.take() {

@@ -1,7 +1,7 @@
 //! Reading a log wherever it lives: in this machine's spool, open or sealed, or in the object store.
 //!
-//! What a selection does not need is not fetched: the index of an archive says where its lines are.
-//! This room knows lines and records; what they mean for a submission is the business of others.
+//! It fetches only what a selection needs: the index of an archive tells where its lines are. This room knows
+//! lines and records, but not their meaning for a submission.
 
 mod cost;
 mod follow;
@@ -32,14 +32,14 @@ const BUFFER: usize = 1 << 18;
 /// Where a run's log is.
 #[derive(Debug, Clone)]
 pub enum LogSource {
-    /// In the spool of this machine; it may still grow. The file is open, so that it can be read to
-    /// its end even when it is archived meanwhile.
+    /// In the spool of this machine; it may still grow. The file is open, so it stays readable to its end even
+    /// if it is archived meanwhile.
     Spool(Arc<File>),
     /// In the object store.
     Archive {
         /// Its place.
         uri: ObjectUri,
-        /// Bytes of the log, as the row has it; an archive that holds more is refused.
+        /// Bytes of the log, by the row; a larger archive is refused.
         raw_bytes: u64,
     },
 }
@@ -49,7 +49,7 @@ pub struct Lines {
     reader: Box<dyn BufRead + Send>,
     /// The number of the first line in the log, from 0.
     first: u64,
-    /// Whether more may come, so that a line without its end is none yet.
+    /// Whether the log may grow, so that an unfinished last line does not count yet.
     grows: bool,
 }
 
@@ -57,10 +57,10 @@ impl LogSource {
     /// Finds the log of a run.
     ///
     /// # Errors
-    /// When it can't be read from here; the text says where it is and what to do.
+    /// The log can't be read from here; the text says where it is and what to do.
     pub fn find(run: &Run, spool: &Spool) -> Result<Self> {
-        // A log that is archived in the moment between the look and the opening is on the row, or
-        // will be when the caller looks again.
+        // If the log is archived between the lookup and the opening, the row has it, or will have it
+        // when the caller tries again.
         if let Some(file) = spool.find(run.id).and_then(|entry| File::open(entry.path).ok()) {
             return Ok(Self::Spool(Arc::new(file)));
         }
@@ -93,7 +93,7 @@ impl LogSource {
         self.open_for(objects, &Selection::default(), &Arc::default()).await
     }
 
-    /// Calls `each` with the selected lines, newline included, oldest first; returns what it cost.
+    /// Calls `each` with the selected lines, newline included, oldest first; returns the cost.
     ///
     /// # Errors
     /// When the log can't be read, is damaged, or `each` fails.
@@ -110,7 +110,7 @@ impl LogSource {
         Ok(meter.cost())
     }
 
-    /// Opens as little of the log as holds everything that the selection wants.
+    /// Opens the smallest part of the log that holds the whole selection.
     async fn open_for(&self, objects: &Objects, selection: &Selection, meter: &Arc<Meter>) -> Result<Lines> {
         let (uri, raw_bytes) = match self {
             Self::Spool(file) => {
@@ -140,7 +140,7 @@ impl LogSource {
 }
 
 impl Lines {
-    /// Lines from anywhere; the first is the log's line `first`, counted from 0.
+    /// Lines from any source; the first is the log's line `first`, counted from 0.
     pub fn new(reader: impl BufRead + Send + 'static, first: u64) -> Self {
         Self { reader: Box::new(reader), first, grows: false }
     }

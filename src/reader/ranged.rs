@@ -1,4 +1,4 @@
-//! An archive read by ranges: its index first, then only the members that are wanted.
+//! Reads an archive by ranges: its index first, then only the needed members.
 
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
@@ -11,11 +11,11 @@ use super::cost::Meter;
 use crate::gzip::{self, Index, Tail};
 use crate::objects::{Bytes, ObjectUri, Objects};
 
-/// The last bytes of an archive that are fetched first: a small archive as a whole, and the index of
-/// one of several GB. What is missing of a larger index is one more request.
+/// The last bytes of an archive, to fetch first: they hold a whole small archive, or the index of one of
+/// several GB. The rest of a larger index needs one more request.
 const END: u64 = 64 << 10;
 
-/// The most bytes that one request for members asks for, unless a single member is larger.
+/// Most bytes of one request for members, unless a single member is larger.
 const MOST: u64 = 4 << 20;
 
 /// An archive whose index is known.

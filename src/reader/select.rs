@@ -1,4 +1,4 @@
-//! Which lines of a log are wanted, and which members of an archive hold them.
+//! Selects lines of a log, and the members of an archive that hold them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,13 +13,13 @@ use super::Lines;
 use crate::gzip::Index;
 use crate::record::{Level, Record, Text, level_of, timestamp_of};
 
-/// Which lines of a log are wanted; without any setting, all. First the lines are restricted by
-/// their number, then by all the rest, and of what is left head or tail count.
+/// A selection of lines; by default all. Line numbers apply first, then all other conditions, then head or
+/// tail.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Only the lines of these numbers, from 0.
+    /// Only lines with these numbers, from 0.
     pub lines: Option<Range<u64>>,
-    /// Only lines of this time or later.
+    /// Only lines at this time or later.
     pub since: Option<DateTime<Utc>>,
     /// Only lines before this time.
     pub until: Option<DateTime<Utc>>,
@@ -27,23 +27,23 @@ pub struct Selection {
     pub level: Option<Level>,
     /// Only lines about this record of the submitted file.
     pub record: Option<u64>,
-    /// Only lines in which this is found, as people read them.
+    /// Only lines that match, as people read them.
     pub grep: Option<Regex>,
     /// Only lines whose fields have all of these values.
     pub fields: Vec<(String, String)>,
-    /// Only the first so many of them.
+    /// Only the first N of them.
     pub head: Option<u64>,
-    /// Only the last so many of them.
+    /// Only the last N of them.
     pub tail: Option<u64>,
 }
 
 impl Selection {
-    /// Whether an index can spare fetching the rest.
+    /// Whether an index can avoid fetching everything.
     pub(super) fn is_a_part(&self) -> bool {
         self.lines.is_some() || self.since.is_some() || self.plain_tail().is_some()
     }
 
-    /// The members that hold everything that is wanted.
+    /// The members that hold all selected lines.
     pub(super) fn members_of(&self, index: &Index) -> Range<usize> {
         let mut members = 0..index.members().len();
         let parts = [
@@ -57,7 +57,7 @@ impl Selection {
         members.start..members.end.max(members.start)
     }
 
-    /// The number of last lines, where they are the last lines of the log as well.
+    /// The number of last lines, if they are the last lines of the log as well.
     fn plain_tail(&self) -> Option<u64> {
         let filtered = self.lines.is_some()
             || self.until.is_some()
@@ -68,8 +68,8 @@ impl Selection {
         self.tail.filter(|_| !filtered)
     }
 
-    /// Whether the line, number aside, is wanted. One without a level or time is shown, since it
-    /// belongs to what is around it.
+    /// Whether the line, apart from its number, is selected. A line without level or time is, since it belongs
+    /// to the lines around it.
     pub fn wants(&self, line: &[u8]) -> bool {
         if self.level.is_some_and(|least| level_of(line).is_some_and(|level| level < least)) {
             return false;
@@ -95,13 +95,13 @@ impl Selection {
                 .is_none_or(|pattern| pattern.is_match(&Text { record: &record, color: false }.to_string()))
     }
 
-    /// Whether no later line can be wanted: the journal writes its lines in the order of their times.
+    /// Whether no later line can match: the journal writes its lines in the order of their times.
     fn ends_before(&self, line: &[u8]) -> bool {
         self.until.is_some_and(|until| timestamp_of(line).is_some_and(|at| at >= until.timestamp_micros()))
     }
 }
 
-/// Calls `each` with the lines that are wanted, in bounded memory: never more than the tail is held.
+/// Calls `each` with the selected lines, in bounded memory: it holds at most the tail.
 ///
 /// # Errors
 /// When the log can't be read, or `each` fails.

@@ -1,4 +1,4 @@
-//! Decoding: from one line back to a record; anything that is no record is kept as text.
+//! Decoding: from one line back to a record; any other line becomes text.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::{Cut, Head, Level, MAX_LINE_BYTES, Tail};
 
-/// One line of a log, decoded. Unknown keys of later versions are passed over.
+/// One line of a log, decoded. It ignores unknown keys of later versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// When it was logged; absent on a line that is no record.
+    /// When it was logged; `None` for a line that is not a record.
     #[serde(default)]
     pub timestamp: Option<DateTime<Utc>>,
-    /// When another process logged it, by its own clock; `timestamp` is when it came in.
+    /// When another process logged it, by its own clock; `timestamp` is the time of arrival.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<DateTime<Utc>>,
     /// Number of the event in its log, from 1; 0 on head, cut and tail.
@@ -27,13 +27,13 @@ pub struct Record {
     /// What happened.
     #[serde(default)]
     pub message: String,
-    /// Line or row of the submitted file it is about.
+    /// The line or row of the submitted file that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<u64>,
     /// `file:line` of the log call.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
-    /// Path of the spans it was logged in.
+    /// Path of the spans around it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub span: String,
     /// Structured context.
@@ -42,7 +42,7 @@ pub struct Record {
     /// Set on the first record of a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Box<Head>>,
-    /// Set where records are missing.
+    /// Set if records are missing here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
     /// Set on the last record of a log.
@@ -51,7 +51,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Decodes one line, with or without its newline; `None` when it is no record.
+    /// Decodes one line, with or without its newline; `None` if it is not a record.
     pub fn decode(line: &[u8]) -> Option<Self> {
         if line.len() > MAX_LINE_BYTES {
             return None;
@@ -60,7 +60,7 @@ impl Record {
         record.timestamp.is_some().then_some(record)
     }
 
-    /// Decodes one line; a line that is no record becomes one whose message is the line's text.
+    /// Decodes one line; a line that is not a record becomes a record with the line's text as message.
     pub fn decode_lossy(line: &[u8]) -> Self {
         Self::decode(line).unwrap_or_else(|| {
             let shown = &line[..line.len().min(MAX_LINE_BYTES)];

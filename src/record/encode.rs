@@ -11,15 +11,15 @@ use super::{Level, MAX_VALUE_BYTES, push_escaped};
 /// Version of the record format, in every head.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// What every record of one call site has in common, escaped once.
+/// The parts that all records of one call site share, escaped once.
 #[derive(Debug)]
 pub struct Origin {
     opening: Vec<u8>,
     source: Vec<u8>,
 }
 
-/// Builds the part of a line that follows the prefix: everything that is known before the event
-/// has its number. Reused from event to event, so that encoding allocates nothing.
+/// Builds the part of a line behind the prefix: everything that is known before the event has its
+/// number. The encoder is reused for each event, so that encoding allocates nothing.
 #[derive(Debug, Default)]
 pub struct Encoder {
     line: Vec<u8>,
@@ -29,7 +29,7 @@ pub struct Encoder {
 }
 
 impl Origin {
-    /// The origin with a level and a target; `source` is file and line, where they are known.
+    /// The origin with a level and a target; `source` is file and line, if known.
     pub fn new(level: Level, target: &str, source: Option<(&str, u32)>) -> Self {
         let mut opening = format!(",\"level\":\"{level}\",\"target\":\"").into_bytes();
         push_escaped(&mut opening, target);
@@ -84,7 +84,7 @@ impl Encoder {
         self.fields.push(b'"');
     }
 
-    /// Adds a text field that is yet to be formatted.
+    /// Adds a text field and formats it.
     pub fn formatted(&mut self, key: &str, value: fmt::Arguments<'_>) {
         self.key(key);
         self.fields.push(b'"');
@@ -92,19 +92,19 @@ impl Encoder {
         self.fields.push(b'"');
     }
 
-    /// Adds a field that is a whole number of zero or more.
+    /// Adds a field with a whole number, zero or more.
     pub fn number(&mut self, key: &str, value: u64) {
         self.key(key);
         push_number(&mut self.fields, value);
     }
 
-    /// Adds a field whose text is JSON already: another number or a bool.
+    /// Adds a field whose text is already JSON: another number or a bool.
     pub fn literal(&mut self, key: &str, value: impl fmt::Display) {
         self.key(key);
         let _ = write!(Raw(&mut self.fields), "{value}");
     }
 
-    /// Adds a floating-point field; what JSON has no number for becomes text.
+    /// Adds a floating-point field; values without a JSON number become text.
     pub fn float(&mut self, key: &str, value: f64) {
         if value.is_finite() {
             self.literal(key, value);
@@ -113,8 +113,8 @@ impl Encoder {
         }
     }
 
-    /// Ends the record and returns what follows the prefix, newline included. `span` is an already
-    /// escaped span path.
+    /// Ends the record and returns the part behind the prefix, newline included. `span` is an escaped
+    /// span path.
     pub fn finish(&mut self, origin: &Origin, span: &[u8]) -> &[u8] {
         if !self.has_message {
             self.line.extend_from_slice(b",\"message\":\"\"");
@@ -155,7 +155,7 @@ pub fn push_prefix(line: &mut Vec<u8>, micros: i64, seq: u64) {
     push_number(line, seq);
 }
 
-/// Opens a line with its time alone.
+/// Opens a line with only its time.
 pub fn push_timestamp(line: &mut Vec<u8>, micros: i64) {
     line.extend_from_slice(b"{\"timestamp\":\"");
     push_time(line, micros);
@@ -183,8 +183,8 @@ fn push_time(line: &mut Vec<u8>, micros: i64) {
     line.extend_from_slice(&digits);
 }
 
-/// Appends what `write` writes, escaped, and no more than `room` bytes of it. It is escaped as a
-/// whole: formatting comes in many small pieces.
+/// Appends at most `room` bytes of the output of `write`, escaped. It escapes the whole at once, because
+/// formatting writes many small pieces.
 pub(crate) fn push_cut(out: &mut Vec<u8>, room: usize, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
     let from = out.len();
     let mut writer = Bounded { out, room, cut: 0 };
@@ -220,7 +220,7 @@ impl fmt::Write for Raw<'_> {
     }
 }
 
-/// Text that is cut at its room, and counts what is left out.
+/// Text that is cut at its room, with a count of the omitted bytes.
 pub(crate) struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     room: usize,

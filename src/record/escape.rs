@@ -1,4 +1,4 @@
-//! Escaping: what could forge a line, move a cursor or reorder text never gets into a log.
+//! Escaping: keeps characters out of logs that could forge a line, move a cursor or reorder text.
 
 use std::fmt::Write as _;
 
@@ -16,8 +16,8 @@ pub(super) fn escape_from(out: &mut Vec<u8>, from: usize) {
     }
 }
 
-/// Appends JSON text as it is, with what a terminal must not see escaped; such characters can only
-/// stand inside its strings.
+/// Appends JSON text, with characters escaped that a terminal must not see; they occur only inside its
+/// strings.
 pub fn push_json_escaped(out: &mut Vec<u8>, json: &str) {
     escape(out, json, is_suspect);
 }
@@ -65,7 +65,7 @@ fn clean_length(bytes: &[u8], suspect: impl Fn(u8) -> bool) -> usize {
     narrow + rest.iter().position(|byte| suspect(*byte)).unwrap_or(rest.len())
 }
 
-/// How many bytes stand in lanes without a suspect; the compiler looks at a lane in one comparison.
+/// How many bytes are in lanes without a suspect; the compiler checks a lane in one comparison.
 fn clean_lanes<const LANE: usize>(bytes: &[u8], suspect: impl Fn(u8) -> bool) -> usize {
     let clean = |lane: &&[u8; LANE]| !lane.iter().fold(false, |any, byte| any | suspect(*byte));
     bytes.as_chunks::<LANE>().0.iter().take_while(clean).count() * LANE

@@ -1,18 +1,18 @@
-//! The JSON of any logger, read as what it means: level, message and the rest.
+//! Reads the JSON of any logger: level, message and the rest.
 //!
-//! Known by name are the keys of parselog itself, of Python's `logging` (`levelname`), structlog
+//! It knows the keys of parselog itself, of Python's `logging` (`levelname`), structlog
 //! (`event`), loguru (a nested `record`), the Elastic Common Schema (`log.level`), bunyan and pino
-//! (levels in numbers) and the cloud loggers (`severity`). What looks like a record and can't be read
-//! whole keeps what was read, and says that it is damaged: it is never a text without a level. What
-//! a record means for a run is decided elsewhere.
+//! (levels in numbers) and the cloud loggers (`severity`). A record that is only partly readable keeps the
+//! readable part and says that it is damaged: it never becomes text without a level. Other files decide
+//! what a record means for a run.
 
 use serde_json::{Map, Value};
 
 use super::{Level, lenient};
 
-/// Where loggers put the level; the first that is there counts.
+/// The keys for the level; the first one present counts.
 const LEVELS: [&str; 7] = ["level", "levelname", "severity", "log.level", "lvl", "loglevel", "levelno"];
-/// Where they put the message.
+/// The keys for the message.
 const MESSAGES: [&str; 3] = ["message", "msg", "event"];
 
 type Members = Vec<(String, Value)>;
@@ -20,19 +20,19 @@ type Members = Vec<(String, Value)>;
 /// A record of another process's logger.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Foreign {
-    /// `None` where it has none, or one in no known words.
+    /// `None` without a level, or with an unknown one.
     pub level: Option<Level>,
-    /// Empty where it has none.
+    /// Empty without a message.
     pub message: String,
-    /// All that is not known by name, in its order.
+    /// All other keys, in order.
     pub rest: Map<String, Value>,
-    /// Why it could not be read whole.
+    /// Why it is only partly readable.
     pub damage: Option<String>,
 }
 
 impl Foreign {
-    /// Reads a line. `None` when it is no record: no JSON object, or a whole one without level and
-    /// message.
+    /// Reads a line. `None` if it is not a record: not a JSON object, or a whole one without level
+    /// and message.
     pub fn read(line: &str) -> Option<Self> {
         let lenient::Object { mut members, mut damage, torn } = lenient::object(line)?;
         unfold_loguru(&mut members);
@@ -45,18 +45,18 @@ impl Foreign {
         }
         let known = level.as_ref().and_then(|level| level_of(level, scale));
         if let (Some(level), None) = (level, known) {
-            damage.get_or_insert(format!("the level {level} is unknown"));
+            damage.get_or_insert(format!("unknown level {level}"));
         }
         if let Some(Value::Object(fields)) = take(&mut members, "fields") {
             members.extend(fields);
         }
-        // A torn line may have lost its message: then it says all that there is.
+        // A torn line may have lost its message: then show the whole line.
         let message = message.map_or_else(|| if torn { line.to_owned() } else { String::new() }, plain);
         Some(Self { level: known, message, rest: lenient::fold(members), damage })
     }
 }
 
-/// What a level in numbers means.
+/// The scales of numeric levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Scale {
     /// 10 debug, 20 info, 30 warning, 40 error, 50 critical.
@@ -66,7 +66,7 @@ enum Scale {
 }
 
 impl Scale {
-    /// Bunyan and pino say `msg`, and who they are; where nobody says so the more severe scale counts.
+    /// Bunyan and pino write `msg` and identify themselves; otherwise the more severe scale counts.
     fn of(members: &Members) -> Self {
         let has = |name: &str| members.iter().any(|(known, _)| known == name);
         if has("msg") && (has("pid") || has("hostname") || has("v")) { Self::Bunyan } else { Self::Python }
@@ -95,7 +95,7 @@ fn unfold_ecs(members: &mut Members) {
     }
 }
 
-/// Takes the level out. Of one that stands there twice the more severe counts.
+/// Takes the level out. If there are two, the more severe counts.
 fn take_level(members: &mut Members, scale: Scale) -> Option<Value> {
     let name = LEVELS.iter().find(|name| members.iter().any(|(known, _)| known == *name))?;
     let (found, others): (Members, Members) = members.drain(..).partition(|(known, _)| known == name);

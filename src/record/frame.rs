@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{LevelCounts, push_json_escaped, push_timestamp};
 use crate::ids::{BatchId, DataFileId, LogId, RunId};
 
-/// The first record of a log: all that recovery needs when only the spool file is left.
+/// The first record of a log: everything that recovery needs if only the spool file is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WrittenHead")]
 pub struct Head {
@@ -15,20 +15,20 @@ pub struct Head {
     pub version: u32,
     /// The log itself.
     pub log: LogId,
-    /// Bucket in which the log is archived.
+    /// Bucket of the archived log.
     pub bucket: String,
-    /// Key under which the log is archived.
+    /// Key of the archived log.
     pub log_key: String,
     /// The worker that opened it.
     pub worker: String,
     /// When it was opened: the start of its run.
     pub started: DateTime<Utc>,
-    /// What it is about. On a line its keys stand beside the others.
+    /// The subject. On a line its keys stand beside the others.
     #[serde(flatten)]
     pub subject: Subject,
 }
 
-/// What a log is about.
+/// The subject of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Subject {
@@ -38,25 +38,25 @@ pub enum Subject {
     Segment(SegmentSubject),
 }
 
-/// A run, and what of its row belongs in its log.
+/// A run, with the columns of its row that belong in its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSubject {
-    /// The run this log is of.
+    /// The run.
     pub run: RunId,
     /// Token of the lease under which the run was claimed.
     pub lease_token: Uuid,
-    /// Which attempt of the job it is, from 1.
+    /// The number of the attempt at the job, from 1.
     pub attempt: i32,
     /// The submitted file.
     pub data_file: DataFileId,
     /// The submission or reparse that asked for the run.
     pub batch: BatchId,
-    /// The reparse id, where a reparse asked for the run.
+    /// The reparse id, if a reparse asked for the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reparse: Option<BatchId>,
     /// Key of the submitted file; its bucket is the log's.
     pub key: String,
-    /// Version of the submitted file, empty where the bucket keeps none.
+    /// Version of the submitted file; empty if the bucket keeps none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub object_version: String,
 }
@@ -64,12 +64,12 @@ pub struct RunSubject {
 /// A segment of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentSubject {
-    /// The service whose stream it is a segment of.
+    /// The service that owns the stream.
     pub service: String,
 }
 
-/// A head as it stands on a line. Before logs had ids of their own a head named its run alone, which is
-/// still the id of its log.
+/// A head on a line. Before logs had their own ids, a head named only its run, whose id is still the id of
+/// its log.
 #[derive(Deserialize)]
 struct WrittenHead {
     version: u32,
@@ -94,7 +94,7 @@ impl TryFrom<WrittenHead> for Head {
 }
 
 impl Subject {
-    /// The run, where it is one.
+    /// The run, if the subject is one.
     pub fn run(&self) -> Option<&RunSubject> {
         match self {
             Self::Run(run) => Some(run),
@@ -103,10 +103,10 @@ impl Subject {
     }
 }
 
-/// Stands where records are missing because the log reached its cap.
+/// Marks where records are missing because the log reached its cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// Events that are missing from the log up to here.
+    /// Events missing from the log up to here.
     pub dropped: u64,
 }
 
@@ -120,7 +120,7 @@ pub struct Tail {
     pub reason: Option<String>,
     /// Events in this log, by level.
     pub events: LevelCounts,
-    /// Events that were emitted and are not in this log.
+    /// Emitted events that are not in this log.
     pub dropped: u64,
 }
 
@@ -130,7 +130,7 @@ pub struct Tail {
 pub enum Ending {
     /// The parser came to a verdict.
     Success,
-    /// The parser, or what surrounds it, could not do its work.
+    /// The parser, or the code around it, could not do its work.
     Fail,
     /// It was stopped: cancelled, timed out or handed back.
     Terminate,
@@ -139,7 +139,7 @@ pub enum Ending {
 }
 
 impl Head {
-    /// The run that the log is of, where it is of one.
+    /// The run of the log, if it has one.
     pub fn run(&self) -> Option<RunId> {
         self.subject.run().map(|subject| subject.run)
     }

@@ -1,22 +1,22 @@
-//! JSON as programs really write it: one object, read as far as it can be read.
+//! JSON as programs really write it: reads one object as far as possible.
 //!
-//! Beyond the standard it takes Python's `NaN` and `Infinity`, halves of surrogate pairs, numbers of any
-//! size and control characters in texts. A key that stands there twice, nesting without end, and text
-//! that is torn are damage: what was read before it stays, and the damage is named.
+//! Beyond the standard it accepts Python's `NaN` and `Infinity`, halves of surrogate pairs, numbers of any
+//! size and control characters in texts. Repeated keys, endless nesting and torn text are damage: the part
+//! before it stays, and the result names the damage.
 
 use serde_json::{Map, Number, Value};
 
-/// Values may be nested so deep.
+/// Deepest nesting of values.
 const DEEPEST: usize = 64;
 
-/// What was read of an object.
+/// The readable part of an object.
 #[derive(Debug, Default)]
 pub(super) struct Object {
-    /// The members in their order, each key as often as it stands there.
+    /// The members in order, with every repeated key.
     pub(super) members: Vec<(String, Value)>,
-    /// The first thing that is wrong.
+    /// The first damage.
     pub(super) damage: Option<String>,
-    /// Whether the rest could not be read at all.
+    /// Whether the rest is unreadable.
     pub(super) torn: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn object(text: &str) -> Option<Object> {
     Some(Object { members, damage: reader.damage, torn: reader.torn })
 }
 
-/// Members as a map. Of a key that stands there twice the first counts, and the others are kept beside.
+/// Members as a map. Of a repeated key the first counts; the others are kept beside it.
 pub(super) fn fold(members: Vec<(String, Value)>) -> Map<String, Value> {
     let mut map = Map::new();
     for (mut name, value) in members {
@@ -59,7 +59,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The members up to the closing brace, the opening one being read.
+    /// The members up to the closing brace, after the opening one.
     fn members(&mut self, depth: usize) -> Vec<(String, Value)> {
         let mut members: Vec<(String, Value)> = Vec::new();
         loop {
@@ -132,7 +132,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A number or a word: what JSON has no number for stays as the text that it is.
+    /// A number or a word; values without a JSON number stay text.
     fn word(&mut self) -> Value {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         let rest = &self.text[self.at..];
@@ -163,7 +163,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A text, its opening quote still to come. Halves of surrogate pairs become visible escapes.
+    /// A text, from its opening quote. Halves of surrogate pairs become visible escapes.
     fn string(&mut self) -> String {
         self.at += 1;
         let mut string = String::new();
@@ -237,7 +237,7 @@ impl Reader<'_> {
         Some(unit)
     }
 
-    /// Passes over a value that is nested too deep, without going down.
+    /// Skips a value that is nested too deep, without recursion.
     fn skip(&mut self) -> Value {
         let (mut open, mut quoted, mut escaped) = (0_usize, false, false);
         for (at, byte) in self.text.bytes().enumerate().skip(self.at) {
@@ -275,7 +275,7 @@ impl Reader<'_> {
         is_next
     }
 
-    /// Nothing more can be read, for want of `what`.
+    /// Ends the reading because `what` is missing.
     fn tear(&mut self, what: &str) {
         let place =
             if self.at >= self.text.len() { "its end".to_owned() } else { format!("byte {}", self.at + 1) };

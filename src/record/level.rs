@@ -13,11 +13,11 @@ pub enum Level {
     Trace,
     /// For developers.
     Debug,
-    /// What happened.
+    /// Normal events.
     Info,
-    /// What somebody should look at.
+    /// Something that somebody should look at.
     Warn,
-    /// What went wrong.
+    /// Something went wrong.
     Error,
 }
 
@@ -84,7 +84,7 @@ impl FromStr for Level {
     }
 }
 
-/// How many events there are of each level.
+/// The number of events of each level.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE", default)]
 pub struct LevelCounts {
@@ -106,7 +106,7 @@ impl LevelCounts {
         *self.slot(level) += 1;
     }
 
-    /// Takes all of `other` away.
+    /// Subtracts all counts of `other`.
     pub fn remove_all(&mut self, other: Self) {
         for level in Level::ALL {
             *self.slot(level) -= other.get(level);
@@ -118,7 +118,7 @@ impl LevelCounts {
         *self.slot(level)
     }
 
-    /// Events of all levels; counts that a damaged log invents may be too large to add up.
+    /// Events of all levels; it saturates, since a damaged log may state huge counts.
     pub fn total(self) -> u64 {
         Level::ALL.into_iter().fold(0, |total, level| total.saturating_add(self.get(level)))
     }

@@ -5,9 +5,9 @@
 //!  "message":"…","record":12,"source":"src/parser/problem.rs:80","span":"run:parse","fields":{"category":2}}
 //! ```
 //!
-//! `seq` numbers the events of one log from 1 without a gap as they are emitted, so a reader sees
-//! what was dropped. `timestamp` is when the event came in; one of another process may keep its own
-//! `time` beside it. Head, cut and tail are records too, with `seq` 0 and an object of their own.
+//! `seq` numbers the emitted events of one log from 1 without a gap, so a reader sees dropped ones.
+//! `timestamp` is the time of arrival; an event of another process may keep its own `time` beside it.
+//! Head, cut and tail are records too, with `seq` 0 and an object of their own.
 //! Pure: no file, no clock, no tracing subscriber.
 
 mod decode;
@@ -29,8 +29,8 @@ pub use frame::{Cut, Ending, Head, RunSubject, SegmentSubject, Subject, Tail};
 pub use level::{Level, LevelCounts};
 pub use text::{Safe, Text, write_safe};
 
-/// A string value longer than this (bytes) is cut, and the record says by how much.
+/// Longer string values (bytes) are cut, and the record says by how much.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 
-/// A whole line longer than this (bytes) is not read as a record.
+/// Longer lines (bytes) are not read as records.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;

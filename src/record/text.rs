@@ -1,4 +1,4 @@
-//! A record as people read it: one line, nothing in it that could fool a terminal.
+//! A record as people read it: one line, without characters that could fool a terminal.
 
 use std::fmt::{self, Write};
 
@@ -11,7 +11,7 @@ use super::{Level, Record, Subject};
 /// Shows a record as `2026-11-21 06:30:23.123 WARN  record 12: message  key=value …`.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
-    /// What to show.
+    /// The record to show.
     pub record: &'a Record,
     /// Whether to colour levels; only for a terminal.
     pub color: bool,
@@ -84,7 +84,7 @@ impl<T: fmt::Display> fmt::Display for Safe<T> {
 /// as an escape.
 ///
 /// # Errors
-/// Those of `out`.
+/// The errors of `out`.
 pub fn write_safe(out: &mut impl Write, text: &str) -> fmt::Result {
     for character in text.chars() {
         match character {

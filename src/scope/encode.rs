@@ -1,4 +1,4 @@
-//! From `tracing`'s events to the record's encoder.
+//! Feeds `tracing`'s events to the record's encoder.
 
 use std::error::Error;
 use std::fmt;
@@ -61,7 +61,7 @@ impl EventVisitor<'_> {
     }
 }
 
-/// The `log` crate's bridge puts its metadata into fields; they are in the record's own keys.
+/// The `log` crate's bridge puts its metadata into fields; the record has them in its own keys.
 fn is_of_log_crate(name: &str) -> bool {
     name.starts_with("log.")
 }

@@ -23,36 +23,36 @@ use crate::record::{Encoder, Level, Origin, event};
 
 /// Sends every event inside a run's span to that run's log, and every other event outside.
 ///
-/// One layer does both, so that an event can neither be in two places nor in none. It keeps no state
-/// of a filter: it decides on each event by the event alone. What neither list keeps is switched off
-/// at its call site, for the layers beside this one too.
+/// One layer does both, so that an event is in exactly one place. It keeps no filter state: it decides on
+/// each event by the event alone. If neither list keeps an event, the layer switches it off at its call
+/// site, for the layers beside this one too.
 pub struct ScopeLayer<O> {
     run: Levels,
     global: Levels,
     outside: O,
 }
 
-/// The events that report, diff and row are about: a run's log keeps them whatever its levels.
+/// The events that report, diff and row need: a run's log keeps them whatever its levels.
 const OF_RECORD: [&str; 3] = [event::PROBLEM, event::SUBMISSION, event::OUTCOME];
 
 /// The finest level of such an event.
 const FINEST_OF_RECORD: LevelFilter = LevelFilter::INFO;
 
-/// What does not end in a run's log.
+/// An event that does not go to a run's log.
 #[derive(Debug)]
 pub enum Outside<'a> {
     /// An event outside of every scope.
     Event {
         /// The event.
         event: &'a Event<'a>,
-        /// Where it comes from, also where it came through the `log` crate.
+        /// Its origin, also if it came through the `log` crate.
         metadata: &'a Metadata<'a>,
     },
     /// An event of a run that its log could not take: the disk is full, or the scope is closed.
     Overflow {
         /// The log.
         log: LogId,
-        /// The event without time and number: what follows those on its line.
+        /// The part of the event's line behind time and number.
         body: &'a [u8],
     },
 }
@@ -61,14 +61,14 @@ pub enum Outside<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct InScope(Arc<Place>);
 
-/// Where in a scope a span stands.
+/// The position of a span in a scope.
 #[derive(Debug)]
 struct Place {
     sink: Arc<Sink>,
     path: SpanPath,
 }
 
-/// What a thread encodes its events with.
+/// The buffers in which a thread encodes its events.
 #[derive(Debug, Default)]
 struct Bench {
     encoder: Encoder,
@@ -83,8 +83,8 @@ impl<O> ScopeLayer<O>
 where
     O: Fn(Outside<'_>),
 {
-    /// A layer by which a run's log keeps what `run` says. `outside` gets what `global` keeps of the
-    /// events outside of every run, and all that a log could not take.
+    /// A layer with the levels `run` for runs' logs. `outside` receives the events outside of every run that
+    /// `global` keeps, and all events that a log could not take.
     pub fn new(run: Levels, global: Levels, outside: O) -> Self {
         Self { run, global, outside }
     }
@@ -148,7 +148,7 @@ impl<O> ScopeLayer<O>
 where
     O: Fn(Outside<'_>),
 {
-    /// Whether anything is to be done about such spans and events at all.
+    /// Whether the layer handles such spans and events at all.
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == RUN_TARGET || self.keeps(metadata) || self.global.keep(metadata)
     }
@@ -182,8 +182,8 @@ where
     }
 }
 
-/// The scope of a span. A span below a scope carries its mark; the walk upwards is for spans that a
-/// filter hid when they were made.
+/// The scope of a span. A span below a scope carries its mark; the walk upwards finds the scope of spans
+/// that a filter hid at first.
 fn scope_of<'a, S>(span: &SpanRef<'a, S>) -> Option<InScope>
 where
     S: LookupSpan<'a>,

@@ -1,8 +1,8 @@
 //! The log scope: everything logged inside a run's span goes to that run's log and nowhere else.
 //!
 //! The scope hangs on the run's span, not on a thread: it holds over `await`, tasks, threads and
-//! pools wherever the span is carried (see [`crate::carry`]). This room touches neither network nor
-//! database, and never fails a run: what the spool can't take is counted and leaves for the global log.
+//! pools wherever the span is carried (see [`crate::carry`]). This room uses neither network nor
+//! database, and never fails a run: it counts events that the spool can't take and sends them to the global log.
 
 mod encode;
 mod layer;
@@ -27,19 +27,18 @@ use crate::ids::LogId;
 use crate::record::{Ending, Head, Level};
 use crate::spool::{OpenLog, SealedLog, Spool, Stored, Syncer};
 
-/// The log of one run while it runs. Dropping it unsealed leaves the log to the sweep, which closes
-/// it as a crash.
+/// The log of one run while it runs. If dropped unsealed, the sweep closes the log as a crash.
 #[derive(Debug)]
 pub struct LogScope {
     sink: Arc<Sink>,
     span: Span,
 }
 
-/// Where the events of one scope go.
+/// The destination of a scope's events.
 #[derive(Debug)]
 struct Sink {
     log: LogId,
-    /// `None` where it could not be created.
+    /// `None` if it could not be created.
     open: Option<OpenLog>,
     /// Events that came while there was no open log.
     refused: AtomicU64,
@@ -48,8 +47,8 @@ struct Sink {
 impl LogScope {
     /// Opens the scope of a run, before anything else of the run can fail.
     ///
-    /// Never fails: when the log can't be created the scope is open all the same, its events go to
-    /// the global log, and the error says why.
+    /// Never fails: if the log can't be created, the scope is still open, its events go to the global log,
+    /// and the error says why.
     pub fn open(spool: &Spool, syncer: &Syncer, head: &Head) -> (Self, Option<io::Error>) {
         let (open, error) = match spool.create(head) {
             Ok(journal) => (Some(OpenLog::new(journal)), None),
@@ -69,13 +68,13 @@ impl LogScope {
         &self.span
     }
 
-    /// Keeps the log's lock for as long as it is kept. A log that nobody holds is taken for a dead run's, so
-    /// who works on the run needs it until the end of the run is known, even if the log can't be completed.
+    /// Returns a hold on the log's lock. Recovery takes a log that nobody holds for a dead run's, so keep the
+    /// hold until the end of the run is recorded, even if the log can't be completed.
     pub fn hold(&self) -> Option<Arc<File>> {
         self.sink.open.as_ref().and_then(OpenLog::hold)
     }
 
-    /// Closes the scope and completes its log. Events that come later leave for the global log.
+    /// Closes the scope and completes its log. Later events go to the global log.
     /// `None` when there never was a file.
     ///
     /// # Errors
@@ -84,12 +83,12 @@ impl LogScope {
         self.sink.open.as_ref().map_or(Ok(None), |open| open.seal(ending, reason))
     }
 
-    /// Events so far, whether the log took them or not.
+    /// Events so far, stored or not.
     pub fn emitted(&self) -> u64 {
         self.sink.open.as_ref().and_then(OpenLog::emitted).unwrap_or_else(|| self.sink.refused())
     }
 
-    /// Events that the log could not take so far; all of them, when it could not be created.
+    /// Events that the log could not take so far: all of them if it could not be created.
     pub fn dropped(&self) -> u64 {
         self.sink.open.as_ref().and_then(OpenLog::dropped).unwrap_or_else(|| self.sink.refused())
     }

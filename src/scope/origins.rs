@@ -1,4 +1,4 @@
-//! The origins of call sites, kept so that their escaping is done once and not at each event.
+//! The origins of call sites, kept so that each is escaped once and not at each event.
 
 use tracing::Metadata;
 
@@ -7,7 +7,7 @@ use crate::record::{Level, Origin};
 /// Places in the table; call sites that share one replace each other.
 const PLACES: usize = 128;
 
-/// The call sites that a thread logged from last.
+/// The latest call sites of a thread.
 #[derive(Debug)]
 pub(super) struct Origins(Box<[Option<Known>; PLACES]>);
 
@@ -36,7 +36,7 @@ impl Default for Origins {
     }
 }
 
-/// What the records of a call site have in common.
+/// The parts that the records of a call site share.
 pub(crate) fn origin(metadata: &Metadata<'_>) -> Origin {
     Origin::new(Level::from(*metadata.level()), metadata.target(), metadata.file().zip(metadata.line()))
 }

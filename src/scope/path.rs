@@ -1,5 +1,4 @@
-//! The path of spans that stands in each record: encoded once per span, and bounded, since it is
-//! repeated in every line.
+//! The path of spans in each record: encoded once per span, and bounded, since every line repeats it.
 
 use std::fmt::{self, Write as _};
 
@@ -10,20 +9,20 @@ use crate::record::{push_cut, push_escaped};
 /// The longest value of a span.
 const LONGEST_VALUE: usize = 256;
 
-/// The longest part of one span, escaped, after which it has no more fields.
+/// The longest part of one span, escaped; beyond it the span gets no more fields.
 const LONGEST_PART: usize = 1024;
 
 /// The longest path above a span, escaped.
 const LONGEST_ABOVE: usize = 3 * 1024;
 
-/// What stands where something was left out.
+/// Marks omitted text.
 const MORE: &str = "…";
 
 /// The path of a span: `run:rows{from=7}:row{n=9}`, escaped for a JSON string.
 #[derive(Debug, Clone)]
 pub(super) struct SpanPath {
     text: Vec<u8>,
-    /// Where the span's own part begins.
+    /// The start of the span's own part.
     own: usize,
 }
 
@@ -36,7 +35,7 @@ impl SpanPath {
         &self.text
     }
 
-    /// The path of a span below, of this name and without fields yet.
+    /// The path of a span below, with this name and without fields.
     pub(super) fn below(&self, name: &str) -> Self {
         let mut text = self.text.clone();
         if text.len() > LONGEST_ABOVE {
@@ -54,7 +53,7 @@ impl SpanPath {
         Self { text, own }
     }
 
-    /// Adds fields to the span's part; also to one that has some.
+    /// Adds fields to the span's part.
     pub(super) fn add(&mut self, record: impl FnOnce(&mut dyn Visit)) {
         let has_fields = self.text[self.own..].ends_with(b"}");
         if has_fields {

@@ -1,8 +1,8 @@
 //! The span of a run, made past every filter.
 //!
-//! The macros of `tracing` ask whether a span is wanted, and per-layer filters remember their answer
-//! to the last question, whoever asked it: an answer that was meant for something else can hide the
-//! span that comes next. A scope hangs on this span, so nobody is asked.
+//! The macros of `tracing` ask whether a span is wanted, and per-layer filters remember their last answer,
+//! whoever asked: an answer meant for something else can hide the next span. A scope hangs on this span, so
+//! this file asks nobody.
 
 use tracing::callsite::{Callsite, Identifier};
 use tracing::field::FieldSet;
@@ -38,7 +38,7 @@ impl Callsite for RunSpan {
 
 /// A run's span, whatever the filters say.
 pub(super) fn new() -> Span {
-    // The layers beside ours that filter for themselves get the question that belongs to this span.
+    // Ask the other layers, which filter for themselves, about this span.
     dispatcher::get_default(|dispatch| dispatch.enabled(&METADATA));
     Span::new_root(&METADATA, &METADATA.fields().value_set(&[]))
 }

@@ -1,8 +1,8 @@
 //! The writer of one log: numbers its events, keeps it under its cap, seals it.
 //!
 //! Up to the cap every record goes to the main file. Beyond it records go to two segments in turn;
-//! before the older one is reused its errors move to the main file, within a budget. So the log
-//! always holds its head, its errors and its tail, in order, and all of it is on disk at any time.
+//! before the journal reuses the older one, it moves its errors to the main file, within a budget. So the
+//! log always holds its head, its errors and its tail, in order, and all of it is on disk at any time.
 
 use std::fs::File;
 use std::io;
@@ -24,19 +24,19 @@ use crate::ids::LogId;
 use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
 use crate::{carry, faults};
 
-/// Shares of the cap, in eighths: what errors may take beyond the head, and the head itself.
+/// Shares of the cap, in eighths: of errors beyond the head, and of the head itself.
 const ERROR_EIGHTHS: u64 = 1;
 const HEAD_EIGHTHS: u64 = 8 - ERROR_EIGHTHS - 2 * SEGMENT_EIGHTHS;
 
 /// Bytes of the disk that the events of the shortest log leave free.
 const LEAST_LEFT: u64 = 64 * 1024;
 
-/// What became of an event.
+/// Whether an event was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It is in the log's file.
+    /// The event is in the log's file.
     Yes,
-    /// The disk could not take it; it is counted as dropped.
+    /// The disk could not take the event; the journal counts it as dropped.
     Dropped,
 }
 
@@ -54,11 +54,11 @@ pub struct Journal {
     last_micros: i64,
     prefix: Vec<u8>,
     dirty: bool,
-    /// A sync failed. The kernel says so once, so it is kept here.
+    /// A sync failed. The kernel reports that only once, so the journal remembers it.
     doubtful: bool,
 }
 
-/// What a log has that may not be on stable storage yet.
+/// The parts of a log that may not be on stable storage yet.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     pub(super) files: Vec<Arc<File>>,
@@ -99,7 +99,7 @@ impl Journal {
         self.folder.sync(Synced::LogName)
     }
 
-    /// Keeps the log's lock for as long as it is kept, whatever becomes of the log.
+    /// Returns a hold on the log's lock, which lasts even if the log is sealed.
     pub(crate) fn hold(&self) -> Arc<File> {
         Arc::clone(self.main.file())
     }
@@ -109,8 +109,8 @@ impl Journal {
         self.head.log
     }
 
-    /// Appends one event. `body` is what follows time and number on the line, newline included.
-    /// When this returns [`Stored::Yes`] the event survives the death of the process.
+    /// Appends one event. `body` follows time and number on the line and includes the newline.
+    /// After [`Stored::Yes`] the event survives the death of the process.
     pub fn append(&mut self, level: Level, body: &[u8]) -> Stored {
         faults::point("event-begun");
         self.tally.emitted += 1;
@@ -143,7 +143,7 @@ impl Journal {
         self.tally.dropped()
     }
 
-    /// What is to be synced, when anything was appended since the last call.
+    /// The files to sync, if anything was appended since the last call.
     pub(super) fn take_unsynced(&mut self) -> Unsynced {
         if !std::mem::take(&mut self.dirty) {
             return Unsynced::default();
@@ -159,16 +159,16 @@ impl Journal {
         unsynced
     }
 
-    /// Notes that the disk did not take what was appended; returns whether that is new.
+    /// Notes that the disk did not take appended bytes; returns whether that is new.
     pub(super) fn doubt(&mut self) -> bool {
         !std::mem::replace(&mut self.doubtful, true)
     }
 
     /// Completes the log: tail record, fsync, rename.
     ///
-    /// What a disk refuses to complete, or did not take for good, is completed in a refuge, with all that
-    /// can be read of it; what can't is counted as dropped. Where no refuge takes it, it stays, as long as
-    /// all of it can be read.
+    /// If the disk refuses to complete the log, or did not take it for good, a refuge gets its readable part
+    /// and completes it there; the rest counts as dropped. If no refuge takes the log, it stays here, provided
+    /// that all of it is readable.
     ///
     /// # Errors
     /// When the disk refuses, and no refuge takes the log; it stays open on disk and the sweep completes
@@ -194,7 +194,7 @@ impl Journal {
         }
     }
 
-    /// Appends what is missing at its end, cuts the file to its content and syncs it.
+    /// Appends the end of the log, cuts the file to its content and syncs it.
     fn close(&mut self, ending: Ending, reason: Option<String>) -> io::Result<Closed> {
         if let Some(tail) = self.tail.take() {
             // Dropped counts once both segments are in: what is missing now is missing for good.

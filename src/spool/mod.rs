@@ -7,13 +7,13 @@
 //! <log>.log        sealed: complete, fsynced, waits to be archived
 //! <log>.fellback   its warnings are in the global log already
 //! <log>.log.gz     the archive on its way to S3
-//! <log>.summary    what that archive is, once it is whole: it is taken again then, else made anew
-//! <log>.moved      only in a refuge: the log is archived, the spool could not remove what it held of it
+//! <log>.summary    describes a whole archive, for reuse; without it the archive is made anew
+//! <log>.moved      only in a refuge: the log is archived, but the spool could not remove its leftovers
 //! ```
 //!
-//! A lock that nobody holds on a `.open` or `.log` file means that its process is gone. All state
-//! is in the files, so recovery works with the database down. What the folder's disk refuses to complete
-//! goes to a refuge, another folder of the same kind. This room knows no network.
+//! If nobody holds the lock of a `.open` or `.log` file, its process is gone. All state is in the files, so
+//! recovery works with the database down. A log that the folder's disk refuses to complete goes to a refuge,
+//! another folder of the same kind. This room does not use the network.
 
 mod bus;
 mod files;
@@ -64,7 +64,7 @@ pub struct Spool {
 /// One log found in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpooledLog {
-    /// Which log it is.
+    /// The log's id.
     pub log: LogId,
     /// Whether it is complete.
     pub sealed: bool,
@@ -73,7 +73,7 @@ pub struct SpooledLog {
 }
 
 impl Spool {
-    /// Opens the folder, made when missing with mode 0750. `cap` is the most bytes one log may take.
+    /// Opens the folder, or makes it with mode 0750. `cap` is the largest size of one log, in bytes.
     ///
     /// # Errors
     /// When the folder can't be made or written to.
@@ -88,8 +88,8 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Names the folders, on other disks, that take a log which the spool's disk refuses to complete; the
-    /// first that takes it gets it. They are made when they are needed, with mode 0700.
+    /// Sets the folders, on other disks, for logs that the spool's disk refuses to complete; the first that
+    /// can take a log gets it. The spool makes them on demand, with mode 0700.
     #[must_use]
     pub fn with_refuges(self, refuges: impl IntoIterator<Item = PathBuf>) -> Self {
         Self { refuges: refuges.into_iter().collect(), ..self }
@@ -100,10 +100,10 @@ impl Spool {
         &self.dir
     }
 
-    /// Creates a log with its head record; it has its name only once both are on disk.
+    /// Creates a log with its head record; the log gets its name once both are on disk.
     ///
     /// # Errors
-    /// When the folder can't take the file, or the log is there already.
+    /// The folder can't take the file, or the log already exists.
     pub fn create(&self, head: &Head) -> io::Result<Journal> {
         carry::may_block();
         let folder = Folder::open(&self.dir)?;
@@ -136,7 +136,7 @@ impl Spool {
     /// All logs in the folder and its refuges, the oldest first.
     ///
     /// # Errors
-    /// When a folder can't be read; the spool's own is passed over while a refuge has a log.
+    /// A folder can't be read; the spool's own is skipped while a refuge has a log.
     pub fn list(&self) -> Result<Vec<SpooledLog>> {
         carry::may_block();
         let moved = refuge::look_through(&self.refuges, &self.dir)?;
@@ -175,12 +175,12 @@ impl Spool {
         })
     }
 
-    /// Whether the log's process is gone. Where that can't be told, it is not.
+    /// Whether the log's process is certainly gone.
     pub fn is_abandoned(&self, entry: &SpooledLog) -> bool {
         matches!(self.lock(entry), Ok(Some(_)))
     }
 
-    /// Files of the spool's kinds, older than `age`, whose log is not here any more.
+    /// Files of the spool's kinds, older than `age`, whose log is no longer here.
     ///
     /// # Errors
     /// When a folder can't be read.
@@ -200,11 +200,11 @@ impl Spool {
         Ok(strays)
     }
 
-    /// Completes an open log whose process is gone with a `crash` tail; `false` when a living process
-    /// holds it, or it is complete or gone by now.
+    /// Completes an open log of a dead process with a `crash` tail; `false` if a living process holds it, or
+    /// it is complete or gone by now.
     ///
     /// # Errors
-    /// When the file can't be read, or neither it nor a refuge can be written to; it stays as it is.
+    /// The file can't be read, or neither it nor a refuge can be written to; the file does not change.
     pub fn close_abandoned(&self, entry: &SpooledLog) -> Result<bool> {
         carry::may_block();
         if entry.sealed {
@@ -221,11 +221,11 @@ impl Spool {
         Ok(true)
     }
 
-    /// Takes over a complete log whose process is gone; `None` when a living process holds it, or it is
-    /// not complete, or gone by now.
+    /// Takes over a complete log of a dead process; `None` if a living process holds it, or it is incomplete
+    /// or gone by now.
     ///
     /// # Errors
-    /// When the file can't be read; it stays as it is.
+    /// The file can't be read; it does not change.
     pub fn take_sealed(&self, entry: &SpooledLog) -> Result<Option<SealedLog>> {
         carry::may_block();
         if !entry.sealed {
@@ -242,7 +242,7 @@ impl Spool {
         }
     }
 
-    /// The log's file, locked by this process; `None` when a living process holds it, or it is gone.
+    /// The log's file, locked by this process; `None` if a living process holds it, or it is gone.
     fn lock(&self, entry: &SpooledLog) -> Result<Option<File>> {
         let opened = OpenOptions::new().read(true).write(true).open(&entry.path);
         // On a disk that is read-only it can be read and locked all the same.
@@ -259,7 +259,7 @@ impl Spool {
         }
     }
 
-    /// Completes a log in a refuge, since the spool's disk refuses.
+    /// Completes a log in a refuge, because the spool's disk refuses.
     fn rescue(&self, log: LogId, file: &File, refused: anyhow::Error) -> Result<SealedLog> {
         let remains = Remains {
             log,
@@ -279,8 +279,7 @@ impl Spool {
             .context("the spool's disk refuses the log, and no refuge takes it")
     }
 
-    /// Whether the folder takes files. One name for all: what a process that died here left behind, the
-    /// next one removes.
+    /// Whether the folder takes files. A fixed name, so the next process removes a probe left by a crash.
     fn probe(&self) -> io::Result<()> {
         let probe = self.dir.join(".probe");
         File::create(&probe)?;
@@ -297,7 +296,7 @@ struct Closed {
     at: DateTime<Utc>,
 }
 
-/// What a log holds so far, for its tail and its row.
+/// The counts of a log so far, for its tail and its row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Tally {
     stored: LevelCounts,

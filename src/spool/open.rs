@@ -1,4 +1,4 @@
-//! The logs that are open in this process: one handle for each, shared by the threads that log to it.
+//! The open logs of this process: one handle per log, shared by the threads that log to it.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,7 @@ use super::{SealedLog, Stored};
 use crate::durable::{self, Synced};
 use crate::record::{Ending, Level};
 
-/// An open log. Cheap to clone; every clone is the same log, which is closed for all of them once one of
-/// them seals it.
+/// An open log. Cheap to clone; all clones are the same log, and sealing one closes it for all.
 #[derive(Debug, Clone)]
 pub struct OpenLog(Arc<Shared>);
 
@@ -22,7 +21,7 @@ type Shared = Mutex<Option<Journal>>;
 pub(super) struct OpenLogs(Arc<Mutex<Vec<Weak<Shared>>>>);
 
 impl OpenLog {
-    /// Shares a log; no other handle may write to it.
+    /// Shares a log; only this handle may write to it.
     pub fn new(journal: Journal) -> Self {
         Self(Arc::new(Mutex::new(Some(journal))))
     }
@@ -32,7 +31,7 @@ impl OpenLog {
         self.lock().as_mut().map(|journal| journal.append(level, body))
     }
 
-    /// Keeps the log's lock for as long as it is kept, whatever becomes of the log; `None` once it is closed.
+    /// Returns a hold on the log's lock, which lasts even if the log is sealed; `None` once it is closed.
     pub fn hold(&self) -> Option<Arc<File>> {
         self.lock().as_ref().map(Journal::hold)
     }
@@ -47,7 +46,7 @@ impl OpenLog {
         self.lock().as_ref().map(Journal::dropped)
     }
 
-    /// Completes the log as [`Journal::seal`] does; `None` where another handle did so before.
+    /// Completes the log as [`Journal::seal`] does; `None` if another handle already did.
     ///
     /// # Errors
     /// As [`Journal::seal`].
@@ -56,8 +55,8 @@ impl OpenLog {
         journal.map(|journal| journal.seal(ending, reason)).transpose()
     }
 
-    /// Makes durable what was appended until now. The sync itself runs outside the lock, so that no log call
-    /// waits for it.
+    /// Makes everything appended so far durable. The sync runs outside the lock, so that no log call waits
+    /// for it.
     pub fn sync(&self) {
         let unsynced = self.lock().as_mut().map(Journal::take_unsynced);
         let Unsynced { files, folder } = unsynced.unwrap_or_default();
@@ -78,12 +77,12 @@ impl OpenLog {
 }
 
 impl OpenLogs {
-    /// Notes one more, for as long as anybody has it.
+    /// Registers a log for as long as anybody has it.
     pub(super) fn add(&self, log: &OpenLog) {
         self.lock().push(Arc::downgrade(&log.0));
     }
 
-    /// Those that somebody has.
+    /// The logs that somebody has.
     pub(super) fn all(&self) -> Vec<OpenLog> {
         let mut logs = self.lock();
         logs.retain(|log| log.strong_count() > 0);

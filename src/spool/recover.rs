@@ -18,11 +18,11 @@ use crate::faults;
 use crate::ids::LogId;
 use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
 
-/// What the tail of a log says whose process is gone.
+/// The reason in the tail of a dead process's log.
 pub(super) const REASON: &str = "the process of the run died; its log was recovered";
 
 /// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
-/// Returns its sealed path. Safe to repeat: a crash in the middle of it is recovered by it.
+/// Returns its sealed path. Safe to repeat: it also recovers its own crash.
 pub(super) fn close_abandoned(file: File, folder: &Folder, log: LogId) -> Result<PathBuf> {
     let main = scan(&file).context("failed to read an abandoned log")?;
     if !main.has_head {
@@ -61,7 +61,7 @@ pub(super) struct Scan {
     /// Bytes up to the end of the last complete record.
     len: u64,
     pub(super) tally: Tally,
-    /// The highest number of an event behind a place that a failing disk left unreadable; 0 for none.
+    /// The highest event number behind a part that a failing disk made unreadable; 0 for none.
     beyond: u64,
     has_head: bool,
     has_cut: bool,
@@ -69,7 +69,7 @@ pub(super) struct Scan {
 }
 
 /// Reads a file up to its last complete record: a torn line, or the zeros of reserved space, end it.
-/// Records behind that were lost with what is between, and count as dropped.
+/// Records behind that are lost and count as dropped.
 pub(super) fn scan(file: &File) -> io::Result<Scan> {
     let mut reader = BufReader::with_capacity(1 << 20, Positioned { file, at: 0 });
     let mut found = Scan::default();
@@ -102,7 +102,7 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
     Ok(found)
 }
 
-/// Where the events are that the main file lacks, in order: path and bytes of each segment.
+/// The events that the main file lacks, in order: path and bytes of each segment.
 fn read_segments(dir: &Path, log: LogId, main: &Scan, tally: &mut Tally) -> Result<Vec<(PathBuf, u64)>> {
     let mut segments = Vec::new();
     for number in 0..2 {

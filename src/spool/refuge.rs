@@ -1,9 +1,9 @@
 //! Other folders, on other disks, for logs that the spool's own disk refuses to complete.
 //!
-//! A log that can be read and not be sealed where it lies (a read-only disk, a failed sync) is copied to
-//! the first refuge that takes it, and sealed there; from then on it is a sealed log like any other. What
-//! the spool still holds of it is a leftover: no sweep may take it for a log of its own. It is removed
-//! when the disk allows it; until then `<log>.moved` in the refuge says what it is.
+//! If a log is readable but can't be sealed in place (a read-only disk, a failed sync), the spool copies it to
+//! the first refuge that takes it, and seals it there; from then on it is a sealed log like any other. Its
+//! files in the spool are leftovers: no sweep may take them for a log. The spool removes them when the disk
+//! allows it; until then `<log>.moved` in the refuge marks them.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -21,19 +21,19 @@ use crate::ids::LogId;
 /// Everything that the spool may hold of one log.
 const ENDINGS: [&str; 7] = ["log.gz", "summary", "tail-0", "tail-1", "fellback", "log", "open"];
 
-/// What is in the refuges.
+/// The contents of the refuges.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
     /// Complete logs.
     pub(super) logs: Vec<SpooledLog>,
-    /// Those of which the spool holds leftovers at most.
+    /// Logs of which the spool holds at most leftovers.
     pub(super) gone: HashSet<LogId>,
 }
 
 /// Tries `work` in each refuge until one takes it.
 ///
 /// # Errors
-/// The last refuge's; `None` where there is none.
+/// The last refuge's; `None` without a refuge.
 pub(super) fn first_that_takes<T>(
     refuges: &[PathBuf],
     mut work: impl FnMut(&Path) -> io::Result<T>,
@@ -48,7 +48,7 @@ pub(super) fn first_that_takes<T>(
     Err(refused)
 }
 
-/// Looks through all refuges, and removes leftovers in `spool` where its disk allows it again.
+/// Lists all refuges, and removes leftovers in `spool` if its disk allows it again.
 pub(super) fn look_through(refuges: &[PathBuf], spool: &Path) -> Result<Moved> {
     let mut moved = Moved::default();
     for refuge in ours(refuges) {
@@ -73,17 +73,17 @@ pub(super) fn look_through(refuges: &[PathBuf], spool: &Path) -> Result<Moved> {
     Ok(moved)
 }
 
-/// Where a log lies complete, and whether the spool holds leftovers of it at most.
+/// The path of a complete log, and whether the spool holds at most leftovers of it.
 pub(super) fn find(refuges: &[PathBuf], log: LogId) -> (Option<PathBuf>, bool) {
     let path = ours(refuges).map(|refuge| file_of(refuge, log, "log")).find(|path| path.exists());
     let is_moved = path.is_some() || ours(refuges).any(|refuge| file_of(refuge, log, "moved").exists());
     (path, is_moved)
 }
 
-/// Removes what the spool holds of a log that was completed at `path`, or marks it as a leftover.
+/// Removes the spool's files of a log that was completed at `path`, or marks them as leftovers.
 ///
 /// # Errors
-/// Neither can be done; the log itself must stay.
+/// It can do neither; the log itself must stay.
 pub(super) fn forget_leftovers(spool: &Path, path: &Path, log: LogId) -> io::Result<()> {
     if remove_leftovers(spool, log).is_ok() {
         return Ok(());
@@ -93,14 +93,14 @@ pub(super) fn forget_leftovers(spool: &Path, path: &Path, log: LogId) -> io::Res
     durable::folder(path.parent().expect("a log is in a folder"), Synced::LeftoverMark)
 }
 
-/// Removes what the spool holds of a log, for good: it must not come back when the log in the refuge is gone.
+/// Removes the spool's files of a log durably: they must not come back when the log in the refuge is gone.
 fn remove_leftovers(spool: &Path, log: LogId) -> io::Result<()> {
     ENDINGS.into_iter().try_for_each(|ending| remove_if_there(&file_of(spool, log, ending)))?;
     durable::folder(spool, Synced::LeftoversGone)
 }
 
-/// The refuges that are there. One may be in a folder that everybody can write to, and what another user
-/// put there is no log of ours.
+/// The existing refuges. One may be in a world-writable folder, and another user's files there are not our
+/// logs.
 pub(super) fn ours(refuges: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
     refuges.iter().filter(|refuge| {
         fs::symlink_metadata(refuge)
@@ -108,7 +108,7 @@ pub(super) fn ours(refuges: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
     })
 }
 
-/// Makes a refuge where it is missing.
+/// Makes a refuge if it is missing.
 fn prepare(refuge: &PathBuf) -> io::Result<()> {
     durable::make_folders(refuge, 0o700)?;
     match ours(std::slice::from_ref(refuge)).next() {

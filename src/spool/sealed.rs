@@ -1,4 +1,4 @@
-//! A complete log in the folder: read, marked and removed by whoever holds its lock.
+//! A complete log in the folder: whoever holds its lock reads, marks and removes it.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -31,11 +31,11 @@ pub struct SealedLog {
     pub(super) path: PathBuf,
     /// Held for its lock.
     pub(super) file: Arc<File>,
-    /// The spool's folder, where this log was completed in a refuge: it may hold leftovers.
+    /// The spool's folder if this log was completed in a refuge: it may hold leftovers.
     pub(super) leftovers: Option<PathBuf>,
 }
 
-/// Reads a file from a position of its own, whatever others do with the same open file.
+/// Reads a file with its own position, whatever others do with the same open file.
 pub(super) struct Positioned<'a> {
     pub(super) file: &'a File,
     pub(super) at: u64,
@@ -72,7 +72,7 @@ impl SealedLog {
         })
     }
 
-    /// Where the complete log lies.
+    /// The path of the complete log.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -82,18 +82,18 @@ impl SealedLog {
         &self.file
     }
 
-    /// Where its archive is made.
+    /// The path of its archive.
     pub fn archive_path(&self) -> PathBuf {
         self.path.with_extension("log.gz")
     }
 
-    /// Where it is written down what that archive is, once it is whole.
+    /// The path of the summary that describes a whole archive.
     pub fn summary_path(&self) -> PathBuf {
         self.path.with_extension("summary")
     }
 
-    /// Marks that the log fell back; true when it had not before. The mark is a file, so it holds
-    /// over restarts and without the database.
+    /// Marks that the log fell back; true the first time. The mark is a file, so it survives restarts and
+    /// works without the database.
     ///
     /// # Errors
     /// When the spool can't take the mark.
@@ -111,8 +111,8 @@ impl SealedLog {
         }
     }
 
-    /// Removes the log and its archive from the folder: called once S3 has confirmed the bytes and
-    /// the row says where they are.
+    /// Removes the log and its archive from the folder. Call it once S3 has confirmed the bytes and the row
+    /// has their URI.
     ///
     /// # Errors
     /// When the files can't be removed.
@@ -147,8 +147,8 @@ impl Read for Positioned<'_> {
     }
 }
 
-/// Gives a complete log its sealed name, and removes what it no longer needs. That may undo itself when the
-/// power fails, and no sync is spent on it: the log is complete on the disk under either name.
+/// Gives a complete log its sealed name, and removes files it no longer needs. A power loss may undo that,
+/// and it needs no sync: the log is complete on the disk under either name.
 pub(super) fn finish_name(folder: &Folder, log: LogId) -> io::Result<PathBuf> {
     let path = folder.file(log, "log");
     fs::rename(folder.file(log, "open"), &path)?;

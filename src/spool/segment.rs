@@ -1,4 +1,4 @@
-//! The last records of a log that reached its cap: two files that are written in turn.
+//! The last records of a log that reached its cap: two files that the journal writes in turn.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -11,17 +11,17 @@ use crate::faults;
 use crate::ids::LogId;
 use crate::record::LevelCounts;
 
-/// What each of them may take of the cap, in eighths.
+/// The share of the cap for each segment, in eighths.
 pub(super) const SEGMENT_EIGHTHS: u64 = 1;
 
-/// Both of them.
+/// Both segments.
 #[derive(Debug)]
 pub(super) struct TailSegments {
     pub(super) current: Segment,
     pub(super) older: Option<Segment>,
 }
 
-/// One of them.
+/// One segment.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) window: Window,

@@ -1,4 +1,4 @@
-//! Reading a log that may still grow: what its writer has stored so far, and no more.
+//! Reads a log that may still grow: exactly what its writer has stored so far.
 //!
 //! An open log has zeros behind its content, which no record contains, and perhaps a line that is being
 //! written. Whoever reads a log in the spool reads it through this file: the reader of whole logs, who
@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::record::MAX_LINE_BYTES;
 
-/// A log in the spool, read from a position of its own, whatever others do with the same open file. The
-/// file stays readable to its end when it is archived and removed meanwhile.
+/// A log in the spool, read with its own position, whatever others do with the same open file. The file
+/// stays readable to its end even if it is archived and removed meanwhile.
 #[derive(Debug, Clone)]
 pub struct TailReader {
     file: Arc<File>,
@@ -40,12 +40,12 @@ impl TailReader {
         Ok(tail)
     }
 
-    /// The byte of the log that comes next.
+    /// The position of the next byte.
     pub fn position(&self) -> u64 {
         self.at
     }
 
-    /// The next whole lines, about `most` bytes of them, and one at least; empty where there are none yet.
+    /// The next whole lines, about `most` bytes and at least one line; empty if there are none yet.
     ///
     /// # Errors
     /// The file can't be read.
@@ -66,7 +66,7 @@ impl TailReader {
         }
     }
 
-    /// What comes next, without passing over it.
+    /// The next bytes, without moving on.
     fn read_some(&self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; most];
         let mut filled = 0;
@@ -89,7 +89,7 @@ impl Read for TailReader {
     }
 }
 
-/// Reads into `buffer` what is stored from byte `at` on; the zeros behind the content are its end.
+/// Reads the stored bytes from `at` on into `buffer`; the content ends at the first zero.
 fn content_at(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let read = file.read_at(buffer, at)?;
     Ok(memchr::memchr(0, &buffer[..read]).unwrap_or(read))

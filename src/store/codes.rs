@@ -41,7 +41,7 @@ macro_rules! codes {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or_else(|| {
                     let known = Self::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
-                    format!("'{text}' is no {}; expected one of {known}", $what)
+                    format!("unknown {} '{text}'; expected one of {known}", $what)
                 })
             }
         }
@@ -188,4 +188,4 @@ codes! {
 text_column!(SummaryStatus, |text| SummaryStatus::ALL
     .into_iter()
     .find(|status| status.as_str() == text)
-    .ok_or_else(|| format!("'{text}' is no summary status").into()));
+    .ok_or_else(|| format!("unknown summary status '{text}'").into()));

@@ -1,9 +1,9 @@
-//! What a worker that drains waits for when nothing can be claimed: retries that are not due, and runs of
-//! workers that may be dead.
+//! A draining worker with nothing to claim: it waits for retries that are not due, and for runs of workers
+//! that may be dead.
 //!
-//! A run of another worker is waited for until its lease is prolonged, which only a living worker does,
-//! or is over, and the run is ended. So a lease, and the time for which the reaper trusts no new
-//! connection, is the longest that the dead hold up a drain.
+//! It waits for another worker's run until the run's lease is prolonged, which only a living worker does, or
+//! expires, and the reaper ends the run. So the dead delay a drain by at most a lease and the time for which
+//! the reaper trusts no new connection.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::ids::RunId;
 use crate::queue::{self, Unfinished};
 use crate::store::PgPool;
 
-/// Runs that are named when they are left; of more only the number.
+/// Most left runs to name; for more, only the number.
 const NAMED: usize = 20;
 
 /// The patience of one drain.
 pub(super) struct Drain {
     wait: Duration,
-    /// Since when there has been nothing to do.
+    /// The time since which there was nothing to do.
     idle_since: Instant,
-    /// The leases of other workers' runs, as they were first seen.
+    /// The leases of other workers' runs, as first seen.
     leases: HashMap<RunId, DateTime<Utc>>,
 }
 
@@ -33,13 +33,13 @@ impl Drain {
         Self { wait, idle_since: Instant::now(), leases: HashMap::new() }
     }
 
-    /// A run was claimed: the wait begins anew after it.
+    /// A run was claimed: the wait starts again after it.
     pub(super) fn has_work(&mut self) {
         self.idle_since = Instant::now();
     }
 
-    /// Whether the drain is over, asked when nothing can be claimed and nothing runs here. Names what it
-    /// leaves.
+    /// Whether the drain is over. Ask when nothing can be claimed and nothing runs here. Names the runs that
+    /// it leaves.
     ///
     /// # Errors
     /// The database fails.

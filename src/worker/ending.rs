@@ -5,7 +5,7 @@ use crate::parser::LAST_WORDS;
 use crate::queue::Ending;
 use crate::record;
 
-/// The last events of the run's own log. What a report takes from them has a target of its own.
+/// Logs the last events of the run's own log. Those that a report needs have their own target.
 pub(super) fn log_ending(ending: &Ending) {
     match ending {
         Ending::Success(outcome) => outcome.log(),
@@ -13,7 +13,7 @@ pub(super) fn log_ending(ending: &Ending) {
     }
 }
 
-/// The line of the global log: ids and counts only.
+/// Logs the line of the global log: only ids and counts.
 pub(super) fn lifecycle(run: RunId, ending: &Ending) {
     match ending {
         Ending::Success(outcome) => tracing::info!(
@@ -25,7 +25,7 @@ pub(super) fn lifecycle(run: RunId, ending: &Ending) {
         ),
         other => {
             let reason = tail_words(other).1.unwrap_or_default();
-            // What a program said last stays in its log and on its row.
+            // A program's last words stay in its log and on its row.
             let reason = reason.split_once(LAST_WORDS).map_or(reason.as_str(), |(reason, _)| reason);
             tracing::warn!(%run, "ended as {}: {reason}", other.status());
         }

@@ -1,7 +1,7 @@
-//! Fetching: a local copy of exactly the bytes that were submitted, or none.
+//! Fetches a local copy of exactly the submitted bytes, or none.
 //!
-//! What the row does not say of them yet (version, size, hash, state) it learns at the first fetch;
-//! from then on every run of the file is held to it.
+//! The first fetch fills in what the row does not know yet (version, size, hash, state); every later run of
+//! the file must match it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,27 +16,27 @@ use crate::queue::Ending;
 use crate::store::{self, Run, Seen};
 use crate::{carry, faults};
 
-/// Seconds between tries to note on the row what came, while the database does not answer.
+/// Seconds between attempts to update the row while the database does not answer.
 const NOTE_PAUSES: [u64; 7] = [1, 2, 4, 8, 15, 30, 60];
 
-/// Why there is no copy.
+/// Why the fetch failed.
 enum Refusal {
     Store(ObjectError),
-    /// It passes.
+    /// A passing failure.
     Failed(anyhow::Error),
-    /// The object is not what was submitted, and trying again would not change that.
+    /// The object is not the submitted one, and a retry would not change that.
     Changed(String),
 }
 
 impl Worker {
-    /// A local copy of exactly what was submitted; without one, how the run ends.
+    /// A local copy of exactly the submitted bytes, else the run's ending.
     pub(super) async fn fetch(&self, run: &Run) -> Result<LocalCopy, Ending> {
         let refusal = match self.fetch_submitted(run).await {
             Ok(copy) => return Ok(copy),
             Err(refusal) => refusal,
         };
         let (reason, retry) = match refusal {
-            // Credentials that expired are renewed; what is not there does not come back.
+            // Expired credentials are renewed; a missing object does not come back.
             Refusal::Store(error) => {
                 let retry = !matches!(error, ObjectError::NotFound { .. });
                 (format!("failed to fetch the submitted file: {:#}", anyhow!(error)), retry)
@@ -75,7 +75,7 @@ impl Worker {
         Ok(copy)
     }
 
-    /// Writes on the row what came; false where it may be what a later submission put there.
+    /// Writes the fetched version on the row; false if a later submission may have put it there.
     async fn note(&self, run: &Run, seen: &Seen) -> Result<bool> {
         for seconds in NOTE_PAUSES {
             match store::data_file::first_seen(&self.system.pool, run.data_file_id, seen).await {
@@ -90,7 +90,7 @@ impl Worker {
     }
 }
 
-/// What came; the state that its header names only where nobody said one.
+/// The fetched version; it takes the state from the header only if nobody named one.
 async fn look(path: &Path, stored: &objects::Stored, and_state: bool) -> Result<Seen> {
     let (path, uri) = (path.to_owned(), stored.uri.clone());
     let size = i64::try_from(stored.size).context("a size beyond what a row holds")?;
@@ -108,7 +108,7 @@ async fn look(path: &Path, stored: &objects::Stored, and_state: bool) -> Result<
     .context("looking at the local copy panicked")?
 }
 
-/// In what the bytes that came differ from those that were submitted.
+/// How the fetched bytes differ from the submitted ones.
 fn difference(run: &Run, seen: &Seen) -> Option<String> {
     if let Some(size) = run.size_bytes.filter(|size| *size != seen.size_bytes) {
         return Some(format!("it has {} bytes instead of {size}", seen.size_bytes));
@@ -117,7 +117,7 @@ fn difference(run: &Run, seen: &Seen) -> Option<String> {
     (!same).then(|| "it has as many bytes, but others (its SHA-256 differs)".to_owned())
 }
 
-/// Whether the row does not say all of it yet.
+/// Whether the row lacks some of it.
 fn is_news(run: &Run, seen: &Seen) -> bool {
     run.sha256.is_none()
         || run.size_bytes.is_none()

@@ -1,8 +1,8 @@
-//! The helpers of a worker: what it does beside its runs, again and again, for as long as it lives.
+//! The helpers of a worker: its recurring tasks beside the runs.
 //!
 //! None may die in silence. Without a vital one the runs are not safe, so its death ends the worker. The
-//! others work off what stands in the spool and the database, which waits: such a one is started again.
-//! What a helper does is its own; what becomes of the worker is `service`'s.
+//! others work off the spool and the database, which wait: after a panic such a helper starts again.
+//! This file does not know what a helper does; `service` decides what happens to the worker.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{Watch, Worker, ship, spawn_in};
 use crate::faults;
 use crate::spool::SYNC_INTERVAL;
 
-/// How long a helper that panicked stays away.
+/// How long a helper pauses after a panic.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A vital helper died.
@@ -22,12 +22,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[error("the helper '{0}' died, without which no run is safe: the worker stopped; start it again")]
 pub struct HelperDied(pub &'static str);
 
-/// The helpers of one worker; dropping it ends them.
+/// The helpers of one worker; dropping this ends them.
 #[derive(Debug, Default)]
 pub struct Helpers(JoinSet<HelperDied>);
 
 impl Helpers {
-    /// Does `work` every `interval` for ever; again after a pause, should it panic.
+    /// Does `work` every `interval`, for ever; after a panic it pauses and goes on.
     pub(super) fn every<F>(
         &mut self,
         name: &'static str,
@@ -45,7 +45,7 @@ impl Helpers {
         });
     }
 
-    /// Watches over what must not end, by a panic or otherwise.
+    /// Watches a task that must never end, neither by a panic nor otherwise.
     fn vital(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         spawn_in(&mut self.0, async move {
             let _ = AssertUnwindSafe(work).catch_unwind().await;
@@ -53,7 +53,7 @@ impl Helpers {
         });
     }
 
-    /// Waits until a vital helper dies, and says so.
+    /// Waits until a vital helper dies, and returns which one.
     pub async fn died(&mut self) -> HelperDied {
         let ended = self.0.join_next().await;
         let died = ended.and_then(Result::ok).unwrap_or(HelperDied("supervisor"));

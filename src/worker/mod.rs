@@ -1,4 +1,4 @@
-//! The worker: claims runs, N at once, and takes each from its claim to its archived log.
+//! The worker: claims N runs at once, and takes each from its claim to its archived log.
 //!
 //! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
 
@@ -45,7 +45,7 @@ pub struct Worker {
     parsers: Arc<Parsers>,
     config: WorkerConfig,
     claimant: Claimant,
-    /// How often leases are prolonged.
+    /// Time between heartbeats.
     heartbeat: Duration,
     /// Stop once nothing is left to do; wait at most this long at a time.
     drain: Option<Duration>,
@@ -54,8 +54,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker of this system with the usual settings, which has files parsed by `parsers`, sends no mail
-    /// and stores no reports. The system's scratch folder was made by [`prepare_scratch`].
+    /// A worker of this system with the default settings and these parsers, without mails and reports. Call
+    /// [`prepare_scratch`] first to make the system's scratch folder.
     pub fn new(system: System, parsers: Parsers) -> Self {
         let config = WorkerConfig::default();
         Self {
@@ -78,52 +78,52 @@ impl Worker {
         Self { claimant: claimant_of(&config), heartbeat: config.heartbeat(), config, ..self }
     }
 
-    /// The same; prolongs its leases so often.
+    /// The same, with this time between heartbeats.
     #[must_use]
     pub fn with_heartbeat(self, heartbeat: Duration) -> Self {
         Self { heartbeat, ..self }
     }
 
-    /// The same; if `drain` is set, it stops once nothing is left to do. It waits at most this long at a
-    /// time for retries that are not due, and for runs of workers that may be dead.
+    /// The same; with `drain` it stops once nothing is left to do. It waits at most this long at a time for
+    /// retries that are not due, and for runs of workers that may be dead.
     #[must_use]
     pub fn with_drain(self, drain: Option<Duration>) -> Self {
         Self { drain, ..self }
     }
 
-    /// The same; `notifier` tells people by mail.
+    /// The same, with mails by `notifier`.
     #[must_use]
     pub fn with_notifier(self, notifier: Option<Notifier>) -> Self {
         Self { notifier, ..self }
     }
 
-    /// The same; stores an error report of this form beside each log.
+    /// The same, with an error report of this form beside each log.
     #[must_use]
     pub fn with_reports(self, reports: Option<ReportFormat>) -> Self {
         Self { reports, ..self }
     }
 
-    /// The system that it works at.
+    /// Its system.
     pub fn system(&self) -> &System {
         &self.system
     }
 
-    /// Who claims, and on what terms.
+    /// Its name and terms for claims.
     pub fn claimant(&self) -> &Claimant {
         &self.claimant
     }
 
-    /// Who parses what.
+    /// Its parsers.
     pub fn parsers(&self) -> &Parsers {
         &self.parsers
     }
 
-    /// Takes sealed logs to the object store, in turns with this worker's runs.
+    /// Its archiver, which takes sealed logs to the object store in turns with the runs.
     pub fn archiver(&self) -> &Archiver {
         &self.archiver
     }
 
-    /// Recovers what dead processes left in this worker's spool.
+    /// Recovers the logs and runs of dead processes in this worker's spool.
     pub fn recovery(&self) -> Recovery {
         Recovery::new(self.system.clone(), self.archiver.clone())
     }

@@ -1,4 +1,4 @@
-//! When a worker tells people: beside its runs, never in their way, and for a moment at the end.
+//! When a worker sends mails: beside its runs, without delaying them, and briefly before exit.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tokio::sync::OwnedMutexGuard;
 use super::{Helpers, Worker};
 use crate::carry;
 
-/// How long one round of mails may begin further ones; the next goes on.
+/// How long one round may begin further mails; the next round continues.
 const ROUND: Duration = Duration::from_secs(60);
 
 /// How long the last round of a process may take: long enough to learn that the mail server is gone.
 const LAST_ROUND: Duration = Duration::from_secs(15);
 
-/// How long the mail that is under way may hold up the end of a process.
+/// How long a mail under way may delay the exit of a process.
 const LAST_MAIL: Duration = Duration::from_secs(5);
 
 impl Worker {
-    /// From now on the ends of runs are told.
+    /// From now on, ended runs cause mails.
     pub async fn watch_for_notices(&self) {
         let Some(notifier) = &self.notifier else { return };
         if let Err(error) = notifier.watch().await {
@@ -25,11 +25,11 @@ impl Worker {
         }
     }
 
-    /// Tells what is due before a process ends, for a moment; what there is no time for, other workers
-    /// or later ones tell. No mail begins while the answer is held.
+    /// Sends pending notices for up to `LAST_ROUND` before exit; other workers send the rest. No mail begins
+    /// while the caller holds the returned guard.
     pub async fn notify_at_last(&self) -> Option<OwnedMutexGuard<()>> {
         self.notifier.as_ref()?;
-        // A task of its own, so that a mail that is under way when time is up is not cut off.
+        // Its own task, so that the end of the time does not cut off a mail under way.
         let worker = self.clone();
         let told = carry::spawn(async move { worker.notify(LAST_ROUND).await });
         if tokio::time::timeout(LAST_ROUND, told).await.is_err() {
@@ -38,7 +38,7 @@ impl Worker {
         self.quiet().await
     }
 
-    /// Holds mails back, once the one that is under way is over, or has taken too long.
+    /// Holds mails back, once the mail under way has ended or taken too long.
     pub(super) async fn quiet(&self) -> Option<OwnedMutexGuard<()>> {
         self.notifier.as_ref()?.quiet(LAST_MAIL).await
     }

@@ -1,4 +1,4 @@
-//! Who parses what: an external command where a rule names one, else the built-in parser.
+//! Chooses the parser: an external command if a rule names one, else the built-in parser.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Rule {
 }
 
 impl Parsers {
-    /// The first rule that fits counts. All commands run under `options`.
+    /// The first matching rule counts. All commands run under `options`.
     ///
     /// # Errors
     /// A command line that can't be read.

@@ -1,7 +1,7 @@
-//! The error report that is stored beside a run's log, where the operator wants one.
+//! The optional error report beside a run's log.
 //!
-//! It is an extra: a report that can't be made or stored is a warning in the global log, and changes
-//! nothing about the run. It can be made again from the log at any time.
+//! It is an extra: if it can't be made or stored, the global log gets a warning and the run stays as it is.
+//! `parselog report` can make it from the log at any time.
 
 use std::fs::File;
 
@@ -19,7 +19,7 @@ use crate::report::Report;
 use crate::spool::SealedLog;
 use crate::{carry, faults};
 
-/// A report to make: the sealed log is held open, so that it can be read when it is archived and gone.
+/// A report to make: it holds the sealed log open, to read it even after it is archived and gone.
 pub(super) struct ToReport {
     format: ReportFormat,
     subject: RunSubject,
@@ -29,8 +29,8 @@ pub(super) struct ToReport {
 }
 
 impl Worker {
-    /// What there is to report on, if reports are wanted. A run that is handed back has none: the
-    /// next attempt says it all.
+    /// The report to make, if reports are on. A handed-back run has none: the next attempt will report
+    /// everything.
     pub(super) fn to_report(&self, log: Option<&SealedLog>, ending: &Ending) -> Option<ToReport> {
         let (format, log) = self.reports.zip(log)?;
         if matches!(ending, Ending::HandBack) {
@@ -47,7 +47,7 @@ impl Worker {
         }
     }
 
-    /// Makes and stores the report; returns where it is. `archived` is what became of the log.
+    /// Makes and stores the report; returns its URI. `archived` is the fate of the log.
     pub(super) async fn report(&self, to_report: ToReport, archived: Option<&Archived>) -> Option<String> {
         let run = to_report.subject.run;
         match self.try_report(to_report, archived).await {

@@ -24,34 +24,34 @@ use crate::spool::SealedLog;
 use crate::store::{self, Run};
 use crate::{carry, faults};
 
-/// How long a parser may take to stop once it is asked to; then the run ends without it.
+/// How long a parser may take to stop on request; then the run ends without it.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
-/// Why there is no log, once the run is over.
+/// The reason on the row of a run without a log.
 const NEVER_OPENED: &str = "the log could not be opened in the spool; its events are in the global log";
 
-/// Seconds between tries of the row's end while the database does not answer, for three minutes in all.
-/// They stay short, since the run's slot is taken for as long.
+/// Seconds between attempts to write the ending while the database does not answer, three minutes in all.
+/// They stay short, since the run occupies its slot meanwhile.
 const FINISH_PAUSES: [u64; 3] = [1, 2, 4];
 const LAST_FINISH_PAUSE: (u64, usize) = (5, 35);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct RunReport {
     /// The run.
     pub run: RunId,
     /// How it ended, as this worker saw it.
     pub ending: Ending,
-    /// What became of its log; `None` when none could be opened.
+    /// The fate of its log; `None` if none could be opened.
     pub log: Option<Archived>,
-    /// Where its error report is, if one is stored.
+    /// The URI of its error report, if one is stored.
     pub error_report: Option<String>,
 }
 
 impl Worker {
-    /// Takes one claimed run to its end. Never fails: whatever goes wrong is the run's ending, a line
-    /// in its log, or a log that waits in the spool. `parsed` is called when the run's slot is free
-    /// again, before its log is archived: a dead object store holds up no parse.
+    /// Takes one claimed run to its end. Never fails: an error becomes the run's ending, a line in its log, or
+    /// a log that waits in the spool. It calls `parsed` when the run's slot is free again, before it archives
+    /// the log: a dead object store must not block a parse.
     pub async fn run_one(
         &self,
         claimed: ClaimedRun,
@@ -131,7 +131,7 @@ impl Worker {
         }
     }
 
-    /// Clears what earlier attempts left, fetches and parses, inside the scope.
+    /// Clears leftovers of earlier attempts, fetches and parses, inside the scope.
     async fn parse(
         &self,
         claimed: &ClaimedRun,
@@ -147,7 +147,7 @@ impl Worker {
             fiscal_quarter: u64::try_from(run.fiscal_quarter).ok(),
         };
         submission.log();
-        // No two parsers are at one file, whoever recovers the dead, and whenever.
+        // Never two parsers at one file, whoever recovers dead runs, and whenever.
         let earlier = claimed.earlier.clone();
         let cleared = carry::spawn_blocking(move || parser::clear_after(&earlier)).await;
         if let Err(error) = cleared.context("clearing panicked").flatten() {
@@ -185,7 +185,7 @@ impl Worker {
             })
         };
         let parsed = self.wait(parse, flight).await;
-        // A large file takes a while to go, and is to be gone when the run has ended.
+        // A large file takes a while to delete, and must be gone when the run has ended.
         let _ = carry::spawn_blocking(move || drop(copy)).await;
         match parsed {
             Some(Ok(result)) => self.ending(result),
@@ -205,7 +205,7 @@ impl Worker {
         }
     }
 
-    /// Waits for the parse until its deadline; then, or once it is asked to stop, only for a while.
+    /// Waits for the parse until its deadline; after that, or after a request to stop, only for a while.
     async fn wait<T>(
         &self,
         mut parse: tokio::task::JoinHandle<T>,
@@ -241,8 +241,8 @@ impl Worker {
         }
     }
 
-    /// Writes the ending on the row, as long as it takes: the run must not stay open because the
-    /// database was away for a while.
+    /// Writes the ending on the row and retries for long: the run must not stay open because of a short
+    /// outage of the database.
     async fn finish(&self, claimed: &ClaimedRun, ending: &Ending) {
         let run = claimed.run.id;
         let (last, times) = LAST_FINISH_PAUSE;
@@ -297,7 +297,7 @@ impl Worker {
         }
     }
 
-    /// Says on the row that so many events are in no log; what a sweep still saves of them it says later.
+    /// Writes on the row how many events are in no log; a sweep that saves some corrects it later.
     async fn lose(&self, run: RunId, reason: &str, dropped: u64) {
         if let Err(error) = store::log::lost(&self.system.pool, run.into(), reason, Some(dropped)).await {
             tracing::warn!(%run, "the row does not say how many events its log misses: {error:#}");

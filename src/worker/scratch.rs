@@ -1,8 +1,7 @@
-//! Local copies of submitted files and reports, for as long as they are needed.
+//! Short-lived local copies of submitted files and reports.
 //!
-//! A submitted file holds private data, so no copy may outlive its parse, not even when the process
-//! is killed. Each copy is locked by its process; one whose lock nobody holds is removed by the next
-//! process that works in the folder.
+//! A submitted file holds private data, so no copy may outlive its parse, even if the process is killed.
+//! Each process locks its copies; the next process in the folder removes copies that nobody has locked.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -22,12 +21,12 @@ pub(super) struct LocalCopy {
 }
 
 impl LocalCopy {
-    /// Makes the empty file of a run, of this kind, readable by this user alone.
+    /// Makes an empty file of this kind for a run; only this user can read it.
     pub(super) fn create(folder: &Path, run: RunId, kind: &str) -> io::Result<Self> {
         let path = folder.join(format!("{run}.{kind}.{COPY}"));
         loop {
             let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            // Somebody who clears the folder may have taken it for abandoned before it was locked.
+            // Before we locked it, another process may have removed it as abandoned.
             if file.try_lock().is_ok() && path.exists() {
                 return Ok(Self { path, _file: file });
             }
@@ -37,12 +36,12 @@ impl LocalCopy {
 
 impl Drop for LocalCopy {
     fn drop(&mut self) {
-        // What can't be removed now is removed as abandoned later.
+        // If this fails, a later process removes it as abandoned.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Makes the folder where it is missing, and removes the copies of processes that are gone.
+/// Makes the folder if missing, and removes the copies of dead processes.
 ///
 /// # Errors
 /// When the folder can't be made or read.

@@ -14,33 +14,33 @@ use crate::queue::{self, Waker};
 use crate::recovery::Recovery;
 use crate::{carry, faults, store};
 
-/// How often the leases of all workers are looked over, and the spool for what dead processes left.
+/// How often to check the leases of all workers, and the spool for logs of dead processes.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long stopped runs get to hand back, and finished logs to be archived, once the grace is over.
+/// Time after the grace for stopped runs to hand back, and for finished logs to be archived.
 const LAST_GRACE: Duration = Duration::from_secs(10);
 
-/// How long to wait before the database is asked again after it failed.
+/// Pause before asking a failed database again.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why no more runs are claimed.
+/// Why the worker claims no more runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Over {
-    /// Asked to stop, or unfit to go on.
+    /// Somebody asked it to stop, or it can't go on.
     Stopped,
-    /// There is nothing left to do, or to wait for.
+    /// Nothing is left to do or to wait for.
     Drained,
 }
 
 impl Worker {
     /// Serves the queue until `stop` resolves, or until there is nothing left to do if the worker drains.
     ///
-    /// Runs in flight get the grace to finish; then they are handed back. Logs that are not archived
-    /// by the end stay in the spool for the next worker.
+    /// Runs in flight get the grace to finish; then the worker hands them back. Logs that are not archived by
+    /// then stay in the spool for the next worker.
     ///
     /// # Errors
-    /// The spool can't be read, before anything is claimed; or [`super::HelperDied`], after runs in flight
-    /// were handed back.
+    /// The spool can't be read; nothing was claimed. Or [`super::HelperDied`], after the worker handed back its
+    /// runs in flight.
     pub async fn serve(&self, stop: impl Future<Output = ()>) -> Result<()> {
         let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await?.context("failed to read the spool")?;
@@ -140,7 +140,7 @@ impl Worker {
         }
     }
 
-    /// What the dead left here is recovered first: it may be something to do.
+    /// Recovers the runs of dead processes first: they may be work to do.
     async fn is_drained(&self, drain: &mut Drain, recovery: &Recovery) -> Result<bool> {
         recovery.recover().await?;
         drain.is_over(&self.system.pool).await
@@ -159,7 +159,7 @@ impl Worker {
         }
     }
 
-    /// The helpers that look after runs and logs whose worker is gone.
+    /// Starts the helpers that look after runs and logs of dead workers.
     fn look_after_others(&self, helpers: &mut Helpers, recovery: &Recovery) {
         let sweep = self.config.sweep;
         let (pool, lease) = (self.system.pool.clone(), self.claimant.lease);
@@ -202,7 +202,7 @@ async fn archive_due(recovery: Recovery) {
     }
 }
 
-/// Whoever ends the last run of a batch marks it; this is for those that died in between.
+/// Whoever ends the last run of a batch marks the batch; this helper covers processes that died before.
 async fn close_batches(pool: store::PgPool) {
     if let Err(error) = store::batch::close_finished(&pool).await {
         tracing::debug!("finished batches are not marked yet: {error:#}");

@@ -1,4 +1,4 @@
-//! Ships the logs of runs in flight to readers on other machines, as long as there are any.
+//! Ships the logs of runs in flight to readers on other machines.
 //!
 //! The bytes come from the spool file, so the parse does not wait for it and never learns of it.
 
@@ -15,27 +15,27 @@ use crate::ids::RunId;
 use crate::spool::{Spool, TailReader};
 use crate::store::{PgPool, follow};
 
-/// How often readers are looked for, and given what is new.
+/// How often to look for readers and ship new lines.
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
-/// A reader that comes first gets so many of the last bytes; the rest is in the archive later.
+/// Most bytes from the end of the log for a first reader; the archive will have the rest.
 const FIRST: u64 = 1 << 20;
 
-/// Bytes of one piece, at most. A spool file has fewer zeros than this behind its content.
+/// Most bytes of one piece. A spool file has fewer zeros than this behind its content.
 const PIECE: u64 = 2 << 20;
 
-/// Bytes of a log that stay in the database for readers; one that falls further behind misses some.
+/// Bytes of a log that stay in the database for readers; a slower reader misses some.
 const KEPT: u64 = 8 << 20;
 
-/// Ticks between two looks for what nobody wants any more.
+/// Ticks between two removals of pieces that nobody wants any more.
 const CLEANING: u32 = 60;
 
 impl Watch {
-    /// Ships once. A database that fails is asked again the next time.
+    /// Ships once. If the database fails, the next tick tries again.
     pub(super) async fn ship(&self, worker: &Worker, tick: u32) {
         let runs = self.runs();
         let shipped = async {
-            // What the last reader of an ended run left goes when nothing runs, too.
+            // Remove pieces of ended runs even when nothing runs.
             if tick.is_multiple_of(CLEANING) {
                 follow::clean(&worker.system.pool).await?;
             }
@@ -66,7 +66,7 @@ async fn ship(pool: &PgPool, spool: &Spool, runs: &[RunId]) -> Result<()> {
     Ok(())
 }
 
-/// The whole lines from this byte on, or the last ones, and where they begin.
+/// The whole lines from this byte on, or the last ones, and their start.
 fn next_piece(file: File, from: Option<u64>) -> io::Result<Option<(u64, Vec<u8>)>> {
     let file = Arc::new(file);
     let mut tail = match from {

@@ -20,7 +20,7 @@ pub struct Watch(Arc<Mutex<HashMap<RunId, InFlight>>>);
 #[derive(Debug, Clone)]
 pub(super) struct InFlight {
     token: Uuid,
-    /// Cancelled when the parser was asked to stop.
+    /// Cancelled once the parser was asked to stop.
     pub(super) stopping: CancellationToken,
     pub(super) cancel: Arc<Cancel>,
     pub(super) progress: Arc<Progress>,
@@ -33,14 +33,14 @@ pub(super) struct Watched {
 }
 
 impl Watch {
-    /// Prolongs all leases, and passes on what the database says: cancel requests, and runs that are not
-    /// ours any more.
+    /// Prolongs all leases, and passes on the answer of the database: cancel requests, and runs that are no
+    /// longer ours.
     pub(super) async fn beat(&self, worker: &Worker) {
         let runs: Vec<_> = self.all().into_iter().map(|(run, flight)| (run, flight.token)).collect();
         if runs.is_empty() {
             return;
         }
-        // A connection that went silent must not hold up the beats of a whole lease.
+        // A dead connection must not block the heartbeats of a whole lease.
         let lease = worker.claimant.lease;
         match tokio::time::timeout(lease / 2, queue::heartbeat(&worker.system.pool, &runs, lease)).await {
             Ok(Ok(beats)) => self.apply(&runs, &beats),
@@ -56,7 +56,7 @@ impl Watch {
         }
     }
 
-    /// How far a run is, while it is in flight.
+    /// The progress of a run in flight.
     pub fn progress(&self, run: RunId) -> Option<Arc<Progress>> {
         self.lock().get(&run).map(|flight| Arc::clone(&flight.progress))
     }

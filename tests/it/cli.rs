@@ -90,8 +90,8 @@ async fn submit_queues_and_a_draining_worker_runs_it() {
 async fn cancel_takes_a_run_out_of_the_queue_and_says_when_there_is_nothing_to_do() {
     let desk = Desk::new().await;
     desk.output(&["submit", &sample("tanf-active-2021-q1.txt")]);
-    assert!(stdout(&desk.output(&["cancel", "@latest"])).contains("out of the queue"));
-    assert!(stdout(&desk.output(&["cancel", "@latest"])).contains("has ended as inaction already"));
+    assert!(stdout(&desk.output(&["cancel", "@latest"])).contains("removed from the queue"));
+    assert!(stdout(&desk.output(&["cancel", "@latest"])).contains("already ended as inaction"));
     let listed: Value = serde_json::from_str(&stdout(&desk.output(&["runs", "--json"]))).unwrap();
     assert_eq!(
         (listed["status"].as_str(), listed["cancel_requested_by"].as_str()),
@@ -106,10 +106,10 @@ async fn bad_input_gets_one_clear_line_and_registers_nothing() {
     let prose = desk.file("prose.txt", "Dear Sir or Madam,\n");
     let good = sample("tanf-active-2021-q1.txt");
     for command in ["run", "submit"] {
-        assert_refused(&desk.output(&[command, "/no/such/file"]), 4, "there is no such file");
-        assert_refused(&desk.output(&[command, &good, "/no/such/file"]), 4, "there is no such file");
+        assert_refused(&desk.output(&[command, "/no/such/file"]), 4, "file not found");
+        assert_refused(&desk.output(&[command, &good, "/no/such/file"]), 4, "file not found");
         assert_refused(&desk.output(&[command, &empty]), 2, "it is empty");
-        assert_refused(&desk.output(&[command, "/tmp"]), 2, "it is no file");
+        assert_refused(&desk.output(&[command, "/tmp"]), 2, "not a regular file");
         assert_refused(
             &desk.output(&[command, &prose]),
             2,
@@ -118,10 +118,10 @@ async fn bad_input_gets_one_clear_line_and_registers_nothing() {
     }
     assert_eq!((count(&desk.db, "data_file").await, count(&desk.db, "parse_meta").await), (0, 0));
     let unknown = "01890000-0000-7000-8000-000000000000";
-    assert_refused(&desk.output(&["logs", unknown]), 4, "there is no run");
+    assert_refused(&desk.output(&["logs", unknown]), 4, "not found");
     assert_refused(&desk.output(&["logs", "nothing"]), 4, "names no run and no data file");
-    assert_refused(&desk.output(&["logs", "@latest"]), 4, "there is no run yet");
-    assert_refused(&desk.output(&["cancel", unknown]), 4, "there is no run");
+    assert_refused(&desk.output(&["logs", "@latest"]), 4, "no runs yet");
+    assert_refused(&desk.output(&["cancel", unknown]), 4, "not found");
     assert_refused(&desk.output(&["run", "--parser", "cat 'open", &good]), 2, "");
 }
 

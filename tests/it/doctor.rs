@@ -59,7 +59,7 @@ async fn a_healthy_system_is_met_with_silence() {
     assert_eq!(examine(&desk, &[]), (Vec::new(), Some(0)));
     assert_eq!(examine(&desk, &["--fix", "--sole-spool"]), (Vec::new(), Some(0)));
     let output = desk.output(&["verify", "--all"]);
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "2 of 2 logs are what their rows say\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "2 of 2 logs match their rows\n");
     assert_eq!(output.status.code(), Some(0));
 }
 

@@ -84,7 +84,7 @@ async fn values_that_would_do_nothing_or_too_much_are_refused_and_their_parts_ar
         ("PARSELOG_REDACT", "\\b", "'\\b' matches the empty text"),
         ("PARSELOG_MAIL_ADMINS", "ann@example.org, bob@@example.org", "'bob@@example.org'"),
         ("PARSELOG_SLOTS", "0", "1 to 1000"),
-        ("PARSELOG_SWEEP", "0s", "more than no time"),
+        ("PARSELOG_SWEEP", "0s", "more than zero"),
         ("PARSELOG_LEASE", "900y", "ten years"),
         ("PARSELOG_BUCKET", "s3://submissions", "without s3://"),
         ("PARSELOG_MAIL_LINKS", "8d", "a week"),

@@ -42,7 +42,7 @@ pub(super) fn check(file: &mut File) -> Result<()> {
     let is_large = memchr::memmem::find(&end, LARGE_ARCHIVE).is_some();
     ensure!(!is_large, "the workbook claims to be an archive of more than 65,535 parts or 4 GiB (zip64)");
     let mut archive =
-        zip::ZipArchive::new(BufReader::new(file)).context("the workbook is damaged: it is no archive")?;
+        zip::ZipArchive::new(BufReader::new(file)).context("the workbook is damaged: not a zip archive")?;
     let mut left = MOST_UNPACKED;
     let mut seen = Seen::default();
     for nth in 0..archive.len() {

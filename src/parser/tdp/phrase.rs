@@ -61,7 +61,7 @@ fn one<'w>(words: &mut Peekable<impl Iterator<Item = &'w str>>, is_number: bool)
                         let demand = "not be the same digit throughout".to_owned();
                         return Ok(Check { test: Test::NotRepeated, demand });
                     }
-                    other => bail!("`not {other}` is no check"),
+                    other => bail!("`not {other}` is not a check"),
                 },
             };
             let demand = choice("not be", &listed);
@@ -109,10 +109,11 @@ fn one<'w>(words: &mut Peekable<impl Iterator<Item = &'w str>>, is_number: bool)
                 let years = argument()?;
                 (Test::AgeFrom(years.parse()?), format!("be of someone aged {years} or more"))
             }
-            other => bail!("`age {other}` is no check"),
+            other => bail!("`age {other}` is not a check"),
         },
         range => {
-            let (least, most) = range.split_once("..").with_context(|| format!("{range:?} is no check"))?;
+            let (least, most) =
+                range.split_once("..").with_context(|| format!("{range:?} is not a check"))?;
             ensure!(numbers, "a text field needs `int` before `{range}`");
             let (least, most) = (number(least)?, number(most)?);
             ensure!(least <= most, "{least} is above {most}");
@@ -166,7 +167,7 @@ fn all_texts(values: &[&str]) -> Box<[Box<[u8]>]> {
 }
 
 pub(super) fn number(text: &str) -> Result<i64> {
-    text.parse().with_context(|| format!("{text:?} is no number"))
+    text.parse().with_context(|| format!("{text:?} is not a number"))
 }
 
 /// Splits at blanks, keeping what stands between single quotes together, quotes included.

@@ -46,7 +46,7 @@ fn segment(raw: &RawRecord, nth: usize, month: Option<&str>, case: Option<&str>)
         "state" => Ok(Place::State),
         "territory" => Ok(Place::Territory),
         "tribe" => Ok(Place::Tribe),
-        other => bail!("{other:?} is no place"),
+        other => bail!("{other:?} is not a position"),
     };
     let deprecated = raw.deprecated_rules.iter();
     let month = month.map(|name| find(&name.to_owned())).transpose()?;
@@ -184,7 +184,7 @@ fn at(text: &str) -> Result<At> {
         let (start, end) = (start.parse().ok()?, end.parse().ok()?);
         (start < end && end < 10_000).then_some(At { start, end })
     };
-    read().with_context(|| format!("{text:?} is no range of positions such as 8-19"))
+    read().with_context(|| format!("{text:?} is not a range of positions such as 8-19"))
 }
 
 /// Field names of a raw record, with whether each holds numbers.

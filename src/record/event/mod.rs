@@ -1,5 +1,5 @@
-//! The events of which reports, comparisons and mails are made: their targets and fields, written and read
-//! here alone, so that no two readers take the same line for different things.
+//! The events that reports, comparisons and mails need: only this room writes and reads their targets and
+//! fields, so that no two readers understand the same line differently.
 
 mod loose;
 mod outcome;
@@ -12,9 +12,9 @@ pub use submission::SubmissionEvent;
 
 /// The target of a problem in the submission.
 pub const PROBLEM: &str = "parselog::problem";
-/// The target of what was submitted.
+/// The target of the submission.
 pub const SUBMISSION: &str = "parselog::submission";
-/// The target of what the parse came to.
+/// The target of the outcome.
 pub const OUTCOME: &str = "parselog::outcome";
-/// The target of what an external parser says beside its problems.
+/// The target of an external parser's other output.
 pub const EXTERNAL: &str = "parselog::external";

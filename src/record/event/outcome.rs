@@ -1,22 +1,22 @@
-//! The events of what a parse came to.
+//! The events of a parse's outcome.
 
 use serde_json::Value;
 
 use super::OUTCOME;
 use crate::record::Record;
 
-/// What a parse came to, in several events.
+/// The outcome of a parse, in several events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutcomeEvent<'a> {
-    /// Records of one type that were accepted.
+    /// Accepted records of one type.
     Accepted { record_type: &'a str, records: u64 },
-    /// Cases of one month (`YYYYMM`) that were stored.
+    /// Stored cases of one month (`YYYYMM`).
     Cases { month: &'a str, accepted_without_errors: u64, accepted_with_errors: u64 },
-    /// The whole, last of all.
+    /// The totals, as the last event.
     Parsed {
         /// The verdict in words.
         summary: Option<&'a str>,
-        /// Missing where the parser counted none.
+        /// `None` if the parser counted no records.
         records_in_file: Option<u64>,
         records_created: Option<u64>,
         lines_rejected: u64,

@@ -1,4 +1,4 @@
-//! The event of a problem in the submission: written by every parser, read by report, diff and mails.
+//! The event of a problem in the submission: every parser writes it; report, diff and mails read it.
 
 use std::borrow::Cow;
 use std::io;
@@ -10,22 +10,22 @@ use super::loose::Loose;
 
 /// The target of a problem as it stands in a line.
 const MARK: &[u8] = b"\"target\":\"parselog::problem\"";
-/// A line's fixed beginning, in which the mark must stand: what comes later is submitted text.
+/// The fixed beginning of a line, which must hold the mark: submitted text comes later.
 const BEGINNING: usize = 128;
 
-/// The numbers that a category may have; without one of them a problem is of the last: a record that
-/// could not be taken.
+/// The valid category numbers. A problem without one of them gets the last: a record that could not be
+/// accepted.
 const CATEGORIES: [u8; 5] = [1, 2, 3, 4, 7];
 
-/// A problem as its line tells it. A parser of somebody else's may leave any of it out, or write a
-/// number as text.
+/// A problem as its line states it. External parsers may leave out any field, or write a number as
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProblemEvent<'a> {
     /// Line or row number in the submitted file; `None` for the whole file.
     pub record: Option<u64>,
     /// The category's number.
     pub category: u8,
-    /// Empty where there is none, as are the following.
+    /// Empty if there is none; so are the following.
     pub record_type: Cow<'a, str>,
     pub item: Cow<'a, str>,
     pub field: Cow<'a, str>,
@@ -33,14 +33,14 @@ pub struct ProblemEvent<'a> {
     pub month: Cow<'a, str>,
     /// The case, named by the number of its first record.
     pub case: Option<u64>,
-    /// Of a rule that no longer counts.
+    /// Whether the rule is deprecated.
     pub deprecated: bool,
     pub message: Cow<'a, str>,
 }
 
 impl<'a> ProblemEvent<'a> {
-    /// Logs the event: as an error where the file, or the record, is refused for it. `context` is what else its
-    /// parser says, as JSON.
+    /// Logs the event, as an error if it refuses the file or the record. `context` holds the parser's other
+    /// keys, as JSON.
     pub fn log(&self, refuses: bool, context: Option<&str>) {
         // The level of an event is part of its static callsite, hence one call for each.
         macro_rules! emit {
@@ -64,7 +64,7 @@ impl<'a> ProblemEvent<'a> {
         if refuses { emit!(error) } else { emit!(warn) }
     }
 
-    /// Whether a line of a log tells a problem, from its beginning alone.
+    /// Whether a line of a log states a problem, by its beginning alone.
     pub fn is_in(line: &[u8]) -> bool {
         line[..line.len().min(BEGINNING)].windows(MARK.len()).any(|part| part == MARK)
     }
@@ -72,7 +72,7 @@ impl<'a> ProblemEvent<'a> {
     /// Reads the line of a problem; `None` for any other line.
     ///
     /// # Errors
-    /// The line is damaged: what it tells is not known.
+    /// The line is damaged.
     pub fn read(line: &'a [u8]) -> io::Result<Option<Self>> {
         if !Self::is_in(line) {
             return Ok(None);

@@ -1,11 +1,11 @@
-//! The event of what was submitted, the first of every parse.
+//! The event of the submission, the first of every parse.
 
 use serde_json::Value;
 
 use super::SUBMISSION;
 use crate::record::Record;
 
-/// What is parsed.
+/// The submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionEvent<'a> {
     /// The name that the submitter gave the file.
@@ -32,7 +32,7 @@ impl<'a> SubmissionEvent<'a> {
         );
     }
 
-    /// Reads it back; `None` for any other record. What it does not say is `None`.
+    /// Reads it back; `None` for any other record. Missing fields are `None`.
     pub fn read(record: &'a Record) -> Option<Self> {
         let text = |name| record.fields.get(name).and_then(Value::as_str);
         let number = |name| record.fields.get(name).and_then(Value::as_u64);

@@ -51,8 +51,8 @@ impl Home {
 #[test]
 fn a_second_command_finds_the_server_running_and_stop_ends_all_of_it() {
     let home = Home::new();
-    assert_eq!(home.ok(LONG, &["db", "stop"]), "it does not run\n");
-    assert_eq!(home.ok(LONG, &["db", "status"]), "it does not run\n");
+    assert_eq!(home.ok(LONG, &["db", "stop"]), "not running\n");
+    assert_eq!(home.ok(LONG, &["db", "status"]), "not running\n");
     home.ok(LONG, &["runs"]);
     let first = home.all_three();
     home.ok(LONG, &["runs"]);

@@ -114,5 +114,5 @@ fn codes_read_back_what_they_write_and_name_the_choices() {
         assert_eq!(status.as_str().parse::<RunStatus>().unwrap(), *status);
     }
     let error = "done".parse::<RunStatus>().unwrap_err();
-    assert!(error.starts_with("'done' is no run status; expected one of queued, running"), "{error}");
+    assert!(error.starts_with("unknown run status 'done'; expected one of queued, running"), "{error}");
 }
