@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. An error is one line that says what to do next.
 
 mod actions;
+mod answer;
 mod app;
 mod arguments;
 mod cancel;
@@ -140,6 +141,7 @@ pub struct Common {
 const AFTER_HELP: &str = "\
 First steps:
   parselog run submission.txt     submit, parse and archive a file, with nothing set up before
+  parselog show @latest           what came of it, why, and what to do next
   parselog logs @latest           read what the latest run said
   parselog runs                   list the runs
 
@@ -156,6 +158,7 @@ enum Command {
     Run(run::Run),
     Submit(submit::Submit),
     Worker(worker::Worker),
+    Show(answer::ShowArgs),
     Runs(runs::Runs),
     Logs(logs::Logs),
     Report(report::Report),
@@ -222,6 +225,7 @@ impl Command {
             Self::Run(command) => command.run(common).await,
             Self::Submit(command) => command.run(common).await,
             Self::Worker(command) => command.run(common).await,
+            Self::Show(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
             Self::Report(command) => command.run(common).await,

@@ -1,8 +1,9 @@
-//! The things that people do: look up, submit, link, compare, parse again, delete.
+//! The things that people do: look up, answer, submit, link, compare, parse again, delete.
 //!
 //! Each is one file, takes plain values, reports progress by a callback, and fails with a [`DeskError`], which
 //! names the kind of failure. This room prints nothing and reads no arguments.
 
+pub mod answer;
 pub mod compare;
 pub mod compare_reparse;
 mod error;

@@ -109,8 +109,13 @@ impl Groups {
 }
 
 impl Group {
+    /// The message, with `…` where it differs from record to record.
+    pub fn message(&self) -> String {
+        self.pattern.to_string()
+    }
+
     /// The record numbers in one text.
-    pub(super) fn examples(&self) -> String {
+    pub fn examples(&self) -> String {
         self.examples.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
 }

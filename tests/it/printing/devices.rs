@@ -13,6 +13,8 @@ fn lines(new: &str) -> Vec<Vec<&str>> {
     vec![
         vec!["runs"],
         vec!["runs", "--json"],
+        vec!["show", "a.txt"],
+        vec!["show", "a.txt", "--json"],
         vec!["history", "a.txt"],
         vec!["actions"],
         vec!["actions", "--csv"],

@@ -40,6 +40,9 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
     let lines: Vec<Vec<&str>> = vec![
         vec!["runs"],
         vec!["runs", "--json"],
+        vec!["show", &run],
+        vec!["show", &fallback],
+        vec!["show", &run, "--json"],
         vec!["history", "1"],
         vec!["history", "1", "--json"],
         vec!["actions", "-n", "500"],

@@ -2,6 +2,7 @@
 //!
 //! A difference fails the test. `INSTA_UPDATE=always` takes it over where it is meant.
 
+mod answer;
 mod help;
 mod outputs;
 

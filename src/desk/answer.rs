@@ -1,0 +1,132 @@
+//! The answer to "what happened to this file, and what now?": a run's verdict in words, what it is made of, and
+//! what to do next.
+
+use anyhow::Context as _;
+
+use super::{DeskError, Result, lookup};
+use crate::parser::{Category, SummaryStatus};
+use crate::report::{Group, Report};
+use crate::store::{self, Run, RunFilter, RunStatus};
+use crate::system::System;
+
+/// What happened in a run.
+pub struct Answer {
+    pub run: Run,
+    /// All attempts at its job, the oldest first; this run is one of them.
+    pub attempts: Vec<Run>,
+    /// Whether the file was parsed before, so that there is something to compare.
+    pub has_earlier: bool,
+    /// The problems by kind, the most frequent first; or why its log can't be read.
+    pub groups: Result<Vec<Group>>,
+}
+
+/// Answers for a run. A log that can't be read is no error: the rest of the answer stands without it.
+///
+/// # Errors
+/// The database fails, or the scratch folder can't be used.
+pub async fn answer(system: &System, run: Run) -> Result<Answer> {
+    let of_job =
+        RunFilter { batch: Some(run.batch_id), data_file: Some(run.data_file_id), ..RunFilter::default() };
+    let mut attempts = store::find(&system.pool, &of_job).await?;
+    attempts.reverse();
+    let first = attempts.first().map_or(run.id, |first| first.id);
+    let before =
+        RunFilter { same_file_as: Some(run.data_file_id), before: Some(first), ..RunFilter::default() };
+    let has_earlier = store::latest(&system.pool, &before).await?.is_some();
+    let groups = groups(system, &run).await;
+    Ok(Answer { run, attempts, has_earlier, groups })
+}
+
+async fn groups(system: &System, run: &Run) -> Result<Vec<Group>> {
+    let log = lookup::log(system, run)?;
+    let report = Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await;
+    Ok(report.context("failed to read the log")?.groups)
+}
+
+impl Answer {
+    /// Why it came to what it came to, in one sentence; the row's `failure` says more where it failed.
+    pub fn why(&self) -> String {
+        let run = &self.run;
+        match run.status {
+            RunStatus::Queued if run.attempt > 1 => {
+                format!("attempt {} of {} waits for a worker", run.attempt, run.max_attempts)
+            }
+            RunStatus::Queued => "it waits for a worker".to_owned(),
+            RunStatus::Running => {
+                format!("{} is parsing it", run.worker.as_deref().unwrap_or("a worker"))
+            }
+            RunStatus::Success => self.why_verdict(),
+            RunStatus::Fail => "the parser could not do its work".to_owned(),
+            RunStatus::Crash => "the process that parsed it died".to_owned(),
+            RunStatus::Terminate => "the parse was stopped".to_owned(),
+            RunStatus::Inaction => "it was taken out of the queue before it was parsed".to_owned(),
+        }
+    }
+
+    fn why_verdict(&self) -> String {
+        let run = &self.run;
+        let problems = run.error_count.unwrap_or_default();
+        let problems = format!("{problems} problem{}", if problems == 1 { "" } else { "s" });
+        match run.summary_status {
+            Some(SummaryStatus::Accepted) => "every record was accepted, and no problem was found".to_owned(),
+            Some(SummaryStatus::AcceptedWithErrors) => format!("every record was accepted, with {problems}"),
+            Some(SummaryStatus::PartiallyAccepted) => match (run.records_in_file, run.records_created) {
+                (Some(all), Some(created)) if all > created => {
+                    format!("{} of {all} records were not accepted: {problems}", all - created)
+                }
+                _ => format!("not everything was accepted: {problems}"),
+            },
+            Some(SummaryStatus::Rejected) => format!("nothing was accepted, {}", self.since()),
+            Some(SummaryStatus::NoVerdict) | None => {
+                "the parser came to its end and said nothing about the submission".to_owned()
+            }
+        }
+    }
+
+    /// What a file as a whole is rejected for.
+    fn since(&self) -> String {
+        let of_file = self.groups.iter().flatten().find(|group| group.category == Category::File.number());
+        let said = of_file.map(|group| (group.first_record, group.message()));
+        let first = self.run.first_error.clone();
+        let first =
+            first.map(|message| (self.run.first_error_record.and_then(|at| u64::try_from(at).ok()), message));
+        match said.or(first) {
+            Some((Some(record), message)) => format!("since record {record} says: {message}"),
+            Some((None, message)) => format!("since {message}"),
+            None => "for a reason that its row does not keep".to_owned(),
+        }
+    }
+
+    /// The commands that go on from here, each with what it does.
+    pub fn next(&self) -> Vec<(String, &'static str)> {
+        let (run, file) = (self.run.id, self.run.data_file_id);
+        let has_problems = self.run.error_count.is_some_and(|count| count > 0);
+        let mut next = Vec::new();
+        match self.run.status {
+            RunStatus::Queued => {
+                next.push((format!("parselog logs -f {run}"), "follow it from its start"));
+                next.push(("parselog worker".to_owned(), "parse it, if no worker does"));
+            }
+            RunStatus::Running => {
+                next.push((format!("parselog logs -f {run}"), "follow it"));
+                next.push((format!("parselog cancel {run}"), "stop it"));
+            }
+            _ => next.push((format!("parselog logs {run}"), "read its log")),
+        }
+        if has_problems && self.groups.is_ok() {
+            next.push((format!("parselog report {run} --out report.xlsx"), "every problem, in a workbook"));
+        }
+        if self.has_earlier && self.run.status == RunStatus::Success {
+            next.push((format!("parselog diff {run}"), "what changed since the parse before"));
+        }
+        if self.run.status.is_final() && self.run.status != RunStatus::Success {
+            next.push((format!("parselog reparse {file}"), "parse it once more"));
+        }
+        next
+    }
+
+    /// Why the problems are not named, where they are not.
+    pub fn unread(&self) -> Option<&DeskError> {
+        self.groups.as_ref().err()
+    }
+}
