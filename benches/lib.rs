@@ -10,7 +10,7 @@ use parselog::ids::{BatchId, DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
 use parselog::parser::tdp::sample::{Sample, Size};
 use parselog::parser::{Cancel, Context, Outcome, Parser as _, Progress, Submission};
-use parselog::record::{Ending, Head, RunSubject, SCHEMA_VERSION, Subject, Tail};
+use parselog::record::{Head, LogEnding, RunSubject, SCHEMA_VERSION, Subject, Tail};
 use parselog::scope::LogScope;
 use parselog::spool::{Spool, Syncer};
 use parselog::telemetry;
@@ -85,7 +85,7 @@ pub fn in_runs<T>(runs: usize, folder: &Path, work: impl FnOnce(&[LogScope]) -> 
     let scopes: Vec<LogScope> = (0..runs).map(open).collect();
     let done = work(&scopes);
     let seal = |scope: LogScope| {
-        let log = scope.seal(Ending::Success, None).expect("sealed").expect("a file");
+        let log = scope.seal(LogEnding::Success, None).expect("sealed").expect("a file");
         let tail = log.tail.clone();
         log.remove().expect("removed");
         tail

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytesize::ByteSize;
 use parselog::carry;
 use parselog::cluster::{Cluster, Keep};
-use parselog::objects::{Folder, Objects, Put};
+use parselog::objects::{FolderStore, Objects, Put};
 use parselog::parser::Outcome;
 use parselog::queue::{self, Claimant, Ending};
 use parselog::store::{self, NewFile, PgPool, Request};
@@ -139,7 +139,7 @@ impl Place {
         let cluster = Cluster::start(home.path(), &Keep { program: program(), idle: Duration::ZERO })?;
         let pool = store::connect(&cluster.url(), "bench").await?;
         store::migrate(&pool).await?;
-        let objects = Objects::Folder(Folder::open(&home.path().join("objects"))?);
+        let objects = Objects::Folder(FolderStore::open(&home.path().join("objects"))?);
         let file = tempfile::NamedTempFile::new()?;
         write_sample(file.path(), SUBMISSION)?;
         Ok(Self { home, file, pool, objects, cluster })

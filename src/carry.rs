@@ -35,7 +35,7 @@ where
     let work = once(work);
     tokio::task::spawn_blocking(|| {
         // The pool's threads also become the runtime's own, so what is set here is taken back.
-        let _turn = Turn(MAY_BLOCK.replace(true));
+        let _turn = MayBlockGuard(MAY_BLOCK.replace(true));
         work()
     })
 }
@@ -52,9 +52,9 @@ pub fn may_block() {
 }
 
 /// Puts back, when dropped, what [`MAY_BLOCK`] was.
-struct Turn(bool);
+struct MayBlockGuard(bool);
 
-impl Drop for Turn {
+impl Drop for MayBlockGuard {
     fn drop(&mut self) {
         MAY_BLOCK.set(self.0);
     }

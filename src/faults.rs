@@ -34,7 +34,7 @@ pub fn point(name: &'static str) {
         let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
         Some((name, AtomicU64::new(passage), signal))
     });
-    ask(Step::Point(name));
+    ask(FaultStep::Point(name));
     if let Some((wanted, left, signal)) = wanted
         && wanted == name
         && left.fetch_sub(1, Ordering::SeqCst) == 1
@@ -76,18 +76,18 @@ pub(crate) fn sync(
     call: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
     static WANTED: Wanted = Wanted::new();
-    match ask(Step::Sync(name, file)) {
+    match ask(FaultStep::Sync(name, file)) {
         _ if counted(&WANTED, "PARSELOG_FAULT_IO", name) => Err(io::Error::other("a fault of the test")),
-        Answer::Real => call(file),
-        Answer::Pretended => Ok(()),
-        Answer::Refused => Err(io::Error::other("a fault of the test")),
+        SyncAnswer::Real => call(file),
+        SyncAnswer::Pretended => Ok(()),
+        SyncAnswer::Refused => Err(io::Error::other("a fault of the test")),
     }
 }
 
 /// What a test that plays the disk is told.
 #[cfg(feature = "faults")]
 #[derive(Debug)]
-pub enum Step<'a> {
+pub enum FaultStep<'a> {
     /// A point is passed.
     Point(&'static str),
     /// A sync is about to be done.
@@ -97,7 +97,7 @@ pub enum Step<'a> {
 /// What is to become of a sync.
 #[cfg(feature = "faults")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum SyncAnswer {
     /// It is done.
     Real,
     /// It is not done, and its caller does not know.
@@ -108,7 +108,7 @@ pub enum Answer {
 
 /// A test that plays the disk.
 #[cfg(feature = "faults")]
-pub type Watcher = std::sync::Arc<dyn Fn(Step<'_>) -> Answer + Send + Sync>;
+pub type Watcher = std::sync::Arc<dyn Fn(FaultStep<'_>) -> SyncAnswer + Send + Sync>;
 
 #[cfg(feature = "faults")]
 static WATCHER: std::sync::RwLock<Option<Watcher>> = std::sync::RwLock::new(None);
@@ -120,9 +120,9 @@ pub fn watch(watcher: Option<Watcher>) {
 }
 
 #[cfg(feature = "faults")]
-fn ask(step: Step<'_>) -> Answer {
+fn ask(step: FaultStep<'_>) -> SyncAnswer {
     let watcher = WATCHER.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-    watcher.map_or(Answer::Real, |watcher| watcher(step))
+    watcher.map_or(SyncAnswer::Real, |watcher| watcher(step))
 }
 
 #[cfg(feature = "faults")]

@@ -20,7 +20,7 @@ use tracing::field::display;
 pub use self::removal::{Removed, remove};
 
 use self::pack::Packed;
-use crate::gzip::Summary;
+use crate::gzip::ArchiveSummary;
 use crate::ids::LogId;
 use crate::objects::{ObjectError, Put};
 use crate::record::{Head, Level, LevelCounts, Subject};
@@ -103,7 +103,7 @@ impl Archiver {
     }
 
     /// The URI of the log; `None` if somebody let it go.
-    async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<Option<String>, Failure> {
+    async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<Option<String>, ArchiveFailure> {
         let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
         let packed = packed.map_err(anyhow::Error::new)?;
         faults::point("compressed");
@@ -117,7 +117,7 @@ impl Archiver {
         stored
     }
 
-    async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<Option<String>, Failure> {
+    async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<Option<String>, ArchiveFailure> {
         let (head, summary) = (&log.head, &packed.summary);
         let content = LogContent {
             raw_bytes: summary.raw_bytes,
@@ -146,7 +146,7 @@ impl Archiver {
             .objects
             .put_file(&head.bucket, &head.log_key, &log.archive_path(), &put)
             .await
-            .map_err(Failure::of_store)?;
+            .map_err(ArchiveFailure::of_store)?;
         faults::point("after-put");
         let uri = stored.uri.to_string();
         let archived = ArchivedLog {
@@ -220,18 +220,18 @@ impl Archiver {
 }
 
 /// Why a log was not archived.
-struct Failure {
+struct ArchiveFailure {
     error: anyhow::Error,
     store_is_down: bool,
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for ArchiveFailure {
     fn from(error: anyhow::Error) -> Self {
         Self { error, store_is_down: false }
     }
 }
 
-impl Failure {
+impl ArchiveFailure {
     fn of_store(error: ObjectError) -> Self {
         let store_is_down = matches!(error, ObjectError::Other(_));
         Self { error: anyhow::Error::new(error).context("failed to upload the log"), store_is_down }
@@ -247,7 +247,7 @@ async fn blocking<T: Send + 'static>(
     carry::spawn_blocking(move || work(&log)).await.map_err(io::Error::other).flatten()
 }
 
-fn metadata(head: &Head, summary: &Summary) -> Vec<(&'static str, String)> {
+fn metadata(head: &Head, summary: &ArchiveSummary) -> Vec<(&'static str, String)> {
     let mut metadata = vec![("log-id", head.log.to_string()), ("sha256", hex::encode(summary.raw_sha256))];
     match &head.subject {
         Subject::Run(run) => {

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use anyhow::{Context, Result};
 
 use crate::carry;
-use crate::gzip::{self, Summary};
+use crate::gzip::{self, ArchiveSummary};
 use crate::objects::sha256_of;
 use crate::record::timestamp_of;
 use crate::spool::SealedLog;
@@ -18,7 +18,7 @@ use crate::spool::SealedLog;
 /// An archive, ready to store.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
-    pub(super) summary: Summary,
+    pub(super) summary: ArchiveSummary,
     /// An earlier attempt left it, or a part of it.
     pub(super) was_there: bool,
 }
@@ -36,7 +36,7 @@ pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
 
 /// Keeps the archive for later attempts. Neither file is synced: a checksum detects what a power loss
 /// damages.
-pub(super) fn keep(log: &SealedLog, summary: &Summary) -> io::Result<()> {
+pub(super) fn keep(log: &SealedLog, summary: &ArchiveSummary) -> io::Result<()> {
     carry::may_block();
     if kept_summary(log).as_ref() == Some(summary) {
         return Ok(());
@@ -45,18 +45,18 @@ pub(super) fn keep(log: &SealedLog, summary: &Summary) -> io::Result<()> {
 }
 
 /// The summary of an archive, if it is whole and belongs to this log.
-fn kept(log: &SealedLog) -> Option<Summary> {
+fn kept(log: &SealedLog) -> Option<ArchiveSummary> {
     let summary = kept_summary(log)?;
     let raw_bytes = log.file().metadata().ok()?.len();
     let is_its = (summary.raw_bytes, summary.lines) == (raw_bytes, log.lines);
     (is_its && sha256_of(&log.archive_path()).ok()? == summary.gzip_sha256).then_some(summary)
 }
 
-fn kept_summary(log: &SealedLog) -> Option<Summary> {
+fn kept_summary(log: &SealedLog) -> Option<ArchiveSummary> {
     serde_json::from_slice(&fs::read(log.summary_path()).ok()?).ok()
 }
 
-fn compress(log: &SealedLog) -> Result<Summary> {
+fn compress(log: &SealedLog) -> Result<ArchiveSummary> {
     let raw = BufReader::with_capacity(1 << 20, File::open(log.path())?);
     let archive = create(&log.archive_path())?;
     Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), timestamp_of)?)

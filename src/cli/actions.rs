@@ -20,7 +20,7 @@ use crate::store::action::{self, ActionCount, ActionFilter, RunAction};
 
 /// Show what happened to runs and other tasks, the latest first.
 #[derive(Debug, Args)]
-pub(super) struct Actions {
+pub(super) struct ActionsArgs {
     /// Only this task: parse, reparse, or another one's code.
     #[arg(long)]
     task: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Actions {
     csv: bool,
 }
 
-impl Actions {
+impl ActionsArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let run = match &self.run {

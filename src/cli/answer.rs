@@ -13,7 +13,7 @@ use super::{Common, Exit, open, show};
 use crate::desk::answer::{Answer, answer};
 use crate::desk::lookup::find_run;
 use crate::record::Safe;
-use crate::report::Group;
+use crate::report::ProblemGroup;
 
 /// Show what happened to a file: the verdict and why, the most frequent problems, every attempt, and what to do
 /// next.
@@ -104,7 +104,7 @@ fn attempts(answer: &Answer) -> Table<4> {
     table
 }
 
-fn problems(groups: &[Group]) -> Table<5> {
+fn problems(groups: &[ProblemGroup]) -> Table<5> {
     let mut table = Table::new([">COUNT", "KIND", "WHERE", "RECORDS", "PROBLEM"]).within([0; 5]);
     for group in groups {
         let place = [&group.record_type, &group.item, &group.field].map(String::as_str);

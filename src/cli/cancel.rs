@@ -12,7 +12,7 @@ use crate::queue::{self, Cancelled};
 
 /// Stop a run, or remove it from the queue. Its log stays.
 #[derive(Debug, Args)]
-pub(super) struct Cancel {
+pub(super) struct CancelArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
     /// Who asks; by default the user's name.
@@ -20,7 +20,7 @@ pub(super) struct Cancel {
     by: Option<String>,
 }
 
-impl Cancel {
+impl CancelArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let run = find_run(&pool, &self.target).await?;

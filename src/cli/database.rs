@@ -21,7 +21,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// The database that this process has opened, if it has.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Opened(Arc<OnceLock<Database>>);
+pub(super) struct OpenedDatabase(Arc<OnceLock<Database>>);
 
 #[derive(Debug)]
 struct Database {
@@ -30,7 +30,7 @@ struct Database {
     _cluster: Option<Cluster>,
 }
 
-impl Opened {
+impl OpenedDatabase {
     /// Closes the connections of all who share the pool.
     pub(super) async fn close(&self) {
         if let Some(database) = self.0.get() {

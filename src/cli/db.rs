@@ -8,13 +8,13 @@ use crate::cluster;
 
 /// Show or stop the embedded database, which stays up for a while after its last use.
 #[derive(Debug, Args)]
-pub(super) struct Db {
+pub(super) struct DbArgs {
     #[command(subcommand)]
-    command: Command,
+    command: DbCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum DbCommand {
     /// Show whether the embedded database is running, and where.
     Status,
     /// Stop the embedded database now; the data stays.
@@ -27,22 +27,22 @@ enum Command {
     },
 }
 
-impl Db {
+impl DbArgs {
     pub(super) fn run(self, common: &Common) -> Result<Exit> {
         let home = common.place.home();
         match self.command {
-            Command::Keep { detached } => cluster::keep(&home, detached)?,
-            Command::Stop => {
+            DbCommand::Keep { detached } => cluster::keep(&home, detached)?,
+            DbCommand::Stop => {
                 let ran = cluster::stop(&home)?;
                 show::line(if ran { "stopped" } else { "not running" })?;
             }
-            Command::Status => show::line(text(&cluster::status(&home)?))?,
+            DbCommand::Status => show::line(text(&cluster::status(&home)?))?,
         }
         Ok(Exit::Ok)
     }
 }
 
-fn text(status: &cluster::Status) -> String {
+fn text(status: &cluster::ClusterStatus) -> String {
     let Some((server, url)) = &status.server else { return "not running".to_owned() };
     let use_of_it = if status.in_use { "in use" } else { "not in use" };
     let idle = humantime::format_duration(status.idle);

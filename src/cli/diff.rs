@@ -14,13 +14,13 @@ use super::verdict::category_name;
 use super::{Common, Exit, open, show};
 use crate::desk::compare::{self, Difference, Side};
 use crate::desk::lookup::find_reparse;
-use crate::diff::{Change, Problem};
+use crate::diff::{Change, LoggedProblem};
 use crate::record::Safe;
 
 /// Show what changed between two runs of a file: status, counts, and the problems that appeared or
 /// disappeared, matched by their subject. Two runs without a difference print nothing.
 #[derive(Debug, Args)]
-pub(super) struct Diff {
+pub(super) struct DiffArgs {
     #[arg(value_name = "RUN_A|FILE", help = TARGET_HELP, required_unless_present = "reparse")]
     before: Option<String>,
     /// The run to compare it with. Without it, RUN_A is compared with the run of its file before it
@@ -40,7 +40,7 @@ pub(super) struct Diff {
     exit_code: bool,
 }
 
-impl Diff {
+impl DiffArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         if let Some(reparse) = &self.reparse {
@@ -65,9 +65,9 @@ impl Diff {
             show::note(&format!("no difference: {unchanged} problems are the same"));
         }
         let (json, color) = (self.json, show::color());
-        let each = move |change, problem: &Problem<'_>| {
+        let each = move |change, problem: &LoggedProblem<'_>| {
             if json {
-                show::write_json(&mut show::Out, &Entry { change, problem })
+                show::write_json(&mut show::Out, &ChangedProblem { change, problem })
             } else {
                 writeln!(show::Out, "{}", entry(change, problem, color))
             }
@@ -79,10 +79,10 @@ impl Diff {
 
 /// One problem that changed, in JSON.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct ChangedProblem<'a> {
     change: Change,
     #[serde(flatten)]
-    problem: &'a Problem<'a>,
+    problem: &'a LoggedProblem<'a>,
 }
 
 fn text(name: &str, difference: &Difference<'_>) -> String {
@@ -130,7 +130,7 @@ fn changed(text: &mut String, what: &str, before: &str, after: &str) {
 }
 
 /// One problem that changed: `+ record 2: T1: message`.
-fn entry(change: Change, problem: &Problem<'_>, color: bool) -> String {
+fn entry(change: Change, problem: &LoggedProblem<'_>, color: bool) -> String {
     let (sign, paint) = match change {
         Change::Appeared => ('+', "\x1b[31m"),
         Change::Disappeared => ('-', "\x1b[32m"),

@@ -17,7 +17,7 @@ use crate::store;
 ///
 /// Silent, with exit code 0, if there is no difference; 1 if some remain.
 #[derive(Debug, Args)]
-pub(super) struct Doctor {
+pub(super) struct DoctorArgs {
     /// Make safe repairs: archive abandoned logs, abort stale uploads, end runs without a worker.
     #[arg(long)]
     fix: bool,
@@ -32,7 +32,7 @@ pub(super) struct Doctor {
     json: bool,
 }
 
-impl Doctor {
+impl DoctorArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let doctor = doctor::Doctor::new(&system, self.grace).with_sole_spool(self.sole_spool);

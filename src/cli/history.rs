@@ -12,7 +12,7 @@ use crate::store::Run;
 
 /// Show every parse of a file over time, in all its versions: when, why, and with what outcome.
 #[derive(Debug, Args)]
-pub(super) struct History {
+pub(super) struct HistoryArgs {
     /// Data file id, file name or key
     #[arg(value_name = "FILE")]
     file: String,
@@ -24,7 +24,7 @@ pub(super) struct History {
     json: bool,
 }
 
-impl History {
+impl HistoryArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let runs = history(&pool, &self.file, self.limit).await?;

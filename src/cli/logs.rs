@@ -22,7 +22,7 @@ use crate::system::System;
 ///
 /// From a large archived log, --tail, --lines and --since fetch only the lines they show.
 #[derive(Debug, Args)]
-pub(super) struct Logs {
+pub(super) struct LogsArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
     /// Take the previous run of the same file.
@@ -83,7 +83,7 @@ enum Form {
     Raw,
 }
 
-impl Logs {
+impl LogsArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let run = self.find(&system).await?;

@@ -9,13 +9,13 @@ use crate::store;
 
 /// Bring the tables of the database up to date. Safe to repeat, and from several machines at once.
 #[derive(Debug, Args)]
-pub(super) struct Migrate {
+pub(super) struct MigrateArgs {
     /// Only list the pending migrations.
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Migrate {
+impl MigrateArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = connect(common, COMMAND_SLOTS).await?;
         let pending = store::pending(&pool).await?;

@@ -132,7 +132,7 @@ pub struct Common {
     mail: MailConfig,
     /// The database, once a command has opened it.
     #[arg(skip)]
-    opened: database::Opened,
+    opened: database::OpenedDatabase,
     /// Parsers that were linked in.
     #[arg(skip)]
     parsers: OwnParsers,
@@ -155,29 +155,29 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not 
 /// The subcommand. Each has its own help text, which a comment here would replace.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
-    Submit(submit::Submit),
-    Worker(worker::Worker),
+    Run(run::RunArgs),
+    Submit(submit::SubmitArgs),
+    Worker(worker::WorkerArgs),
     Show(answer::ShowArgs),
-    Runs(runs::Runs),
-    Logs(logs::Logs),
-    Report(report::Report),
-    History(history::History),
-    Actions(actions::Actions),
-    Notices(notices::Notices),
-    Url(url::Url),
-    Diff(diff::Diff),
-    Reparse(reparse::Reparse),
-    Reparses(reparses::Reparses),
-    Prune(retention::Prune),
-    Hold(retention::Hold),
-    Erase(retention::Erase),
-    Cancel(cancel::Cancel),
-    Doctor(doctor::Doctor),
-    Verify(verify::Verify),
-    Db(db::Db),
-    Migrate(migrate::Migrate),
-    Sample(sample::Sample),
+    Runs(runs::RunsArgs),
+    Logs(logs::LogsArgs),
+    Report(report::ReportArgs),
+    History(history::HistoryArgs),
+    Actions(actions::ActionsArgs),
+    Notices(notices::NoticesArgs),
+    Url(url::UrlArgs),
+    Diff(diff::DiffArgs),
+    Reparse(reparse::ReparseArgs),
+    Reparses(reparses::ReparsesArgs),
+    Prune(retention::PruneArgs),
+    Hold(retention::HoldArgs),
+    Erase(retention::EraseArgs),
+    Cancel(cancel::CancelArgs),
+    Doctor(doctor::DoctorArgs),
+    Verify(verify::VerifyArgs),
+    Db(db::DbArgs),
+    Migrate(migrate::MigrateArgs),
+    Sample(sample::SampleArgs),
 }
 
 /// Runs the command line of this process with these parsers.

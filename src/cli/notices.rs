@@ -19,7 +19,7 @@ use crate::store::notice::{self, NoticeFilter};
 /// If a mail stays `sending` for long, the mail server may or may not have taken it: parselog does not
 /// send it again by itself.
 #[derive(Debug, Args)]
-pub(super) struct Notices {
+pub(super) struct NoticesArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: Option<String>,
     /// Only mails that were not sent.
@@ -42,7 +42,7 @@ pub(super) struct Notices {
     json: bool,
 }
 
-impl Notices {
+impl NoticesArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let run = match &self.target {

@@ -7,7 +7,7 @@ use super::database::{COMMAND_SLOTS, open_database_for};
 use super::{CliError, Common};
 use crate::config::{ParserRule, WorkerConfig};
 use crate::notify::Notifier;
-use crate::objects::{Folder, Objects, S3, S3Options};
+use crate::objects::{FolderStore, Objects, S3, S3Options};
 use crate::parser::CommandOptions;
 use crate::record::event::EXTERNAL;
 use crate::spool::Spool;
@@ -33,7 +33,7 @@ pub(super) async fn open_for(common: &Common, slots: usize) -> Result<System> {
     let home = place.home();
     let objects = match &place.bucket {
         Some(_) => open_s3(common).await,
-        None => Objects::Folder(Folder::open(&home.join("objects"))?),
+        None => Objects::Folder(FolderStore::open(&home.join("objects"))?),
     };
     let system = System::new(pool, objects, spool, home.join("scratch"));
     let system = system.with_redactor(common.log.redactor()?);

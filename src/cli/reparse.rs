@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use super::database::open_database;
-use super::reparses::{Status, interrupts, report, wait};
+use super::reparses::{ReparseStatusArgs, interrupts, report, wait};
 use super::submit::{code, quarter, user};
 use super::table::Table;
 use super::value::{attempts, priority, year};
@@ -23,9 +23,9 @@ use crate::store::{PgPool, RunStatus};
 /// Parse files again, each in exactly the submitted version; workers do this after all submissions.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Reparse {
+pub(super) struct ReparseArgs {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ReparseCommand>,
     #[command(flatten)]
     which: Which,
     /// The reason, for the reparse and the audit log.
@@ -61,9 +61,9 @@ pub(super) struct Reparse {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ReparseCommand {
     /// Show the progress of a reparse, and its changes in numbers.
-    Status(Status),
+    Status(ReparseStatusArgs),
 }
 
 /// Which files.
@@ -102,10 +102,10 @@ struct Which {
     every_version: bool,
 }
 
-impl Reparse {
+impl ReparseArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?.patient();
-        if let Some(Command::Status(status)) = self.command {
+        if let Some(ReparseCommand::Status(status)) = self.command {
             return status.run(&pool).await;
         }
         let selection = self.which.selection(&pool).await?;

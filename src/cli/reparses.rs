@@ -26,7 +26,7 @@ const WIDTHS: [usize; 3] = [30, 9, 9];
 
 /// List the latest reparses.
 #[derive(Debug, Args)]
-pub(super) struct Reparses {
+pub(super) struct ReparsesArgs {
     /// Most reparses to show.
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N", value_parser = limit)]
     limit: i64,
@@ -37,7 +37,7 @@ pub(super) struct Reparses {
 
 /// Show the progress of a reparse, and its changes in numbers.
 #[derive(Debug, Args)]
-pub(super) struct Status {
+pub(super) struct ReparseStatusArgs {
     /// The reparse id, or @latest
     #[arg(value_name = "ID")]
     reparse: String,
@@ -49,7 +49,7 @@ pub(super) struct Status {
     json: bool,
 }
 
-impl Status {
+impl ReparseStatusArgs {
     pub(super) async fn run(self, pool: &PgPool) -> Result<Exit> {
         let id = find_reparse(pool, &self.reparse).await?.id;
         if self.wait {
@@ -59,7 +59,7 @@ impl Status {
     }
 }
 
-impl Reparses {
+impl ReparsesArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let reparses = reparse::list(&pool, self.limit).await?;

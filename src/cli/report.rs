@@ -15,7 +15,7 @@ use crate::report;
 
 /// Make the error report of a run from its log: a summary, the problems by kind, and every problem.
 #[derive(Debug, Args)]
-pub(super) struct Report {
+pub(super) struct ReportArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
     /// The form; by default the extension of OUT decides, or csv without one.
@@ -26,7 +26,7 @@ pub(super) struct Report {
     out: Option<PathBuf>,
 }
 
-impl Report {
+impl ReportArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let format = self.format()?;
         if format == ReportFormat::Xlsx && self.out.is_none() && show::is_terminal() {

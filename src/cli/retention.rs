@@ -27,7 +27,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Delete old logs; outcome, counts and hashes stay. Logs of files on legal hold stay whole.
 #[derive(Debug, Args)]
-pub(super) struct Prune {
+pub(super) struct PruneArgs {
     /// Logs archived longer ago than this, such as 400d or 6months.
     #[arg(long, value_parser = age, value_name = "AGE")]
     older_than: Duration,
@@ -47,7 +47,7 @@ pub(super) struct Prune {
 
 /// Protect the logs of a file, in all its versions, from deletion.
 #[derive(Debug, Args)]
-pub(super) struct Hold {
+pub(super) struct HoldArgs {
     /// Data file id, file name or key
     #[arg(value_name = "FILE")]
     file: String,
@@ -65,7 +65,7 @@ pub(super) struct Hold {
 /// Delete the log of a run, for instance because it holds personal data, and the first error on its
 /// row; outcome, counts and hashes stay.
 #[derive(Debug, Args)]
-pub(super) struct Erase {
+pub(super) struct EraseArgs {
     #[arg(value_name = "RUN", help = TARGET_HELP)]
     target: String,
     /// The reason, for the audit log.
@@ -79,7 +79,7 @@ pub(super) struct Erase {
     by: Option<String>,
 }
 
-impl Prune {
+impl PruneArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         if self.older_than < DAY && !self.force {
             return Err(CliError::usage(format!(
@@ -134,7 +134,7 @@ impl Prune {
     }
 }
 
-impl Hold {
+impl HoldArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let by = self.by.unwrap_or_else(user);
@@ -146,7 +146,7 @@ impl Hold {
     }
 }
 
-impl Erase {
+impl EraseArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let run = find_run(&system.pool, &self.target).await?;

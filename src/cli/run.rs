@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::records::{Records, is_stdout};
-use super::submit::What;
+use super::submit::SubmissionArgs;
 use super::{CliError, Common, Exit, open, show, verdict};
 use crate::carry;
 use crate::config::{ParserRule, WorkerConfig};
@@ -26,12 +26,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Submit, parse and archive files at once.
 #[derive(Debug, Args)]
-pub(super) struct Run {
+pub(super) struct RunArgs {
     /// Local files, or objects as `s3://bucket/key`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     #[command(flatten)]
-    what: What,
+    what: SubmissionArgs,
     /// Parse with this command instead of the built-in parser, for instance 'python3 my.py {file}'.
     #[arg(long, value_parser = ParserRule::of_all, value_name = "COMMAND")]
     parser: Option<ParserRule>,
@@ -44,7 +44,7 @@ pub(super) struct Run {
     json: bool,
 }
 
-impl Run {
+impl RunArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         if self.records.is_some() && self.files.len() > 1 {
             return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
@@ -103,7 +103,7 @@ impl Run {
     }
 }
 
-impl Run {
+impl RunArgs {
     /// The outcome of a run, as text or as JSON, with the location of its error report.
     fn result(&self, row: &Row, report: Option<String>) -> Result<String> {
         if !self.json {

@@ -15,7 +15,7 @@ use crate::store::{self, LogState, RunFilter, RunStatus};
 
 /// List runs, the newest first.
 #[derive(Debug, Args)]
-pub(super) struct Runs {
+pub(super) struct RunsArgs {
     /// Only runs of these statuses: queued, running, success, fail, terminate, inaction, crash.
     #[arg(long, value_delimiter = ',')]
     status: Vec<RunStatus>,
@@ -54,7 +54,7 @@ pub(super) struct Runs {
     json: bool,
 }
 
-impl Runs {
+impl RunsArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let pool = open_database(common).await?;
         let filter = RunFilter {

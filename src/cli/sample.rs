@@ -14,7 +14,7 @@ use crate::parser::tdp::{sample, sections};
 
 /// Write an invented submission of any size, sound or broken. The same options give the same bytes.
 #[derive(Debug, Args)]
-pub(super) struct Sample {
+pub(super) struct SampleArgs {
     /// The file to write; by default stdout.
     #[arg(value_name = "OUT")]
     out: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub(super) struct Sample {
     force: bool,
 }
 
-impl Sample {
+impl SampleArgs {
     pub(super) fn run(self) -> Result<Exit> {
         if !sections().any(|known| known == (self.program.as_str(), self.section.as_str())) {
             let known: Vec<String> =

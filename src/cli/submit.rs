@@ -13,12 +13,12 @@ use crate::store::Request;
 
 /// Queue files for the workers.
 #[derive(Debug, Args)]
-pub(super) struct Submit {
+pub(super) struct SubmitArgs {
     /// Local files, or objects as `s3://bucket/key`, with `?versionId=…` for an exact version
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     #[command(flatten)]
-    what: What,
+    what: SubmissionArgs,
     /// Lower numbers go first.
     #[arg(long, default_value_t = 100, value_parser = priority)]
     priority: i32,
@@ -32,7 +32,7 @@ pub(super) struct Submit {
 
 /// The submitter's description of the files. A file's own header fills the gaps.
 #[derive(Debug, Clone, Args)]
-pub(super) struct What {
+pub(super) struct SubmissionArgs {
     /// Program: tanf, ssp, tribal, audit, fra, or one that a configured parser reads.
     #[arg(long, value_parser = code)]
     program: Option<String>,
@@ -60,7 +60,7 @@ pub(super) struct What {
     reason: Option<String>,
 }
 
-impl Submit {
+impl SubmitArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let intake = Intake::new(open::open(common).await?, show::note);
         let what = self.what.description();
@@ -82,7 +82,7 @@ impl Submit {
     }
 }
 
-impl What {
+impl SubmissionArgs {
     /// What they are.
     pub(super) fn description(&self) -> Description {
         Description {

@@ -7,12 +7,12 @@ use crate::record::Safe;
 /// Rows under a line of headings, in columns as wide as their contents.
 pub(super) struct Table<const N: usize> {
     columns: [&'static str; N],
-    rows: Vec<Row<N>>,
+    rows: Vec<TableRow<N>>,
     indent: &'static str,
     least: [usize; N],
 }
 
-enum Row<const N: usize> {
+enum TableRow<const N: usize> {
     Cells([String; N]),
     /// An extra line about the row before.
     More(String),
@@ -32,12 +32,12 @@ impl<const N: usize> Table<N> {
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: [&dyn Display; N]) {
-        self.rows.push(Row::Cells(cells.map(|cell| Safe(cell).to_string())));
+        self.rows.push(TableRow::Cells(cells.map(|cell| Safe(cell).to_string())));
     }
 
     /// Adds an extra line about the row before.
     pub(super) fn more(&mut self, text: impl Display) {
-        self.rows.push(Row::More(Safe(text).to_string()));
+        self.rows.push(TableRow::More(Safe(text).to_string()));
     }
 
     fn line(&self, f: &mut fmt::Formatter<'_>, cells: [&str; N], widths: &[usize; N]) -> fmt::Result {
@@ -61,7 +61,7 @@ impl<const N: usize> Display for Table<N> {
             *width = least.max(*width);
         }
         for row in &self.rows {
-            if let Row::Cells(cells) = row {
+            if let TableRow::Cells(cells) = row {
                 for (width, cell) in widths.iter_mut().zip(cells) {
                     *width = cell.chars().count().max(*width);
                 }
@@ -71,8 +71,8 @@ impl<const N: usize> Display for Table<N> {
         for row in &self.rows {
             f.write_str("\n")?;
             match row {
-                Row::Cells(cells) => self.line(f, cells.each_ref().map(String::as_str), &widths)?,
-                Row::More(text) => write!(f, "    {text}")?,
+                TableRow::Cells(cells) => self.line(f, cells.each_ref().map(String::as_str), &widths)?,
+                TableRow::More(text) => write!(f, "    {text}")?,
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ const SHOWN_WHOLE: i64 = 1 << 20;
 
 /// Make a temporary link to a log that works without an account. The audit log records each link.
 #[derive(Debug, Args)]
-pub(super) struct Url {
+pub(super) struct UrlArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
     /// How long the link works; a week at most.
@@ -32,7 +32,7 @@ pub(super) struct Url {
     by: Option<String>,
 }
 
-impl Url {
+impl UrlArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let run = find_run(&system.pool, &self.target).await?;

@@ -19,7 +19,7 @@ const PAGE: i64 = 100;
 ///
 /// Names any object that is damaged, cut or exchanged; the exit code is then 1.
 #[derive(Debug, Args)]
-pub(super) struct Verify {
+pub(super) struct VerifyArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP, required_unless_present = "all")]
     target: Option<String>,
     /// Every archived log, the newest first.
@@ -30,7 +30,7 @@ pub(super) struct Verify {
     json: bool,
 }
 
-impl Verify {
+impl VerifyArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let (mut good, mut bad) = (0, 0);

@@ -15,7 +15,7 @@ use crate::system::System;
 /// After SIGTERM or ^C, runs get the grace to finish; then the worker hands them back to the queue. At the
 /// start it closes, archives and records the logs that dead workers of this machine left behind.
 #[derive(Debug, Args)]
-pub(super) struct Worker {
+pub(super) struct WorkerArgs {
     #[command(flatten)]
     config: WorkerConfig,
     /// Stop once nothing is left to do: the queue is empty, and everything of dead workers is recovered.
@@ -30,7 +30,7 @@ pub(super) struct Worker {
 /// How long the worker asks at the start whether the bucket keeps versions: a dead store must not delay it.
 const ASKED: Duration = Duration::from_secs(10);
 
-impl Worker {
+impl WorkerArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;

@@ -15,7 +15,7 @@ const NOT_NOW: &[u8] = b"C57P03";
 
 /// What a server said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ServerAnswer {
     Ready,
     /// It starts, recovers, or stops.
     Busy,
@@ -23,12 +23,12 @@ pub(super) enum Answer {
 }
 
 /// Asks the server at this socket.
-pub(super) fn ask(socket: &Path) -> Answer {
+pub(super) fn ask(socket: &Path) -> ServerAnswer {
     match greet(socket) {
-        Ok(reply) if reply.is_empty() => Answer::Silent,
-        Ok(reply) if reply.windows(NOT_NOW.len()).any(|part| part == NOT_NOW) => Answer::Busy,
-        Ok(_) => Answer::Ready,
-        Err(_) => Answer::Silent,
+        Ok(reply) if reply.is_empty() => ServerAnswer::Silent,
+        Ok(reply) if reply.windows(NOT_NOW.len()).any(|part| part == NOT_NOW) => ServerAnswer::Busy,
+        Ok(_) => ServerAnswer::Ready,
+        Err(_) => ServerAnswer::Silent,
     }
 }
 

@@ -20,7 +20,7 @@ use rustix::process::Pid;
 use super::detach::detach;
 use super::lock;
 use super::owner::Owner;
-use super::place::Place;
+use super::place::ClusterFolders;
 use super::postmaster::{abandon, postmaster, stop};
 use super::server::Server;
 use super::usage::Usage;
@@ -43,10 +43,10 @@ pub fn keep(home: &Path, detached: bool) -> Result<()> {
         return Err(detach()).context("failed to run the keeper of the embedded database");
     }
     let owner = Owner::detect()?;
-    let place = Place::prepare(home, &owner)?;
+    let place = ClusterFolders::prepare(home, &owner)?;
     let Ok(mine) = lock::exclusive(&place.keeper_lock(), LOCK_WAIT) else { return Ok(()) };
     fs::write(place.keeper_lock(), format!("{} {VERSION}\n", std::process::id()))?;
-    let mut relay = Relay::start()?;
+    let mut relay = RelayShell::start()?;
     let server = Server::new(&place, owner)?;
     server.ensure_running()?;
     let mut serving = postmaster(&place);
@@ -101,7 +101,7 @@ impl Summoned {
 }
 
 /// Starts a keeper. It gets nothing of our environment but what Postgres needs: it outlives us.
-pub(super) fn summon(place: &Place, keep: &Keep) -> Result<Summoned> {
+pub(super) fn summon(place: &ClusterFolders, keep: &Keep) -> Result<Summoned> {
     let log = place.keeper_log();
     let log = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
     let mut command = Command::new(&keep.program);
@@ -124,7 +124,7 @@ pub(super) fn summon(place: &Place, keep: &Keep) -> Result<Summoned> {
 }
 
 /// Why a keeper failed, in its own words.
-pub(super) fn last_words(place: &Place) -> String {
+pub(super) fn last_words(place: &ClusterFolders) -> String {
     let said = fs::read_to_string(place.keeper_log()).unwrap_or_default();
     let line = said.lines().rev().find(|line| !line.trim().is_empty());
     line.map_or("the keeper of the embedded database said nothing", |line| {
@@ -134,7 +134,7 @@ pub(super) fn last_words(place: &Place) -> String {
 }
 
 /// The keeper that there is, once it has said so: its process id and version.
-pub(super) fn current(place: &Place) -> Result<Option<(Option<Pid>, String)>> {
+pub(super) fn current(place: &ClusterFolders) -> Result<Option<(Option<Pid>, String)>> {
     if !lock::is_held(&place.keeper_lock())? {
         return Ok(None);
     }
@@ -152,9 +152,9 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// A shell that becomes the keeper when this one dies, because then its stdin ends.
-struct Relay(Child);
+struct RelayShell(Child);
 
-impl Relay {
+impl RelayShell {
     fn start() -> Result<Self> {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "read -r _; exec \"$0\" \"$@\" </dev/null"]).arg(env::current_exe()?);
@@ -171,7 +171,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for RelayShell {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -36,9 +36,9 @@ use anyhow::{Context as _, Result, bail};
 
 pub use keeper::keep;
 
-use hello::{Answer, ask};
+use hello::{ServerAnswer, ask};
 use owner::Owner;
-use place::Place;
+use place::ClusterFolders;
 use usage::Usage;
 
 /// Longest wait for another process that is starting or stopping the same cluster.
@@ -64,14 +64,14 @@ pub struct Keep {
 /// A running cluster that this process uses, until it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    place: Place,
+    place: ClusterFolders,
     /// Shared lock on `<home>/postgres/in-use`.
     _in_use: File,
 }
 
 /// What runs of the cluster of a home.
 #[derive(Debug)]
-pub struct Status {
+pub struct ClusterStatus {
     /// The server's process id, and the URL of its database.
     pub server: Option<(i32, String)>,
     /// Whether a process uses it.
@@ -90,7 +90,7 @@ impl Cluster {
     /// One line that says what to do: Postgres is not installed, the user has no name, a folder
     /// belongs to somebody else, or the server does not start (with the last line of its log).
     pub fn start(home: &Path, keep: &Keep) -> Result<Self> {
-        let place = Place::prepare(home, &Owner::detect()?)?;
+        let place = ClusterFolders::prepare(home, &Owner::detect()?)?;
         if keeper::current(&place)?.is_some_and(|(_, version)| version != VERSION) {
             let _ = stop_unused(&place)?; // One that is used goes on: all versions share the locks.
         }
@@ -122,10 +122,10 @@ impl Cluster {
 /// # Errors
 /// Another process uses it, or it does not stop.
 pub fn stop(home: &Path) -> Result<bool> {
-    if !Place::exists(home) {
+    if !ClusterFolders::exists(home) {
         return Ok(false);
     }
-    let place = Place::prepare(home, &Owner::detect()?)?;
+    let place = ClusterFolders::prepare(home, &Owner::detect()?)?;
     stop_unused(&place)?
         .context("another parselog process uses the embedded database, perhaps a worker: end that first")
 }
@@ -134,14 +134,14 @@ pub fn stop(home: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// Its folder can't be read.
-pub fn status(home: &Path) -> Result<Status> {
-    if !Place::exists(home) {
-        return Ok(Status { server: None, in_use: false, idle: Duration::ZERO });
+pub fn status(home: &Path) -> Result<ClusterStatus> {
+    if !ClusterFolders::exists(home) {
+        return Ok(ClusterStatus { server: None, in_use: false, idle: Duration::ZERO });
     }
-    let place = Place::prepare(home, &Owner::detect()?)?;
+    let place = ClusterFolders::prepare(home, &Owner::detect()?)?;
     let server = postmaster::postmaster(&place);
     let _looking = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)?;
-    Ok(Status {
+    Ok(ClusterStatus {
         server: server.map(|pid| (pid.as_raw_nonzero().get(), place.url("parselog"))),
         in_use: lock::try_exclusive(&place.in_use_lock())?.is_none(),
         idle: Usage::last(&place.in_use_lock()).map_or(Duration::ZERO, |usage| usage.idle),
@@ -150,7 +150,7 @@ pub fn status(home: &Path) -> Result<Status> {
 
 /// Stops the server and waits for the end of its keeper; `None` when somebody uses it. Else, whether
 /// it ran.
-fn stop_unused(place: &Place) -> Result<Option<bool>> {
+fn stop_unused(place: &ClusterFolders) -> Result<Option<bool>> {
     let stopping = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)?;
     let Some(unused) = lock::try_exclusive(&place.in_use_lock())? else { return Ok(None) };
     let keeper = keeper::current(place)?.and_then(|(pid, _)| pid);
@@ -159,7 +159,7 @@ fn stop_unused(place: &Place) -> Result<Option<bool>> {
     // The keeper sees that the server is gone; unless somebody was quick to start it again.
     let deadline = Instant::now() + KEEPER_END;
     while (lock::is_held(&place.keeper_lock())? || keeper.is_some_and(postmaster::is_alive))
-        && ask(&place.socket()) == Answer::Silent
+        && ask(&place.socket()) == ServerAnswer::Silent
     {
         if Instant::now() > deadline {
             bail!("the keeper of the embedded database does not end");
@@ -170,12 +170,12 @@ fn stop_unused(place: &Place) -> Result<Option<bool>> {
 }
 
 /// Waits until there is a keeper and the server answers; starts a keeper where there is none.
-fn wait_until_ready(place: &Place, keep: &Keep) -> Result<()> {
+fn wait_until_ready(place: &ClusterFolders, keep: &Keep) -> Result<()> {
     let deadline = Instant::now() + START_WAIT;
     let mut summoned: Option<keeper::Summoned> = None;
     loop {
         if lock::is_held(&place.keeper_lock())? {
-            if ask(&place.socket()) == Answer::Ready {
+            if ask(&place.socket()) == ServerAnswer::Ready {
                 return Ok(());
             }
         } else if let Some(keeper) = &summoned {

@@ -29,13 +29,13 @@ const ROOTS_FALLBACK: &str = "/var/lib/parselog";
 
 /// The folders of one cluster; all exist once prepared, except `data`.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ClusterFolders {
     own: PathBuf,
     base: PathBuf,
     socket: PathBuf,
 }
 
-impl Place {
+impl ClusterFolders {
     /// Whether there ever was a cluster in `home`.
     pub(super) fn exists(home: &Path) -> bool {
         home.join("postgres/in-use").exists()

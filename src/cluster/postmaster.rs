@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::place::Place;
+use super::place::ClusterFolders;
 
 const POLL: Duration = Duration::from_millis(20);
 const FAST_STOP: Duration = Duration::from_secs(20);
 const HARD_STOP: Duration = Duration::from_secs(10);
 
 /// The process that serves this cluster now, if one does.
-pub(super) fn postmaster(place: &Place) -> Option<Pid> {
+pub(super) fn postmaster(place: &ClusterFolders) -> Option<Pid> {
     let pid = recorded_pid(place)?;
     let serves = if cfg!(target_os = "linux") {
         is_server(&command_line(pid)?, place)
@@ -30,7 +30,7 @@ pub(super) fn postmaster(place: &Place) -> Option<Pid> {
 
 /// Stops the server: sessions are cut off, nothing committed is lost. Fine when it does not run.
 /// Returns whether it did.
-pub(super) fn stop(place: &Place) -> anyhow::Result<bool> {
+pub(super) fn stop(place: &ClusterFolders) -> anyhow::Result<bool> {
     let Some(pid) = postmaster(place) else { return Ok(false) };
     for (signal, patience) in [(Signal::INT, FAST_STOP), (Signal::QUIT, HARD_STOP)] {
         let _ = kill_process(pid, signal); // An error means that it is gone already.
@@ -46,7 +46,7 @@ pub(super) fn stop(place: &Place) -> anyhow::Result<bool> {
 }
 
 /// Ends a server whose folder was removed: there is nothing left to put in order.
-pub(super) fn abandon(pid: Pid, place: &Place) {
+pub(super) fn abandon(pid: Pid, place: &ClusterFolders) {
     if command_line(pid).is_some_and(|words| is_server(&words, place)) {
         let _ = kill_process(pid, Signal::QUIT);
     }
@@ -58,11 +58,11 @@ pub(super) fn is_alive(pid: Pid) -> bool {
 }
 
 /// Whether a process that was started with these words is this cluster's server.
-fn is_server(command_line: &[u8], place: &Place) -> bool {
+fn is_server(command_line: &[u8], place: &ClusterFolders) -> bool {
     command_line.split(|byte| *byte == 0).any(|word| word == place.data().as_os_str().as_bytes())
 }
 
-fn recorded_pid(place: &Place) -> Option<Pid> {
+fn recorded_pid(place: &ClusterFolders) -> Option<Pid> {
     let text = fs::read_to_string(place.data().join("postmaster.pid")).ok()?;
     Pid::from_raw(text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)?)
 }

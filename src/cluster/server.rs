@@ -15,9 +15,9 @@ use anyhow::{Context as _, bail};
 use rustix::process::Pid;
 
 use super::binaries::Binaries;
-use super::hello::{Answer, ask};
+use super::hello::{ServerAnswer, ask};
 use super::owner::Owner;
-use super::place::Place;
+use super::place::ClusterFolders;
 use super::postmaster::{is_alive, postmaster, stop};
 
 /// Longest wait for a server that says it is starting; crash recovery takes part of it.
@@ -34,14 +34,14 @@ const LOG_LIMIT: u64 = 4 << 20;
 /// The server of one cluster, running or not.
 #[derive(Debug)]
 pub(super) struct Server<'p> {
-    place: &'p Place,
+    place: &'p ClusterFolders,
     owner: Owner,
     binaries: Binaries,
 }
 
 impl<'p> Server<'p> {
     /// Picks the binaries that can run this cluster.
-    pub(super) fn new(place: &'p Place, owner: Owner) -> anyhow::Result<Self> {
+    pub(super) fn new(place: &'p ClusterFolders, owner: Owner) -> anyhow::Result<Self> {
         let made_by = fs::read_to_string(place.data().join("PG_VERSION")).ok();
         let binaries = Binaries::find(made_by.and_then(|version| version.trim().parse().ok()))?;
         Ok(Self { place, owner, binaries })
@@ -49,7 +49,7 @@ impl<'p> Server<'p> {
 
     /// Makes the cluster where there is none, starts it where it does not run, waits until it answers.
     pub(super) fn ensure_running(&self) -> anyhow::Result<()> {
-        if ask(&self.place.socket()) == Answer::Ready {
+        if ask(&self.place.socket()) == ServerAnswer::Ready {
             return Ok(());
         }
         self.configure()?;
@@ -63,15 +63,17 @@ impl<'p> Server<'p> {
         let mut launches = 0;
         while Instant::now() < deadline {
             match ask(&self.place.socket()) {
-                Answer::Ready => return Ok(()),
-                Answer::Busy => silent_since = Instant::now(),
-                Answer::Silent if launched.is_some_and(is_alive) || postmaster(self.place).is_some() => {
+                ServerAnswer::Ready => return Ok(()),
+                ServerAnswer::Busy => silent_since = Instant::now(),
+                ServerAnswer::Silent
+                    if launched.is_some_and(is_alive) || postmaster(self.place).is_some() =>
+                {
                     if silent_since.elapsed() > SILENCE_DEADLINE {
                         stop(self.place)?;
                     }
                 }
-                Answer::Silent if launches == LAUNCHES => break,
-                Answer::Silent => {
+                ServerAnswer::Silent if launches == LAUNCHES => break,
+                ServerAnswer::Silent => {
                     if launches > 0 {
                         thread::sleep(LAUNCH_PAUSE);
                     }

@@ -11,7 +11,7 @@ pub struct List<T, const SEPARATOR: char>(Vec<T>);
 pub type Commas<T> = List<T, ','>;
 
 /// One value per line.
-pub type Lines<T> = List<T, '\n'>;
+pub type LineList<T> = List<T, '\n'>;
 
 impl<T, const SEPARATOR: char> List<T, SEPARATOR> {
     /// The values of all lists, in order.

@@ -66,7 +66,7 @@ pub struct MailServer {
     /// Its port.
     pub port: u16,
     /// How the connection is encrypted.
-    pub encryption: Encryption,
+    pub encryption: MailEncryption,
     /// User and password.
     pub login: Option<(String, SecretString)>,
     /// The name by which this machine introduces itself; its host name by default.
@@ -75,7 +75,7 @@ pub struct MailServer {
 
 /// How a connection to a mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encryption {
+pub enum MailEncryption {
     /// Not at all.
     None,
     /// From the first byte on.
@@ -141,9 +141,9 @@ impl FromStr for MailServer {
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
         let query: Vec<_> = url.query_pairs().collect();
         let (encryption, port) = match (url.scheme(), query.as_slice()) {
-            ("smtps", []) => (Encryption::Whole, 465),
-            ("smtp", []) => (Encryption::StartTls, 587),
-            ("smtp", [(name, value)]) if name == "tls" && value == "none" => (Encryption::None, 25),
+            ("smtps", []) => (MailEncryption::Whole, 465),
+            ("smtp", []) => (MailEncryption::StartTls, 587),
+            ("smtp", [(name, value)]) if name == "tls" && value == "none" => (MailEncryption::None, 25),
             _ => return Err(wrong("is wrong")),
         };
         let decode = |text: &str| {

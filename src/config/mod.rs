@@ -17,8 +17,8 @@ use clap::{Args, ValueEnum};
 
 pub use database::DatabaseConfig;
 pub use levels::Levels;
-pub use list::{Commas, Lines, List};
-pub use mail::{Address, Encryption, MailConfig, MailServer, Sender};
+pub use list::{Commas, LineList, List};
+pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::ParserConfig;
 pub use rule::ParserRule;
 pub use s3::S3Config;
@@ -93,7 +93,7 @@ pub struct LogConfig {
     /// log, beside social security numbers and e-mail addresses. Repeatable; in the variable, one
     /// per line.
     #[arg(long, env = "PARSELOG_REDACT", value_name = "REGEX", global = true, hide_short_help = true)]
-    redact: Vec<Lines<Pattern>>,
+    redact: Vec<LineList<Pattern>>,
 
     /// Largest size of one log; a log that reaches it keeps head, errors and tail.
     #[arg(

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::{Commas, Lines, List, ParserRule, value};
+use super::{Commas, LineList, List, ParserRule, value};
 use crate::parser::VerdictSource;
 
 /// External programs that parse instead of the built-in parser.
@@ -18,7 +18,7 @@ pub struct ParserConfig {
     /// instance `fra/*=python3 fra.py {file}`. Repeatable; in the variable, one per line. The first
     /// match counts.
     #[arg(long, env = "PARSELOG_PARSERS", value_name = "RULE", global = true, hide_short_help = true)]
-    parser_for: Vec<Lines<ParserRule>>,
+    parser_for: Vec<LineList<ParserRule>>,
 
     /// Stop an external parser that is silent for this long.
     #[arg(long, env = "PARSELOG_PARSER_SILENCE", default_value = "10m", value_parser = value::period, value_name = "TIME", global = true, hide_short_help = true)]

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 
 use super::{DeskError, Result, lookup};
 use crate::parser::{Category, SummaryStatus};
-use crate::report::{Group, Report};
+use crate::report::{ProblemGroup, Report};
 use crate::store::{self, Run, RunFilter, RunStatus};
 use crate::system::System;
 
@@ -17,7 +17,7 @@ pub struct Answer {
     /// Whether the file was parsed before, so that there is something to compare.
     pub has_earlier: bool,
     /// The problems by kind, the most frequent first; or why its log can't be read.
-    pub groups: Result<Vec<Group>>,
+    pub groups: Result<Vec<ProblemGroup>>,
 }
 
 /// Answers for a run. A log that can't be read is no error: the rest of the answer stands without it.
@@ -37,7 +37,7 @@ pub async fn answer(system: &System, run: Run) -> Result<Answer> {
     Ok(Answer { run, attempts, has_earlier, groups })
 }
 
-async fn groups(system: &System, run: &Run) -> Result<Vec<Group>> {
+async fn groups(system: &System, run: &Run) -> Result<Vec<ProblemGroup>> {
     let log = lookup::log(system, run)?;
     let report = Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await;
     Ok(report.context("failed to read the log")?.groups)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::lookup::{find_run, log, previous};
 use super::{DeskError, Result};
-use crate::diff::{self, Change, Comparison, Counts, Problem};
+use crate::diff::{self, Change, Comparison, Counts, LoggedProblem};
 use crate::reader::LogSource;
 use crate::store::{PgPool, Run};
 use crate::system::System;
@@ -126,7 +126,7 @@ impl Compared {
     pub async fn changes(
         self,
         system: &System,
-        each: impl FnMut(Change, &Problem<'_>) -> io::Result<()> + Send + 'static,
+        each: impl FnMut(Change, &LoggedProblem<'_>) -> io::Result<()> + Send + 'static,
     ) -> Result<()> {
         let Ok((one, other, comparison)) = self.logs else { return Ok(()) };
         Ok(diff::changes(&system.objects, comparison, (&one, &other), each).await?)

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::nature::Nature;
 use super::{Description, DeskError, Result};
-use crate::objects::{self, Bytes, ObjectError, ObjectUri, Put, Stored};
+use crate::objects::{self, Bytes, ObjectError, ObjectUri, Put, StoredObject};
 use crate::store::{self, NewFile, PgPool, Queued, Request, data_file};
 use crate::system::System;
 use crate::{carry, faults};
@@ -85,11 +85,11 @@ impl Intake {
 #[derive(Debug)]
 pub struct Candidate {
     name: String,
-    source: Source,
+    source: UploadSource,
 }
 
 #[derive(Debug)]
-enum Source {
+enum UploadSource {
     Local {
         path: PathBuf,
         nature: Nature,
@@ -109,7 +109,7 @@ impl Candidate {
                 ObjectUri::readings(file).map_err(|error| DeskError::Invalid(error.to_string()))?;
             let place = file.split("?versionId=").next().unwrap_or_default();
             let name = place.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-            return Ok(Self { name, source: Source::Object(readings) });
+            return Ok(Self { name, source: UploadSource::Object(readings) });
         }
         let path = PathBuf::from(file);
         let size = readable_size(file, &path)?;
@@ -123,7 +123,7 @@ impl Candidate {
         let nature = Nature::of(&name, &path, what, || {
             Ok(objects::sha256_of(&path).with_context(|| format!("failed to read {file}"))?)
         })?;
-        Ok(Self { name, source: Source::Local { path, nature } })
+        Ok(Self { name, source: UploadSource::Local { path, nature } })
     }
 
     /// Checks all files of one command before anything is stored.
@@ -136,7 +136,7 @@ impl Candidate {
         let candidates = carry::spawn_blocking(all).await.context("reading the files panicked")??;
         let mut known = HashMap::new();
         for (file, candidate) in files.iter().zip(&candidates) {
-            if let Source::Local { nature, .. } = &candidate.source
+            if let UploadSource::Local { nature, .. } = &candidate.source
                 && let Some(other) =
                     known.insert((nature.identity(&candidate.name), nature.state.clone()), file)
             {
@@ -157,8 +157,8 @@ impl Candidate {
     /// The object store refuses, or the object does not exist.
     pub async fn store(self, intake: &Intake, what: &Description) -> Result<NewFile> {
         match self.source {
-            Source::Object(readings) => of_object(intake, what, self.name, &readings).await,
-            Source::Local { path, nature } => of_local(intake, what, self.name, &path, nature).await,
+            UploadSource::Object(readings) => of_object(intake, what, self.name, &readings).await,
+            UploadSource::Local { path, nature } => of_local(intake, what, self.name, &path, nature).await,
         }
     }
 }
@@ -200,7 +200,7 @@ async fn of_local(
 
 /// The same file, stored under the key but never submitted: the leftover of a killed `submit`. Reusing it
 /// means that a repeated command leaves no version without a row.
-async fn left_behind(intake: &Intake, key: &str, path: &Path, put: &Put) -> Result<Option<Stored>> {
+async fn left_behind(intake: &Intake, key: &str, path: &Path, put: &Put) -> Result<Option<StoredObject>> {
     let stored =
         match intake.system.objects.head(&intake.system.objects.uri(&intake.system.bucket, key, None)?).await
         {
@@ -255,7 +255,7 @@ async fn of_object(
 fn new_file(
     bucket: String,
     key: String,
-    stored: &Stored,
+    stored: &StoredObject,
     name: String,
     nature: Nature,
     what: &Description,
@@ -280,7 +280,7 @@ fn new_file(
 }
 
 /// The first of these that exists.
-async fn find_object(intake: &Intake, readings: &[ObjectUri]) -> Result<Stored, ObjectError> {
+async fn find_object(intake: &Intake, readings: &[ObjectUri]) -> Result<StoredObject, ObjectError> {
     let mut missing = None;
     for uri in readings {
         match intake.system.objects.head(uri).await {
@@ -292,7 +292,7 @@ async fn find_object(intake: &Intake, readings: &[ObjectUri]) -> Result<Stored, 
 }
 
 /// Whether its version names these bytes for good; the next put replaces version `null`.
-fn is_pinned(stored: &Stored) -> bool {
+fn is_pinned(stored: &StoredObject) -> bool {
     stored.uri.version().is_some_and(|version| version != "null")
 }
 

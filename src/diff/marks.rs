@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::reader::Lines;
+use crate::reader::LogLines;
 use crate::record::event::ProblemEvent;
 
 /// The bits of one log, by the number of the problem in it.
@@ -12,7 +12,7 @@ pub(super) struct Marks(Vec<u64>);
 /// The lines of the problems that are marked.
 pub(super) struct Marked<'a> {
     marks: &'a Marks,
-    lines: Lines,
+    lines: LogLines,
     at: u64,
 }
 
@@ -25,7 +25,7 @@ impl Marks {
         self.0[(at / 64) as usize] |= 1 << (at % 64);
     }
 
-    pub(super) fn lines(&self, lines: Lines) -> Marked<'_> {
+    pub(super) fn lines(&self, lines: LogLines) -> Marked<'_> {
         Marked { marks: self, lines, at: 0 }
     }
 

@@ -20,14 +20,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 pub use batch::{FileChange, compare_batch};
-pub use problem::Problem;
+pub use problem::LoggedProblem;
 
 use self::marks::Marks;
 use self::problem::each_problem;
-use self::sort::{Entry, Sorter};
+use self::sort::{ProblemDigest, Sorter};
 use crate::carry;
 use crate::objects::Objects;
-use crate::reader::{Lines, LogSource};
+use crate::reader::{LogLines, LogSource};
 
 /// Digests of one log that are held in memory, 32 bytes each; more are sorted on disk.
 const HELD: usize = 1 << 18;
@@ -75,7 +75,7 @@ pub async fn changes(
     objects: &Objects,
     comparison: Comparison,
     (before, after): (&LogSource, &LogSource),
-    each: impl FnMut(Change, &Problem<'_>) -> io::Result<()> + Send + 'static,
+    each: impl FnMut(Change, &LoggedProblem<'_>) -> io::Result<()> + Send + 'static,
 ) -> Result<()> {
     if comparison.total.appeared + comparison.total.disappeared == 0 {
         return Ok(());
@@ -89,12 +89,12 @@ pub async fn changes(
 ///
 /// # Errors
 /// As [`compare`].
-pub fn compare_lines(before: Lines, after: Lines, held: usize) -> Result<Comparison> {
+pub fn compare_lines(before: LogLines, after: LogLines, held: usize) -> Result<Comparison> {
     let sort = |lines| -> Result<_> {
         let mut sorter = Sorter::new(held);
         let mut at = 0;
         each_problem(lines, |problem| {
-            sorter.push(Entry { digest: problem.digest(), at, category: problem.category })?;
+            sorter.push(ProblemDigest { digest: problem.digest(), at, category: problem.category })?;
             at += 1;
             Ok(())
         })?;
@@ -129,16 +129,16 @@ pub fn compare_lines(before: Lines, after: Lines, held: usize) -> Result<Compari
 /// As [`changes`].
 pub fn changed_lines(
     comparison: &Comparison,
-    before: Lines,
-    after: Lines,
-    mut each: impl FnMut(Change, &Problem<'_>) -> io::Result<()>,
+    before: LogLines,
+    after: LogLines,
+    mut each: impl FnMut(Change, &LoggedProblem<'_>) -> io::Result<()>,
 ) -> Result<()> {
     let mut gone = comparison.before.lines(before);
     let mut come = comparison.after.lines(after);
     let (mut was, mut is) = (gone.next()?, come.next()?);
     loop {
-        let one = was.as_deref().map_or(Ok(None), Problem::read)?;
-        let other = is.as_deref().map_or(Ok(None), Problem::read)?;
+        let one = was.as_deref().map_or(Ok(None), LoggedProblem::read)?;
+        let other = is.as_deref().map_or(Ok(None), LoggedProblem::read)?;
         match (one, other) {
             (None, None) => return Ok(()),
             (Some(one), other) if other.as_ref().is_none_or(|other| one.place() <= other.place()) => {
@@ -155,7 +155,7 @@ pub fn changed_lines(
 }
 
 impl Comparison {
-    fn note(&mut self, was: Option<Entry>, is: Option<Entry>) {
+    fn note(&mut self, was: Option<ProblemDigest>, is: Option<ProblemDigest>) {
         let Some(category) = was.as_ref().or(is.as_ref()).map(|entry| entry.category) else { return };
         match (&was, &is) {
             (Some(was), None) => self.before.set(was.at),

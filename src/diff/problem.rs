@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::reader::Lines;
+use crate::reader::LogLines;
 use crate::record::event::ProblemEvent;
 
 /// A problem as it was logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem<'a> {
+pub struct LoggedProblem<'a> {
     /// Line or row number in the submitted file; `None` for the whole file.
     pub record: Option<u64>,
     /// The category's number.
@@ -26,7 +26,7 @@ pub struct Problem<'a> {
     pub message: Cow<'a, str>,
 }
 
-impl<'a> Problem<'a> {
+impl<'a> LoggedProblem<'a> {
     /// Reads the line of a problem; `None` for any other.
     ///
     /// # Errors
@@ -59,12 +59,12 @@ impl<'a> Problem<'a> {
 
 /// Calls `each` with all problems of a log.
 pub(super) fn each_problem(
-    mut lines: Lines,
-    mut each: impl FnMut(&Problem<'_>) -> io::Result<()>,
+    mut lines: LogLines,
+    mut each: impl FnMut(&LoggedProblem<'_>) -> io::Result<()>,
 ) -> Result<()> {
     let mut line = Vec::new();
     while lines.next(&mut line).context("failed to read the log")? {
-        if let Some(problem) = Problem::read(&line)? {
+        if let Some(problem) = LoggedProblem::read(&line)? {
             each(&problem).context("failed to sort")?;
         }
     }

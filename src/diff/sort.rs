@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// One problem of a log; sorted by digest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
+pub(super) struct ProblemDigest {
     pub(super) digest: [u8; 16],
     /// Its number in the log.
     pub(super) at: u64,
@@ -27,7 +27,7 @@ const AT_ONCE: u64 = 4096;
 
 /// Takes entries in any order.
 pub(super) struct Sorter {
-    held: Vec<Entry>,
+    held: Vec<ProblemDigest>,
     most: usize,
     file: Option<Arc<File>>,
     /// The sorted pieces in the file, by entries.
@@ -37,11 +37,11 @@ pub(super) struct Sorter {
 /// Gives them back in order.
 pub(super) struct Sorted {
     pieces: Vec<Piece>,
-    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+    heads: BinaryHeap<Reverse<(ProblemDigest, usize)>>,
 }
 
 struct Piece {
-    here: std::vec::IntoIter<Entry>,
+    here: std::vec::IntoIter<ProblemDigest>,
     file: Option<Arc<File>>,
     left: Range<u64>,
 }
@@ -52,7 +52,7 @@ impl Sorter {
         Self { held: Vec::new(), most: most.max(1), file: None, pieces: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, entry: Entry) -> io::Result<()> {
+    pub(super) fn push(&mut self, entry: ProblemDigest) -> io::Result<()> {
         self.held.push(entry);
         if self.held.len() == self.most { self.spill() } else { Ok(()) }
     }
@@ -102,7 +102,7 @@ impl Sorted {
 }
 
 impl Iterator for Sorted {
-    type Item = io::Result<Entry>;
+    type Item = io::Result<ProblemDigest>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let Reverse((entry, number)) = self.heads.pop()?;
@@ -111,7 +111,7 @@ impl Iterator for Sorted {
 }
 
 impl Piece {
-    fn next(&mut self) -> io::Result<Option<Entry>> {
+    fn next(&mut self) -> io::Result<Option<ProblemDigest>> {
         if let Some(entry) = self.here.next() {
             return Ok(Some(entry));
         }
@@ -120,7 +120,7 @@ impl Piece {
         let mut bytes = vec![0; (until - self.left.start) as usize * WIDTH];
         file.read_exact_at(&mut bytes, self.left.start * WIDTH as u64)?;
         self.left.start = until;
-        let entries = bytes.chunks_exact(WIDTH).map(|bytes| Entry {
+        let entries = bytes.chunks_exact(WIDTH).map(|bytes| ProblemDigest {
             digest: bytes[..16].try_into().expect("16 bytes"),
             at: u64::from_le_bytes(bytes[16..24].try_into().expect("8 bytes")),
             category: bytes[24],

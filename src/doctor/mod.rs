@@ -42,7 +42,7 @@ pub struct Doctor {
 /// The kinds of difference. The names are the codes that scripts read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FindingKind {
     /// The row has a URI, but the object is missing.
     ArchiveMissing,
     /// The size of the object differs from the row.
@@ -74,7 +74,7 @@ pub enum Kind {
 /// One difference.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    pub kind: Kind,
+    pub kind: FindingKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ enum Repair {
     EndDeletion { run: RunId },
 }
 
-impl Kind {
+impl FindingKind {
     /// The code, such as `archive-missing`.
     pub fn code(self) -> &'static str {
         match self {
@@ -120,7 +120,7 @@ impl Kind {
 }
 
 impl Finding {
-    fn new(kind: Kind, run: Option<RunId>, what: impl Into<String>) -> Self {
+    fn new(kind: FindingKind, run: Option<RunId>, what: impl Into<String>) -> Self {
         Self { kind, run, batch: None, what: what.into(), repairable: false, repair: None }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use chrono::Utc;
 
-use super::{Doctor, Finding, Kind, Repair, UPLOAD_AGE};
+use super::{Doctor, Finding, FindingKind, Repair, UPLOAD_AGE};
 use crate::ids::{LogKey, RunId, is_ours};
 use crate::objects::{Listed, ObjectError};
 use crate::store::{self, LogState};
@@ -66,7 +66,7 @@ impl Doctor {
                     Some(facts) => format!("its run's row says that the log is {}", facts.log_state),
                 };
                 let finding =
-                    Finding::new(Kind::ObjectWithoutRow, Some(run), format!("{bucket}/{key}: {what}"));
+                    Finding::new(FindingKind::ObjectWithoutRow, Some(run), format!("{bucket}/{key}: {what}"));
                 Some(match repair {
                     Some(repair) => finding.repaired_by(repair),
                     None => finding,
@@ -87,7 +87,7 @@ impl Doctor {
                 let run = LogKey::run_of(&upload.key);
                 let what = format!("an upload of {bucket}/{} was never ended", upload.key);
                 let repair = Repair::AbortUpload { bucket: bucket.to_owned(), upload };
-                Finding::new(Kind::StaleUpload, run, what).repaired_by(repair)
+                Finding::new(FindingKind::StaleUpload, run, what).repaired_by(repair)
             })
             .collect())
     }

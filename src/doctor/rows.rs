@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use chrono::Utc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Doctor, Finding, Kind, Repair};
+use super::{Doctor, Finding, FindingKind, Repair};
 use crate::notify::{IN_DOUBT, LATE};
 use crate::objects::{ObjectError, ObjectUri};
 use crate::queue::REAPED_WITHIN;
@@ -40,7 +40,10 @@ impl Doctor {
         for batch in store::health::overdue(&self.system.pool).await? {
             let what =
                 format!("{} runs have not ended, its deadline was {}", batch.unfinished, batch.deadline);
-            findings.push(Finding { batch: Some(batch.id), ..Finding::new(Kind::BatchOverdue, None, what) });
+            findings.push(Finding {
+                batch: Some(batch.id),
+                ..Finding::new(FindingKind::BatchOverdue, None, what)
+            });
         }
         let unsent = store::notice::undelivered(&self.system.pool, IN_DOUBT, LATE).await?;
         findings.extend(unsent.into_iter().map(of_notice));
@@ -64,7 +67,7 @@ impl Doctor {
 
     async fn look_up(&self, run: Run) -> Result<Option<Finding>> {
         let text = run.logs_uri.as_deref().unwrap_or_default();
-        let missing = |what: String| Some(Finding::new(Kind::ArchiveMissing, Some(run.id), what));
+        let missing = |what: String| Some(Finding::new(FindingKind::ArchiveMissing, Some(run.id), what));
         let Ok(uri) = text.parse::<ObjectUri>() else {
             return Ok(missing("the row's URI can't be read".to_owned()));
         };
@@ -73,7 +76,7 @@ impl Doctor {
             Ok(stored) => {
                 let said = run.log_gzip_bytes.unwrap_or_default();
                 let what = format!("{uri} has {} bytes, the row says {said}", stored.size);
-                Some(Finding::new(Kind::ArchiveSize, Some(run.id), what))
+                Some(Finding::new(FindingKind::ArchiveSize, Some(run.id), what))
             }
             Err(ObjectError::NotFound { missing: what, .. }) => {
                 let finding = missing(format!("{what} not found: {uri}"));
@@ -92,7 +95,7 @@ impl Doctor {
         }
         let worker = run.worker.as_deref().unwrap_or("an unknown worker");
         let state = run.log_state;
-        let finding = |what| Finding::new(Kind::LogNotHere, Some(run.id), what);
+        let finding = |what| Finding::new(FindingKind::LogNotHere, Some(run.id), what);
         Some(if self.sole_spool {
             finding(format!("the log is {state}, but not in the spool: it is lost"))
                 .repaired_by(Repair::MarkLost { run: run.id })
@@ -106,12 +109,12 @@ fn of_stuck(run: Stuck) -> Finding {
     let Stuck { id, worker, deadline, lease_is_over, lease_is_long_over } = run;
     if lease_is_over {
         let what = format!("{worker} stopped answering, and no other worker ends its runs: start one");
-        let finding = Finding::new(Kind::LeaseOver, Some(id), what);
+        let finding = Finding::new(FindingKind::LeaseOver, Some(id), what);
         return if lease_is_long_over { finding.repaired_by(Repair::Reap) } else { finding };
     }
     let deadline = deadline.map(|deadline| deadline.to_string()).unwrap_or_default();
     let what = format!("{worker} runs it past its deadline {deadline}: `parselog cancel` stops it");
-    Finding::new(Kind::PastDeadline, Some(id), what)
+    Finding::new(FindingKind::PastDeadline, Some(id), what)
 }
 
 fn of_notice(notice: Notice) -> Finding {
@@ -127,5 +130,5 @@ fn of_notice(notice: Notice) -> Finding {
         _ => format!("mail {} ({}) is not sent{error}", notice.id, notice.kind),
     };
     let what = format!("{what}; see `parselog notices --unsent`");
-    Finding { batch: notice.batch_id, ..Finding::new(Kind::NoticeUnsent, notice.run_id, what) }
+    Finding { batch: notice.batch_id, ..Finding::new(FindingKind::NoticeUnsent, notice.run_id, what) }
 }

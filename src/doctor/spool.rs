@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Doctor, Finding, Kind, Repair};
+use super::{Doctor, Finding, FindingKind, Repair};
 use crate::carry;
 use crate::ids::RunId;
 use crate::store;
@@ -27,16 +27,18 @@ impl Doctor {
             if !known.iter().any(|facts| facts.id == entry.log.as_run()) {
                 let what =
                     format!("a {state} log whose run is not in the database: {}", entry.path.display());
-                findings.push(Finding::new(Kind::SpoolWithoutRow, run, what));
+                findings.push(Finding::new(FindingKind::SpoolWithoutRow, run, what));
             } else if abandoned {
                 let what = format!("a {state} log on which no process works: the sweep archives it");
-                findings.push(Finding::new(Kind::SpoolAbandoned, run, what).repaired_by(Repair::Sweep));
+                findings
+                    .push(Finding::new(FindingKind::SpoolAbandoned, run, what).repaired_by(Repair::Sweep));
             }
         }
         for path in strays {
             let what = format!("it belongs to no log: {}", path.display());
-            findings
-                .push(Finding::new(Kind::SpoolStray, None, what).repaired_by(Repair::RemoveStray { path }));
+            findings.push(
+                Finding::new(FindingKind::SpoolStray, None, what).repaired_by(Repair::RemoveStray { path }),
+            );
         }
         Ok(findings)
     }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 
-use super::{Doctor, Finding, Kind};
+use super::{Doctor, Finding, FindingKind};
 use crate::ids::SUBMITTED;
 use crate::objects::ObjectError;
 use crate::store;
@@ -29,7 +29,7 @@ impl Doctor {
                 let never = store::data_file::never_submitted(&self.system.pool, &place.bucket, page).await?;
                 findings.extend(never.into_iter().map(|key| {
                     let what = format!("{}/{key} was stored and never queued: submit it again", place.bucket);
-                    Finding::new(Kind::SubmissionWithoutRow, None, what)
+                    Finding::new(FindingKind::SubmissionWithoutRow, None, what)
                 }));
             }
         }

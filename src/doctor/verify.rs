@@ -33,7 +33,7 @@ pub async fn verify(objects: &Objects, run: &Run) -> Result<Vec<String>> {
 fn compare(mut object: Hashed<impl Read>, run: &Run) -> Result<Vec<String>> {
     let most = run.log_raw_bytes.unwrap_or_default().cast_unsigned();
     // Read only a little more than the row states: a bomb gets no further, and the head shows whose log it is.
-    let raw = gzip::Reader::new(BufReader::with_capacity(1 << 18, &mut object), most + (1 << 20));
+    let raw = gzip::BoundedReader::new(BufReader::with_capacity(1 << 18, &mut object), most + (1 << 20));
     let mut log = Log::default();
     let read = log.read(BufReader::with_capacity(1 << 18, Hashed::new(raw)));
     // The rest of a damaged object still counts for its size and checksum.

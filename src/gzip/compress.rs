@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::index::{Builder, Entry};
+use super::index::{IndexBuilder, WrittenMember};
 
 /// A member is closed at the first line end at or after this many raw bytes.
 const MEMBER: u64 = 1 << 20;
@@ -17,7 +17,7 @@ const PIECE: usize = 64 << 10;
 
 /// What an archive was made of, and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct ArchiveSummary {
     pub raw_bytes: u64,
     pub gzip_bytes: u64,
     /// Lines of the raw input; a last line without newline counts.
@@ -36,7 +36,7 @@ pub fn compress(
     mut raw: impl BufRead,
     mut out: impl Write,
     time_of: impl Fn(&[u8]) -> Option<i64>,
-) -> io::Result<Summary> {
+) -> io::Result<ArchiveSummary> {
     let mut compressor = Compressor::new(time_of);
     loop {
         let bytes = match raw.fill_buf() {
@@ -70,8 +70,8 @@ pub struct Compressor<F> {
     /// Of all that was made.
     gzip_bytes: u64,
     gzip_sha256: Sha256,
-    index: Builder,
-    member: Option<Member>,
+    index: IndexBuilder,
+    member: Option<GrowingMember>,
     /// The latest time of all lines.
     latest: i64,
     within_line: bool,
@@ -81,7 +81,7 @@ pub struct Compressor<F> {
 }
 
 /// The member that grows.
-struct Member {
+struct GrowingMember {
     /// Where it begins in the archive.
     begin: u64,
     raw_len: u64,
@@ -103,7 +103,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
             complete: 0,
             gzip_bytes: 0,
             gzip_sha256: Sha256::new(),
-            index: Builder::default(),
+            index: IndexBuilder::default(),
             member: None,
             latest: i64::MIN,
             within_line: false,
@@ -140,7 +140,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
     }
 
     /// Ends the archive, and hands out all of it that was not handed out before.
-    pub fn finish(mut self) -> (Vec<u8>, Summary) {
+    pub fn finish(mut self) -> (Vec<u8>, ArchiveSummary) {
         if !self.partial.is_empty() {
             self.add_partial();
         }
@@ -148,7 +148,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
         let (raw_bytes, lines) = (self.index.raw_bytes(), self.index.lines());
         let index = std::mem::take(&mut self.index).finish();
         self.add_made(&index);
-        let summary = Summary {
+        let summary = ArchiveSummary {
             raw_bytes,
             gzip_bytes: self.gzip_bytes,
             lines,
@@ -178,7 +178,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
     /// Adds a line, or a stretch of [`PIECE`] bytes of a longer one, or the rest of it.
     fn add_piece(&mut self, piece: &[u8]) {
         let begin = self.gzip_bytes;
-        let member = self.member.get_or_insert_with(|| Member::at(begin));
+        let member = self.member.get_or_insert_with(|| GrowingMember::at(begin));
         if !self.within_line {
             member.lines += 1;
             self.latest = self.latest.max((self.time_of)(piece).unwrap_or(i64::MIN));
@@ -192,11 +192,16 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
     }
 
     fn end_member(&mut self) {
-        let Some(Member { begin, raw_len, lines, encoder }) = self.member.take() else { return };
+        let Some(GrowingMember { begin, raw_len, lines, encoder }) = self.member.take() else { return };
         let encoder = encoder.into_inner().map_err(io::IntoInnerError::into_error);
         let made = encoder.and_then(GzEncoder::finish).expect("memory takes everything");
         self.add_made(&made);
-        self.index.push(&Entry { gzip_len: self.gzip_bytes - begin, raw_len, lines, latest: self.latest });
+        self.index.push(&WrittenMember {
+            gzip_len: self.gzip_bytes - begin,
+            raw_len,
+            lines,
+            latest: self.latest,
+        });
         self.complete = self.out.len();
     }
 
@@ -207,7 +212,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
     }
 }
 
-impl Member {
+impl GrowingMember {
     fn at(begin: u64) -> Self {
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
         Self { begin, raw_len: 0, lines: 0, encoder: BufWriter::with_capacity(PIECE, encoder) }

@@ -57,13 +57,13 @@ pub struct Member {
 
 /// What the tail of an object turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tail {
+pub enum IndexTail {
     Index(Index),
     /// The tail is too short: call again with all bytes of the object from this offset on.
     NeedMore {
         from: u64,
     },
-    /// Not one of our archives. It may be any other gzip, which [`super::Reader`] streams.
+    /// Not one of our archives. It may be any other gzip, which [`super::BoundedReader`] streams.
     Foreign,
 }
 
@@ -74,15 +74,15 @@ impl Index {
     ///
     /// # Errors
     /// When the object has our footer but an index that cannot be true: it is damaged.
-    pub fn parse(tail: &[u8], object_size: u64) -> Result<Tail> {
+    pub fn parse(tail: &[u8], object_size: u64) -> Result<IndexTail> {
         let missing = object_size
             .checked_sub(tail.len() as u64)
             .context("the tail is longer than the object that it ends")?;
         if tail.len() < FOOTER && missing > 0 {
-            return Ok(Tail::NeedMore { from: object_size.saturating_sub(FOOTER as u64) });
+            return Ok(IndexTail::NeedMore { from: object_size.saturating_sub(FOOTER as u64) });
         }
         let Some((index, payload)) = split_last_member(tail, FOOTER_PAYLOAD) else {
-            return Ok(Tail::Foreign);
+            return Ok(IndexTail::Foreign);
         };
         ensure!(payload[0] == VERSION, "archive format {} is newer than this program", payload[0]);
         let number = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().expect("8 bytes"));
@@ -92,7 +92,7 @@ impl Index {
         let end = object_size - FOOTER as u64;
         ensure!(begin <= end && end - begin <= MAX_INDEX, "damaged archive: its index cannot be there");
         let Some(begin_in_tail) = begin.checked_sub(missing) else {
-            return Ok(Tail::NeedMore { from: begin });
+            return Ok(IndexTail::NeedMore { from: begin });
         };
         let entries = join_pieces(&index[begin_in_tail as usize..])?;
         ensure!(crc32(&entries) == crc, "damaged archive: the checksum of its index is wrong");
@@ -102,7 +102,7 @@ impl Index {
         let ends_at = last
             .map_or((0, 0, 0), |m| (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines));
         ensure!(ends_at == (begin, raw_bytes, lines), "damaged archive: its index does not add up");
-        Ok(Tail::Index(Self { members, raw_bytes, lines }))
+        Ok(IndexTail::Index(Self { members, raw_bytes, lines }))
     }
 
     /// The data members, in order; each begins where the one before it ends.
@@ -153,7 +153,7 @@ impl Index {
 }
 
 /// One member as the writer knows it.
-pub(super) struct Entry {
+pub(super) struct WrittenMember {
     pub(super) gzip_len: u64,
     pub(super) raw_len: u64,
     pub(super) lines: u64,
@@ -162,7 +162,7 @@ pub(super) struct Entry {
 }
 
 /// Collects the index while an archive is written.
-pub(super) struct Builder {
+pub(super) struct IndexBuilder {
     entries: Vec<u8>,
     members: u64,
     gzip_bytes: u64,
@@ -171,14 +171,14 @@ pub(super) struct Builder {
     latest: i64,
 }
 
-impl Default for Builder {
+impl Default for IndexBuilder {
     fn default() -> Self {
         Self { entries: Vec::new(), members: 0, gzip_bytes: 0, raw_bytes: 0, lines: 0, latest: i64::MIN }
     }
 }
 
-impl Builder {
-    pub(super) fn push(&mut self, entry: &Entry) {
+impl IndexBuilder {
+    pub(super) fn push(&mut self, entry: &WrittenMember) {
         let elapsed = entry.latest.abs_diff(self.latest);
         for number in [entry.gzip_len, entry.raw_len, entry.lines, elapsed] {
             put_varint(&mut self.entries, number);
@@ -310,18 +310,22 @@ mod tests {
 
     #[test]
     fn the_index_of_a_10_gb_log_is_small_and_parsed_from_several_pieces() {
-        let mut builder = Builder::default();
+        let mut builder = IndexBuilder::default();
         for number in 1..=10_000 {
             let latest = 1_767_225_600_000_000 + number as i64 * 20_000_000;
-            let entry =
-                Entry { gzip_len: 90_000 + number, raw_len: (1 << 20) + number % 300, lines: 4_000, latest };
+            let entry = WrittenMember {
+                gzip_len: 90_000 + number,
+                raw_len: (1 << 20) + number % 300,
+                lines: 4_000,
+                latest,
+            };
             builder.push(&entry);
         }
         let (gzip_bytes, lines) = (builder.gzip_bytes, builder.lines);
         let tail = builder.finish();
         assert!(tail.len() > PIECE && tail.len() <= 150_000, "{} bytes", tail.len());
 
-        let Tail::Index(index) = Index::parse(&tail, gzip_bytes + tail.len() as u64).unwrap() else {
+        let IndexTail::Index(index) = Index::parse(&tail, gzip_bytes + tail.len() as u64).unwrap() else {
             panic!("an index");
         };
         assert_eq!((index.members().len(), index.lines()), (10_000, lines));

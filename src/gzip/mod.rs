@@ -20,6 +20,6 @@ mod compress;
 mod index;
 mod read;
 
-pub use compress::{Compressor, Summary, compress};
-pub use index::{Index, Member, Tail};
-pub use read::{MAX_MEMBER, Reader, decode_member};
+pub use compress::{ArchiveSummary, Compressor, compress};
+pub use index::{Index, IndexTail, Member};
+pub use read::{BoundedReader, MAX_MEMBER, decode_member};

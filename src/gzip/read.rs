@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 
 /// The largest member that [`decode_member`] holds in memory, in raw bytes. Members are about
-/// 1 MiB; only a single line of this size makes one longer, and [`Reader`] still streams it.
+/// 1 MiB; only a single line of this size makes one longer, and [`BoundedReader`] still streams it.
 pub const MAX_MEMBER: u64 = 64 << 20;
 
 /// Deflate packs at most 1,032 bytes into one.
@@ -43,20 +43,20 @@ pub fn decode_member(bytes: &[u8], raw_len: u64) -> Result<Vec<u8>> {
 /// Reading fails when the stream inflates to more than the limit, is cut, or has a wrong CRC.
 /// A cut exactly between two members shows only in the sizes and the checksum that the caller
 /// compares.
-pub struct Reader<R> {
+pub struct BoundedReader<R> {
     inner: MultiGzDecoder<R>,
     limit: u64,
     left: u64,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: BufRead> BoundedReader<R> {
     /// Reads `inner` to at most `limit` raw bytes.
     pub fn new(inner: R, limit: u64) -> Self {
         Self { inner: MultiGzDecoder::new(inner), limit, left: limit }
     }
 }
 
-impl<R: BufRead> Read for Reader<R> {
+impl<R: BufRead> Read for BoundedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         match self.left.checked_sub(read as u64) {

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use self::smtp::{Delivery, Relay, Session};
-use self::text::{About, Text};
+use self::text::{About, MailText};
 use crate::config::{Address, MailConfig};
 use crate::faults;
 use crate::objects::{LinkHeaders, ObjectUri};
@@ -236,7 +236,7 @@ impl Notifier {
 
     /// The whole mail.
     async fn write(&self, to: Address, notices: &[Notice]) -> Result<Message> {
-        let (Text { subject, body }, link) = match notices {
+        let (MailText { subject, body }, link) = match notices {
             [Notice { kind: NoticeKind::Result, run_id: Some(run), .. }] => {
                 let run = store::run::get(&self.system.pool, *run).await?.context("the run is gone")?;
                 (text::result(&run), self.link(&run).await)

@@ -16,7 +16,7 @@ use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use crate::config::{Encryption, MailServer};
+use crate::config::{MailEncryption, MailServer};
 
 /// How long connecting, encrypting and logging in may take together.
 const OPENING: Duration = Duration::from_secs(10);
@@ -29,9 +29,9 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// Where the mail server is, and how to log in. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Relay(Arc<Place>);
+pub(super) struct Relay(Arc<RelayServer>);
 
-struct Place {
+struct RelayServer {
     host: String,
     port: u16,
     hello: ClientId,
@@ -73,15 +73,15 @@ impl Relay {
         let host = server.host.clone();
         let tls = || TlsParameters::new(host.clone()).context("failed to prepare TLS for the mail server");
         let tls = match server.encryption {
-            Encryption::None => Tls::None,
-            Encryption::Whole => Tls::Whole(tls()?),
-            Encryption::StartTls => Tls::Start(tls()?),
+            MailEncryption::None => Tls::None,
+            MailEncryption::Whole => Tls::Whole(tls()?),
+            MailEncryption::StartTls => Tls::Start(tls()?),
         };
         let login = server.login.clone();
         let credentials =
             login.map(|(user, password)| Credentials::new(user, password.expose_secret().to_owned()));
         let hello = server.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
-        Ok(Self(Arc::new(Place { host, port: server.port, hello, tls, credentials })))
+        Ok(Self(Arc::new(RelayServer { host, port: server.port, hello, tls, credentials })))
     }
 
     /// Connects, encrypts and logs in.
@@ -89,7 +89,7 @@ impl Relay {
     /// # Errors
     /// The server is unreachable, does not answer in time, or refuses; nothing was sent.
     pub(super) async fn open(&self) -> Result<Session> {
-        let Place { host, port, .. } = &*self.0;
+        let RelayServer { host, port, .. } = &*self.0;
         timeout(OPENING, self.connect())
             .await
             .map_err(|_| anyhow!("no answer in {} s", OPENING.as_secs()))
@@ -98,7 +98,7 @@ impl Relay {
     }
 
     async fn connect(&self) -> Result<Session> {
-        let Place { host, port, hello, tls, credentials } = &*self.0;
+        let RelayServer { host, port, hello, tls, credentials } = &*self.0;
         let whole = match tls {
             Tls::Whole(tls) => Some(tls.clone()),
             _ => None,

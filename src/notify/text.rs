@@ -8,7 +8,7 @@ use crate::record::write_safe;
 use crate::store::{LogState, NoticeKind, Run, RunStatus};
 
 /// A mail without its addresses.
-pub(super) struct Text {
+pub(super) struct MailText {
     pub(super) subject: String,
     pub(super) body: String,
 }
@@ -20,7 +20,7 @@ pub(super) enum About {
 }
 
 /// The outcome of a submission, for its submitter.
-pub(super) fn result(run: &Run) -> Text {
+pub(super) fn result(run: &Run) -> MailText {
     let verdict = run.summary_status.map_or("not parsed", |verdict| verdict.as_str());
     let subject = format!(
         "{} {}, fiscal year {} Q{}: {verdict}",
@@ -64,11 +64,11 @@ pub(super) fn result(run: &Run) -> Text {
         say("Finished", finished.format("%Y-%m-%d %H:%M:%S UTC").to_string());
     }
     body.push('\n');
-    Text { subject, body }
+    MailText { subject, body }
 }
 
 /// Everything for an operator in one mail.
-pub(super) fn errors(about: &[About]) -> Text {
+pub(super) fn errors(about: &[About]) -> MailText {
     let mut subject = "parselog: ".to_owned();
     match about {
         [one] => headline(&mut subject, one),
@@ -88,7 +88,7 @@ pub(super) fn errors(about: &[About]) -> Text {
         }
         body.push('\n');
     }
-    Text { subject, body }
+    MailText { subject, body }
 }
 
 /// One line, without its end.

@@ -22,26 +22,26 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncRead;
 
 pub use error::{Missing, ObjectError};
-pub use folder::Folder;
+pub use folder::FolderStore;
 pub use s3::{Encryption, S3, S3Options};
-pub use upload::{Part, StaleUpload, Upload};
+pub use upload::{StaleUpload, Upload, UploadedPart};
 pub use uri::ObjectUri;
 
 use crate::carry;
 
 /// The result of every operation on objects.
-pub type Result<T, E = ObjectError> = std::result::Result<T, E>;
+pub type ObjectResult<T, E = ObjectError> = std::result::Result<T, E>;
 
 /// A store of objects. Cheap to clone and to share.
 #[derive(Debug, Clone)]
 pub enum Objects {
     S3(S3),
-    Folder(Folder),
+    Folder(FolderStore),
 }
 
 /// An object that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredObject {
     /// Names this very version, where the store keeps versions.
     pub uri: ObjectUri,
     /// In bytes.
@@ -166,7 +166,7 @@ impl Objects {
     ///
     /// # Errors
     /// When the store cannot hold a bucket or key of this name.
-    pub fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<ObjectUri> {
+    pub fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> ObjectResult<ObjectUri> {
         match self {
             Self::S3(_) => ObjectUri::s3(bucket, key, version),
             Self::Folder(folder) => folder.uri(bucket, key, version),
@@ -178,7 +178,13 @@ impl Objects {
     /// # Errors
     /// When the file is not the promised one, another object is there and may not be replaced, or
     /// the store does not confirm in bounded time. Perhaps it was stored all the same.
-    pub async fn put_file(&self, bucket: &str, key: &str, path: &Path, put: &Put) -> Result<Stored> {
+    pub async fn put_file(
+        &self,
+        bucket: &str,
+        key: &str,
+        path: &Path,
+        put: &Put,
+    ) -> ObjectResult<StoredObject> {
         match self {
             Self::S3(s3) => s3.put_file(bucket, key, path, put).await,
             Self::Folder(folder) => folder.put_file(bucket, key, path, put).await,
@@ -189,7 +195,7 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not there, or the store does not say.
-    pub async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
+    pub async fn head(&self, uri: &ObjectUri) -> ObjectResult<StoredObject> {
         match self {
             Self::S3(s3) => s3.head(uri).await,
             Self::Folder(folder) => folder.head(uri).await,
@@ -200,7 +206,7 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not there, or its bytes do not come, all of them and no others.
-    pub async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
+    pub async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> ObjectResult<Chunk> {
         match self {
             Self::S3(s3) => s3.get_range(uri, bytes).await,
             Self::Folder(folder) => folder.get_range(uri, bytes).await,
@@ -211,7 +217,7 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not there, or the store does not answer.
-    pub async fn open(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
+    pub async fn open(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, ObjectReader)> {
         match self {
             Self::S3(s3) => s3.open_object(uri).await,
             Self::Folder(folder) => folder.open_object(uri).await,
@@ -222,7 +228,7 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not there, does not come whole after some tries, or the file cannot be written.
-    pub async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
+    pub async fn download(&self, uri: &ObjectUri, to: &Path) -> ObjectResult<StoredObject> {
         match self {
             Self::S3(s3) => s3.download(uri, to).await,
             Self::Folder(folder) => folder.download(uri, to).await,
@@ -233,7 +239,7 @@ impl Objects {
     ///
     /// # Errors
     /// When it is not there, or does not come whole after some tries.
-    pub async fn digest(&self, uri: &ObjectUri) -> Result<(Stored, [u8; 32])> {
+    pub async fn digest(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, [u8; 32])> {
         match self {
             Self::S3(s3) => s3.digest(uri).await,
             Self::Folder(folder) => folder.digest(uri).await,
@@ -244,7 +250,7 @@ impl Objects {
     ///
     /// # Errors
     /// When the bucket is not there, or the store does not answer.
-    pub async fn versions(&self, bucket: &str) -> Result<Versions> {
+    pub async fn versions(&self, bucket: &str) -> ObjectResult<Versions> {
         match self {
             Self::S3(s3) => s3.versions(bucket).await,
             Self::Folder(_) => Ok(Versions::Kept),
@@ -256,7 +262,7 @@ impl Objects {
     ///
     /// # Errors
     /// When the store refuses or does not answer.
-    pub async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+    pub async fn delete(&self, uri: &ObjectUri) -> ObjectResult<()> {
         match self {
             Self::S3(s3) => s3.delete(uri).await,
             Self::Folder(folder) => folder.delete(uri).await,
@@ -272,7 +278,7 @@ impl Objects {
         uri: &ObjectUri,
         expires: Duration,
         headers: LinkHeaders,
-    ) -> Result<String> {
+    ) -> ObjectResult<String> {
         match self {
             Self::S3(s3) => s3.presign_get(uri, expires, headers).await,
             Self::Folder(_) => Err(anyhow!("links need an S3 bucket: {uri} is in a folder").into()),
@@ -283,7 +289,7 @@ impl Objects {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn list_folder(&self, bucket: &str, folder: &str) -> Result<Vec<Listed>> {
+    pub async fn list_folder(&self, bucket: &str, folder: &str) -> ObjectResult<Vec<Listed>> {
         match self {
             Self::S3(s3) => s3.list_folder(bucket, folder).await,
             Self::Folder(store) => store.list_folder(bucket, folder).await,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Objects, Put, Result, Stored};
+use super::{ObjectResult, Objects, Put, StoredObject};
 
 /// Names an upload. It may be kept, and put together again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Upload {
 
 /// A part that the store has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct UploadedPart {
     /// Its place in the object, counted from 1.
     pub number: u16,
     /// In bytes.
@@ -46,7 +46,7 @@ impl Objects {
     ///
     /// # Errors
     /// When the store can't hold such an object, refuses or does not answer.
-    pub async fn begin_upload(&self, bucket: &str, key: &str, put: &Put) -> Result<Upload> {
+    pub async fn begin_upload(&self, bucket: &str, key: &str, put: &Put) -> ObjectResult<Upload> {
         match self {
             Self::S3(s3) => s3.begin_upload(bucket, key, put).await,
             Self::Folder(folder) => folder.begin_upload(bucket, key).await,
@@ -64,7 +64,7 @@ impl Objects {
         number: u16,
         file: &Path,
         bytes: Range<u64>,
-    ) -> Result<Part> {
+    ) -> ObjectResult<UploadedPart> {
         match self {
             Self::S3(s3) => s3.upload_part(upload, number, file, bytes).await,
             Self::Folder(folder) => folder.upload_part(upload, number, file, bytes).await,
@@ -75,7 +75,7 @@ impl Objects {
     ///
     /// # Errors
     /// When the upload has ended, or the store does not answer.
-    pub async fn parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+    pub async fn parts(&self, upload: &Upload) -> ObjectResult<Vec<UploadedPart>> {
         match self {
             Self::S3(s3) => s3.parts(upload).await,
             Self::Folder(folder) => folder.parts(upload).await,
@@ -89,7 +89,12 @@ impl Objects {
     /// # Errors
     /// When the parts are not the promised bytes, another object is there and may not be replaced, or the
     /// store does not confirm in bounded time. The upload may be left, and has to be aborted.
-    pub async fn complete_upload(&self, upload: &Upload, parts: &[Part], put: &Put) -> Result<Stored> {
+    pub async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[UploadedPart],
+        put: &Put,
+    ) -> ObjectResult<StoredObject> {
         match self {
             Self::S3(s3) => s3.complete_upload(upload, parts, put).await,
             Self::Folder(folder) => folder.complete_upload(upload, parts, put).await,
@@ -100,7 +105,12 @@ impl Objects {
     ///
     /// # Errors
     /// When the bucket is not there, or the store does not answer.
-    pub async fn stale_uploads(&self, bucket: &str, prefix: &str, age: Duration) -> Result<Vec<StaleUpload>> {
+    pub async fn stale_uploads(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        age: Duration,
+    ) -> ObjectResult<Vec<StaleUpload>> {
         match self {
             Self::S3(s3) => s3.stale_uploads(bucket, prefix, age).await,
             Self::Folder(folder) => folder.stale_uploads(bucket, prefix, age).await,
@@ -111,7 +121,7 @@ impl Objects {
     ///
     /// # Errors
     /// When the store refuses or does not answer.
-    pub async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> Result<()> {
+    pub async fn abort_upload(&self, bucket: &str, upload: &StaleUpload) -> ObjectResult<()> {
         self.abort(&upload.named(bucket)).await
     }
 
@@ -119,7 +129,7 @@ impl Objects {
     ///
     /// # Errors
     /// As [`Objects::abort_upload`].
-    pub async fn abort(&self, upload: &Upload) -> Result<()> {
+    pub async fn abort(&self, upload: &Upload) -> ObjectResult<()> {
         match self {
             Self::S3(s3) => s3.abort_upload(upload).await,
             Self::Folder(folder) => folder.abort_upload(upload).await,

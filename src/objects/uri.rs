@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::{ObjectError, Result};
+use super::{ObjectError, ObjectResult};
 
 /// Names one object, and one version of it where it says so.
 ///
@@ -30,7 +30,7 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add
 const VERSION: &str = "?versionId=";
 
 impl ObjectUri {
-    pub(super) fn s3(bucket: &str, key: &str, version: Option<&str>) -> Result<Self> {
+    pub(super) fn s3(bucket: &str, key: &str, version: Option<&str>) -> ObjectResult<Self> {
         let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
         if bucket.is_empty() || !plain(bucket) {
             return Err(anyhow!("{bucket:?} is not a bucket name").into());
@@ -46,14 +46,14 @@ impl ObjectUri {
     ///
     /// # Errors
     /// When it is not an S3 URI.
-    pub fn readings(text: &str) -> Result<Vec<Self>> {
+    pub fn readings(text: &str) -> ObjectResult<Vec<Self>> {
         let (place, version) = text.rsplit_once(VERSION).unwrap_or((text, ""));
         let (bucket, key) =
             place.strip_prefix("s3://").and_then(|name| name.split_once('/')).unwrap_or_default();
         let version = Some(decode(version)?).filter(|version| !version.is_empty());
         let mut readings: Vec<Self> = Self::s3(bucket, key, version.as_deref()).into_iter().collect();
         // A literal `%` needs not be one that can be decoded.
-        let decoded: Result<Self> = text.parse();
+        let decoded: ObjectResult<Self> = text.parse();
         match decoded {
             Ok(decoded) if !readings.contains(&decoded) => readings.push(decoded),
             Err(error) if readings.is_empty() => return Err(error),
@@ -73,7 +73,7 @@ impl ObjectUri {
 impl FromStr for ObjectUri {
     type Err = ObjectError;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> ObjectResult<Self> {
         let (place, version) = match text.rsplit_once(VERSION) {
             Some((place, version)) => (place, Some(decode(version)?)),
             None => (text, None),
@@ -112,7 +112,7 @@ fn encode(text: &str) -> impl fmt::Display {
     utf8_percent_encode(text, ESCAPED)
 }
 
-fn decode(text: &str) -> Result<String> {
+fn decode(text: &str) -> ObjectResult<String> {
     let decoded = percent_decode_str(text).decode_utf8().with_context(|| format!("{text:?} is not UTF-8"))?;
     Ok(decoded.into_owned())
 }

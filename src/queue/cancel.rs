@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::finish::close;
 use crate::faults;
 use crate::ids::{BatchId, RunId};
-use crate::store::Context as _;
+use crate::store::DbContext as _;
 use crate::store::{PgPool, RunStatus, entry, fit};
 
 /// The result of a cancel.

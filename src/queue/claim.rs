@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::ids::RunId;
-use crate::store::Context as _;
+use crate::store::DbContext as _;
 use crate::store::{PgPool, Run, fit};
 
 /// Who claims, and on what terms.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::ids::{BatchId, RunId};
 use crate::parser::Outcome;
-use crate::store::Context as _;
+use crate::store::DbContext as _;
 use crate::store::{self, PgPool, RunStatus, batch, entry, fit};
 
 /// How a run ends. Reasons are for people and hold nothing private.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::finish::{Ending, Finished, Guard, end};
 use crate::faults;
 use crate::ids::RunId;
-use crate::store::Context as _;
+use crate::store::DbContext as _;
 use crate::store::{self, PgPool};
 
 /// A living worker ends a run within this time after its lease expires.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::ids::RunId;
-use crate::store::Context as _;
+use crate::store::DbContext as _;
 use crate::store::PgPool;
 
 /// A run that is queued or running.

@@ -21,7 +21,7 @@ pub(super) struct Meter {
 }
 
 /// Counts the bytes read through it.
-pub(super) struct Counted<R> {
+pub(super) struct CountedReader<R> {
     pub(super) inner: R,
     pub(super) meter: Arc<Meter>,
 }
@@ -40,7 +40,7 @@ impl Meter {
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.meter.bytes(read);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Lines, LogSource, Selection};
+use super::{LogLines, LogSource, Selection};
 use crate::carry;
 use crate::ids::RunId;
 use crate::record::Record;
@@ -38,7 +38,7 @@ pub struct Follower {
     run: RunId,
     selection: Selection,
     file: Option<Arc<File>>,
-    archive: Option<Lines>,
+    archive: Option<LogLines>,
     /// Bytes of the log read so far.
     at: u64,
     /// The beginning of an incomplete line.
@@ -158,7 +158,7 @@ impl Follower {
             Some(lines) => lines,
             None => source.open(&self.system.objects).await?,
         };
-        let read = carry::spawn_blocking(move || -> io::Result<(Lines, Vec<u8>)> {
+        let read = carry::spawn_blocking(move || -> io::Result<(LogLines, Vec<u8>)> {
             io::copy(&mut lines.reader.by_ref().take(skip), &mut io::sink())?;
             let mut bytes = Vec::new();
             lines.reader.by_ref().take(AT_ONCE as u64).read_to_end(&mut bytes)?;

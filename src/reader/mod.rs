@@ -19,7 +19,7 @@ pub use cost::Cost;
 pub use follow::{Follower, News};
 pub use select::{Selection, select};
 
-use self::cost::{Counted, Meter};
+use self::cost::{CountedReader, Meter};
 use self::ranged::Ranged;
 use crate::carry;
 use crate::gzip;
@@ -45,7 +45,7 @@ pub enum LogSource {
 }
 
 /// The lines of a log, oldest first. Reading blocks: it belongs on a thread for blocking work.
-pub struct Lines {
+pub struct LogLines {
     reader: Box<dyn BufRead + Send>,
     /// The number of the first line in the log, from 0.
     first: u64,
@@ -89,7 +89,7 @@ impl LogSource {
     ///
     /// # Errors
     /// When the object store fails.
-    pub async fn open(&self, objects: &Objects) -> Result<Lines> {
+    pub async fn open(&self, objects: &Objects) -> Result<LogLines> {
         self.open_for(objects, &Selection::default(), &Arc::default()).await
     }
 
@@ -111,12 +111,17 @@ impl LogSource {
     }
 
     /// Opens the smallest part of the log that holds the whole selection.
-    async fn open_for(&self, objects: &Objects, selection: &Selection, meter: &Arc<Meter>) -> Result<Lines> {
+    async fn open_for(
+        &self,
+        objects: &Objects,
+        selection: &Selection,
+        meter: &Arc<Meter>,
+    ) -> Result<LogLines> {
         let (uri, raw_bytes) = match self {
             Self::Spool(file) => {
                 let start = TailReader::new(Arc::clone(file), 0);
-                let lines = Lines::new(BufReader::with_capacity(BUFFER, start), 0);
-                return Ok(Lines { grows: true, ..lines });
+                let lines = LogLines::new(BufReader::with_capacity(BUFFER, start), 0);
+                return Ok(LogLines { grows: true, ..lines });
             }
             Self::Archive { uri, raw_bytes } => (uri, *raw_bytes),
         };
@@ -127,19 +132,19 @@ impl LogSource {
             ensure!(holds == raw_bytes, "damaged archive: it holds {holds} bytes, the row says {raw_bytes}");
             let members = selection.members_of(archive.index());
             let first = archive.index().members().get(members.start).map_or(0, |member| member.first_line);
-            return Ok(Lines::new(BufReader::with_capacity(BUFFER, archive.read(members)), first));
+            return Ok(LogLines::new(BufReader::with_capacity(BUFFER, archive.read(members)), first));
         }
         let (_, stream) = objects.open(uri).await.map_err(|error| anyhow!(error))?;
         meter.get();
-        let counted = Counted { inner: SyncIoBridge::new(stream), meter: Arc::clone(meter) };
+        let counted = CountedReader { inner: SyncIoBridge::new(stream), meter: Arc::clone(meter) };
         // The decoder reads the header of the first member at once.
-        let decoder = move || gzip::Reader::new(BufReader::with_capacity(BUFFER, counted), raw_bytes);
+        let decoder = move || gzip::BoundedReader::new(BufReader::with_capacity(BUFFER, counted), raw_bytes);
         let raw = carry::spawn_blocking(decoder).await.context("reading panicked")?;
-        Ok(Lines::new(BufReader::with_capacity(BUFFER, raw), 0))
+        Ok(LogLines::new(BufReader::with_capacity(BUFFER, raw), 0))
     }
 }
 
-impl Lines {
+impl LogLines {
     /// Lines from any source; the first is the log's line `first`, counted from 0.
     pub fn new(reader: impl BufRead + Send + 'static, first: u64) -> Self {
         Self { reader: Box::new(reader), first, grows: false }

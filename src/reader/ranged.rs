@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::runtime::Handle;
 
 use super::cost::Meter;
-use crate::gzip::{self, Index, Tail};
+use crate::gzip::{self, Index, IndexTail};
 use crate::objects::{Bytes, ObjectUri, Objects};
 
 /// The last bytes of an archive, to fetch first: they hold a whole small archive, or the index of one of
@@ -30,7 +30,7 @@ pub(super) struct Ranged {
 
 /// The raw bytes of consecutive members, fetched as they are read. It waits for the object store, so
 /// it belongs on a thread for blocking work.
-pub(super) struct Members {
+pub(super) struct MemberReader {
     archive: Ranged,
     left: Range<usize>,
     raw: Cursor<Vec<u8>>,
@@ -50,14 +50,14 @@ impl Ranged {
         let (size, mut bytes) = (end.object_size, end.bytes);
         loop {
             match Index::parse(&bytes, size)? {
-                Tail::Foreign => return Ok(None),
-                Tail::NeedMore { from } => {
+                IndexTail::Foreign => return Ok(None),
+                IndexTail::NeedMore { from } => {
                     let here = size - bytes.len() as u64;
                     let mut more = fetch(Bytes::Range(from..here)).await?.bytes;
                     more.append(&mut bytes);
                     bytes = more;
                 }
-                Tail::Index(index) => {
+                IndexTail::Index(index) => {
                     let piece = (size - bytes.len() as u64, bytes);
                     let (objects, uri, meter) = (objects.clone(), uri.clone(), Arc::clone(meter));
                     return Ok(Some(Self { objects, uri, meter, index, piece }));
@@ -71,8 +71,8 @@ impl Ranged {
     }
 
     /// Reads these members, from a thread that the current runtime's tasks do not need.
-    pub(super) fn read(self, members: Range<usize>) -> Members {
-        Members { archive: self, left: members, raw: Cursor::default(), runtime: Handle::current() }
+    pub(super) fn read(self, members: Range<usize>) -> MemberReader {
+        MemberReader { archive: self, left: members, raw: Cursor::default(), runtime: Handle::current() }
     }
 
     /// The bytes of the first of `members`, fetched together with those after it.
@@ -97,7 +97,7 @@ impl Ranged {
     }
 }
 
-impl Read for Members {
+impl Read for MemberReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.raw.read(buffer)?;

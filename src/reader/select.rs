@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use regex::Regex;
 use serde_json::Value;
 
-use super::Lines;
+use super::LogLines;
 use crate::gzip::Index;
 use crate::record::{Level, Record, Text, level_of, timestamp_of};
 
@@ -106,7 +106,7 @@ impl Selection {
 /// # Errors
 /// When the log can't be read, or `each` fails.
 pub fn select(
-    mut lines: Lines,
+    mut lines: LogLines,
     selection: &Selection,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<()> {

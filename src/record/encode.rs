@@ -101,7 +101,7 @@ impl Encoder {
     /// Adds a field whose text is already JSON: another number or a bool.
     pub fn literal(&mut self, key: &str, value: impl fmt::Display) {
         self.key(key);
-        let _ = write!(Raw(&mut self.fields), "{value}");
+        let _ = write!(ByteWriter(&mut self.fields), "{value}");
     }
 
     /// Adds a floating-point field; values without a JSON number become text.
@@ -192,7 +192,7 @@ pub(crate) fn push_cut(out: &mut Vec<u8>, room: usize, write: impl FnOnce(&mut B
     let cut = writer.cut;
     escape_from(out, from);
     if cut > 0 {
-        let _ = write!(Raw(out), "… [{cut} more bytes]");
+        let _ = write!(ByteWriter(out), "… [{cut} more bytes]");
     }
 }
 
@@ -211,9 +211,9 @@ fn date_time(seconds: i64) -> [u8; 19] {
     text
 }
 
-struct Raw<'a>(&'a mut Vec<u8>);
+struct ByteWriter<'a>(&'a mut Vec<u8>);
 
-impl fmt::Write for Raw<'_> {
+impl fmt::Write for ByteWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())

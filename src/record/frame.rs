@@ -114,7 +114,7 @@ pub struct Cut {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tail {
     /// How the run ended.
-    pub ending: Ending,
+    pub ending: LogEnding,
     /// One line on why, without private values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -127,7 +127,7 @@ pub struct Tail {
 /// How a log and its run ended; the words of the run's status and of its action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Ending {
+pub enum LogEnding {
     /// The parser came to a verdict.
     Success,
     /// The parser, or the code around it, could not do its work.

@@ -22,7 +22,7 @@ pub(super) struct Object {
 
 /// Reads an object; `None` when the text does not even begin like one.
 pub(super) fn object(text: &str) -> Option<Object> {
-    let mut reader = Reader { text, at: 0, damage: None, torn: false };
+    let mut reader = LenientReader { text, at: 0, damage: None, torn: false };
     reader.blanks();
     if !reader.take(b'{') {
         return None;
@@ -51,14 +51,14 @@ pub(super) fn fold(members: Vec<(String, Value)>) -> Map<String, Value> {
     map
 }
 
-struct Reader<'a> {
+struct LenientReader<'a> {
     text: &'a str,
     at: usize,
     damage: Option<String>,
     torn: bool,
 }
 
-impl Reader<'_> {
+impl LenientReader<'_> {
     /// The members up to the closing brace, after the opening one.
     fn members(&mut self, depth: usize) -> Vec<(String, Value)> {
         let mut members: Vec<(String, Value)> = Vec::new();

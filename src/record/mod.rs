@@ -25,7 +25,7 @@ pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};
 pub use foreign::{Foreign, plain};
-pub use frame::{Cut, Ending, Head, RunSubject, SegmentSubject, Subject, Tail};
+pub use frame::{Cut, Head, LogEnding, RunSubject, SegmentSubject, Subject, Tail};
 pub use level::{Level, LevelCounts};
 pub use text::{Safe, Text, write_safe};
 

@@ -8,17 +8,17 @@ use tempfile::SpooledTempFile;
 
 use super::groups::Groups;
 use super::problem::readable;
-use super::{Problem, Report, Summary};
+use super::{Report, ReportedProblem, Summary};
 use crate::parser::MonthCases;
 use crate::record::event::{OutcomeEvent, ProblemEvent, SubmissionEvent};
-use crate::record::{Ending, Record, Subject};
+use crate::record::{LogEnding, Record, Subject};
 use crate::redact::Redactor;
 
 /// Bytes of problems that are held in memory; beyond it they go to a file.
 const IN_MEMORY: usize = 1 << 20;
 
 /// A report in the making.
-pub(super) struct Builder {
+pub(super) struct ReportBuilder {
     redactor: Redactor,
     summary: Summary,
     groups: Groups,
@@ -26,7 +26,7 @@ pub(super) struct Builder {
     scratch: PathBuf,
 }
 
-impl Builder {
+impl ReportBuilder {
     pub(super) fn new(redactor: Redactor, scratch: &Path) -> Self {
         Self {
             redactor,
@@ -43,7 +43,7 @@ impl Builder {
     /// The file of problems can't be written, or the line of a problem is damaged.
     pub(super) fn line(&mut self, line: &[u8]) -> io::Result<()> {
         if let Some(event) = ProblemEvent::read(line)? {
-            let problem = Problem::of(&event, &self.redactor);
+            let problem = ReportedProblem::of(&event, &self.redactor);
             self.summary.count(&problem);
             self.groups.add(&problem);
             serde_json::to_writer(&mut self.problems, &problem)?;
@@ -115,8 +115,8 @@ impl Builder {
             let reason = tail.reason.as_ref().map(|reason| readable(reason, redactor));
             // A log of warnings only still has the verdict in its last record.
             match tail.ending {
-                Ending::Success => summary.verdict = summary.verdict.take().or(reason),
-                Ending::Fail | Ending::Terminate | Ending::Crash => summary.reason = reason,
+                LogEnding::Success => summary.verdict = summary.verdict.take().or(reason),
+                LogEnding::Fail | LogEnding::Terminate | LogEnding::Crash => summary.reason = reason,
             }
         }
     }

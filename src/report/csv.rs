@@ -31,7 +31,7 @@ const COLUMNS: [&str; 14] = [
 
 /// One row; what it does not say stays empty.
 #[derive(Clone, Copy, Default)]
-struct Row<'a> {
+struct CsvRow<'a> {
     part: &'a str,
     name: &'a str,
     count: Option<u64>,
@@ -52,29 +52,29 @@ pub(super) fn write(report: &mut Report, out: &mut impl Write) -> Result<()> {
     table.write_record(COLUMNS)?;
     let summary = &report.summary;
     for (name, text) in summary.facts() {
-        put(&mut table, &Row { part: "summary", name, text: &text, ..Row::default() })?;
+        put(&mut table, &CsvRow { part: "summary", name, text: &text, ..CsvRow::default() })?;
     }
-    let problems = Row { part: "summary", name: "problems", ..Row::default() };
+    let problems = CsvRow { part: "summary", name: "problems", ..CsvRow::default() };
     for (&category, &count) in &summary.by_category {
-        put(&mut table, &Row { count: Some(count), category: Some(category), ..problems })?;
+        put(&mut table, &CsvRow { count: Some(count), category: Some(category), ..problems })?;
     }
     for (month, counts) in &summary.by_month {
         for (&category, &count) in counts {
-            put(&mut table, &Row { count: Some(count), category: Some(category), month, ..problems })?;
+            put(&mut table, &CsvRow { count: Some(count), category: Some(category), month, ..problems })?;
         }
     }
     for (record_type, &count) in &summary.created_by_type {
-        let row = Row { part: "summary", name: "records created", ..Row::default() };
-        put(&mut table, &Row { count: Some(count), record_type, ..row })?;
+        let row = CsvRow { part: "summary", name: "records created", ..CsvRow::default() };
+        put(&mut table, &CsvRow { count: Some(count), record_type, ..row })?;
     }
     for (month, cases) in &summary.cases.months {
-        let row = Row { part: "summary", month, ..Row::default() };
+        let row = CsvRow { part: "summary", month, ..CsvRow::default() };
         let (sound, flawed) = (Some(cases.accepted_without_errors), Some(cases.accepted_with_errors));
-        put(&mut table, &Row { name: "cases accepted without errors", count: sound, ..row })?;
-        put(&mut table, &Row { name: "cases accepted with errors", count: flawed, ..row })?;
+        put(&mut table, &CsvRow { name: "cases accepted without errors", count: sound, ..row })?;
+        put(&mut table, &CsvRow { name: "cases accepted with errors", count: flawed, ..row })?;
     }
     for group in &report.groups {
-        let row = Row {
+        let row = CsvRow {
             part: "group",
             count: Some(group.count),
             category: Some(group.category),
@@ -85,13 +85,13 @@ pub(super) fn write(report: &mut Report, out: &mut impl Write) -> Result<()> {
             deprecated: group.deprecated,
             text: &group.pattern.to_string(),
             examples: &group.examples(),
-            ..Row::default()
+            ..CsvRow::default()
         };
         put(&mut table, &row)?;
     }
     for problem in report.problems()? {
         let problem = problem?;
-        let row = Row {
+        let row = CsvRow {
             part: "problem",
             category: Some(problem.category),
             record_type: &problem.record_type,
@@ -102,7 +102,7 @@ pub(super) fn write(report: &mut Report, out: &mut impl Write) -> Result<()> {
             record: problem.record,
             deprecated: problem.deprecated,
             text: &problem.message,
-            ..Row::default()
+            ..CsvRow::default()
         };
         put(&mut table, &row)?;
     }
@@ -110,7 +110,7 @@ pub(super) fn write(report: &mut Report, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn put(table: &mut csv::Writer<impl Write>, row: &Row<'_>) -> Result<()> {
+fn put(table: &mut csv::Writer<impl Write>, row: &CsvRow<'_>) -> Result<()> {
     let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
     let kind = Category::ALL.into_iter().find(|category| Some(category.number()) == row.category);
     let cells: [Cow<'_, str>; COLUMNS.len()] = [

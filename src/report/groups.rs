@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 
-use super::Problem;
-use super::pattern::Pattern;
+use super::ReportedProblem;
+use super::pattern::MessagePattern;
 
 /// Groups beyond so many are counted together, by category: messages that never repeat must not
 /// fill the memory.
@@ -17,7 +17,7 @@ const EXAMPLES: usize = 5;
 
 /// Problems of the same kind.
 #[derive(Debug, Clone, Serialize)]
-pub struct Group {
+pub struct ProblemGroup {
     /// How many.
     pub count: u64,
     /// Number of the category.
@@ -34,7 +34,7 @@ pub struct Group {
     pub deprecated: bool,
     /// The message, with `…` where it differs from record to record.
     #[serde(rename = "message", serialize_with = "as_text")]
-    pub(super) pattern: Pattern,
+    pub(super) pattern: MessagePattern,
     /// The lowest record number.
     pub first_record: Option<u64>,
     /// The record numbers that came first in the log, each once.
@@ -54,10 +54,10 @@ struct Key {
 
 /// The groups while problems come in.
 #[derive(Debug, Default)]
-pub(super) struct Groups(HashMap<Key, Group>);
+pub(super) struct Groups(HashMap<Key, ProblemGroup>);
 
 impl Groups {
-    pub(super) fn add(&mut self, problem: &Problem) {
+    pub(super) fn add(&mut self, problem: &ReportedProblem) {
         let message = &problem.message[..problem.message.floor_char_boundary(LONGEST_PATTERN)];
         let mut key = Key {
             category: problem.category,
@@ -65,7 +65,7 @@ impl Groups {
             record_type: problem.record_type.clone(),
             item: problem.item.clone(),
             field: problem.field.clone(),
-            words: Pattern::words(message),
+            words: MessagePattern::words(message),
         };
         let is_full = self.0.len() >= MOST_GROUPS && !self.0.contains_key(&key);
         if is_full {
@@ -73,7 +73,7 @@ impl Groups {
                 text.clear();
             }
         }
-        let group = self.0.entry(key).or_insert_with_key(|key| Group {
+        let group = self.0.entry(key).or_insert_with_key(|key| ProblemGroup {
             count: 0,
             category: key.category,
             kind: problem.kind.clone(),
@@ -81,7 +81,7 @@ impl Groups {
             item: key.item.clone(),
             field: key.field.clone(),
             deprecated: key.deprecated,
-            pattern: Pattern::of(if is_full { "further problems of other kinds" } else { message }),
+            pattern: MessagePattern::of(if is_full { "further problems of other kinds" } else { message }),
             first_record: None,
             examples: Vec::new(),
         });
@@ -98,8 +98,8 @@ impl Groups {
     }
 
     /// The groups, the most frequent first.
-    pub(super) fn finish(self) -> Vec<Group> {
-        let mut groups: Vec<Group> = self.0.into_values().collect();
+    pub(super) fn finish(self) -> Vec<ProblemGroup> {
+        let mut groups: Vec<ProblemGroup> = self.0.into_values().collect();
         groups.sort_by_cached_key(|group| {
             let first = group.first_record.unwrap_or_default();
             (u64::MAX - group.count, group.category, first, group.field.clone(), group.pattern.to_string())
@@ -108,7 +108,7 @@ impl Groups {
     }
 }
 
-impl Group {
+impl ProblemGroup {
     /// The message, with `…` where it differs from record to record.
     pub fn message(&self) -> String {
         self.pattern.to_string()
@@ -120,7 +120,7 @@ impl Group {
     }
 }
 
-fn as_text<S: Serializer>(pattern: &Pattern, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(pattern: &MessagePattern, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(pattern)
 }
 
@@ -128,8 +128,8 @@ fn as_text<S: Serializer>(pattern: &Pattern, serializer: S) -> Result<S::Ok, S::
 mod tests {
     use super::*;
 
-    fn problem(record: u64, message: String) -> Problem {
-        Problem {
+    fn problem(record: u64, message: String) -> ReportedProblem {
+        ReportedProblem {
             record: Some(record),
             month: String::new(),
             case: None,

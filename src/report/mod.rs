@@ -21,15 +21,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, anyhow};
 use tempfile::SpooledTempFile;
 
-pub use groups::Group;
-pub use problem::Problem;
+pub use groups::ProblemGroup;
+pub use problem::ReportedProblem;
 pub use summary::Summary;
 
 use crate::config::ReportFormat;
 use crate::objects::Objects;
-use crate::reader::{Lines, LogSource, Selection};
+use crate::reader::{LogLines, LogSource, Selection};
 use crate::redact::Redactor;
-use builder::Builder;
+use builder::ReportBuilder;
 
 /// What a run's log says about the submission.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Report {
     /// The facts about the run as a whole.
     pub summary: Summary,
     /// The problems by kind, the most frequent first.
-    pub groups: Vec<Group>,
+    pub groups: Vec<ProblemGroup>,
     /// Every problem as one line of JSON, in the order of the log.
     problems: SpooledTempFile,
     scratch: PathBuf,
@@ -55,7 +55,7 @@ impl Report {
         redactor: Redactor,
         scratch: &Path,
     ) -> Result<Self> {
-        let builder = Arc::new(Mutex::new(Builder::new(redactor, scratch)));
+        let builder = Arc::new(Mutex::new(ReportBuilder::new(redactor, scratch)));
         let filled = Arc::clone(&builder);
         let each = move |line: &[u8]| filled.lock().unwrap_or_else(PoisonError::into_inner).line(line);
         log.read(objects, Selection::default(), each).await?;
@@ -68,8 +68,8 @@ impl Report {
     /// # Errors
     /// The log can't be read, or the folder not written to.
     pub fn of_file(log: File, redactor: Redactor, scratch: &Path) -> Result<Self> {
-        let mut builder = Builder::new(redactor, scratch);
-        let mut lines = Lines::new(BufReader::with_capacity(1 << 18, log), 0);
+        let mut builder = ReportBuilder::new(redactor, scratch);
+        let mut lines = LogLines::new(BufReader::with_capacity(1 << 18, log), 0);
         let mut line = Vec::new();
         while lines.next(&mut line)? {
             builder.line(&line)?;
@@ -92,7 +92,7 @@ impl Report {
     }
 
     /// Every problem, in the order of the log.
-    fn problems(&mut self) -> io::Result<impl Iterator<Item = io::Result<Problem>>> {
+    fn problems(&mut self) -> io::Result<impl Iterator<Item = io::Result<ReportedProblem>>> {
         self.problems.rewind()?;
         let lines = BufReader::with_capacity(1 << 16, &mut self.problems).lines();
         Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))

@@ -8,21 +8,21 @@ const DIFFERENT: &str = "…";
 
 /// A message of which parts may turn out to differ from record to record.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern(Vec<Part>);
+pub(super) struct MessagePattern(Vec<MessagePart>);
 
 #[derive(Debug, Clone)]
-enum Part {
+enum MessagePart {
     Words(String),
     /// A number or a quoted value; `None` once two messages disagreed.
     Value(Option<String>),
 }
 
-impl Pattern {
+impl MessagePattern {
     /// The pattern that fits this message alone.
     pub(super) fn of(message: &str) -> Self {
         let part = |(is_value, text): (bool, &str)| match is_value {
-            true => Part::Value(Some(text.to_owned())),
-            false => Part::Words(text.to_owned()),
+            true => MessagePart::Value(Some(text.to_owned())),
+            false => MessagePart::Words(text.to_owned()),
         };
         Self(parts(message).map(part).collect())
     }
@@ -35,7 +35,7 @@ impl Pattern {
     /// Widens the pattern to another message of the same words.
     pub(super) fn widen(&mut self, message: &str) {
         for (part, (_, text)) in self.0.iter_mut().zip(parts(message)) {
-            if let Part::Value(value) = part
+            if let MessagePart::Value(value) = part
                 && value.as_deref().is_some_and(|value| value != text)
             {
                 *value = None;
@@ -44,11 +44,11 @@ impl Pattern {
     }
 }
 
-impl std::fmt::Display for Pattern {
+impl std::fmt::Display for MessagePattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|part| match part {
-            Part::Words(text) | Part::Value(Some(text)) => f.write_str(text),
-            Part::Value(None) => f.write_str(DIFFERENT),
+            MessagePart::Words(text) | MessagePart::Value(Some(text)) => f.write_str(text),
+            MessagePart::Value(None) => f.write_str(DIFFERENT),
         })
     }
 }
@@ -109,8 +109,8 @@ mod tests {
             "item 4 MONTH is 'ab c' and must be a month of the file's quarter, 202010 to 202012",
             "item 4 MONTH is 'it\\'s' and must be a month of the file's quarter, 202010 to 202012",
         ];
-        assert_eq!(Pattern::words(messages[0]), Pattern::words(messages[1]));
-        let mut pattern = Pattern::of(messages[0]);
+        assert_eq!(MessagePattern::words(messages[0]), MessagePattern::words(messages[1]));
+        let mut pattern = MessagePattern::of(messages[0]);
         assert_eq!(pattern.to_string(), messages[0]);
         pattern.widen(messages[1]);
         assert_eq!(
@@ -126,6 +126,6 @@ mod tests {
             let all: String = parts(message).map(|(_, text)| text).collect();
             assert_eq!(all, message);
         }
-        assert_eq!(Pattern::words("this T1 is a copy of record 12"), "this T1 is a copy of record \0");
+        assert_eq!(MessagePattern::words("this T1 is a copy of record 12"), "this T1 is a copy of record \0");
     }
 }

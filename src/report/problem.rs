@@ -9,7 +9,7 @@ use crate::redact::Redactor;
 
 /// One problem. Its texts hold no character that could fool a reader, and no private shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+pub struct ReportedProblem {
     /// Line or row number in the submitted file; `None` when it is about the whole file.
     pub record: Option<u64>,
     /// Reporting month, `YYYYMM`; empty where there is none.
@@ -32,7 +32,7 @@ pub struct Problem {
     pub deprecated: bool,
 }
 
-impl Problem {
+impl ReportedProblem {
     /// The problem of an event.
     pub(super) fn of(event: &ProblemEvent<'_>, redactor: &Redactor) -> Self {
         let text = |text: &str| readable(text, redactor);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::Problem;
+use super::ReportedProblem;
 use crate::ids::{DataFileId, RunId};
 use crate::parser::{CaseTotals, MonthCases};
-use crate::record::Ending;
+use crate::record::LogEnding;
 
 /// Names of record types and months are counted up to so many; the rest is counted as [`OTHER`].
 const MOST_NAMES: usize = 1000;
@@ -28,13 +28,13 @@ pub struct Summary {
     /// Fiscal quarter.
     pub fiscal_quarter: Option<u64>,
     /// How the run ended; `None` while its log is open.
-    pub ending: Option<Ending>,
+    pub ending: Option<LogEnding>,
     /// The verdict, where the parser came to one.
     pub verdict: Option<String>,
     /// Why there is no verdict.
     pub reason: Option<String>,
     /// The first problem in record order that counts.
-    pub first_error: Option<Problem>,
+    pub first_error: Option<ReportedProblem>,
     /// Problems that count.
     pub problems: u64,
     /// Problems of rules that no longer count.
@@ -70,7 +70,7 @@ pub struct Summary {
 
 impl Summary {
     /// Counts one problem.
-    pub(super) fn count(&mut self, problem: &Problem) {
+    pub(super) fn count(&mut self, problem: &ReportedProblem) {
         if problem.deprecated {
             self.deprecated += 1;
             return;
@@ -82,7 +82,7 @@ impl Summary {
             *month.entry(problem.category).or_default() += 1;
         }
         // A problem of the whole file comes first only where no record has one.
-        let rank = |problem: &Problem| problem.record.unwrap_or(u64::MAX);
+        let rank = |problem: &ReportedProblem| problem.record.unwrap_or(u64::MAX);
         if self.first_error.as_ref().is_none_or(|first| rank(problem) < rank(first)) {
             self.first_error = Some(problem.clone());
         }
@@ -132,10 +132,10 @@ impl Summary {
     fn no_verdict(&self) -> String {
         let ending = match self.ending {
             None => "the run has not ended",
-            Some(Ending::Success) => "not in the log",
-            Some(Ending::Fail) => "none: the run failed",
-            Some(Ending::Terminate) => "none: the run was stopped",
-            Some(Ending::Crash) => "none: the worker died",
+            Some(LogEnding::Success) => "not in the log",
+            Some(LogEnding::Fail) => "none: the run failed",
+            Some(LogEnding::Terminate) => "none: the run was stopped",
+            Some(LogEnding::Crash) => "none: the worker died",
         };
         self.reason.as_ref().map_or_else(|| ending.to_owned(), |reason| format!("{ending}: {reason}"))
     }

@@ -47,11 +47,11 @@ const PROBLEMS: &Columns = &[
     ("deprecated", 11.0),
 ];
 
-enum Cell<'a> {
+enum SheetCell<'a> {
     Number(Option<u64>),
     Text(&'a str),
 }
-use Cell::{Number, Text};
+use SheetCell::{Number, Text};
 
 pub(super) fn write(report: &mut Report, out: &mut (impl Write + Send), most_rows: u32) -> Result<()> {
     let mut book = Workbook::new();
@@ -116,7 +116,7 @@ fn summary(summary: &Summary, sheet: &mut Worksheet, bold: &Format) -> Result<()
         }
         row += 1;
     }
-    let mut table = |headings: [&str; 3], rows: Vec<[Cell<'_>; 3]>| -> Result<()> {
+    let mut table = |headings: [&str; 3], rows: Vec<[SheetCell<'_>; 3]>| -> Result<()> {
         row += 1;
         for (heading, column) in headings.into_iter().zip(0..) {
             sheet.write_string_with_format(row, column, heading, bold)?;
@@ -163,11 +163,11 @@ fn start<'b>(
     Ok(sheet)
 }
 
-fn put(sheet: &mut Worksheet, row: u32, cells: &[Cell<'_>]) -> Result<()> {
+fn put(sheet: &mut Worksheet, row: u32, cells: &[SheetCell<'_>]) -> Result<()> {
     cells.iter().zip(0..).try_for_each(|(cell, column)| put_at(sheet, row, column, cell))
 }
 
-fn put_at(sheet: &mut Worksheet, row: u32, column: u16, cell: &Cell<'_>) -> Result<()> {
+fn put_at(sheet: &mut Worksheet, row: u32, column: u16, cell: &SheetCell<'_>) -> Result<()> {
     match cell {
         Number(None) | Text("") => {}
         // A sheet's numbers are floating-point; counts and line numbers stay exact to 2^53.

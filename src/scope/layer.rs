@@ -59,24 +59,24 @@ pub enum Outside<'a> {
 
 /// The mark on the run's span and on every span below it.
 #[derive(Debug, Clone)]
-pub(super) struct InScope(Arc<Place>);
+pub(super) struct InScope(Arc<ScopeSpan>);
 
 /// The position of a span in a scope.
 #[derive(Debug)]
-struct Place {
+struct ScopeSpan {
     sink: Arc<Sink>,
     path: SpanPath,
 }
 
 /// The buffers in which a thread encodes its events.
 #[derive(Debug, Default)]
-struct Bench {
+struct EventBuffers {
     encoder: Encoder,
     origins: Origins,
 }
 
 thread_local! {
-    static BENCH: RefCell<Bench> = RefCell::default();
+    static BUFFERS: RefCell<EventBuffers> = RefCell::default();
 }
 
 impl<O> ScopeLayer<O>
@@ -96,7 +96,7 @@ impl InScope {
     }
 
     fn at(sink: Arc<Sink>, path: SpanPath) -> Self {
-        Self(Arc::new(Place { sink, path }))
+        Self(Arc::new(ScopeSpan { sink, path }))
     }
 }
 
@@ -158,7 +158,7 @@ where
         self.run.keep(metadata) || OF_RECORD.contains(&metadata.target())
     }
 
-    fn store(&self, place: &Place, event: &Event<'_>, of_log_crate: Option<&Metadata<'_>>) {
+    fn store(&self, place: &ScopeSpan, event: &Event<'_>, of_log_crate: Option<&Metadata<'_>>) {
         let level = Level::from(*event.metadata().level());
         let encode = |encoder: &mut Encoder, origin: &Origin| {
             encoder.start(origin);
@@ -168,9 +168,9 @@ where
                 (self.outside)(Outside::Overflow { log: place.sink.log, body });
             }
         };
-        BENCH.with(|bench| match (bench.try_borrow_mut(), of_log_crate) {
+        BUFFERS.with(|bench| match (bench.try_borrow_mut(), of_log_crate) {
             (Ok(mut bench), None) => {
-                let Bench { encoder, origins } = &mut *bench;
+                let EventBuffers { encoder, origins } = &mut *bench;
                 encode(encoder, origins.of(event.metadata()));
             }
             (Ok(mut bench), Some(metadata)) => encode(&mut bench.encoder, &origin(metadata)),

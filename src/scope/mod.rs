@@ -24,7 +24,7 @@ pub use layer::{Outside, ScopeLayer};
 pub(crate) use origins::origin;
 
 use crate::ids::LogId;
-use crate::record::{Ending, Head, Level};
+use crate::record::{Head, Level, LogEnding};
 use crate::spool::{OpenLog, SealedLog, Spool, Stored, Syncer};
 
 /// The log of one run while it runs. If dropped unsealed, the sweep closes the log as a crash.
@@ -79,7 +79,7 @@ impl LogScope {
     ///
     /// # Errors
     /// When the disk refuses; the log stays in the spool and the sweep completes it later.
-    pub fn seal(self, ending: Ending, reason: Option<String>) -> io::Result<Option<SealedLog>> {
+    pub fn seal(self, ending: LogEnding, reason: Option<String>) -> io::Result<Option<SealedLog>> {
         self.sink.open.as_ref().map_or(Ok(None), |open| open.seal(ending, reason))
     }
 

@@ -59,7 +59,7 @@ impl SpanPath {
         if has_fields {
             self.text.pop();
         }
-        let mut fields = Fields { text: &mut self.text, own: self.own, any: has_fields };
+        let mut fields = FieldEncoder { text: &mut self.text, own: self.own, any: has_fields };
         record(&mut fields);
         if fields.any {
             self.text.push(b'}');
@@ -67,13 +67,13 @@ impl SpanPath {
     }
 }
 
-struct Fields<'a> {
+struct FieldEncoder<'a> {
     text: &'a mut Vec<u8>,
     own: usize,
     any: bool,
 }
 
-impl Visit for Fields<'_> {
+impl Visit for FieldEncoder<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let before = self.text.len();
         if before - self.own > LONGEST_PART {

@@ -16,12 +16,12 @@ const NEW_FILE_GRACE: Duration = Duration::from_secs(60);
 
 /// A folder that is held open, so that its changes can be made durable when no descriptor is left.
 #[derive(Debug, Clone)]
-pub(super) struct Folder {
+pub(super) struct SpoolFolder {
     path: PathBuf,
     handle: Arc<File>,
 }
 
-impl Folder {
+impl SpoolFolder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), handle: Arc::new(File::open(path)?) })
     }

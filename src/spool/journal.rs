@@ -12,16 +12,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 
-use super::files::Folder;
+use super::files::SpoolFolder;
 use super::recover::{self, copy_lines};
 use super::rescue::Remains;
 use super::sealed::finish_name;
-use super::segment::{SEGMENT_EIGHTHS, Segment, TailSegments};
+use super::segment::{SEGMENT_EIGHTHS, TailSegment, TailSegments};
 use super::window::Window;
-use super::{Closed, SealedLog, Tally, refuge};
+use super::{Closed, LogTally, SealedLog, refuge};
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
-use crate::record::{Cut, Ending, Head, Level, LevelCounts, Tail, level_of, push_prefix};
+use crate::record::{Cut, Head, Level, LevelCounts, LogEnding, Tail, level_of, push_prefix};
 use crate::{carry, faults};
 
 /// Shares of the cap, in eighths: of errors beyond the head, and of the head itself.
@@ -44,12 +44,12 @@ pub enum Stored {
 #[derive(Debug)]
 pub struct Journal {
     head: Head,
-    folder: Folder,
+    folder: SpoolFolder,
     refuges: Arc<[PathBuf]>,
     cap: u64,
     main: Window,
     tail: Option<TailSegments>,
-    tally: Tally,
+    tally: LogTally,
     lines: u64,
     last_micros: i64,
     prefix: Vec<u8>,
@@ -63,14 +63,14 @@ pub struct Journal {
 pub(super) struct Unsynced {
     pub(super) files: Vec<Arc<File>>,
     /// Where names of its files are new in it.
-    pub(super) folder: Option<Folder>,
+    pub(super) folder: Option<SpoolFolder>,
 }
 
 impl Journal {
     /// Writes the head and makes it durable.
     pub(super) fn start(
         file: File,
-        folder: Folder,
+        folder: SpoolFolder,
         refuges: Arc<[PathBuf]>,
         head: &Head,
         cap: u64,
@@ -85,7 +85,7 @@ impl Journal {
             cap,
             main,
             tail: None,
-            tally: Tally::default(),
+            tally: LogTally::default(),
             lines: 1,
             last_micros: head.started.timestamp_micros(),
             prefix: Vec::with_capacity(64),
@@ -173,7 +173,7 @@ impl Journal {
     /// # Errors
     /// When the disk refuses, and no refuge takes the log; it stays open on disk and the sweep completes
     /// it later.
-    pub fn seal(mut self, ending: Ending, reason: Option<String>) -> io::Result<SealedLog> {
+    pub fn seal(mut self, ending: LogEnding, reason: Option<String>) -> io::Result<SealedLog> {
         carry::may_block();
         let closed = self.close(ending, reason.clone());
         let refused = match closed {
@@ -195,7 +195,7 @@ impl Journal {
     }
 
     /// Appends the end of the log, cuts the file to its content and syncs it.
-    fn close(&mut self, ending: Ending, reason: Option<String>) -> io::Result<Closed> {
+    fn close(&mut self, ending: LogEnding, reason: Option<String>) -> io::Result<Closed> {
         if let Some(tail) = self.tail.take() {
             // Dropped counts once both segments are in: what is missing now is missing for good.
             let cut = Cut { dropped: self.tally.dropped() };
@@ -230,7 +230,7 @@ impl Journal {
         Ok(SealedLog { head, tail, closed_at, lines: self.lines, path, file, leftovers: None })
     }
 
-    fn rescue(&self, ending: Ending, reason: Option<String>) -> Result<SealedLog, Option<io::Error>> {
+    fn rescue(&self, ending: LogEnding, reason: Option<String>) -> Result<SealedLog, Option<io::Error>> {
         let remains = Remains {
             log: self.head.log,
             folder: self.folder.path(),
@@ -260,7 +260,7 @@ impl Journal {
     fn store(&mut self, level: Level, prefix: &[u8], body: &[u8]) -> io::Result<()> {
         let size = (prefix.len() + body.len()) as u64;
         if self.tail.is_none() && self.main.len() + size > self.cap / 8 * HEAD_EIGHTHS {
-            let current = Segment::create(self.folder.path(), self.head.log, 0, self.cap)?;
+            let current = TailSegment::create(self.folder.path(), self.head.log, 0, self.cap)?;
             self.tail = Some(TailSegments { current, older: None });
         }
         let Some(tail) = &mut self.tail else {
@@ -285,7 +285,7 @@ impl Journal {
     fn rotate(&mut self) -> io::Result<()> {
         let tail = self.tail.as_mut().expect("only a log past its cap rotates");
         let mut next = match tail.older.take() {
-            None => Segment::create(self.folder.path(), self.head.log, 1, self.cap)?,
+            None => TailSegment::create(self.folder.path(), self.head.log, 1, self.cap)?,
             Some(segment) => segment,
         };
         if next.window.len() > 0 {

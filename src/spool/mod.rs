@@ -44,10 +44,10 @@ pub use sealed::SealedLog;
 pub use sync::{SYNC_INTERVAL, Syncer};
 pub use tail::TailReader;
 
-use self::files::{Folder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
+use self::files::{SpoolFolder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
 use self::rescue::Remains;
 use crate::ids::LogId;
-use crate::record::{Ending, Head, LevelCounts, Tail};
+use crate::record::{Head, LevelCounts, LogEnding, Tail};
 use crate::{carry, durable, faults};
 
 /// Of the folder.
@@ -106,7 +106,7 @@ impl Spool {
     /// The folder can't take the file, or the log already exists.
     pub fn create(&self, head: &Head) -> io::Result<Journal> {
         carry::may_block();
-        let folder = Folder::open(&self.dir)?;
+        let folder = SpoolFolder::open(&self.dir)?;
         durable::make_folders(&self.dir, MODE)?;
         let new = folder.file(head.log, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
@@ -212,7 +212,7 @@ impl Spool {
         }
         let Some(file) = self.lock(entry)? else { return Ok(false) };
         let closed = file.try_clone().context("failed to share a file").and_then(|file| {
-            let folder = Folder::open(&self.dir).context("failed to open the spool folder")?;
+            let folder = SpoolFolder::open(&self.dir).context("failed to open the spool folder")?;
             recover::close_abandoned(file, &folder, entry.log)
         });
         if let Err(refused) = closed {
@@ -267,7 +267,7 @@ impl Spool {
             main: file,
             head: None,
             emitted: 0,
-            ending: Ending::Crash,
+            ending: LogEnding::Crash,
             reason: Some(recover::REASON.to_owned()),
         };
         let refuge = refuge::first_that_takes(&self.refuges, |refuge| remains.complete_in(refuge));
@@ -298,12 +298,12 @@ struct Closed {
 
 /// The counts of a log so far, for its tail and its row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
+struct LogTally {
     stored: LevelCounts,
     emitted: u64,
 }
 
-impl Tally {
+impl LogTally {
     fn dropped(self) -> u64 {
         self.emitted.saturating_sub(self.stored.total())
     }

@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::journal::{Journal, Unsynced};
 use super::{SealedLog, Stored};
 use crate::durable::{self, Synced};
-use crate::record::{Ending, Level};
+use crate::record::{Level, LogEnding};
 
 /// An open log. Cheap to clone; all clones are the same log, and sealing one closes it for all.
 #[derive(Debug, Clone)]
-pub struct OpenLog(Arc<Shared>);
+pub struct OpenLog(Arc<SharedJournal>);
 
 /// A journal that threads share; `None` once it is sealed.
-type Shared = Mutex<Option<Journal>>;
+type SharedJournal = Mutex<Option<Journal>>;
 
 /// All open logs of this process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct OpenLogs(Arc<Mutex<Vec<Weak<Shared>>>>);
+pub(super) struct OpenLogs(Arc<Mutex<Vec<Weak<SharedJournal>>>>);
 
 impl OpenLog {
     /// Shares a log; only this handle may write to it.
@@ -50,7 +50,7 @@ impl OpenLog {
     ///
     /// # Errors
     /// As [`Journal::seal`].
-    pub fn seal(&self, ending: Ending, reason: Option<String>) -> io::Result<Option<SealedLog>> {
+    pub fn seal(&self, ending: LogEnding, reason: Option<String>) -> io::Result<Option<SealedLog>> {
         let journal = self.lock().take();
         journal.map(|journal| journal.seal(ending, reason)).transpose()
     }
@@ -89,7 +89,7 @@ impl OpenLogs {
         logs.iter().filter_map(Weak::upgrade).map(OpenLog).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<SharedJournal>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

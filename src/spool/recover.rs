@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
-use super::files::Folder;
+use super::files::SpoolFolder;
 use super::sealed::{Positioned, finish_name};
 use super::segment::segment_path;
 use super::window::Window;
-use super::{Closed, Tally};
+use super::{Closed, LogTally};
 use crate::durable::{self, Synced};
 use crate::faults;
 use crate::ids::LogId;
-use crate::record::{Cut, Ending, Level, Record, Tail, level_of, seq_of};
+use crate::record::{Cut, Level, LogEnding, Record, Tail, level_of, seq_of};
 
 /// The reason in the tail of a dead process's log.
 pub(super) const REASON: &str = "the process of the run died; its log was recovered";
 
 /// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
 /// Returns its sealed path. Safe to repeat: it also recovers its own crash.
-pub(super) fn close_abandoned(file: File, folder: &Folder, log: LogId) -> Result<PathBuf> {
+pub(super) fn close_abandoned(file: File, folder: &SpoolFolder, log: LogId) -> Result<PathBuf> {
     let main = scan(&file).context("failed to read an abandoned log")?;
     if !main.has_head {
         bail!("the abandoned log {log} has no head record");
@@ -40,7 +40,7 @@ pub(super) fn close_abandoned(file: File, folder: &Folder, log: LogId) -> Result
             close_gap(&mut window, &main, lines, &tally)?;
         }
         let tail = Tail {
-            ending: Ending::Crash,
+            ending: LogEnding::Crash,
             reason: Some(REASON.to_owned()),
             events: tally.stored,
             dropped: tally.dropped(),
@@ -60,7 +60,7 @@ pub(super) fn close_abandoned(file: File, folder: &Folder, log: LogId) -> Result
 pub(super) struct Scan {
     /// Bytes up to the end of the last complete record.
     len: u64,
-    pub(super) tally: Tally,
+    pub(super) tally: LogTally,
     /// The highest event number behind a part that a failing disk made unreadable; 0 for none.
     beyond: u64,
     has_head: bool,
@@ -103,7 +103,7 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
 }
 
 /// The events that the main file lacks, in order: path and bytes of each segment.
-fn read_segments(dir: &Path, log: LogId, main: &Scan, tally: &mut Tally) -> Result<Vec<(PathBuf, u64)>> {
+fn read_segments(dir: &Path, log: LogId, main: &Scan, tally: &mut LogTally) -> Result<Vec<(PathBuf, u64)>> {
     let mut segments = Vec::new();
     for number in 0..2 {
         let path = segment_path(dir, log, number);
@@ -126,7 +126,7 @@ fn read_segments(dir: &Path, log: LogId, main: &Scan, tally: &mut Tally) -> Resu
     Ok(segments.into_iter().map(|(_, path, len)| (path, len)).collect())
 }
 
-fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally: &Tally) -> Result<()> {
+fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally: &LogTally) -> Result<()> {
     if !main.has_cut {
         let cut = Cut { dropped: tally.dropped() };
         log.append_closing(&cut.to_line(Utc::now())).context("failed to mark a cut")?;
@@ -145,7 +145,7 @@ fn close_gap(log: &mut Window, main: &Scan, segments: Vec<(PathBuf, u64)>, tally
     Ok(())
 }
 
-fn count(tally: &mut Tally, seq: u64, line: &[u8]) {
+fn count(tally: &mut LogTally, seq: u64, line: &[u8]) {
     tally.emitted = tally.emitted.max(seq);
     tally.stored.add(level_of(line).unwrap_or(Level::Info));
 }

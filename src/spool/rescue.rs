@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::files::{Folder, file_of};
+use super::files::{SpoolFolder, file_of};
 use super::segment::segment_path;
 use super::{Closed, SealedLog};
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
-use crate::record::{Cut, Ending, Head, Level, LevelCounts, MAX_LINE_BYTES, Record, Tail, level_of, seq_of};
+use crate::record::{
+    Cut, Head, Level, LevelCounts, LogEnding, MAX_LINE_BYTES, Record, Tail, level_of, seq_of,
+};
 
 /// What can't be read is passed over in steps of a page.
 const PAGE: u64 = 4096;
@@ -35,7 +37,7 @@ pub(super) struct Remains<'a> {
     /// Events that are known to have been emitted.
     pub(super) emitted: u64,
     /// How it ended, where its own tail does not say it.
-    pub(super) ending: Ending,
+    pub(super) ending: LogEnding,
     pub(super) reason: Option<String>,
 }
 
@@ -45,7 +47,7 @@ impl Remains<'_> {
     /// # Errors
     /// The refuge refuses, or there is nothing to be read.
     pub(super) fn complete_in(&self, refuge: &Path) -> io::Result<SealedLog> {
-        let folder = Folder::open(refuge)?;
+        let folder = SpoolFolder::open(refuge)?;
         let new = folder.file(self.log, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;
         let completed = self.fill(file, &new, &folder);
@@ -55,7 +57,7 @@ impl Remains<'_> {
         completed
     }
 
-    fn fill(&self, file: File, new: &Path, folder: &Folder) -> io::Result<SealedLog> {
+    fn fill(&self, file: File, new: &Path, folder: &SpoolFolder) -> io::Result<SealedLog> {
         file.try_lock()?;
         let mut copy = Copy::new(&file);
         self.copy_main(&mut copy)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 
-use super::files::{Folder, remove_if_there};
+use super::files::{SpoolFolder, remove_if_there};
 use super::refuge;
 use super::segment::segment_path;
 use crate::durable::{self, Synced};
@@ -149,7 +149,7 @@ impl Read for Positioned<'_> {
 
 /// Gives a complete log its sealed name, and removes files it no longer needs. A power loss may undo that,
 /// and it needs no sync: the log is complete on the disk under either name.
-pub(super) fn finish_name(folder: &Folder, log: LogId) -> io::Result<PathBuf> {
+pub(super) fn finish_name(folder: &SpoolFolder, log: LogId) -> io::Result<PathBuf> {
     let path = folder.file(log, "log");
     fs::rename(folder.file(log, "open"), &path)?;
     faults::point("renamed");

@@ -17,13 +17,13 @@ pub(super) const SEGMENT_EIGHTHS: u64 = 1;
 /// Both segments.
 #[derive(Debug)]
 pub(super) struct TailSegments {
-    pub(super) current: Segment,
-    pub(super) older: Option<Segment>,
+    pub(super) current: TailSegment,
+    pub(super) older: Option<TailSegment>,
 }
 
 /// One segment.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(super) struct TailSegment {
     pub(super) window: Window,
     pub(super) path: PathBuf,
     pub(super) stored: LevelCounts,
@@ -31,7 +31,7 @@ pub(super) struct Segment {
     pub(super) is_new: bool,
 }
 
-impl Segment {
+impl TailSegment {
     /// Makes number 0 or 1 of a log with this cap.
     pub(super) fn create(dir: &Path, log: LogId, number: usize, cap: u64) -> io::Result<Self> {
         let path = segment_path(dir, log, number);

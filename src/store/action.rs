@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, Postgres, QueryBuilder};
 
 use super::Action;
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use crate::ids::RunId;
 
 /// A row of `run_action`.

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
 use super::BatchKind;
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use crate::ids::BatchId;
 
 /// A row of `parse_meta`.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::fit;
 use super::run::hexadecimal;
 use crate::ids::{DataFileId, RunId};
@@ -68,7 +68,7 @@ pub struct NewFile {
 
 /// What came when a file was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct FirstSeen {
     /// Empty where the store answers with none.
     pub version_id: String,
     pub size_bytes: i64,
@@ -147,7 +147,7 @@ pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Reques
 ///
 /// # Errors
 /// The database fails.
-pub async fn first_seen(db: impl PgExecutor<'_>, id: DataFileId, seen: &Seen) -> Result<bool> {
+pub async fn first_seen(db: impl PgExecutor<'_>, id: DataFileId, seen: &FirstSeen) -> Result<bool> {
     let noted = sqlx::query(
         "update data_file f
          set version_id = case f.version_id when '' then $2 else f.version_id end,

@@ -5,13 +5,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::fit;
 use crate::ids::{BatchId, DataFileId, RunId};
 
 /// A row of `log_entry`.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
-pub struct LogEntry {
+pub struct AuditEntry {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub actor: String,
@@ -56,7 +56,7 @@ pub async fn about_run(
 ///
 /// # Errors
 /// The database fails.
-pub async fn of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<LogEntry>> {
+pub async fn of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<AuditEntry>> {
     sqlx::query_as("select * from log_entry where run_id = $1 order by id")
         .bind(run)
         .fetch_all(db)

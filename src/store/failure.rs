@@ -1,7 +1,7 @@
 //! Why the database did not do what it was asked: said once, and told apart, refused for good or gone
 //! for a while.
 //!
-//! Every error of a statement becomes one of these where it leaves the statement, by [`Context`].
+//! Every error of a statement becomes one of these where it leaves the statement, by [`DbContext`].
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -14,40 +14,40 @@ const TOO_MANY_CONNECTIONS: &str = "53300";
 /// connection that is gone, a server that starts, stops or is full, a lock or a statement that took
 /// too long.
 pub fn refusal(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| code_of_refusal(&cause.downcast_ref::<Failure>()?.error))
+    error.chain().find_map(|cause| code_of_refusal(&cause.downcast_ref::<DbFailure>()?.error))
 }
 
 /// Whether the database failed in a way that passes by itself.
 pub fn passes(error: &anyhow::Error) -> bool {
-    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).is_some() && refusal(error).is_none()
+    error.chain().find_map(|cause| cause.downcast_ref::<DbFailure>()).is_some() && refusal(error).is_none()
 }
 
 /// A statement that failed. sqlx's error is no source of it: sqlx and what is below repeat each other, and
 /// name the line of Postgres' own source.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}: {}", reason(.error))]
-struct Failure {
+struct DbFailure {
     doing: String,
     error: sqlx::Error,
 }
 
 /// What was to be done, put before the one reason why it was not. anyhow's trait of this name would repeat
 /// the reason.
-pub(crate) trait Context<T> {
+pub(crate) trait DbContext<T> {
     /// Says what was to be done.
     fn context(self, doing: impl Display) -> anyhow::Result<T>;
 
-    /// As [`Context::context`], for what is put together only where it is needed.
+    /// As [`DbContext::context`], for what is put together only where it is needed.
     fn with_context<D: Display>(self, doing: impl FnOnce() -> D) -> anyhow::Result<T>;
 }
 
-impl<T> Context<T> for Result<T, sqlx::Error> {
+impl<T> DbContext<T> for Result<T, sqlx::Error> {
     fn context(self, doing: impl Display) -> anyhow::Result<T> {
         self.with_context(|| doing)
     }
 
     fn with_context<D: Display>(self, doing: impl FnOnce() -> D) -> anyhow::Result<T> {
-        self.map_err(|error| Failure { doing: doing().to_string(), error }.into())
+        self.map_err(|error| DbFailure { doing: doing().to_string(), error }.into())
     }
 }
 

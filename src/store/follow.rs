@@ -6,7 +6,7 @@ use anyhow::Result;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::fit;
 use crate::ids::RunId;
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::{LogState, RunStatus};
 use crate::ids::{BatchId, RunId};
 

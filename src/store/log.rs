@@ -12,7 +12,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{PgExecutor, Postgres};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::{LogState, fit};
 use crate::ids::LogId;
 
@@ -190,10 +190,10 @@ pub async fn lost(db: impl PgExecutor<'_>, log: LogId, reason: &str, dropped: Op
     Ok(())
 }
 
-type Change<'q> = QueryAs<'q, Postgres, (LogState, bool), PgArguments>;
+type LogChange<'q> = QueryAs<'q, Postgres, (LogState, bool), PgArguments>;
 
 /// Runs a change; returns the log's state before, and whether it changed.
-async fn apply(db: impl PgExecutor<'_>, log: LogId, change: Change<'_>) -> Result<(LogState, bool)> {
+async fn apply(db: impl PgExecutor<'_>, log: LogId, change: LogChange<'_>) -> Result<(LogState, bool)> {
     change
         .fetch_optional(db)
         .await

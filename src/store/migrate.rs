@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use sqlx::migrate::{Migration, Migrator};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::pool::{Connection, PgPool};
 
 /// The migrations, embedded in the binary.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::{NoticeKind, NoticeState, PgPool, fit};
 use crate::ids::{BatchId, RunId};
 

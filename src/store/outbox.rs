@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sqlx::PgExecutor;
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::{Notice, fit};
 
 /// How long a notice waits before it may be sent, beside the pause after an attempt.

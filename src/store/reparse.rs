@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::fit;
 use super::run::Errors;
 use crate::ids::{BatchId, DataFileId, RunId};

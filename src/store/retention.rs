@@ -8,7 +8,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::{DataFile, PgPool, fit};
 use crate::ids::{DataFileId, RunId};
 

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
 
-use super::failure::Context as _;
+use super::failure::DbContext as _;
 use super::{BatchKind, LogState, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
 use crate::parser::{CaseTotals, Category, SummaryStatus};

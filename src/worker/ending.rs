@@ -32,12 +32,14 @@ pub(super) fn lifecycle(run: RunId, ending: &Ending) {
     }
 }
 
-pub(super) fn tail_words(ending: &Ending) -> (record::Ending, Option<String>) {
+pub(super) fn tail_words(ending: &Ending) -> (record::LogEnding, Option<String>) {
     match ending {
-        Ending::Success(outcome) => (record::Ending::Success, Some(outcome.summary.to_string())),
-        Ending::Fail { reason, .. } => (record::Ending::Fail, Some(reason.clone())),
-        Ending::Terminate { reason } => (record::Ending::Terminate, Some(reason.clone())),
-        Ending::HandBack => (record::Ending::Terminate, Some("handed back: the worker shut down".to_owned())),
-        Ending::Crash { reason } => (record::Ending::Crash, Some(reason.clone())),
+        Ending::Success(outcome) => (record::LogEnding::Success, Some(outcome.summary.to_string())),
+        Ending::Fail { reason, .. } => (record::LogEnding::Fail, Some(reason.clone())),
+        Ending::Terminate { reason } => (record::LogEnding::Terminate, Some(reason.clone())),
+        Ending::HandBack => {
+            (record::LogEnding::Terminate, Some("handed back: the worker shut down".to_owned()))
+        }
+        Ending::Crash { reason } => (record::LogEnding::Crash, Some(reason.clone())),
     }
 }

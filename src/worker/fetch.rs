@@ -13,7 +13,7 @@ use super::scratch::LocalCopy;
 use crate::objects::{self, ObjectError, ObjectUri};
 use crate::parser::tdp;
 use crate::queue::Ending;
-use crate::store::{self, Run, Seen};
+use crate::store::{self, FirstSeen, Run};
 use crate::{carry, faults};
 
 /// Seconds between attempts to update the row while the database does not answer.
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     /// Writes the fetched version on the row; false if a later submission may have put it there.
-    async fn note(&self, run: &Run, seen: &Seen) -> Result<bool> {
+    async fn note(&self, run: &Run, seen: &FirstSeen) -> Result<bool> {
         for seconds in NOTE_PAUSES {
             match store::data_file::first_seen(&self.system.pool, run.data_file_id, seen).await {
                 Err(error) => {
@@ -91,13 +91,13 @@ impl Worker {
 }
 
 /// The fetched version; it takes the state from the header only if nobody named one.
-async fn look(path: &Path, stored: &objects::Stored, and_state: bool) -> Result<Seen> {
+async fn look(path: &Path, stored: &objects::StoredObject, and_state: bool) -> Result<FirstSeen> {
     let (path, uri) = (path.to_owned(), stored.uri.clone());
     let size = i64::try_from(stored.size).context("a size beyond what a row holds")?;
     carry::spawn_blocking(move || {
         let sha256 = objects::sha256_of(&path).context("failed to read the local copy")?;
         let identity = if and_state { tdp::identify(&path)? } else { None };
-        Ok(Seen {
+        Ok(FirstSeen {
             version_id: ObjectUri::version(&uri).unwrap_or_default().to_owned(),
             size_bytes: size,
             sha256,
@@ -109,7 +109,7 @@ async fn look(path: &Path, stored: &objects::Stored, and_state: bool) -> Result<
 }
 
 /// How the fetched bytes differ from the submitted ones.
-fn difference(run: &Run, seen: &Seen) -> Option<String> {
+fn difference(run: &Run, seen: &FirstSeen) -> Option<String> {
     if let Some(size) = run.size_bytes.filter(|size| *size != seen.size_bytes) {
         return Some(format!("it has {} bytes instead of {size}", seen.size_bytes));
     }
@@ -118,7 +118,7 @@ fn difference(run: &Run, seen: &Seen) -> Option<String> {
 }
 
 /// Whether the row lacks some of it.
-fn is_news(run: &Run, seen: &Seen) -> bool {
+fn is_news(run: &Run, seen: &FirstSeen) -> bool {
     run.sha256.is_none()
         || run.size_bytes.is_none()
         || run.version_id.is_empty() && !seen.version_id.is_empty()

@@ -10,11 +10,11 @@ use crate::parser::{CommandOptions, CommandParser, Parser};
 
 /// The parsers of a worker.
 pub struct Parsers {
-    rules: Vec<Rule>,
+    rules: Vec<AssignedParser>,
     built_in: Arc<dyn Parser>,
 }
 
-struct Rule {
+struct AssignedParser {
     program: String,
     section: String,
     parser: Arc<dyn Parser>,
@@ -28,7 +28,7 @@ impl Parsers {
     pub fn new(rules: &[ParserRule], options: &CommandOptions) -> Result<Self> {
         let rule = |rule: &ParserRule| {
             let parser = Arc::new(CommandParser::new(&rule.command, options.clone())?);
-            Ok(Rule { program: rule.program.clone(), section: rule.section.clone(), parser })
+            Ok(AssignedParser { program: rule.program.clone(), section: rule.section.clone(), parser })
         };
         let rules = rules.iter().map(rule).collect::<Result<_>>()?;
         #[cfg(feature = "faults")]
@@ -42,7 +42,7 @@ impl Parsers {
     /// section, each a code or `*`. This is how a parser of one's own, in this process, gets its runs.
     #[must_use]
     pub fn with(mut self, program: &str, section: &str, parser: Arc<dyn Parser>) -> Self {
-        self.rules.push(Rule { program: program.to_owned(), section: section.to_owned(), parser });
+        self.rules.push(AssignedParser { program: program.to_owned(), section: section.to_owned(), parser });
         self
     }
 

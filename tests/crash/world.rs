@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use parselog::ids::RunId;
-use parselog::objects::{Folder, Objects, Put, S3, S3Options};
+use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::queue;
 use parselog::store::{self, NewFile, Request, Run};
 use rustix::process::Signal;
@@ -56,7 +56,7 @@ impl World {
     /// A world of this database, whose objects are in a folder.
     pub(crate) fn in_folder_and(db: TestDb) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let objects = Objects::Folder(Folder::open(&home.path().join("objects")).unwrap());
+        let objects = Objects::Folder(FolderStore::open(&home.path().join("objects")).unwrap());
         Self::new(db, home, objects, "files".to_owned(), Vec::new())
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Cursor};
 
 use parselog::diff::{Change, Comparison, Counts, changed_lines, compare_lines};
-use parselog::reader::Lines;
+use parselog::reader::LogLines;
 use proptest::prelude::*;
 
 use crate::reading::invented;
@@ -33,8 +33,8 @@ fn log(problems: &[(u64, &str)]) -> String {
     text
 }
 
-fn lines(log: &str) -> Lines {
-    Lines::new(Cursor::new(log.to_owned()), 0)
+fn lines(log: &str) -> LogLines {
+    LogLines::new(Cursor::new(log.to_owned()), 0)
 }
 
 fn compare(before: &str, after: &str, held: usize) -> (Comparison, Vec<String>) {
@@ -158,11 +158,11 @@ fn peak_memory() -> u64 {
 #[ignore = "takes minutes: it compares two logs of 1 GB"]
 fn two_logs_of_1_gb_compare_in_bounded_memory() {
     // The second log lacks the first line and goes on a little longer.
-    let before = || Lines::new(io::BufReader::with_capacity(1 << 20, invented(1_000_000_000)), 0);
+    let before = || LogLines::new(io::BufReader::with_capacity(1 << 20, invented(1_000_000_000)), 0);
     let after = || {
         let mut reader = io::BufReader::with_capacity(1 << 20, invented(1_000_000_500));
         io::BufRead::skip_until(&mut reader, b'\n').unwrap();
-        Lines::new(reader, 0)
+        LogLines::new(reader, 0)
     };
     let at_first = peak_memory();
     let comparison = compare_lines(before(), after(), 1 << 18).unwrap();

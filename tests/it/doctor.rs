@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use chrono::Utc;
 use parselog::doctor::verify;
 use parselog::ids::RunId;
-use parselog::objects::{Folder, Objects};
+use parselog::objects::{FolderStore, Objects};
 use parselog::record::Head;
 use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Request, Run, RunFilter, RunStatus};
@@ -49,7 +49,7 @@ fn object_of(run: &Run) -> PathBuf {
 }
 
 fn objects(desk: &Desk) -> Objects {
-    Objects::Folder(Folder::open(&desk.home.path().join("objects")).unwrap())
+    Objects::Folder(FolderStore::open(&desk.home.path().join("objects")).unwrap())
 }
 
 #[tokio::test]

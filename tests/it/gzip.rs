@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 
 use flate2::bufread::MultiGzDecoder;
-use parselog::gzip::{Compressor, Index, Reader, Summary, Tail, compress, decode_member};
+use parselog::gzip::{ArchiveSummary, BoundedReader, Compressor, Index, IndexTail, compress, decode_member};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,7 @@ fn time_of(line: &[u8]) -> Option<i64> {
     std::str::from_utf8(&line[..digits]).ok()?.parse().ok()
 }
 
-fn archive(raw: &[u8]) -> (Vec<u8>, Summary) {
+fn archive(raw: &[u8]) -> (Vec<u8>, ArchiveSummary) {
     let mut out = Vec::new();
     let summary = compress(raw, &mut out, time_of).unwrap();
     assert_eq!(summary.raw_bytes, raw.len() as u64);
@@ -26,14 +26,14 @@ fn archive(raw: &[u8]) -> (Vec<u8>, Summary) {
 
 fn index(archive: &[u8]) -> Index {
     match Index::parse(archive, archive.len() as u64).unwrap() {
-        Tail::Index(index) => index,
+        IndexTail::Index(index) => index,
         other => panic!("{other:?}"),
     }
 }
 
 fn inflate(gzip: &[u8]) -> io::Result<Vec<u8>> {
     let mut raw = Vec::new();
-    Reader::new(gzip, 1 << 30).read_to_end(&mut raw)?;
+    BoundedReader::new(gzip, 1 << 30).read_to_end(&mut raw)?;
     Ok(raw)
 }
 
@@ -143,7 +143,7 @@ proptest! {
         let at = at.index(gzip.len());
         gzip[at] ^= flip;
         prop_assert_ne!(<[u8; 32]>::from(Sha256::digest(&gzip)), summary.gzip_sha256);
-        if let Ok(Tail::Index(index)) = Index::parse(&gzip, gzip.len() as u64) {
+        if let Ok(IndexTail::Index(index)) = Index::parse(&gzip, gzip.len() as u64) {
             for member in index.members() {
                 let bytes = &gzip[member.offset as usize..(member.offset + member.gzip_len) as usize];
                 if let Ok(lines) = decode_member(bytes, member.raw_len) {
@@ -169,7 +169,7 @@ proptest! {
         for (from_end, value) in edits {
             gzip[len - from_end.min(len)] = value;
         }
-        if let Ok(Tail::Index(index)) = Index::parse(&gzip, len as u64) {
+        if let Ok(IndexTail::Index(index)) = Index::parse(&gzip, len as u64) {
             let _ = index.members_since(0);
         }
     }
@@ -194,9 +194,9 @@ fn a_tail_that_is_too_short_says_what_is_missing() {
     let mut asked = 0;
     let found = loop {
         match Index::parse(&gzip[from as usize..], size).unwrap() {
-            Tail::NeedMore { from: earlier } => from = earlier,
-            Tail::Index(found) => break found,
-            Tail::Foreign => panic!("it is ours"),
+            IndexTail::NeedMore { from: earlier } => from = earlier,
+            IndexTail::Index(found) => break found,
+            IndexTail::Foreign => panic!("it is ours"),
         }
         asked += 1;
     };
@@ -230,7 +230,7 @@ fn a_foreign_gzip_is_told_apart_and_still_streams() {
         member.write_all(part.as_bytes()).unwrap();
         member.finish().unwrap();
     }
-    assert_eq!(Index::parse(&gzip, gzip.len() as u64).unwrap(), Tail::Foreign);
+    assert_eq!(Index::parse(&gzip, gzip.len() as u64).unwrap(), IndexTail::Foreign);
     assert_eq!(inflate(&gzip).unwrap(), b"one\ntwo\n");
 }
 
@@ -243,7 +243,7 @@ fn a_decompression_bomb_ends_at_the_bound() {
     assert!(decode_member(&bomb, u64::MAX).is_err());
     assert!(decode_member(&bomb[..100], 1 << 20).unwrap_err().to_string().contains("cannot hold"));
     let mut raw = Vec::new();
-    let error = Reader::new(&bomb[..], 1 << 20).read_to_end(&mut raw).unwrap_err();
+    let error = BoundedReader::new(&bomb[..], 1 << 20).read_to_end(&mut raw).unwrap_err();
     assert_eq!(error.to_string(), "the archive inflates to more than 1048576 bytes");
     assert!(raw.len() <= 1 << 20);
 }

@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 
 use chrono::DateTime;
-use parselog::gzip::{Index, MAX_MEMBER, Reader, Tail, compress, decode_member};
+use parselog::gzip::{BoundedReader, Index, IndexTail, MAX_MEMBER, compress, decode_member};
 use parselog::ids::{BatchId, DataFileId, LogKey, RunId, report_key};
 use parselog::parser::tdp::{Tdp, identify, sections};
 use parselog::parser::{Cancel, Context, Outcome, ParseError, Parser, Progress, Submission};
@@ -56,7 +56,7 @@ pub fn archive(bytes: &[u8]) {
     const MOST: u64 = 1 << 20;
     let beyond = bytes.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk) >> 20);
     for size in [bytes.len() as u64, bytes.len() as u64 + beyond] {
-        let Ok(Tail::Index(index)) = Index::parse(bytes, size) else { continue };
+        let Ok(IndexTail::Index(index)) = Index::parse(bytes, size) else { continue };
         let mut line = 0;
         for (at, member) in index.members().iter().enumerate() {
             assert_eq!(member.first_line, line);
@@ -74,15 +74,15 @@ pub fn archive(bytes: &[u8]) {
     }
     let _ = decode_member(bytes, beyond);
     let mut read = Counted(0);
-    let _ = io::copy(&mut Reader::new(bytes, MOST), &mut read);
+    let _ = io::copy(&mut BoundedReader::new(bytes, MOST), &mut read);
     assert!(read.0 <= MOST, "{} bytes came out", read.0);
 
     let mut ours = Vec::new();
     let summary = compress(bytes, &mut ours, timestamp_of).expect("memory takes all");
     let mut raw = Vec::new();
-    Reader::new(&ours[..], bytes.len() as u64).read_to_end(&mut raw).expect("our own archive");
+    BoundedReader::new(&ours[..], bytes.len() as u64).read_to_end(&mut raw).expect("our own archive");
     assert!(raw == bytes, "other bytes came back");
-    let Ok(Tail::Index(index)) = Index::parse(&ours, ours.len() as u64) else { panic!("no index") };
+    let Ok(IndexTail::Index(index)) = Index::parse(&ours, ours.len() as u64) else { panic!("no index") };
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
     assert_eq!((index.lines(), summary.lines, index.raw_bytes()), (lines, lines, bytes.len() as u64));
 }

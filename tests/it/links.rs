@@ -30,8 +30,11 @@ async fn a_link_shows_the_log_as_text_or_saves_it_and_each_is_an_audit_entry() {
         assert_eq!(said.code, 0, "{}", said.err);
         let (head, body) = http_get(said.out.trim()).await.unwrap();
         let mut unpacked = String::new();
-        std::io::Read::read_to_string(&mut parselog::gzip::Reader::new(&body[..], 1 << 20), &mut unpacked)
-            .unwrap();
+        std::io::Read::read_to_string(
+            &mut parselog::gzip::BoundedReader::new(&body[..], 1 << 20),
+            &mut unpacked,
+        )
+        .unwrap();
         assert_eq!(unpacked, raw);
         links.push(said.out);
         heads.push(head.to_lowercase());

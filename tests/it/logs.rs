@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use parselog::archive::Archiver;
 use parselog::carry;
 use parselog::ids::LogId;
-use parselog::objects::{Folder, Objects};
+use parselog::objects::{FolderStore, Objects};
 use parselog::reader::{LogSource, Selection};
 use parselog::record::{Encoder, Head, Level, Origin, Record, SegmentSubject, Subject, Text};
 use parselog::recovery::Recovery;
@@ -60,7 +60,7 @@ fn a_record_of_another_process_keeps_its_own_time_beside_that_of_its_arrival() {
 async fn a_segment_whose_process_died_is_closed_archived_and_read_as_the_log_of_a_run_is() {
     let (db, dir) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let spool = Spool::open(&dir.path().join("spool"), 1 << 30).unwrap();
-    let objects = Objects::Folder(Folder::open(&dir.path().join("objects")).unwrap());
+    let objects = Objects::Folder(FolderStore::open(&dir.path().join("objects")).unwrap());
     let system = System::new(db.pool.clone(), objects, spool, dir.path());
     let log: LogId = sqlx::query_scalar("insert into log (service) values ('celery') returning id")
         .fetch_one(&db.pool)

@@ -215,7 +215,8 @@ async fn a_mail_links_to_the_log_where_that_is_wanted_and_each_link_is_an_audit_
     let (head, body) = http_get(link).await.unwrap();
     assert!(head.to_lowercase().contains("content-type: text/plain"), "{head}");
     let mut log = String::new();
-    std::io::Read::read_to_string(&mut parselog::gzip::Reader::new(&body[..], 1 << 20), &mut log).unwrap();
+    std::io::Read::read_to_string(&mut parselog::gzip::BoundedReader::new(&body[..], 1 << 20), &mut log)
+        .unwrap();
     assert!(log.contains("tanf-active") || log.lines().count() > 10, "{log}");
     let run = store::latest(&desk.db.pool, &store::RunFilter::default()).await.unwrap().unwrap();
     let entries = store::entry::of_run(&desk.db.pool, run.id).await.unwrap();

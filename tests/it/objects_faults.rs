@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use parselog::objects::{
-    Bytes, Encryption, Missing, ObjectError, Objects, Put, Result, S3, S3Options, Stored,
+    Bytes, Encryption, Missing, ObjectError, ObjectResult, Objects, Put, S3, S3Options, StoredObject,
 };
 use tempfile::NamedTempFile;
 
@@ -39,7 +39,7 @@ async fn put_through(
     bytes: &[u8],
     patience: Duration,
     decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
-) -> (Result<Stored>, FaultServer) {
+) -> (ObjectResult<StoredObject>, FaultServer) {
     let server = FaultServer::start(&endpoint(), decide).await;
     let objects = client(&server.endpoint, patience).await;
     let (source, put) = file(bytes);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parselog::carry;
-use parselog::objects::{Bytes, Folder, LinkHeaders, Missing, ObjectError, ObjectUri, Objects, Put};
+use parselog::objects::{Bytes, FolderStore, LinkHeaders, Missing, ObjectError, ObjectUri, Objects, Put};
 use proptest::prelude::*;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::io::AsyncReadExt;
@@ -17,7 +17,7 @@ use crate::objects_s3::file;
 
 fn folder() -> (TempDir, Objects) {
     let root = TempDir::new().unwrap();
-    let objects = Objects::Folder(Folder::open(root.path()).unwrap());
+    let objects = Objects::Folder(FolderStore::open(root.path()).unwrap());
     (root, objects)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parselog::objects::{Bytes, Folder, Missing, ObjectError, Objects, Part, Put, Upload};
+use parselog::objects::{Bytes, FolderStore, Missing, ObjectError, Objects, Put, Upload, UploadedPart};
 use tempfile::TempDir;
 
 use crate::localstack::{self, Bucket};
@@ -19,7 +19,7 @@ struct Store {
 impl Store {
     fn folder() -> Self {
         let root = TempDir::new().unwrap();
-        let objects = Objects::Folder(Folder::open(root.path()).unwrap());
+        let objects = Objects::Folder(FolderStore::open(root.path()).unwrap());
         Self { objects, bucket: "bucket".to_owned(), _folder: Some(root), s3: None }
     }
 
@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// Sends the bytes as three parts, the last one first.
-    async fn send(&self, upload: &Upload, bytes: &[u8]) -> Vec<Part> {
+    async fn send(&self, upload: &Upload, bytes: &[u8]) -> Vec<UploadedPart> {
         let (source, _) = file(bytes);
         let (step, size) = (5 << 20, bytes.len() as u64);
         let mut parts = Vec::new();
@@ -46,7 +46,7 @@ impl Store {
         parts
     }
 
-    async fn complete(&self, upload: &Upload, parts: &[Part], put: &Put) -> Result<String, String> {
+    async fn complete(&self, upload: &Upload, parts: &[UploadedPart], put: &Put) -> Result<String, String> {
         let stored = self.objects.complete_upload(upload, parts, put).await;
         stored.map(|stored| stored.uri.to_string()).map_err(|error| match error {
             ObjectError::Other(error) => format!("{error:#}"),

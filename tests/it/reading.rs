@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use parselog::gzip;
-use parselog::objects::{Folder, Objects};
+use parselog::objects::{FolderStore, Objects};
 use parselog::reader::{Cost, LogSource, Selection};
 use parselog::record::timestamp_of;
 use parselog::store::follow;
@@ -74,7 +74,7 @@ struct Archive {
 
 fn archive(bytes: u64) -> Archive {
     let folder = TempDir::new().unwrap();
-    let objects = Objects::Folder(Folder::open(folder.path()).unwrap());
+    let objects = Objects::Folder(FolderStore::open(folder.path()).unwrap());
     fs::create_dir(folder.path().join("logs")).unwrap();
     let out = BufWriter::new(File::create(folder.path().join("logs/big.log.gz")).unwrap());
     let summary =

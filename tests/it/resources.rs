@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use parselog::config::WorkerConfig;
-use parselog::objects::{Folder, Objects, Put};
+use parselog::objects::{FolderStore, Objects, Put};
 use parselog::parser::CommandOptions;
 use parselog::spool::Spool;
 use parselog::store::{self, NewFile, Request};
@@ -35,7 +35,7 @@ async fn submit(desk: &Desk, objects: &Objects, many: usize, prefix: &str) {
 }
 
 fn objects(desk: &Desk) -> Objects {
-    Objects::Folder(Folder::open(&desk.home.path().join("objects")).unwrap())
+    Objects::Folder(FolderStore::open(&desk.home.path().join("objects")).unwrap())
 }
 
 /// Waits until every run has ended and every log is archived.

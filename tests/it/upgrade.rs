@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-use parselog::record::{Ending, Record};
+use parselog::record::{LogEnding, Record};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{Desk, TestDb};
@@ -86,15 +86,15 @@ async fn what_the_version_before_left_is_migrated_and_worked_off() {
 
     let open = records(&desk, "open.txt");
     let letters = open.iter().filter(|record| record.message.starts_with("letter ")).count();
-    assert_eq!((letters, tail(&open).0), (20, Ending::Crash));
+    assert_eq!((letters, tail(&open).0), (20, LogEnding::Crash));
     let capped = records(&desk, "capped.txt");
     let stored = capped.iter().filter(|record| record.message.starts_with("letter ")).count() as u64;
     let (ending, dropped) = tail(&capped);
-    assert_eq!((ending, stored + dropped), (Ending::Crash, EMITTED));
+    assert_eq!((ending, stored + dropped), (LogEnding::Crash, EMITTED));
     assert!(dropped > 0 && capped.iter().any(|record| record.cut.is_some()));
 }
 
-fn tail(records: &[Record]) -> (Ending, u64) {
+fn tail(records: &[Record]) -> (LogEnding, u64) {
     let tail = records.last().and_then(|record| record.tail.as_ref()).expect("a tail");
     (tail.ending, tail.dropped)
 }

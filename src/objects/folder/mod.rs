@@ -18,23 +18,25 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::place::{Place, UNFINISHED, is_absent};
-use super::{Bytes, Chunk, Listed, ObjectReader, ObjectUri, Put, Result, StaleUpload, Stored, sha256_from};
+use self::place::{KeyPaths, UNFINISHED, is_absent};
+use super::{
+    Bytes, Chunk, Listed, ObjectReader, ObjectResult, ObjectUri, Put, StaleUpload, StoredObject, sha256_from,
+};
 use crate::carry;
 
 /// A folder that serves as object store.
 #[derive(Debug, Clone)]
-pub struct Folder {
+pub struct FolderStore {
     /// Absolute, without symbolic links, UTF-8.
     root: String,
 }
 
-impl Folder {
+impl FolderStore {
     /// Uses the folder at `root`, and makes it where it is not there.
     ///
     /// # Errors
     /// When it cannot be made or reached, or its path is not UTF-8, as an [`ObjectUri`] must be.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path) -> ObjectResult<Self> {
         let doing = || format!("failed to open the object folder {}", root.display());
         DirBuilder::new().recursive(true).mode(0o750).create(root).with_context(doing)?;
         let root = root.canonicalize().with_context(doing)?;
@@ -42,11 +44,17 @@ impl Folder {
         Ok(Self { root: root.map_err(|root| anyhow!("the object folder's path {root:?} is not UTF-8"))? })
     }
 
-    pub(super) fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<ObjectUri> {
+    pub(super) fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> ObjectResult<ObjectUri> {
         Ok(self.place(bucket, key)?.uri(version))
     }
 
-    pub(super) async fn put_file(&self, bucket: &str, key: &str, path: &Path, put: &Put) -> Result<Stored> {
+    pub(super) async fn put_file(
+        &self,
+        bucket: &str,
+        key: &str,
+        path: &Path,
+        put: &Put,
+    ) -> ObjectResult<StoredObject> {
         let place = self.place(bucket, key)?;
         let (path, put) = (path.to_owned(), put.clone());
         blocking(move || {
@@ -56,12 +64,12 @@ impl Folder {
         .await
     }
 
-    pub(super) async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
+    pub(super) async fn head(&self, uri: &ObjectUri) -> ObjectResult<StoredObject> {
         Ok(self.find(uri).await?.1)
     }
 
-    pub(super) async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> Result<Chunk> {
-        let (file, Stored { uri, size }) = self.find(uri).await?;
+    pub(super) async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> ObjectResult<Chunk> {
+        let (file, StoredObject { uri, size }) = self.find(uri).await?;
         blocking(move || {
             let range = match bytes {
                 Bytes::Range(range) => range.start.min(size)..range.end.min(size),
@@ -74,12 +82,12 @@ impl Folder {
         .await
     }
 
-    pub(super) async fn open_object(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
+    pub(super) async fn open_object(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, ObjectReader)> {
         let (file, stored) = self.find(uri).await?;
         Ok((stored, Box::pin(tokio::fs::File::from_std(file))))
     }
 
-    pub(super) async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
+    pub(super) async fn download(&self, uri: &ObjectUri, to: &Path) -> ObjectResult<StoredObject> {
         let (mut file, stored) = self.find(uri).await?;
         let to = to.to_owned();
         blocking(move || {
@@ -91,7 +99,7 @@ impl Folder {
         .await
     }
 
-    pub(super) async fn digest(&self, uri: &ObjectUri) -> Result<(Stored, [u8; 32])> {
+    pub(super) async fn digest(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, [u8; 32])> {
         let (mut file, stored) = self.find(uri).await?;
         blocking(move || {
             let sha256 = sha256_from(&mut file).with_context(|| format!("failed to read {}", stored.uri))?;
@@ -100,13 +108,13 @@ impl Folder {
         .await
     }
 
-    pub(super) async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+    pub(super) async fn delete(&self, uri: &ObjectUri) -> ObjectResult<()> {
         let place = self.locate(uri)?;
         let version = uri.version().map(ToOwned::to_owned);
         blocking(move || Ok(place.delete(version.as_deref()).context("failed to delete an object")?)).await
     }
 
-    pub(super) async fn list_folder(&self, bucket: &str, folder: &str) -> Result<Vec<Listed>> {
+    pub(super) async fn list_folder(&self, bucket: &str, folder: &str) -> ObjectResult<Vec<Listed>> {
         let place = self.place(bucket, folder)?;
         let folder = folder.to_owned();
         blocking(move || {
@@ -133,7 +141,7 @@ impl Folder {
         bucket: &str,
         prefix: &str,
         age: Duration,
-    ) -> Result<Vec<StaleUpload>> {
+    ) -> ObjectResult<Vec<StaleUpload>> {
         // Any key leads to the versions of its bucket. The prefix's own folder is where to begin: a bucket
         // has a folder for each object that was ever in it.
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
@@ -153,11 +161,11 @@ impl Folder {
         .await
     }
 
-    fn place(&self, bucket: &str, key: &str) -> Result<Place> {
-        Place::new(self.root.trim_end_matches('/'), bucket, key)
+    fn place(&self, bucket: &str, key: &str) -> ObjectResult<KeyPaths> {
+        KeyPaths::new(self.root.trim_end_matches('/'), bucket, key)
     }
 
-    fn locate(&self, uri: &ObjectUri) -> Result<Place> {
+    fn locate(&self, uri: &ObjectUri) -> ObjectResult<KeyPaths> {
         let inside = match uri {
             ObjectUri::File { path, .. } => path.strip_prefix(self.root.trim_end_matches('/')),
             ObjectUri::S3 { .. } => None,
@@ -169,14 +177,16 @@ impl Folder {
     }
 
     /// Opens the file that `uri` names, and finds out which version it is.
-    async fn find(&self, uri: &ObjectUri) -> Result<(File, Stored)> {
+    async fn find(&self, uri: &ObjectUri) -> ObjectResult<(File, StoredObject)> {
         let place = self.locate(uri)?;
         let uri = uri.clone();
         blocking(move || place.open(&uri)).await
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> ObjectResult<T> + Send + 'static,
+) -> ObjectResult<T> {
     carry::spawn_blocking(work).await.context("a file operation panicked")?
 }
 

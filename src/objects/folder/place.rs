@@ -14,14 +14,14 @@ use uuid::Uuid;
 use super::within;
 use crate::durable::{self, Synced};
 use crate::faults;
-use crate::objects::{Missing, ObjectError, ObjectUri, Put, Result, Stored};
+use crate::objects::{Missing, ObjectError, ObjectResult, ObjectUri, Put, StoredObject};
 
 pub(super) const VERSIONS: &str = ".versions";
 pub(super) const UNFINISHED: &str = ".part";
 
 /// Where the files of one key are.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct KeyPaths {
     root: PathBuf,
     pub(super) bucket: PathBuf,
     /// The current version.
@@ -32,9 +32,9 @@ pub(super) struct Place {
     path: String,
 }
 
-impl Place {
+impl KeyPaths {
     /// Checks the names and puts them together. Nothing that is not a plain name gets further.
-    pub(super) fn new(root: &str, bucket: &str, key: &str) -> Result<Self> {
+    pub(super) fn new(root: &str, bucket: &str, key: &str) -> ObjectResult<Self> {
         let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
         if !plain(bucket) || bucket.starts_with('.') || bucket.contains('/') {
             return Err(anyhow!("{bucket:?} is not a bucket name").into());
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Stores the file `from`, durably.
-    pub(super) fn put(&self, from: &Path, put: &Put) -> anyhow::Result<Stored> {
+    pub(super) fn put(&self, from: &Path, put: &Put) -> anyhow::Result<StoredObject> {
         self.make_folders()?;
         let version = Uuid::now_v7().hyphenated().to_string();
         let part = self.versions.join(format!("{version}{UNFINISHED}"));
@@ -79,7 +79,7 @@ impl Place {
         put: &Put,
         part: &Path,
         version: &str,
-    ) -> anyhow::Result<Stored> {
+    ) -> anyhow::Result<StoredObject> {
         let folder = self.current.parent().expect("a key is below its bucket");
         let file = self.versions.join(version);
         let stored = self.publish(from, put, part, &file, version);
@@ -104,7 +104,7 @@ impl Place {
         part: &Path,
         file: &Path,
         version: &str,
-    ) -> anyhow::Result<Stored> {
+    ) -> anyhow::Result<StoredObject> {
         let mut target = OpenOptions::new().write(true).create_new(true).mode(0o440).open(part)?;
         let (size, sha256) = copy_hashed(from, &mut target)?;
         let names = from.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -122,17 +122,17 @@ impl Place {
         {
             fs::remove_file(part)?;
             self.replace_current(&file, part)?;
-            return Ok(Stored { uri: self.uri(Some(&version)), size });
+            return Ok(StoredObject { uri: self.uri(Some(&version)), size });
         }
         fs::rename(part, file)?;
         faults::point("put-versioned");
 
         if !put.if_none_match {
             self.replace_current(file, part)?;
-            return Ok(Stored { uri: self.uri(Some(version)), size });
+            return Ok(StoredObject { uri: self.uri(Some(version)), size });
         }
         if self.link_current(file)? {
-            return Ok(Stored { uri: self.uri(Some(version)), size });
+            return Ok(StoredObject { uri: self.uri(Some(version)), size });
         }
         // Another put was faster. It may even have been this version that it made the current one.
         let there = self.already_there(size, sha256)?.context("it was deleted at the same time")?;
@@ -144,7 +144,7 @@ impl Place {
 
     /// The current object, where it has these bytes. A put that died behind the name of its version is
     /// finished: else that version would stay for ever, and nobody would know it.
-    pub(super) fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<Stored>> {
+    pub(super) fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<StoredObject>> {
         if !self.current.exists() {
             match self.unfinished(size, sha256)? {
                 Some((_, file)) => self.link_current(&file)?,
@@ -153,7 +153,7 @@ impl Place {
         }
         let there = copy_hashed(std::slice::from_ref(&self.current), &mut io::sink())?;
         ensure!(there == (size, sha256), "another object is already there");
-        Ok(Some(Stored { uri: self.uri(self.current_version()?.as_deref()), size }))
+        Ok(Some(StoredObject { uri: self.uri(self.current_version()?.as_deref()), size }))
     }
 
     /// A version with these bytes that is newer than the current one: its put died, or is about to make it the
@@ -201,7 +201,7 @@ impl Place {
     }
 
     /// Opens the file that `uri` names, and finds out which version it is.
-    pub(super) fn open(&self, uri: &ObjectUri) -> Result<(File, Stored)> {
+    pub(super) fn open(&self, uri: &ObjectUri) -> ObjectResult<(File, StoredObject)> {
         let not_found = |missing| ObjectError::NotFound { missing, name: uri.to_string() };
         if !self.bucket.is_dir() {
             return Err(not_found(Missing::Bucket));
@@ -226,7 +226,7 @@ impl Place {
             Some(version) => Some(version.to_owned()),
             None => self.current_version().with_context(failed)?,
         };
-        Ok((opened, Stored { uri: self.uri(version.as_deref()), size: metadata.len() }))
+        Ok((opened, StoredObject { uri: self.uri(version.as_deref()), size: metadata.len() }))
     }
 
     /// The version that is the same file as the current one. A file that somebody put into the

@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use uuid::Uuid;
 
-use super::place::{Place, UNFINISHED, absent_is_fine, copy_hashed};
-use super::{Folder, blocking};
-use crate::objects::{Missing, ObjectError, Part, Put, Result, Stored, Upload};
+use super::place::{KeyPaths, UNFINISHED, absent_is_fine, copy_hashed};
+use super::{FolderStore, blocking};
+use crate::objects::{Missing, ObjectError, ObjectResult, Put, StoredObject, Upload, UploadedPart};
 
 const PIECE: &str = ".piece";
 
-impl Folder {
-    pub(in crate::objects) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<Upload> {
+impl FolderStore {
+    pub(in crate::objects) async fn begin_upload(&self, bucket: &str, key: &str) -> ObjectResult<Upload> {
         let place = self.place(bucket, key)?;
         let upload = Upload {
             bucket: bucket.to_owned(),
@@ -42,7 +42,7 @@ impl Folder {
         number: u16,
         file: &Path,
         bytes: Range<u64>,
-    ) -> Result<Part> {
+    ) -> ObjectResult<UploadedPart> {
         let pieces = self.pieces(upload)?;
         let from = file.to_owned();
         blocking(move || {
@@ -53,7 +53,7 @@ impl Folder {
         .await
     }
 
-    pub(in crate::objects) async fn parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+    pub(in crate::objects) async fn parts(&self, upload: &Upload) -> ObjectResult<Vec<UploadedPart>> {
         let pieces = self.pieces(upload)?;
         blocking(move || {
             pieces.must_be_open()?;
@@ -65,9 +65,9 @@ impl Folder {
     pub(in crate::objects) async fn complete_upload(
         &self,
         upload: &Upload,
-        parts: &[Part],
+        parts: &[UploadedPart],
         put: &Put,
-    ) -> Result<Stored> {
+    ) -> ObjectResult<StoredObject> {
         let (pieces, parts, put) = (self.pieces(upload)?, parts.to_owned(), put.clone());
         blocking(move || {
             let stored = pieces.complete(&parts, &put);
@@ -76,12 +76,12 @@ impl Folder {
         .await
     }
 
-    pub(in crate::objects) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+    pub(in crate::objects) async fn abort_upload(&self, upload: &Upload) -> ObjectResult<()> {
         let pieces = self.pieces(upload)?;
         blocking(move || Ok(pieces.remove().context("failed to remove an upload")?)).await
     }
 
-    fn pieces(&self, upload: &Upload) -> Result<Pieces> {
+    fn pieces(&self, upload: &Upload) -> ObjectResult<Pieces> {
         let place = self.place(&upload.bucket, &upload.key)?;
         let id = upload.id.strip_suffix(UNFINISHED).and_then(|id| Uuid::try_parse(id).ok());
         let version = id.context("not an unfinished upload")?.hyphenated().to_string();
@@ -91,7 +91,7 @@ impl Folder {
 
 /// The files of one upload. All of it blocks.
 struct Pieces {
-    place: Place,
+    place: KeyPaths,
     version: String,
 }
 
@@ -109,7 +109,7 @@ impl Pieces {
         self.place.versions.join(format!("{}{ending}", self.version))
     }
 
-    fn must_be_open(&self) -> Result<()> {
+    fn must_be_open(&self) -> ObjectResult<()> {
         if self.mark().exists() {
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl Pieces {
         Err(ObjectError::NotFound { missing: Missing::Upload, name })
     }
 
-    fn add(&self, number: u16, from: &Path, bytes: Range<u64>) -> anyhow::Result<Part> {
+    fn add(&self, number: u16, from: &Path, bytes: Range<u64>) -> anyhow::Result<UploadedPart> {
         let size = bytes.end - bytes.start;
         let mut source = File::open(from)?;
         source.seek(SeekFrom::Start(bytes.start))?;
@@ -131,7 +131,7 @@ impl Pieces {
         part(number, &piece)
     }
 
-    fn parts(&self) -> anyhow::Result<Vec<Part>> {
+    fn parts(&self) -> anyhow::Result<Vec<UploadedPart>> {
         let mut found = Vec::new();
         for file in self.all()? {
             let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -144,7 +144,7 @@ impl Pieces {
         Ok(found)
     }
 
-    fn complete(&self, parts: &[Part], put: &Put) -> anyhow::Result<Stored> {
+    fn complete(&self, parts: &[UploadedPart], put: &Put) -> anyhow::Result<StoredObject> {
         let size = parts.iter().map(|part| part.size).sum();
         if !self.mark().exists() {
             return self.ended(size, put);
@@ -156,10 +156,10 @@ impl Pieces {
     }
 
     /// What an upload left that has ended: its version, or the same bytes in another's.
-    fn ended(&self, size: u64, put: &Put) -> anyhow::Result<Stored> {
+    fn ended(&self, size: u64, put: &Put) -> anyhow::Result<StoredObject> {
         let file = self.file("");
         if file.exists() && copy_hashed(&[file], &mut io::sink())? == (size, put.sha256) {
-            return Ok(Stored { uri: self.place.uri(Some(&self.version)), size });
+            return Ok(StoredObject { uri: self.place.uri(Some(&self.version)), size });
         }
         self.place.already_there(size, put.sha256)?.context("the upload was aborted")
     }
@@ -190,9 +190,9 @@ impl Pieces {
     }
 }
 
-fn part(number: u16, piece: &Path) -> anyhow::Result<Part> {
+fn part(number: u16, piece: &Path) -> anyhow::Result<UploadedPart> {
     let (size, sha256) = copy_hashed(&[piece.to_owned()], &mut io::sink())?;
-    Ok(Part { number, size, sha256: Some(sha256), etag: None })
+    Ok(UploadedPart { number, size, sha256: Some(sha256), etag: None })
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {

@@ -4,8 +4,8 @@ use anyhow::{Context, anyhow};
 use aws_sdk_s3::types::ChecksumMode;
 
 use super::S3;
-use super::error::Failure;
-use crate::objects::{ObjectUri, Result, Stored};
+use super::error::S3Failure;
+use crate::objects::{ObjectResult, ObjectUri, StoredObject};
 
 /// What must be there.
 pub(super) struct Promise {
@@ -35,12 +35,12 @@ impl Claim {
 }
 
 impl S3 {
-    pub(super) async fn confirm(&self, promise: &Promise, claim: Claim) -> Result<Stored> {
+    pub(super) async fn confirm(&self, promise: &Promise, claim: Claim) -> ObjectResult<StoredObject> {
         let Promise { bucket, key, uri, size, .. } = promise;
         let request = self.client.head_object().bucket(bucket).key(key);
         let request = request.set_version_id(claim.version.clone()).checksum_mode(ChecksumMode::Enabled);
         let head = request.customize().config_override(self.quick()).send().await;
-        let head = head.map_err(|error| Failure::of(&error).named(&uri.to_string()));
+        let head = head.map_err(|error| S3Failure::of(&error).named(&uri.to_string()));
         let head = head.context("the put could not be confirmed")?;
 
         let same_size = head.content_length.and_then(|size| u64::try_from(size).ok()) == Some(*size);
@@ -54,7 +54,7 @@ impl S3 {
         let claims_same =
             claim.sha256.as_deref().is_none_or(|claimed| promised.is_none_or(|is| is == claimed));
         if same_size && same_bytes && claims_same {
-            return Ok(Stored { uri: there, size: *size });
+            return Ok(StoredObject { uri: there, size: *size });
         }
         let problem = if claim.sent {
             "S3 did not store the bytes that were sent"
@@ -65,7 +65,7 @@ impl S3 {
     }
 
     /// The SHA-256 of what a server has that keeps none itself.
-    async fn read_back(&self, uri: &ObjectUri) -> Result<[u8; 32]> {
+    async fn read_back(&self, uri: &ObjectUri) -> ObjectResult<[u8; 32]> {
         self.told_of_no_sha256.call_once(|| {
             tracing::warn!("the object store keeps no SHA-256: each put is confirmed by reading it back");
         });

@@ -11,14 +11,14 @@ use crate::objects::{Missing, ObjectError};
 
 /// Why a request failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct S3Failure {
     /// S3's own name for it; none for answers without a body or with one that is not S3's.
     code: Option<String>,
     status: Option<u16>,
     reason: String,
 }
 
-impl Failure {
+impl S3Failure {
     pub(super) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,

@@ -11,18 +11,18 @@ use aws_sdk_s3::types::ChecksumMode;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::error::Failure;
+use super::error::S3Failure;
 use super::{S3, parts};
-use crate::objects::{Bytes, Chunk, ObjectError, ObjectReader, ObjectUri, Result, Stored};
+use crate::objects::{Bytes, Chunk, ObjectError, ObjectReader, ObjectResult, ObjectUri, StoredObject};
 
 impl S3 {
-    pub(in crate::objects) async fn head(&self, uri: &ObjectUri) -> Result<Stored> {
+    pub(in crate::objects) async fn head(&self, uri: &ObjectUri) -> ObjectResult<StoredObject> {
         let mut came_in_between = false;
         loop {
             let (bucket, key, version) = parts(uri)?;
             let request = self.client.head_object().bucket(bucket).key(key).set_version_id(version);
             let sent = request.customize().config_override(self.quick()).send().await;
-            match sent.map_err(|error| Failure::of(&error)) {
+            match sent.map_err(|error| S3Failure::of(&error)) {
                 Ok(head) => return stored(uri, head.version_id, head.content_length),
                 // The answer to HEAD has no body, so only GET says what it is that is missing. Where that
                 // finds the object, somebody stored it in this moment.
@@ -35,7 +35,7 @@ impl S3 {
         }
     }
 
-    pub(in crate::objects) async fn get_range(&self, uri: &ObjectUri, wanted: Bytes) -> Result<Chunk> {
+    pub(in crate::objects) async fn get_range(&self, uri: &ObjectUri, wanted: Bytes) -> ObjectResult<Chunk> {
         let (header, most) = match &wanted {
             Bytes::Range(range) if range.is_empty() => return self.nothing_of(uri).await,
             Bytes::Last(0) => return self.nothing_of(uri).await,
@@ -69,13 +69,20 @@ impl S3 {
         .await
     }
 
-    pub(in crate::objects) async fn open_object(&self, uri: &ObjectUri) -> Result<(Stored, ObjectReader)> {
+    pub(in crate::objects) async fn open_object(
+        &self,
+        uri: &ObjectUri,
+    ) -> ObjectResult<(StoredObject, ObjectReader)> {
         let answer = self.get(uri, None, 0).await?.context("a whole object was refused as a range")?;
         let stored = stored(uri, answer.version_id, answer.content_length)?;
         Ok((stored, Box::pin(answer.body.into_async_read())))
     }
 
-    pub(in crate::objects) async fn download(&self, uri: &ObjectUri, to: &Path) -> Result<Stored> {
+    pub(in crate::objects) async fn download(
+        &self,
+        uri: &ObjectUri,
+        to: &Path,
+    ) -> ObjectResult<StoredObject> {
         self.again(|| async {
             let (stored, mut body) = self.open_object(uri).await?;
             let copy = async {
@@ -91,7 +98,7 @@ impl S3 {
     }
 
     /// Reads the whole object and keeps nothing of it but its SHA-256.
-    pub(in crate::objects) async fn digest(&self, uri: &ObjectUri) -> Result<(Stored, [u8; 32])> {
+    pub(in crate::objects) async fn digest(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, [u8; 32])> {
         self.again(|| async {
             let (stored, mut body) = self.open_object(uri).await?;
             let hash = async {
@@ -116,12 +123,12 @@ impl S3 {
         uri: &ObjectUri,
         range: Option<String>,
         most: u64,
-    ) -> Result<Option<GetObjectOutput>> {
+    ) -> ObjectResult<Option<GetObjectOutput>> {
         let (bucket, key, version) = parts(uri)?;
         let request = self.client.get_object().bucket(bucket).key(key).set_version_id(version);
         let request = request.checksum_mode(ChecksumMode::Enabled).set_range(range);
         let sent = request.customize().config_override(self.bounded(most)).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
+        match sent.map_err(|error| S3Failure::of(&error)) {
             Ok(answer) => Ok(Some(answer)),
             Err(failure) if failure.code() == Some("InvalidRange") => Ok(None),
             Err(failure) => Err(failure.named(&uri.to_string())),
@@ -129,12 +136,15 @@ impl S3 {
     }
 
     /// The chunk of a range that holds nothing.
-    async fn nothing_of(&self, uri: &ObjectUri) -> Result<Chunk> {
+    async fn nothing_of(&self, uri: &ObjectUri) -> ObjectResult<Chunk> {
         Ok(Chunk { bytes: Vec::new(), object_size: self.head(uri).await?.size })
     }
 
     /// Does a download again when its bytes stop coming, which the SDK does not do.
-    async fn again<T, F: Future<Output = Result<T>>>(&self, mut work: impl FnMut() -> F) -> Result<T> {
+    async fn again<T, F: Future<Output = ObjectResult<T>>>(
+        &self,
+        mut work: impl FnMut() -> F,
+    ) -> ObjectResult<T> {
         for tries in 1..self.options.attempts {
             match work().await {
                 Err(ObjectError::Other(error)) if is_cut(&error) => {
@@ -154,10 +164,10 @@ impl S3 {
     }
 }
 
-fn stored(uri: &ObjectUri, version: Option<String>, size: Option<i64>) -> Result<Stored> {
+fn stored(uri: &ObjectUri, version: Option<String>, size: Option<i64>) -> ObjectResult<StoredObject> {
     let (bucket, key, asked) = parts(uri)?;
     let size = size.and_then(|size| u64::try_from(size).ok());
-    Ok(Stored {
+    Ok(StoredObject {
         uri: ObjectUri::s3(bucket, key, version.or(asked).as_deref())?,
         size: size.with_context(|| format!("S3 says no size of {uri}"))?,
     })

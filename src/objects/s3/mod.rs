@@ -26,8 +26,8 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{self, Region};
 use aws_sdk_s3::presigning::PresigningConfig;
 
-use self::error::Failure;
-use super::{LinkHeaders, Missing, ObjectError, ObjectUri, Result, StaleUpload};
+use self::error::S3Failure;
+use super::{LinkHeaders, Missing, ObjectError, ObjectResult, ObjectUri, StaleUpload};
 
 /// How S3 is reached and used.
 #[derive(Debug, Clone)]
@@ -119,11 +119,11 @@ impl S3 {
         Self { client: Client::from_conf(builder.build()), options, told_of_no_sha256: Arc::new(Once::new()) }
     }
 
-    pub(super) async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+    pub(super) async fn delete(&self, uri: &ObjectUri) -> ObjectResult<()> {
         let (bucket, key, version) = parts(uri)?;
         let request = self.client.delete_object().bucket(bucket).key(key).set_version_id(version);
         let sent = request.customize().config_override(self.quick()).send().await;
-        match sent.map_err(|error| Failure::of(&error).named(&uri.to_string())) {
+        match sent.map_err(|error| S3Failure::of(&error).named(&uri.to_string())) {
             Ok(_) | Err(ObjectError::NotFound { missing: Missing::Key | Missing::Version, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -134,7 +134,7 @@ impl S3 {
         uri: &ObjectUri,
         expires: Duration,
         headers: LinkHeaders,
-    ) -> Result<String> {
+    ) -> ObjectResult<String> {
         let (bucket, key, version) = parts(uri)?;
         let expires = PresigningConfig::expires_in(expires).context("a link expires in a week at most")?;
         let request = self.client.get_object().bucket(bucket).key(key).set_version_id(version);
@@ -144,7 +144,7 @@ impl S3 {
             .set_response_content_encoding(headers.content_encoding)
             .presigned(expires)
             .await;
-        Ok(link.map_err(|error| Failure::of(&error).named(&uri.to_string()))?.uri().to_owned())
+        Ok(link.map_err(|error| S3Failure::of(&error).named(&uri.to_string()))?.uri().to_owned())
     }
 
     pub(super) async fn stale_uploads(
@@ -152,7 +152,7 @@ impl S3 {
         bucket: &str,
         prefix: &str,
         age: Duration,
-    ) -> Result<Vec<StaleUpload>> {
+    ) -> ObjectResult<Vec<StaleUpload>> {
         let before = SystemTime::now() - age;
         let mut found = Vec::new();
         let (mut key, mut id) = (None, None);
@@ -160,7 +160,7 @@ impl S3 {
             let request = self.client.list_multipart_uploads().bucket(bucket).prefix(prefix);
             let request = request.set_key_marker(key).set_upload_id_marker(id);
             let page = request.customize().config_override(self.quick()).send().await;
-            let page = page.map_err(|error| Failure::of(&error).named(&format!("s3://{bucket}")))?;
+            let page = page.map_err(|error| S3Failure::of(&error).named(&format!("s3://{bucket}")))?;
             for upload in page.uploads.unwrap_or_default() {
                 let started = upload.initiated.and_then(|time| SystemTime::try_from(time).ok());
                 if let (Some(key), Some(id), Some(started)) = (upload.key, upload.upload_id, started)
@@ -200,7 +200,7 @@ impl S3 {
     }
 }
 
-fn parts(uri: &ObjectUri) -> Result<(&str, &str, Option<String>)> {
+fn parts(uri: &ObjectUri) -> ObjectResult<(&str, &str, Option<String>)> {
     match uri {
         ObjectUri::S3 { bucket, key, version } => Ok((bucket, key, version.clone())),
         ObjectUri::File { .. } => Err(anyhow!("{uri} is not in S3").into()),

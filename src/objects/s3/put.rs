@@ -16,10 +16,10 @@ use sha2::{Digest, Sha256};
 
 use super::S3;
 use super::confirm::{Claim, Promise};
-use super::error::Failure;
+use super::error::S3Failure;
 use super::request::{body, condition, metadata};
 use super::upload::promise;
-use crate::objects::{ObjectUri, Part, Put, Result, Stored, Upload};
+use crate::objects::{ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart};
 use crate::{carry, faults};
 
 const MIN_PART: u64 = 5 << 20;
@@ -34,7 +34,7 @@ impl S3 {
         key: &str,
         path: &Path,
         put: &Put,
-    ) -> Result<Stored> {
+    ) -> ObjectResult<StoredObject> {
         let uri = ObjectUri::s3(bucket, key, None)?;
         let doing = || format!("failed to read {}", path.display());
         let size = tokio::fs::metadata(path).await.with_context(doing)?.len();
@@ -69,7 +69,7 @@ impl S3 {
         self.confirm(&promise, done?.unwrap_or_default()).await
     }
 
-    async fn put_whole(&self, promise: &Promise, path: &Path, put: &Put) -> Result<Claim> {
+    async fn put_whole(&self, promise: &Promise, path: &Path, put: &Put) -> ObjectResult<Claim> {
         let (encryption, kms_key) = self.encryption();
         let request = self
             .client
@@ -84,7 +84,7 @@ impl S3 {
             .set_ssekms_key_id(kms_key)
             .set_if_none_match(condition(put));
         let sent = request.customize().config_override(self.bounded(promise.size)).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
+        match sent.map_err(|error| S3Failure::of(&error)) {
             Ok(done) => Ok(Claim::of(done.version_id, done.checksum_sha256)),
             Err(failure) if failure.is_conflict() => Ok(Claim::default()),
             Err(failure) => Err(failure.named(&promise.uri.to_string())),
@@ -98,7 +98,7 @@ impl S3 {
         size: u64,
         part_size: u64,
         digests: Vec<[u8; 32]>,
-    ) -> Result<Vec<Part>> {
+    ) -> ObjectResult<Vec<UploadedPart>> {
         // Owned digests: a closure over borrowed ones would make a future that is not `Send`.
         let parts = digests.into_iter().zip(1_u16..).map(|(digest, number)| {
             let begin = u64::from(number - 1) * part_size;

@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 
 use super::S3;
 use super::confirm::{Claim, Promise};
-use super::error::Failure;
+use super::error::S3Failure;
 use super::request::{body, condition, metadata};
-use crate::objects::{ObjectUri, Part, Put, Result, Stored, Upload, sha256_from};
+use crate::objects::{ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart, sha256_from};
 use crate::{carry, faults};
 
 impl S3 {
@@ -24,7 +24,7 @@ impl S3 {
         bucket: &str,
         key: &str,
         put: &Put,
-    ) -> Result<Upload> {
+    ) -> ObjectResult<Upload> {
         let uri = ObjectUri::s3(bucket, key, None)?;
         let (encryption, kms_key) = self.encryption();
         let request = self
@@ -39,7 +39,7 @@ impl S3 {
             .set_server_side_encryption(encryption)
             .set_ssekms_key_id(kms_key);
         let begun = request.customize().config_override(self.bounded(0)).send().await;
-        let begun = begun.map_err(|error| Failure::of(&error).named(&uri.to_string()))?;
+        let begun = begun.map_err(|error| S3Failure::of(&error).named(&uri.to_string()))?;
         faults::point("upload-begun");
         let id = begun.upload_id.with_context(|| format!("S3 began no upload of {uri}"))?;
         Ok(Upload { bucket: bucket.to_owned(), key: key.to_owned(), id })
@@ -51,7 +51,7 @@ impl S3 {
         number: u16,
         file: &Path,
         bytes: Range<u64>,
-    ) -> Result<Part> {
+    ) -> ObjectResult<UploadedPart> {
         let path = file.to_owned();
         let stretch = bytes.clone();
         let hash = move || {
@@ -72,7 +72,7 @@ impl S3 {
         file: &Path,
         bytes: Range<u64>,
         digest: [u8; 32],
-    ) -> Result<Part> {
+    ) -> ObjectResult<UploadedPart> {
         let size = bytes.end - bytes.start;
         let request = self
             .client
@@ -84,24 +84,24 @@ impl S3 {
             .body(body(file, bytes.start, size).await?)
             .checksum_sha256(BASE64.encode(digest));
         let sent = request.customize().config_override(self.bounded(size)).send().await;
-        let sent = sent.map_err(|error| Failure::of(&error).named(&name(upload)))?;
-        Ok(Part { number, size, sha256: Some(digest), etag: sent.e_tag })
+        let sent = sent.map_err(|error| S3Failure::of(&error).named(&name(upload)))?;
+        Ok(UploadedPart { number, size, sha256: Some(digest), etag: sent.e_tag })
     }
 
-    pub(in crate::objects) async fn parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+    pub(in crate::objects) async fn parts(&self, upload: &Upload) -> ObjectResult<Vec<UploadedPart>> {
         let (mut found, mut more) = (Vec::new(), None);
         loop {
             let request = self.client.list_parts().bucket(&upload.bucket).key(&upload.key);
             let request = request.upload_id(&upload.id).set_part_number_marker(more);
             let page = request.customize().config_override(self.quick()).send().await;
-            let page = page.map_err(|error| Failure::of(&error).named(&name(upload)))?;
+            let page = page.map_err(|error| S3Failure::of(&error).named(&name(upload)))?;
             for part in page.parts.unwrap_or_default() {
                 let number = part.part_number.and_then(|number| u16::try_from(number).ok());
                 let size = part.size.and_then(|size| u64::try_from(size).ok());
                 if let (Some(number), Some(size)) = (number, size) {
                     let sha256 =
                         part.checksum_sha256.and_then(|text| BASE64.decode(text).ok()?.try_into().ok());
-                    found.push(Part { number, size, sha256, etag: part.e_tag });
+                    found.push(UploadedPart { number, size, sha256, etag: part.e_tag });
                 }
             }
             more = page.next_part_number_marker;
@@ -114,9 +114,9 @@ impl S3 {
     pub(in crate::objects) async fn complete_upload(
         &self,
         upload: &Upload,
-        parts: &[Part],
+        parts: &[UploadedPart],
         put: &Put,
-    ) -> Result<Stored> {
+    ) -> ObjectResult<StoredObject> {
         let (claim, promise) = (self.end_upload(upload, parts, put).await?, promise(upload, parts, put)?);
         self.confirm(&promise, claim.unwrap_or_default()).await
     }
@@ -125,9 +125,9 @@ impl S3 {
     pub(super) async fn end_upload(
         &self,
         upload: &Upload,
-        parts: &[Part],
+        parts: &[UploadedPart],
         put: &Put,
-    ) -> Result<Option<Claim>> {
+    ) -> ObjectResult<Option<Claim>> {
         let parts = parts.iter().map(|part| {
             let sha256 = part.sha256.map(|digest| BASE64.encode(digest));
             let named = CompletedPart::builder().part_number(part.number.into());
@@ -144,17 +144,17 @@ impl S3 {
             .multipart_upload(parts)
             .set_if_none_match(condition(put));
         let sent = request.customize().config_override(self.bounded(0)).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
+        match sent.map_err(|error| S3Failure::of(&error)) {
             Ok(done) => Ok(Some(Claim::of(done.version_id, done.checksum_sha256))),
             Err(failure) if failure.is_conflict() || failure.is_ended() => Ok(None),
             Err(failure) => Err(failure.named(&name(upload))),
         }
     }
 
-    pub(in crate::objects) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+    pub(in crate::objects) async fn abort_upload(&self, upload: &Upload) -> ObjectResult<()> {
         let request = self.client.abort_multipart_upload().bucket(&upload.bucket).key(&upload.key);
         let sent = request.upload_id(&upload.id).customize().config_override(self.quick()).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
+        match sent.map_err(|error| S3Failure::of(&error)) {
             Err(failure) if !failure.is_ended() => Err(failure.named(&name(upload))),
             _ => Ok(()),
         }
@@ -162,7 +162,7 @@ impl S3 {
 }
 
 /// What S3 must have of an upload that is completed: its checksum is that of the parts' checksums.
-pub(super) fn promise(upload: &Upload, parts: &[Part], put: &Put) -> Result<Promise> {
+pub(super) fn promise(upload: &Upload, parts: &[UploadedPart], put: &Put) -> ObjectResult<Promise> {
     let digests: Option<Vec<[u8; 32]>> = parts.iter().map(|part| part.sha256).collect();
     let composite =
         digests.map(|all| format!("{}-{}", BASE64.encode(Sha256::digest(all.concat())), all.len()));

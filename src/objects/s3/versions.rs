@@ -1,15 +1,15 @@
 //! Whether a bucket keeps versions.
 
-use super::error::Failure;
-use super::{Result, S3};
+use super::error::S3Failure;
+use super::{ObjectResult, S3};
 use crate::objects::Versions;
 
 impl S3 {
-    pub(in crate::objects) async fn versions(&self, bucket: &str) -> Result<Versions> {
+    pub(in crate::objects) async fn versions(&self, bucket: &str) -> ObjectResult<Versions> {
         use aws_sdk_s3::types::BucketVersioningStatus::{Enabled, Suspended};
         let request = self.client.get_bucket_versioning().bucket(bucket);
         let sent = request.customize().config_override(self.quick()).send().await;
-        match sent.map_err(|error| Failure::of(&error)) {
+        match sent.map_err(|error| S3Failure::of(&error)) {
             Ok(answer) => Ok(match answer.status {
                 Some(Enabled) => Versions::Kept,
                 Some(Suspended) => Versions::Suspended,

@@ -109,7 +109,7 @@ fn compile_section(raw: &RawSection, program: &RawProgram) -> Result<Section> {
     for record_ in &raws {
         records.push(record(record_, Some(&program.month), program.case.as_deref())?);
     }
-    let mut marks = Marks { next: 0, raws: &raws, records: &mut records };
+    let mut marks = MarkBits { next: 0, raws: &raws, records: &mut records };
     let live = raw.case_rules.iter().map(|text| (text, false));
     let relations = live
         .chain(raw.deprecated_case_rules.iter().map(|text| (text, true)))
@@ -160,13 +160,13 @@ fn compile_section(raw: &RawSection, program: &RawProgram) -> Result<Section> {
 }
 
 /// Hands out the bits by which rules between records recognise them.
-struct Marks<'a> {
+struct MarkBits<'a> {
     next: u8,
     raws: &'a [&'a RawRecord],
     records: &'a mut Vec<RecordType>,
 }
 
-impl Marks<'_> {
+impl MarkBits<'_> {
     fn next(&mut self) -> Result<u8> {
         ensure!(self.next < 16, "a section can tell only 16 kinds of record apart by its rules");
         self.next += 1;

@@ -5,15 +5,15 @@
 use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
 
-use super::index::{CaseProblem, Entry, Index, Run, What};
+use super::index::{CaseProblem, EntryRun, RecordEntry, RecordIndex, What};
 use super::job::{Job, PROGRESS_EVERY};
 use super::kin::realigned;
-use super::layout::{Finding, Header, RecordType, Segment};
-use super::record::Record;
+use super::layout::{Fault, Header, LineSegment, RecordType};
+use super::record::Values;
 use super::source::Source;
 use super::survey::is_trailer;
-use super::tally::Tally;
-use super::value::{Line, Month, Value};
+use super::tally::ParseTally;
+use super::value::{Month, SourceLine, Value};
 use super::wording;
 use crate::parser::{Category, Context, ParseError, Problem};
 
@@ -21,13 +21,13 @@ use crate::parser::{Category, Context, ParseError, Problem};
 pub(super) struct Emitter<'e, 'j, 'p> {
     job: &'e Job<'j>,
     share: u64,
-    entries: &'e [Entry],
-    runs: &'e [Run],
+    entries: &'e [RecordEntry],
+    runs: &'e [EntryRun],
     /// The number of the next entry.
     at: u32,
     problems: &'e [CaseProblem],
-    tally: &'e mut Tally<'p>,
-    record: Record,
+    tally: &'e mut ParseTally<'p>,
+    record: Values,
     /// Records accepted of each type of the section.
     created: Vec<u64>,
     trailers: u64,
@@ -40,11 +40,11 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
     pub(super) fn new(
         job: &'e Job<'j>,
         share: u64,
-        index: &'e Index,
+        index: &'e RecordIndex,
         problems: &'e [CaseProblem],
-        tally: &'e mut Tally<'p>,
+        tally: &'e mut ParseTally<'p>,
     ) -> Self {
-        let (entries, runs, record) = (&index.entries[..], &index.runs[..], Record::default());
+        let (entries, runs, record) = (&index.entries[..], &index.runs[..], Values::default());
         let (at, trailers, is_empty_file) = (0, 0, false);
         let created = vec![0; job.section.records.len()];
         Self { job, share, entries, runs, at, problems, tally, record, created, trailers, is_empty_file }
@@ -70,7 +70,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         Ok(())
     }
 
-    fn line(&mut self, line: &Line<'_>, context: &mut Context<'_>) -> Result<(), ParseError> {
+    fn line(&mut self, line: &SourceLine<'_>, context: &mut Context<'_>) -> Result<(), ParseError> {
         let job = self.job;
         if let Some(header) = job.header.filter(|_| self.share == 0)
             && (line.number == job.survey.lines || is_trailer(header, line))
@@ -95,7 +95,8 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         self.entries = rest;
         let from = self.at;
         self.at += here as u32;
-        let is_plain = |entry: &Entry| !entry.noted && !entry.deleted && entry.links == 0 && !entry.flawed;
+        let is_plain =
+            |entry: &RecordEntry| !entry.noted && !entry.deleted && entry.links == 0 && !entry.flawed;
         if context.records.is_none()
             && here == record_type.segments.len()
             && self.problems.first().is_none_or(|problem| problem.line != line.number)
@@ -119,10 +120,10 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
     /// A record that was read: its problems, and the record itself when it is accepted.
     fn entry(
         &mut self,
-        line: &Line<'_>,
+        line: &SourceLine<'_>,
         record_type: &RecordType,
-        segment: &Segment,
-        entry: &Entry,
+        segment: &LineSegment,
+        entry: &RecordEntry,
         context: &mut Context<'_>,
     ) -> Result<(), ParseError> {
         let job = self.job;
@@ -180,7 +181,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
 
     /// A record without an entry: why it was refused, unless that is not worth a word. One that is
     /// sound has its entry in another share.
-    fn refused(&mut self, line: &Line<'_>, record_type: &RecordType, segment: &Segment) {
+    fn refused(&mut self, line: &SourceLine<'_>, record_type: &RecordType, segment: &LineSegment) {
         let job = self.job;
         let is_row = job.header.is_none();
         let month = month_text(segment.month_of(line));
@@ -214,7 +215,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
     }
 
     /// A line that no layout of the section is for.
-    fn unknown(&mut self, line: &Line<'_>) {
+    fn unknown(&mut self, line: &SourceLine<'_>) {
         let message = match line.flaw {
             Some(flaw) => wording::flaw(flaw),
             None => {
@@ -231,7 +232,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
     }
 
     /// The last line, and every line that says it is the last.
-    fn trailer(&mut self, header: &Header, line: &Line<'_>) {
+    fn trailer(&mut self, header: &Header, line: &SourceLine<'_>) {
         let line = &without_end_of_file(line);
         let (job, tally) = (self.job, &mut *self.tally);
         let record_type = &header.trailer;
@@ -276,39 +277,39 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
 }
 
 /// The line without NULs and signs for the end of a file that stand behind it.
-fn without_end_of_file<'l>(line: &Line<'l>) -> Line<'l> {
+fn without_end_of_file<'l>(line: &SourceLine<'l>) -> SourceLine<'l> {
     let filler = line.bytes.iter().rev().take_while(|byte| matches!(byte, 0 | 0x1a)).count();
     let is_ascii = line.offsets.is_empty();
-    Line { bytes: &line.bytes[..line.bytes.len() - if is_ascii { filler } else { 0 }], ..*line }
+    SourceLine { bytes: &line.bytes[..line.bytes.len() - if is_ascii { filler } else { 0 }], ..*line }
 }
 
 /// Logs one finding about a record; `category` replaces its own.
 fn say(
-    tally: &mut Tally<'_>,
-    segment: &Segment,
-    finding: Finding<'_>,
-    (line, record): (&Line<'_>, &Record),
+    tally: &mut ParseTally<'_>,
+    segment: &LineSegment,
+    finding: Fault<'_>,
+    (line, record): (&SourceLine<'_>, &Values),
     base: &Problem<'_>,
     category: Option<Category>,
 ) {
     let own = match finding {
-        Finding::Missing(_) | Finding::Failed(..) => Category::Field,
-        Finding::Broken(_) => Category::CrossField,
-        Finding::Deprecated(_) => Category::Case,
+        Fault::Missing(_) | Fault::Failed(..) => Category::Field,
+        Fault::Broken(_) => Category::CrossField,
+        Fault::Deprecated(_) => Category::Case,
     };
     let (field, message) = wording::finding(segment, finding, record, line);
     tally.log(&Problem {
         category: category.unwrap_or(own),
         item: &field.item,
         field: &field.name,
-        deprecated: matches!(finding, Finding::Deprecated(_)),
+        deprecated: matches!(finding, Fault::Deprecated(_)),
         message: &message,
         ..base.clone()
     });
 }
 
 /// The record as an object, in layout order.
-fn as_json(segment: &Segment, record: &Record) -> Map<String, Json> {
+fn as_json(segment: &LineSegment, record: &Values) -> Map<String, Json> {
     let values = segment.fields.iter().zip(&record.values).map(|(field, value)| {
         let value = match value {
             Value::Blank => Json::Null,

@@ -21,16 +21,16 @@ use foldhash::fast::FixedState;
 use super::compile::Catalogue;
 use super::emit::Emitter;
 use super::header::{self, HeaderProblem};
-use super::index::{Entry, Index, judge};
+use super::index::{RecordEntry, RecordIndex, judge};
 use super::job::{Job, PROGRESS_EVERY};
 use super::kin::lost;
-use super::layout::{Duplicates, Finding, Place, Program, Reading, Section};
+use super::layout::{Duplicates, Fault, Program, Reading, Section, Submitter};
 use super::period::Period;
-use super::record::{Record, all_hold};
-use super::source::{Kind, Source};
+use super::record::{Values, all_hold};
+use super::source::{FileKind, Source};
 use super::survey::survey;
-use super::tally::Tally;
-use super::value::Line;
+use super::tally::ParseTally;
+use super::value::SourceLine;
 use super::wording;
 use crate::parser::{Category, Context, Outcome, ParseError, Problem, Submission};
 
@@ -46,15 +46,15 @@ pub(super) fn parse(
     lines_per_share: u64,
 ) -> Result<Outcome, ParseError> {
     let period = Period::from_fiscal(submission.fiscal_year, submission.fiscal_quarter);
-    let mut tally = Tally::new(period, context.progress);
-    let kind = Kind::of(submission.path, submission.name)?;
+    let mut tally = ParseTally::new(period, context.progress);
+    let kind = FileKind::of(submission.path, submission.name)?;
     let size = std::fs::metadata(submission.path).context("failed to look at the submitted file")?.len();
     context.progress.total_bytes.store(size, Ordering::Relaxed);
     if let Some(why) = wrong_kind(program, &kind) {
         tally.refuse(None, why);
         return Ok(tally.into_outcome());
     }
-    if let Kind::Sheet(sheet) = &kind {
+    if let FileKind::Sheet(sheet) = &kind {
         tracing::info!("the sheet '{}' is read, {} others are not", sheet.name, sheet.others);
     }
     let (reading, warnings) = match open(catalogue, program, section, period, submission.path, &kind)? {
@@ -105,14 +105,14 @@ pub(super) fn parse(
 }
 
 /// Why a file of this kind cannot be one of this program.
-fn wrong_kind<'k>(program: &Program, kind: &'k Kind) -> Option<&'k str> {
+fn wrong_kind<'k>(program: &Program, kind: &'k FileKind) -> Option<&'k str> {
     match (program.header.is_some(), kind) {
-        (_, Kind::Unknown(why)) => Some(why),
-        (true, Kind::Csv | Kind::Sheet(_)) => {
+        (_, FileKind::Unknown(why)) => Some(why),
+        (true, FileKind::Csv | FileKind::Sheet(_)) => {
             Some("a file of this program must be plain text, not csv or xlsx")
         }
-        (false, Kind::Text) => Some("a file of this program must be csv or xlsx"),
-        (true, Kind::Text) | (false, Kind::Csv | Kind::Sheet(_)) => None,
+        (false, FileKind::Text) => Some("a file of this program must be csv or xlsx"),
+        (true, FileKind::Text) | (false, FileKind::Csv | FileKind::Sheet(_)) => None,
     }
 }
 
@@ -125,7 +125,7 @@ fn open<'s>(
     section: &Section,
     period: Period,
     path: &Path,
-    kind: &Kind,
+    kind: &FileKind,
 ) -> anyhow::Result<Opened<'s>> {
     let mut source = Source::open(kind, path)?.context("the file is of unknown kind")?;
     let first = source.next()?;
@@ -133,11 +133,11 @@ fn open<'s>(
         let has_data = first.is_some_and(|row| {
             row.number == 1 && row.len() == 2 && row.offsets.windows(2).all(|cell| cell[0] < cell[1])
         });
-        let sheet = if let Kind::Sheet(sheet) = kind { &sheet.name } else { "" };
+        let sheet = if let FileKind::Sheet(sheet) = kind { &sheet.name } else { "" };
         let message = wording::first_row(sheet, first.map_or(&[], |row| row.bytes));
         let (item, field) = (String::new(), String::new());
         let problem = HeaderProblem { category: Category::File, item, field, message };
-        let reading = Reading { period, cipher: None, place: Place::State };
+        let reading = Reading { period, cipher: None, place: Submitter::State };
         return Ok(if has_data { Ok((reading, Vec::new())) } else { Err(vec![problem]) });
     };
     let mut offsets = Vec::new();
@@ -145,7 +145,7 @@ fn open<'s>(
     Ok(header::read(catalogue, (program, header), section, period, &line))
 }
 
-fn log_header(tally: &mut Tally<'_>, program: &Program, problems: &[HeaderProblem]) {
+fn log_header(tally: &mut ParseTally<'_>, program: &Program, problems: &[HeaderProblem]) {
     let record_type = program.header.as_ref().map_or("", |header| &header.record.name);
     for problem in problems {
         let (category, item, field) = (problem.category, &problem.item, &problem.field);
@@ -162,10 +162,10 @@ fn log_header(tally: &mut Tally<'_>, program: &Program, problems: &[HeaderProble
 }
 
 /// Reads the file and keeps an entry of each record of the share.
-fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, ParseError> {
-    let mut index = Index::default();
+fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<RecordIndex, ParseError> {
+    let mut index = RecordIndex::default();
     let mut shown = 0;
-    let mut record = Record::default();
+    let mut record = Values::default();
     let mut source = Source::open(&job.kind, job.path)?.context("the file is of unknown kind")?;
     while let Some(line) = source.next()? {
         context.cancel.check()?;
@@ -182,7 +182,13 @@ fn index(job: &Job<'_>, share: u64, context: &Context<'_>) -> Result<Index, Pars
     Ok(index)
 }
 
-fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, index: &mut Index) {
+fn index_line(
+    job: &Job<'_>,
+    share: u64,
+    line: &SourceLine<'_>,
+    record: &mut Values,
+    index: &mut RecordIndex,
+) {
     let Some((kind, record_type)) = job.record_type(line).filter(|_| line.flaw.is_none()) else {
         note_lost(job, share, line, index);
         return;
@@ -204,7 +210,7 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
         segment.read(line, job.reading.cipher, record);
         let mut flawed = false;
         let sound = segment.check(record, job.reading.place, |finding| {
-            flawed |= !matches!(finding, Finding::Deprecated(_));
+            flawed |= !matches!(finding, Fault::Deprecated(_));
         });
         if !sound && segment.case_begins_blank(line) {
             note_lost(job, share, line, index);
@@ -225,7 +231,7 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
         if job.shares > 1 && !job.has_cases() && job.share_of(Some(exact)) != share {
             continue;
         }
-        let entry = Entry {
+        let entry = RecordEntry {
             exact,
             partial,
             line: line.number,
@@ -243,7 +249,7 @@ fn index_line(job: &Job<'_>, share: u64, line: &Line<'_>, record: &mut Record, i
 
 /// Keeps what a line was to be that is refused, or that does not stand where it should.
 #[cold]
-fn note_lost(job: &Job<'_>, share: u64, line: &Line<'_>, index: &mut Index) {
+fn note_lost(job: &Job<'_>, share: u64, line: &SourceLine<'_>, index: &mut RecordIndex) {
     if let Some(lost) = lost(job, line).filter(|(case, ..)| job.share_of(Some(*case)) == share) {
         index.lost.entry(lost).or_insert(line.number);
     }

@@ -27,7 +27,7 @@ impl Names<'_> {
 
 /// A rule about several records, before its conditions are compiled for each record type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Relation {
+pub(super) struct RawRelation {
     /// The record type each of which needs something.
     pub every: String,
     /// Only those for which this holds.
@@ -40,7 +40,7 @@ pub(super) struct Relation {
 
 /// A demand on a record because of another record of the same case number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct RawLink {
     pub every: String,
     pub with: String,
     /// The demand: a field and its check.
@@ -110,24 +110,24 @@ pub(super) fn rule(text: &str, names: &Names<'_>) -> Result<Rule> {
 }
 
 /// Reads `every T1 [with …] needs T2 [or T3] [with …]`.
-pub(super) fn relation(text: &str) -> Result<Relation> {
+pub(super) fn relation(text: &str) -> Result<RawRelation> {
     let read = || {
         let (every, with, rest) = every(text)?;
         let (types, needs_with) = rest.split_once(" with ").unwrap_or((rest, ""));
         let needs = types.split(" or ").map(|name| name.trim().to_owned()).collect();
-        Some(Relation { every, with, needs, needs_with: needs_with.to_owned() })
+        Some(RawRelation { every, with, needs, needs_with: needs_with.to_owned() })
     };
     read().with_context(|| format!("the rule {text:?} cannot be read: expected `every … needs …`"))
 }
 
 /// Reads `every T2 [with …] needs FIELD CHECK when T1 [with …]`.
-pub(super) fn link(text: &str) -> Result<Link> {
+pub(super) fn link(text: &str) -> Result<RawLink> {
     let read = || {
         let (every, with, rest) = every(text)?;
         let (needs, other) = rest.split_once(" when ")?;
         let (when, when_with) = other.split_once(" with ").unwrap_or((other, ""));
         let needs = needs.to_owned();
-        Some(Link { every, with, needs, when: when.to_owned(), when_with: when_with.to_owned() })
+        Some(RawLink { every, with, needs, when: when.to_owned(), when_with: when_with.to_owned() })
     };
     read().with_context(|| format!("the rule {text:?} cannot be read: expected `every … needs … when …`"))
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::compile::Catalogue;
-use super::layout::{Finding, Header, Place, Program, Reading, Section};
-use super::lines::Lines;
+use super::layout::{Fault, Header, Program, Reading, Section, Submitter};
+use super::lines::LineReader;
 use super::period::Period;
-use super::record::Record;
+use super::record::Values;
 use super::source::text_line;
-use super::value::{Line, Value};
+use super::value::{SourceLine, Value};
 use super::wording;
 use crate::parser::Category;
 
@@ -57,7 +57,7 @@ pub(super) fn read<'s>(
     (program, header): (&Program, &Header),
     section: &Section,
     period: Period,
-    line: &Line<'_>,
+    line: &SourceLine<'_>,
 ) -> std::result::Result<(Reading<'s>, Vec<HeaderProblem>), Vec<HeaderProblem>> {
     let (said, warnings) = understand(header, line, period)?;
     let refuse = |message: String| {
@@ -100,9 +100,9 @@ pub(super) fn read<'s>(
     }
     let cipher = (said.encryption == catalogue.cipher.flag).then_some(&catalogue.cipher);
     let place = match (has_tribe, catalogue.territories.contains(&said.fips)) {
-        (true, _) => Place::Tribe,
-        (false, true) => Place::Territory,
-        (false, false) => Place::State,
+        (true, _) => Submitter::Tribe,
+        (false, true) => Submitter::Territory,
+        (false, false) => Submitter::State,
     };
     Ok((Reading { period, cipher, place }, warnings))
 }
@@ -112,7 +112,7 @@ pub(super) fn read<'s>(
 /// # Errors
 /// The file cannot be read.
 pub(super) fn identify(catalogue: &Catalogue, path: &Path) -> Result<Option<Identity>> {
-    let mut lines = Lines::new(File::open(path).context("failed to open the file")?);
+    let mut lines = LineReader::new(File::open(path).context("failed to open the file")?);
     let Some(first) = lines.next().context("failed to read the file")? else { return Ok(None) };
     let mut offsets = Vec::new();
     let line = first_line(first.bytes, &mut offsets);
@@ -137,14 +137,14 @@ pub(super) fn identify(catalogue: &Catalogue, path: &Path) -> Result<Option<Iden
 }
 
 /// The header line, without blanks around it.
-pub(super) fn first_line<'a>(bytes: &'a [u8], offsets: &'a mut Vec<u32>) -> Line<'a> {
+pub(super) fn first_line<'a>(bytes: &'a [u8], offsets: &'a mut Vec<u32>) -> SourceLine<'a> {
     let trimmed = std::str::from_utf8(bytes).map_or(bytes, |text| text.trim().as_bytes());
     text_line(trimmed, 1, offsets)
 }
 
 fn understand(
     header: &Header,
-    line: &Line<'_>,
+    line: &SourceLine<'_>,
     period: Period,
 ) -> std::result::Result<(Said, Vec<HeaderProblem>), Vec<HeaderProblem>> {
     let segment = &header.record.segments[0];
@@ -162,12 +162,12 @@ fn understand(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let mut record = Record::default();
+    let mut record = Values::default();
     segment.read(line, None, &mut record);
     let mut fatal = false;
-    segment.check(&record, Place::State, |finding| {
+    segment.check(&record, Submitter::State, |finding| {
         let (field, message) = wording::finding(segment, finding, &record, line);
-        fatal |= !matches!(finding, Finding::Failed(field, _) if field.warning);
+        fatal |= !matches!(finding, Fault::Failed(field, _) if field.warning);
         let (item, field) = (field.item.clone(), field.name.clone());
         problems.push(HeaderProblem { category: Category::Field, item, field, message });
     });

@@ -1,6 +1,6 @@
 //! What records have to do with each other: cases, duplicates, and who is deleted for it.
 //!
-//! Of each record only an [`Entry`] of hashes is kept, in the order of the file. A case's records
+//! Of each record only an [`RecordEntry`] of hashes is kept, in the order of the file. A case's records
 //! mostly stand together; runs of them are sorted, so that they are found wherever they stand. No
 //! value is kept and nothing is logged here.
 
@@ -10,11 +10,11 @@ use super::layout::{Duplicates, Section};
 
 /// What is kept of the records of a share.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(super) struct RecordIndex {
     /// In order of line and segment.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RecordEntry>,
     /// In order of their entries.
-    pub runs: Vec<Run>,
+    pub runs: Vec<EntryRun>,
     /// Case numbers, hashed, and months of the quarter, with problems that left no entry.
     pub flawed: HashSet<(u64, u8)>,
     /// Lines that were to be a record of a case, and are refused: see [`Lost`].
@@ -27,7 +27,7 @@ pub(super) type Lost = (u64, Option<u8>, u8);
 
 /// What is kept of one record.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct RecordEntry {
     /// All values, hashed.
     pub exact: u64,
     /// The values that make it a partial duplicate, hashed; 0 for none.
@@ -49,7 +49,7 @@ pub(super) struct Entry {
 
 /// Entries that stand together and belong together.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Run {
+pub(super) struct EntryRun {
     /// What the records belong to: their case number, their type or themselves, hashed.
     pub owner: u64,
     /// The first line of the case in its month; known once judged.
@@ -60,19 +60,19 @@ pub(super) struct Run {
     pub month: u8,
 }
 
-impl Index {
+impl RecordIndex {
     /// Adds the next record of the file.
-    pub(super) fn push(&mut self, owner: u64, month: u8, entry: Entry) {
+    pub(super) fn push(&mut self, owner: u64, month: u8, entry: RecordEntry) {
         let at = self.entries.len() as u32;
         match self.runs.last_mut() {
             Some(run) if run.owner == owner && run.month == month => run.to = at + 1,
-            _ => self.runs.push(Run { owner, month, case_line: entry.line, from: at, to: at + 1 }),
+            _ => self.runs.push(EntryRun { owner, month, case_line: entry.line, from: at, to: at + 1 }),
         }
         self.entries.push(entry);
     }
 }
 
-impl Run {
+impl EntryRun {
     pub(super) fn members(&self) -> std::ops::Range<usize> {
         self.from as usize..self.to as usize
     }
@@ -111,9 +111,9 @@ pub(super) struct Verdicts {
 }
 
 /// Judges all records of a share; `doomed` owners are deleted in any case.
-pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>) -> Verdicts {
+pub(super) fn judge(section: &Section, index: &mut RecordIndex, doomed: &HashSet<u64>) -> Verdicts {
     let mut verdicts = Verdicts::default();
-    let Index { entries, runs, flawed, lost } = index;
+    let RecordIndex { entries, runs, flawed, lost } = index;
     runs.sort_unstable_by_key(|run| (run.owner, run.month, run.from));
     let mut members: Vec<usize> = Vec::new();
     for owned in runs.chunk_by_mut(|a, b| a.owner == b.owner) {
@@ -122,7 +122,7 @@ pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>)
             let first = case[0].case_line;
             case.iter_mut().for_each(|run| run.case_line = first);
             members.clear();
-            members.extend(case.iter().flat_map(Run::members));
+            members.extend(case.iter().flat_map(EntryRun::members));
             let month = case[0].month;
             let refused = |kind: &u8| {
                 let of = |month| lost.get(&(owner, month, *kind)).copied();
@@ -150,7 +150,7 @@ pub(super) fn judge(section: &Section, index: &mut Index, doomed: &HashSet<u64>)
 /// Judges the records of one case in one month; true when they are to be deleted.
 fn judge_case(
     section: &Section,
-    entries: &mut [Entry],
+    entries: &mut [RecordEntry],
     members: &mut [usize],
     refused: &dyn Fn(&u8) -> Option<u64>,
     problems: &mut Vec<CaseProblem>,
@@ -158,7 +158,7 @@ fn judge_case(
     let case = || members.iter().map(|&member| &entries[member]);
     let before = problems.len();
     for (number, rule) in section.relations.iter().enumerate() {
-        let bit = |mark: u8| move |entry: &&Entry| entry.marks & (1 << mark) != 0;
+        let bit = |mark: u8| move |entry: &&RecordEntry| entry.marks & (1 << mark) != 0;
         if case().any(|entry| bit(rule.needs)(&entry)) {
             continue;
         }
@@ -183,7 +183,7 @@ fn judge_case(
 }
 
 /// Files a problem for each later copy, exact before partial; true when there is one.
-fn find_duplicates(entries: &[Entry], members: &mut [usize], problems: &mut Vec<CaseProblem>) -> bool {
+fn find_duplicates(entries: &[RecordEntry], members: &mut [usize], problems: &mut Vec<CaseProblem>) -> bool {
     let before = problems.len();
     let of = |member: &usize| &entries[*member];
     let mut singles: Vec<usize> = Vec::new();
@@ -208,7 +208,12 @@ fn find_duplicates(entries: &[Entry], members: &mut [usize], problems: &mut Vec<
 }
 
 /// Counts a case number for each month of which records are left; a problem counts against its own month.
-fn count_cases(entries: &[Entry], owned: &[Run], flawed: &HashSet<(u64, u8)>, cases: &mut [(u64, u64); 3]) {
+fn count_cases(
+    entries: &[RecordEntry],
+    owned: &[EntryRun],
+    flawed: &HashSet<(u64, u8)>,
+    cases: &mut [(u64, u64); 3],
+) {
     for case in owned.chunk_by(|a, b| a.month == b.month) {
         let records = || case.iter().flat_map(|run| &entries[run.members()]);
         if records().any(|entry| !entry.deleted) {
@@ -221,12 +226,12 @@ fn count_cases(entries: &[Entry], owned: &[Run], flawed: &HashSet<(u64, u8)>, ca
 }
 
 /// Notes the linked rules that records of one case number break.
-fn judge_links(section: &Section, entries: &mut [Entry], owned: &[Run]) {
+fn judge_links(section: &Section, entries: &mut [RecordEntry], owned: &[EntryRun]) {
     for (number, link) in section.links.iter().enumerate() {
-        let left = |entry: &Entry, mark: u8| !entry.deleted && entry.marks & (1 << mark) != 0;
-        let mut all = owned.iter().flat_map(Run::members);
+        let left = |entry: &RecordEntry, mark: u8| !entry.deleted && entry.marks & (1 << mark) != 0;
+        let mut all = owned.iter().flat_map(EntryRun::members);
         if all.any(|member| left(&entries[member], link.when)) {
-            for member in owned.iter().flat_map(Run::members) {
+            for member in owned.iter().flat_map(EntryRun::members) {
                 let fails = left(&entries[member], link.fails);
                 entries[member].links |= u8::from(fails) << number;
             }
@@ -234,7 +239,7 @@ fn judge_links(section: &Section, entries: &mut [Entry], owned: &[Run]) {
     }
 }
 
-impl Entry {
+impl RecordEntry {
     fn problem(&self, what: What) -> CaseProblem {
         CaseProblem { line: self.line, segment: self.segment, what }
     }

@@ -1,7 +1,7 @@
 //! Invents values that pass checks; deterministic. Knows no record and no file.
 
 use super::check::Test;
-use super::layout::{Field, Kind};
+use super::layout::{Field, FieldKind};
 use super::value::{Span, Value, whole_number};
 
 /// A small generator of numbers (splitmix64): the same seed, the same numbers, on every machine.
@@ -39,10 +39,10 @@ impl Random {
         let mut value = Vec::new();
         for _ in 0..64 {
             value = match field.kind {
-                Kind::Ciphered => self.ssn(),
+                FieldKind::Ciphered => self.ssn(),
                 _ => self.guess(tests.first().copied(), &tests, width),
             };
-            let number = matches!(field.kind, Kind::Number).then(|| whole_number(&value)).flatten();
+            let number = matches!(field.kind, FieldKind::Number).then(|| whole_number(&value)).flatten();
             let read = number.map_or(Value::Text(Span { start: 0, end: value.len() as u32 }), Value::Number);
             if tests.iter().all(|test| test.passes(read, &value, None)) {
                 break;

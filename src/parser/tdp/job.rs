@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use foldhash::fast::FixedState;
 
 use super::layout::{Duplicates, Header, Reading, RecordType, Section};
-use super::source::{Kind, Source};
+use super::source::{FileKind, Source};
 use super::survey::{Survey, is_trailer, starts_with};
-use super::value::Line;
+use super::value::SourceLine;
 use crate::parser::Context;
 
 /// Lines after which progress is shown again.
@@ -21,7 +21,7 @@ pub(super) struct Job<'j> {
     pub section: &'j Section,
     pub reading: Reading<'j>,
     pub path: &'j Path,
-    pub kind: Kind,
+    pub kind: FileKind,
     pub survey: Survey,
     pub shares: u64,
     pub seed: FixedState,
@@ -34,7 +34,7 @@ impl Job<'_> {
     }
 
     /// The record type a line is of, with its place in the section.
-    pub(super) fn record_type(&self, line: &Line<'_>) -> Option<(usize, &RecordType)> {
+    pub(super) fn record_type(&self, line: &SourceLine<'_>) -> Option<(usize, &RecordType)> {
         let records = self.section.records.iter().enumerate();
         if self.header.is_none() {
             return records.into_iter().next();
@@ -43,7 +43,7 @@ impl Job<'_> {
     }
 
     /// True for the lines that are neither header nor trailer nor, in a sheet, empty or a remark.
-    pub(super) fn is_detail(&self, line: &Line<'_>) -> bool {
+    pub(super) fn is_detail(&self, line: &SourceLine<'_>) -> bool {
         match self.header {
             Some(header) => line.number > 1 && line.number <= self.survey.lines && !is_trailer(header, line),
             None => !is_remark(line),
@@ -51,7 +51,7 @@ impl Job<'_> {
     }
 
     /// The case that a line belongs to, hashed; `None` where there is none.
-    pub(super) fn case_of(&self, line: &Line<'_>, record: &RecordType) -> Option<u64> {
+    pub(super) fn case_of(&self, line: &SourceLine<'_>, record: &RecordType) -> Option<u64> {
         let case = record.segments[0].case_of(line).filter(|_| self.has_cases())?;
         Some(self.seed.hash_one(case))
     }
@@ -71,6 +71,6 @@ impl Job<'_> {
 }
 
 /// True for a row of a sheet that is empty or begins with `#`.
-fn is_remark(row: &Line<'_>) -> bool {
+fn is_remark(row: &SourceLine<'_>) -> bool {
     row.bytes.first() == Some(&b'#') || row.bytes.iter().all(u8::is_ascii_whitespace)
 }

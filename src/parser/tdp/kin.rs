@@ -5,7 +5,7 @@
 
 use super::index::Lost;
 use super::job::Job;
-use super::value::Line;
+use super::value::SourceLine;
 
 /// Bytes of a line that say which record it is.
 const START: usize = 64;
@@ -14,13 +14,13 @@ const START: usize = 64;
 pub(super) struct Realigned(Vec<u8>);
 
 impl Realigned {
-    pub(super) fn line(&self) -> Line<'_> {
-        Line { number: 0, bytes: &self.0, offsets: &[], flaw: None }
+    pub(super) fn line(&self) -> SourceLine<'_> {
+        SourceLine { number: 0, bytes: &self.0, offsets: &[], flaw: None }
     }
 }
 
 /// Takes out blanks that stand before the record type, the month and the case number.
-pub(super) fn realigned(job: &Job<'_>, line: &Line<'_>) -> Realigned {
+pub(super) fn realigned(job: &Job<'_>, line: &SourceLine<'_>) -> Realigned {
     let mut start: Vec<u8> = line.bytes[..line.bytes.len().min(START)].to_vec();
     let segment = &job.section.records[0].segments[0];
     let fields =
@@ -36,7 +36,7 @@ pub(super) fn realigned(job: &Job<'_>, line: &Line<'_>) -> Realigned {
 }
 
 /// What a line was to be, as far as it says so.
-pub(super) fn lost(job: &Job<'_>, line: &Line<'_>) -> Option<Lost> {
+pub(super) fn lost(job: &Job<'_>, line: &SourceLine<'_>) -> Option<Lost> {
     let start = realigned(job, line);
     let line = start.line();
     let (kind, record_type) = job.record_type(&line).filter(|_| job.has_cases())?;

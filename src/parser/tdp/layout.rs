@@ -74,7 +74,7 @@ pub(super) enum Duplicates {
 /// Every record of one type needs another one in its case and month.
 #[derive(Debug)]
 pub(super) struct Relation {
-    /// Bit of [`Segment::marks`] of those that need something.
+    /// Bit of [`LineSegment::marks`] of those that need something.
     pub every: u8,
     /// Record types that are looked for.
     pub types: Vec<u8>,
@@ -101,12 +101,12 @@ pub(super) struct Link {
 #[derive(Debug)]
 pub(super) struct RecordType {
     pub name: String,
-    pub segments: Vec<Segment>,
+    pub segments: Vec<LineSegment>,
 }
 
 /// One record within a line.
 #[derive(Debug, Default)]
-pub(super) struct Segment {
+pub(super) struct LineSegment {
     pub prechecks: Vec<Precheck>,
     pub quiet: Quiet,
     pub fields: Vec<Field>,
@@ -114,7 +114,7 @@ pub(super) struct Segment {
     pub hot: Hot,
     pub rules: Vec<Rule>,
     /// Rules that are reported but no longer count, with the kind of place they are for.
-    pub deprecated_rules: Vec<(Place, Rule)>,
+    pub deprecated_rules: Vec<(Submitter, Rule)>,
     /// The field that holds the reporting month.
     pub month: Option<usize>,
     /// The field that holds the case number.
@@ -144,7 +144,7 @@ pub(super) struct Hot {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub at: At,
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// Ones for each of its bytes in a word; 0 for a field longer than a word.
     pub mask: u64,
 }
@@ -160,7 +160,7 @@ pub(super) struct Mark {
 
 /// Kinds of submitter that rules distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Submitter {
     State,
     Territory,
     Tribe,
@@ -193,7 +193,7 @@ pub(super) struct Field {
     pub item: String,
     pub name: String,
     pub at: At,
-    pub kind: Kind,
+    pub kind: FieldKind,
     pub required: bool,
     /// Its problems do not stop anything (header only).
     pub warning: bool,
@@ -203,7 +203,7 @@ pub(super) struct Field {
 
 /// How a field's text becomes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     Number,
     Text,
     /// Leading blanks become zeros.
@@ -238,7 +238,7 @@ pub(super) enum RuleKind {
 
 /// One thing that is wrong with a record.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Finding<'s> {
+pub(super) enum Fault<'s> {
     Missing(&'s Field),
     Failed(&'s Field, &'s Check),
     Broken(&'s Rule),
@@ -258,5 +258,5 @@ pub(super) struct Reading<'s> {
     pub period: Period,
     /// Given when the header says that the file is encrypted.
     pub cipher: Option<&'s Cipher>,
-    pub place: Place,
+    pub place: Submitter,
 }

@@ -22,7 +22,7 @@ pub(super) struct RawLine<'a> {
 
 /// Reads lines; see the module.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(super) struct LineReader<R> {
     source: R,
     buffer: Box<[u8]>,
     start: usize,
@@ -32,7 +32,7 @@ pub(super) struct Lines<R> {
     is_ascii: bool,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: Read> LineReader<R> {
     pub(super) fn new(source: R) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
         Self { source, buffer, start: 0, end: 0, read: 0, after_cr: false, is_ascii: true }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn lines(text: &[u8], drip: usize) -> Vec<Vec<u8>> {
-        let mut lines = Lines::new(Drip(text, drip));
+        let mut lines = LineReader::new(Drip(text, drip));
         let mut all = Vec::new();
         while let Some(line) = lines.next().expect("read") {
             all.push(line.bytes.to_vec());

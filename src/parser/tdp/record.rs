@@ -10,24 +10,24 @@ use std::io::Write as _;
 use foldhash::fast::FixedState;
 
 use super::layout::{
-    Cell, Cipher, Condition, Finding, Hot, Kind, Place, Precheck, Quiet, Rule, RuleKind, Segment,
+    Cell, Cipher, Condition, Fault, FieldKind, Hot, LineSegment, Precheck, Quiet, Rule, RuleKind, Submitter,
 };
 use super::period::Period;
-use super::value::{At, Line, Month, Span, Value, digits, is_blank, whole_number};
+use super::value::{At, Month, SourceLine, Span, Value, digits, is_blank, whole_number};
 
 /// A record's values and the bytes they point into; reused from record to record.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct Values {
     pub values: Vec<Value>,
     pub bytes: Vec<u8>,
     pub month: Option<Month>,
 }
 
-impl Segment {
+impl LineSegment {
     /// Names every pre-check that fails. True when none does.
     pub(super) fn precheck<'s>(
         &'s self,
-        line: &Line<'_>,
+        line: &SourceLine<'_>,
         period: Period,
         mut failed: impl FnMut(&'s Precheck),
     ) -> bool {
@@ -42,7 +42,7 @@ impl Segment {
     }
 
     /// True when a failed pre-check of this line is not to be reported.
-    pub(super) fn is_quiet(&self, line: &Line<'_>) -> bool {
+    pub(super) fn is_quiet(&self, line: &SourceLine<'_>) -> bool {
         match self.quiet {
             Quiet::Never => false,
             Quiet::Always => true,
@@ -54,7 +54,7 @@ impl Segment {
         }
     }
 
-    fn holds(&self, precheck: &Precheck, line: &Line<'_>, period: Period) -> bool {
+    fn holds(&self, precheck: &Precheck, line: &SourceLine<'_>, period: Period) -> bool {
         match precheck {
             Precheck::LengthAtLeast(least) => line.len() >= *least,
             Precheck::LengthExactly(length) => line.len() == *length,
@@ -75,27 +75,27 @@ impl Segment {
     }
 
     /// The reporting month a line gives for this record, if it gives one at all.
-    pub(super) fn month_of(&self, line: &Line<'_>) -> Option<Month> {
+    pub(super) fn month_of(&self, line: &SourceLine<'_>) -> Option<Month> {
         let field = &self.fields[self.month?];
         let bytes = line.get(field.at).filter(|bytes| !is_blank(bytes))?;
         match field.kind {
-            Kind::MonthOfQuarter(nth) => month_of_quarter(bytes, nth),
+            FieldKind::MonthOfQuarter(nth) => month_of_quarter(bytes, nth),
             _ => whole_number(bytes).and_then(Month::from_number),
         }
     }
 
     /// The bytes of the case number, unless they are blank.
-    pub(super) fn case_of<'a>(&self, line: &Line<'a>) -> Option<&'a [u8]> {
+    pub(super) fn case_of<'a>(&self, line: &SourceLine<'a>) -> Option<&'a [u8]> {
         line.get(self.fields[self.case?].at).filter(|bytes| !is_blank(bytes))
     }
 
     /// True where the case number begins with a blank, as in a line with a blank too many.
-    pub(super) fn case_begins_blank(&self, line: &Line<'_>) -> bool {
+    pub(super) fn case_begins_blank(&self, line: &SourceLine<'_>) -> bool {
         self.case_of(line).and_then(<[u8]>::first).is_some_and(u8::is_ascii_whitespace)
     }
 
     /// Reads all values of the record.
-    pub(super) fn read(&self, line: &Line<'_>, cipher: Option<&Cipher>, record: &mut Record) {
+    pub(super) fn read(&self, line: &SourceLine<'_>, cipher: Option<&Cipher>, record: &mut Values) {
         record.bytes.clear();
         record.bytes.extend_from_slice(line.bytes);
         // So that a whole word can be read from wherever a field starts.
@@ -125,9 +125,9 @@ impl Segment {
     /// Names everything that is wrong with a record that was read. True when nothing is.
     pub(super) fn check<'s>(
         &'s self,
-        record: &Record,
-        place: Place,
-        mut found: impl FnMut(Finding<'s>),
+        record: &Values,
+        place: Submitter,
+        mut found: impl FnMut(Fault<'s>),
     ) -> bool {
         let mut sound = true;
         let mut report = |finding| {
@@ -137,13 +137,13 @@ impl Segment {
         for (field, tests) in &self.hot.required {
             let value = record.values[*field];
             if matches!(value, Value::Blank) {
-                report(Finding::Missing(&self.fields[*field]));
+                report(Fault::Missing(&self.fields[*field]));
                 continue;
             }
             for (nth, test) in self.hot.tests[tests.clone()].iter().enumerate() {
                 if !test.passes(value, &record.bytes, record.month) {
                     let field = &self.fields[*field];
-                    report(Finding::Failed(field, &field.checks[nth]));
+                    report(Fault::Failed(field, &field.checks[nth]));
                 }
             }
         }
@@ -155,22 +155,22 @@ impl Segment {
                         applies = all_hold(when, record);
                     }
                     if applies && !then.holds(record) {
-                        report(Finding::Broken(rule));
+                        report(Fault::Broken(rule));
                     }
                 }
-                _ if !rule.holds(record) => report(Finding::Broken(rule)),
+                _ if !rule.holds(record) => report(Fault::Broken(rule)),
                 _ => {}
             }
         }
         for (_, rule) in self.deprecated_rules.iter().filter(|(of, rule)| *of == place && !rule.holds(record))
         {
-            report(Finding::Deprecated(rule));
+            report(Fault::Deprecated(rule));
         }
         sound
     }
 
     /// Hashes of all values and of the partial key; the latter 0 for a record without one.
-    pub(super) fn hashes(&self, line: &Line<'_>, record: &Record, seed: &FixedState) -> (u64, u64) {
+    pub(super) fn hashes(&self, line: &SourceLine<'_>, record: &Values, seed: &FixedState) -> (u64, u64) {
         let hash = |ranges: &[At]| {
             let mut hasher = seed.build_hasher();
             for &range in ranges {
@@ -187,7 +187,7 @@ impl Segment {
     }
 
     /// The bits of the rules between records that this record answers.
-    pub(super) fn marks_of(&self, record: &Record) -> u16 {
+    pub(super) fn marks_of(&self, record: &Values) -> u16 {
         let fails = |condition: &Condition| {
             !matches!(record.values[condition.field], Value::Blank) && !condition.holds(record)
         };
@@ -199,7 +199,7 @@ impl Segment {
 
 impl Rule {
     /// True where the record keeps the rule.
-    pub(super) fn holds(&self, record: &Record) -> bool {
+    pub(super) fn holds(&self, record: &Values) -> bool {
         let sum = |parts: &[usize]| -> i64 {
             parts
                 .iter()
@@ -227,13 +227,13 @@ impl Rule {
 
 impl Condition {
     #[inline]
-    pub(super) fn holds(&self, record: &Record) -> bool {
+    pub(super) fn holds(&self, record: &Values) -> bool {
         self.check.test.passes(record.values[self.field], &record.bytes, record.month)
     }
 }
 
 #[inline]
-pub(super) fn all_hold(conditions: &[Condition], record: &Record) -> bool {
+pub(super) fn all_hold(conditions: &[Condition], record: &Values) -> bool {
     conditions.iter().all(|condition| condition.holds(record))
 }
 
@@ -254,12 +254,12 @@ fn read_word(cell: &Cell, span: Span, bytes: &[u8], value: &mut Value) -> bool {
         return true;
     }
     match cell.kind {
-        Kind::Text => *value = Value::Text(span),
-        Kind::Number => match eight_digits(word, cell.mask) {
+        FieldKind::Text => *value = Value::Text(span),
+        FieldKind::Number => match eight_digits(word, cell.mask) {
             Some(number) => *value = Value::Number(number),
             None => return false,
         },
-        Kind::ZeroPadded | Kind::Ciphered | Kind::MonthOfQuarter(_) => return false,
+        FieldKind::ZeroPadded | FieldKind::Ciphered | FieldKind::MonthOfQuarter(_) => return false,
     }
     true
 }
@@ -280,29 +280,29 @@ fn eight_digits(word: u64, mask: u64) -> Option<i64> {
     Some(((fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32) as i64)
 }
 
-fn read_cell(kind: Kind, span: Span, cipher: Option<&Cipher>, bytes: &mut [u8]) -> Value {
+fn read_cell(kind: FieldKind, span: Span, cipher: Option<&Cipher>, bytes: &mut [u8]) -> Value {
     let bytes = &mut bytes[span.start as usize..span.end as usize];
     if is_blank(bytes) {
         bytes.fill(b' ');
         return Value::Blank;
     }
     match (kind, cipher) {
-        (Kind::Number, _) => match digits(bytes) {
+        (FieldKind::Number, _) => match digits(bytes) {
             Some(number) => Value::Number(number),
             None => odd_number(bytes),
         },
-        (Kind::MonthOfQuarter(nth), _) => {
+        (FieldKind::MonthOfQuarter(nth), _) => {
             month_of_quarter(bytes, nth).map_or(Value::Blank, |month| Value::Number(i64::from(month.0)))
         }
-        (Kind::ZeroPadded, _) => {
+        (FieldKind::ZeroPadded, _) => {
             bytes.iter_mut().take_while(|byte| **byte == b' ').for_each(|byte| *byte = b'0');
             Value::Text(span)
         }
-        (Kind::Ciphered, Some(cipher)) => {
+        (FieldKind::Ciphered, Some(cipher)) => {
             bytes.iter_mut().for_each(|byte| *byte = cipher.table[usize::from(*byte)]);
             Value::Text(span)
         }
-        (Kind::Text | Kind::Ciphered, _) => Value::Text(span),
+        (FieldKind::Text | FieldKind::Ciphered, _) => Value::Text(span),
     }
 }
 

@@ -11,10 +11,11 @@ use super::CATALOGUE;
 use super::check::Test;
 use super::invent::Random;
 use super::layout::{
-    Condition, Field, Finding, Header, Kind, Place, Program, Reading, RecordType, RuleKind, Section, Segment,
+    Condition, Fault, Field, FieldKind, Header, LineSegment, Program, Reading, RecordType, RuleKind, Section,
+    Submitter,
 };
 use super::period::Period;
-use super::record::Record;
+use super::record::Values;
 use super::source::text_line;
 use super::value::{At, Value};
 
@@ -57,9 +58,9 @@ impl Sample<'_> {
         let period = Period::from_fiscal(self.fiscal_year, self.fiscal_quarter);
         let mut writer = Writer {
             section,
-            reading: Reading { period, cipher: None, place: Place::State },
+            reading: Reading { period, cipher: None, place: Submitter::State },
             random: Random::new(self.seed),
-            out: Counted { out, bytes: 0, lines: 0 },
+            out: CountedWriter { out, bytes: 0, lines: 0 },
         };
         writer.all(program, self).context("failed to write the sample")
     }
@@ -69,7 +70,7 @@ struct Writer<'s, W> {
     section: &'s Section,
     reading: Reading<'s>,
     random: Random,
-    out: Counted<W>,
+    out: CountedWriter<W>,
 }
 
 impl<W: Write> Writer<'_, W> {
@@ -168,7 +169,14 @@ impl<W: Write> Writer<'_, W> {
         line
     }
 
-    fn segment(&mut self, line: &mut [u8], record: &RecordType, segment: &Segment, number: u64, leads: bool) {
+    fn segment(
+        &mut self,
+        line: &mut [u8],
+        record: &RecordType,
+        segment: &LineSegment,
+        number: u64,
+        leads: bool,
+    ) {
         for field in &segment.fields {
             self.fill(line, field, &[]);
         }
@@ -181,8 +189,10 @@ impl<W: Write> Writer<'_, W> {
         let month = period.month((number % 3) as u8).0.to_string();
         let quarter = format!("{}{}", period.year, period.quarter);
         for (nth, field) in segment.fields.iter().enumerate() {
-            let is_quarter =
-                segment.fields.iter().any(|f| matches!(f.kind, Kind::MonthOfQuarter(_)) && f.at == field.at);
+            let is_quarter = segment
+                .fields
+                .iter()
+                .any(|f| matches!(f.kind, FieldKind::MonthOfQuarter(_)) && f.at == field.at);
             if is_quarter {
                 put(line, field.at, quarter.as_bytes());
             } else if segment.month == Some(nth) {
@@ -201,8 +211,8 @@ impl<W: Write> Writer<'_, W> {
     }
 
     /// Changes what rules object to, until they do not.
-    fn mend(&mut self, line: &mut [u8], segment: &Segment) {
-        let (mut record, mut offsets) = (Record::default(), Vec::new());
+    fn mend(&mut self, line: &mut [u8], segment: &LineSegment) {
+        let (mut record, mut offsets) = (Values::default(), Vec::new());
         for _ in 0..20 {
             segment.read(&text_line(line, 1, &mut offsets), None, &mut record);
             let mut findings = Vec::new();
@@ -212,8 +222,8 @@ impl<W: Write> Writer<'_, W> {
             }
             for finding in findings {
                 match finding {
-                    Finding::Missing(field) | Finding::Failed(field, _) => self.fill(line, field, &[]),
-                    Finding::Broken(rule) | Finding::Deprecated(rule) => match &rule.kind {
+                    Fault::Missing(field) | Fault::Failed(field, _) => self.fill(line, field, &[]),
+                    Fault::Broken(rule) | Fault::Deprecated(rule) => match &rule.kind {
                         RuleKind::Demand { then: Condition { field, check }, .. } => {
                             self.fill(line, &segment.fields[*field], &[&check.test]);
                         }
@@ -252,13 +262,13 @@ impl<W: Write> Writer<'_, W> {
 }
 
 /// Counts what is written.
-struct Counted<W> {
+struct CountedWriter<W> {
     out: W,
     bytes: u64,
     lines: u64,
 }
 
-impl<W: Write> Counted<W> {
+impl<W: Write> CountedWriter<W> {
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
         self.bytes += line.len() as u64 + 1;
         self.lines += 1;

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::grammar::{self, Names};
-use super::layout::{Cell, Field, Hot, Kind, Place, Precheck, Quiet, RecordType, Rule, Segment};
+use super::layout::{Cell, Field, FieldKind, Hot, LineSegment, Precheck, Quiet, RecordType, Rule, Submitter};
 use super::phrase;
 use super::raw::{RawField, RawRecord};
 use super::value::At;
@@ -24,7 +24,7 @@ pub(super) fn record(raw: &RawRecord, month: Option<&str>, case: Option<&str>) -
     compile().with_context(|| format!("record {}", raw.name))
 }
 
-fn segment(raw: &RawRecord, nth: usize, month: Option<&str>, case: Option<&str>) -> Result<Segment> {
+fn segment(raw: &RawRecord, nth: usize, month: Option<&str>, case: Option<&str>) -> Result<LineSegment> {
     let (block, month_index) = (nth / raw.months, nth % raw.months);
     let shift = block * raw.block_width;
     let fields = raw
@@ -43,14 +43,14 @@ fn segment(raw: &RawRecord, nth: usize, month: Option<&str>, case: Option<&str>)
         _ => (&raw.prechecks, Quiet::Never),
     };
     let place = |name: &str| match name {
-        "state" => Ok(Place::State),
-        "territory" => Ok(Place::Territory),
-        "tribe" => Ok(Place::Tribe),
+        "state" => Ok(Submitter::State),
+        "territory" => Ok(Submitter::Territory),
+        "tribe" => Ok(Submitter::Tribe),
         other => bail!("{other:?} is not a position"),
     };
     let deprecated = raw.deprecated_rules.iter();
     let month = month.map(|name| find(&name.to_owned())).transpose()?;
-    let mut segment = Segment {
+    let mut segment = LineSegment {
         prechecks: sentences.iter().map(|text| precheck(text, shift)).collect::<Result<_>>()?,
         quiet,
         rules: rules(&raw.rules, &names)?,
@@ -85,7 +85,7 @@ fn rules(texts: &[String], names: &Names<'_>) -> Result<Vec<Rule>> {
 }
 
 /// What reading and checking needs of the fields.
-fn hot(segment: &Segment) -> Hot {
+fn hot(segment: &LineSegment) -> Hot {
     let fields = &segment.fields;
     let mut hot = Hot {
         cells: fields.iter().map(|field| cell(field.at, field.kind)).collect(),
@@ -101,7 +101,7 @@ fn hot(segment: &Segment) -> Hot {
     hot
 }
 
-fn cell(at: At, kind: Kind) -> Cell {
+fn cell(at: At, kind: FieldKind) -> Cell {
     let width = at.end - at.start;
     Cell { at, kind, mask: if width > 8 { 0 } else { u64::MAX >> (64 - 8 * width) } }
 }
@@ -126,14 +126,14 @@ fn field(raw: &RawField, shift: usize, month: usize) -> Result<Field> {
     let shift = if raw.block { shift } else { 0 } + if raw.monthly { month * width } else { 0 };
     place = At { start: place.start + shift, end: place.end + shift };
     let kind = match (raw.kind.as_str(), raw.transform.as_str()) {
-        ("number", "") => Kind::Number,
-        ("text", "") => Kind::Text,
-        ("text", "zero pad") => Kind::ZeroPadded,
-        ("text", "decrypt") => Kind::Ciphered,
-        ("number", "month of quarter") => Kind::MonthOfQuarter(month as u8),
+        ("number", "") => FieldKind::Number,
+        ("text", "") => FieldKind::Text,
+        ("text", "zero pad") => FieldKind::ZeroPadded,
+        ("text", "decrypt") => FieldKind::Ciphered,
+        ("number", "month of quarter") => FieldKind::MonthOfQuarter(month as u8),
         (kind, transform) => bail!("type {kind:?} with transform {transform:?} is not known"),
     };
-    let is_number = matches!(kind, Kind::Number | Kind::MonthOfQuarter(_));
+    let is_number = matches!(kind, FieldKind::Number | FieldKind::MonthOfQuarter(_));
     let letter = if raw.monthly { ["A", "B", "C"].get(month).copied().unwrap_or_default() } else { "" };
     let checks = raw.checks.iter().map(|text| phrase::check(text, is_number));
     Ok(Field {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx};
 
 use super::claims::{self, MOST_ROWS};
-use super::value::Line;
+use super::value::SourceLine;
 
 /// Columns kept; one more than any layout reads, so that a row that is too wide is noticed.
 const COLUMNS: u32 = 3;
@@ -28,11 +28,11 @@ pub(super) struct Sheet {
     pub others: usize,
     text: Vec<u8>,
     offsets: Vec<u32>,
-    rows: Vec<Row>,
+    rows: Vec<SheetRow>,
 }
 
 #[derive(Debug)]
-struct Row {
+struct SheetRow {
     number: u64,
     text: std::ops::Range<usize>,
     offsets: std::ops::Range<usize>,
@@ -74,9 +74,9 @@ impl Sheet {
     }
 
     /// The n-th row that holds something.
-    pub(super) fn row(&self, nth: usize) -> Option<Line<'_>> {
+    pub(super) fn row(&self, nth: usize) -> Option<SourceLine<'_>> {
         let row = self.rows.get(nth)?;
-        Some(Line {
+        Some(SourceLine {
             number: row.number,
             bytes: &self.text[row.text.clone()],
             offsets: &self.offsets[row.offsets.clone()],
@@ -88,7 +88,7 @@ impl Sheet {
         if self.rows.last().is_none_or(|row| row.number != number) {
             let (text, offsets) = (self.text.len(), self.offsets.len());
             self.offsets.push(0);
-            self.rows.push(Row { number, text: text..text, offsets: offsets..offsets + 1 });
+            self.rows.push(SheetRow { number, text: text..text, offsets: offsets..offsets + 1 });
         }
         let Some(row) = self.rows.last_mut() else { return };
         // A cell that comes twice, or behind a later column, says nothing.

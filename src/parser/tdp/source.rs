@@ -12,9 +12,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use csv_core::ReadRecordResult;
 
-use super::lines::{LONGEST_LINE, Lines};
+use super::lines::{LONGEST_LINE, LineReader};
 use super::sheet::Sheet;
-use super::value::{Flaw, Line};
+use super::value::{Flaw, SourceLine};
 
 /// Bytes that decide what kind of file it is.
 const SNIFFED: usize = 4096;
@@ -27,7 +27,7 @@ const MOST_CELL_LINES: usize = 8;
 
 /// What kind of file was submitted.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Text,
     Csv,
     Sheet(Arc<Sheet>),
@@ -37,12 +37,12 @@ pub(super) enum Kind {
 
 /// Reads one file from its start.
 pub(super) enum Source {
-    Text { lines: Lines<File>, offsets: Vec<u32>, number: u64 },
-    Csv { lines: Lines<File>, cells: Box<Cells>, number: u64, quote: OpenQuote },
+    Text { lines: LineReader<File>, offsets: Vec<u32>, number: u64 },
+    Csv { lines: LineReader<File>, cells: Box<Cells>, number: u64, quote: OpenQuote },
     Sheet { sheet: Arc<Sheet>, next: usize },
 }
 
-impl Kind {
+impl FileKind {
     /// Decides what kind of file this is. A workbook is read as a whole.
     ///
     /// # Errors
@@ -70,16 +70,16 @@ impl Source {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub(super) fn open(kind: &Kind, path: &Path) -> Result<Option<Self>> {
-        let lines = || File::open(path).map(Lines::new).context("failed to open the submitted file");
+    pub(super) fn open(kind: &FileKind, path: &Path) -> Result<Option<Self>> {
+        let lines = || File::open(path).map(LineReader::new).context("failed to open the submitted file");
         Ok(match kind {
-            Kind::Text => Some(Self::Text { lines: lines()?, offsets: Vec::new(), number: 0 }),
-            Kind::Csv => {
+            FileKind::Text => Some(Self::Text { lines: lines()?, offsets: Vec::new(), number: 0 }),
+            FileKind::Csv => {
                 let (lines, cells, quote) = (lines()?, Box::default(), OpenQuote::default());
                 Some(Self::Csv { lines, cells, number: 0, quote })
             }
-            Kind::Sheet(sheet) => Some(Self::Sheet { sheet: Arc::clone(sheet), next: 0 }),
-            Kind::Unknown(_) => None,
+            FileKind::Sheet(sheet) => Some(Self::Sheet { sheet: Arc::clone(sheet), next: 0 }),
+            FileKind::Unknown(_) => None,
         })
     }
 
@@ -95,7 +95,7 @@ impl Source {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>> {
+    pub(super) fn next(&mut self) -> Result<Option<SourceLine<'_>>> {
         match self {
             Self::Text { lines, offsets, number } => {
                 let Some(line) = lines.next().context("failed to read the submitted file")? else {
@@ -103,7 +103,12 @@ impl Source {
                 };
                 *number += 1;
                 if line.is_ascii {
-                    return Ok(Some(Line { number: *number, bytes: line.bytes, offsets: &[], flaw: None }));
+                    return Ok(Some(SourceLine {
+                        number: *number,
+                        bytes: line.bytes,
+                        offsets: &[],
+                        flaw: None,
+                    }));
                 }
                 Ok(Some(text_line(line.bytes, *number, offsets)))
             }
@@ -113,12 +118,12 @@ impl Source {
                 };
                 *number += 1;
                 match quote.line(line.bytes) {
-                    Part::Row => return Ok(Some(cells.split(line.bytes, *number))),
-                    Part::Start => {
+                    CsvLine::Row => return Ok(Some(cells.split(line.bytes, *number))),
+                    CsvLine::Start => {
                         let row = cells.split(line.bytes, *number);
-                        return Ok(Some(Line { flaw: Some(Flaw::OpenQuote), ..row }));
+                        return Ok(Some(SourceLine { flaw: Some(Flaw::OpenQuote), ..row }));
                     }
-                    Part::Rest => {}
+                    CsvLine::Rest => {}
                 }
             },
             Self::Sheet { sheet, next } => {
@@ -130,10 +135,10 @@ impl Source {
 }
 
 /// A line of text, with the offsets of its characters where they are not single bytes.
-pub(super) fn text_line<'a>(bytes: &'a [u8], number: u64, offsets: &'a mut Vec<u32>) -> Line<'a> {
+pub(super) fn text_line<'a>(bytes: &'a [u8], number: u64, offsets: &'a mut Vec<u32>) -> SourceLine<'a> {
     offsets.clear();
     if bytes.is_ascii() {
-        return Line { number, bytes, offsets, flaw: None };
+        return SourceLine { number, bytes, offsets, flaw: None };
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -141,11 +146,11 @@ pub(super) fn text_line<'a>(bytes: &'a [u8], number: u64, offsets: &'a mut Vec<u
         Err(error) if error.error_len().is_none() && bytes.len() == LONGEST_LINE => {
             std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
         }
-        Err(error) => return Line { number, bytes, offsets, flaw: Some(not_utf8(bytes, &error)) },
+        Err(error) => return SourceLine { number, bytes, offsets, flaw: Some(not_utf8(bytes, &error)) },
     };
     offsets.extend(text.char_indices().map(|(offset, _)| offset as u32));
     offsets.push(text.len() as u32);
-    Line { number, bytes: text.as_bytes(), offsets, flaw: None }
+    SourceLine { number, bytes: text.as_bytes(), offsets, flaw: None }
 }
 
 fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> Flaw {
@@ -177,7 +182,7 @@ fn no_text(start: &[u8]) -> Option<&'static str> {
 
 /// What a line of a csv file is.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+enum CsvLine {
     Row,
     /// The first line of a row that goes on in the next.
     Start,
@@ -194,18 +199,18 @@ pub(super) struct OpenQuote {
 }
 
 impl OpenQuote {
-    fn line(&mut self, bytes: &[u8]) -> Part {
+    fn line(&mut self, bytes: &[u8]) -> CsvLine {
         let quotes = memchr::memchr_iter(b'"', bytes);
         if self.left > 0 {
             let first = quotes.clone().next();
             if memchr::memchr(b',', &bytes[..first.unwrap_or(bytes.len())]).is_none() {
                 self.left = if first.is_some() { 0 } else { self.left - 1 };
-                return Part::Rest;
+                return CsvLine::Rest;
             }
         }
         let is_open = quotes.count() % 2 == 1;
         self.left = if is_open { MOST_CELL_LINES } else { 0 };
-        if is_open { Part::Start } else { Part::Row }
+        if is_open { CsvLine::Start } else { CsvLine::Row }
     }
 }
 
@@ -225,7 +230,7 @@ impl Default for Cells {
 }
 
 impl Cells {
-    fn split(&mut self, bytes: &[u8], number: u64) -> Line<'_> {
+    fn split(&mut self, bytes: &[u8], number: u64) -> SourceLine<'_> {
         self.reader.reset();
         self.offsets.clear();
         let (mut input, mut written, mut cells) = (bytes, 0, 0);
@@ -253,6 +258,6 @@ impl Cells {
             filled = if length > 0 { nth + 1 } else { filled };
         }
         self.offsets.truncate(1 + filled.max(DATA.min(cells)));
-        Line { number, bytes: &self.text[..kept], offsets: &self.offsets, flaw }
+        SourceLine { number, bytes: &self.text[..kept], offsets: &self.offsets, flaw }
     }
 }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 
 use super::check::same;
 use super::layout::Header;
-use super::source::{Kind, Source};
-use super::value::Line;
+use super::source::{FileKind, Source};
+use super::value::SourceLine;
 use crate::parser::{Context, ParseError};
 
 /// What a first look at all lines shows.
@@ -27,7 +27,7 @@ pub(super) struct Survey {
 pub(super) fn survey(
     header: Option<&Header>,
     path: &Path,
-    kind: &Kind,
+    kind: &FileKind,
     context: &Context<'_>,
 ) -> Result<Survey, ParseError> {
     let mut survey = Survey::default();
@@ -56,12 +56,12 @@ pub(super) fn survey(
     Ok(survey)
 }
 
-pub(super) fn is_trailer(header: &Header, line: &Line<'_>) -> bool {
+pub(super) fn is_trailer(header: &Header, line: &SourceLine<'_>) -> bool {
     starts_with(line, &header.trailer.name)
 }
 
 /// True for a line of this type.
 #[inline]
-pub(super) fn starts_with(line: &Line<'_>, name: &str) -> bool {
+pub(super) fn starts_with(line: &SourceLine<'_>, name: &str) -> bool {
     line.bytes.get(..name.len()).is_some_and(|start| same(start, name.as_bytes()))
 }

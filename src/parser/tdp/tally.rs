@@ -7,7 +7,7 @@ use super::period::Period;
 use crate::parser::{CaseTotals, Category, MonthCases, Outcome, Problem, Progress, SummaryStatus};
 
 /// Everything that is counted in one parse.
-pub(super) struct Tally<'p> {
+pub(super) struct ParseTally<'p> {
     period: Period,
     progress: &'p Progress,
     /// The problems so far.
@@ -24,7 +24,7 @@ pub(super) struct Tally<'p> {
     cases: Option<[(u64, u64); 3]>,
 }
 
-impl<'p> Tally<'p> {
+impl<'p> ParseTally<'p> {
     pub(super) fn new(period: Period, progress: &'p Progress) -> Self {
         Self {
             period,

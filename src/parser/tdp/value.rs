@@ -10,7 +10,7 @@ pub(super) struct At {
     pub end: usize,
 }
 
-/// A range of bytes in [`Line::bytes`] or in its rewritten copy.
+/// A range of bytes in [`SourceLine::bytes`] or in its rewritten copy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub start: u32,
@@ -19,7 +19,7 @@ pub(super) struct Span {
 
 /// One line or row of the submitted file, without its line end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct SourceLine<'a> {
     /// Line or row number, from 1.
     pub number: u64,
     /// The bytes; `offsets` says where each position starts.
@@ -39,7 +39,7 @@ pub(super) enum Flaw {
     OpenQuote,
 }
 
-impl<'a> Line<'a> {
+impl<'a> SourceLine<'a> {
     /// True for a line of nothing but blanks, NULs and the sign for the end of a file (^Z).
     pub(super) fn is_filler(&self) -> bool {
         self.bytes.iter().all(|byte| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x1a))

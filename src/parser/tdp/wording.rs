@@ -7,37 +7,37 @@ use std::fmt::Write as _;
 use super::check::{Check, Test};
 use super::index::What;
 use super::layout::{
-    Condition, Field, Finding, Link, Precheck, RecordType, Rule, RuleKind, Section, Segment,
+    Condition, Fault, Field, LineSegment, Link, Precheck, RecordType, Rule, RuleKind, Section,
 };
 use super::period::Period;
-use super::record::Record;
-use super::value::{At, Flaw, Line, Value, is_blank};
+use super::record::Values;
+use super::value::{At, Flaw, SourceLine, Value, is_blank};
 
 /// Characters of a value that a message quotes.
 const QUOTED: usize = 12;
 
 /// What is wrong with a record, and the field it is filed under.
 pub(super) fn finding<'s>(
-    segment: &'s Segment,
-    finding: Finding<'s>,
-    record: &Record,
-    line: &Line<'_>,
+    segment: &'s LineSegment,
+    finding: Fault<'s>,
+    record: &Values,
+    line: &SourceLine<'_>,
 ) -> (&'s Field, String) {
     match finding {
-        Finding::Missing(field) => (field, missing(field, line)),
-        Finding::Failed(field, check) => {
+        Fault::Missing(field) => (field, missing(field, line)),
+        Fault::Failed(field, check) => {
             let value = segment.fields.iter().position(|other| std::ptr::eq(other, field));
             let value = value.map_or(Value::Blank, |position| record.values[position]);
             (field, demanded(field, value, check, record, line))
         }
-        Finding::Broken(rule) | Finding::Deprecated(rule) => {
+        Fault::Broken(rule) | Fault::Deprecated(rule) => {
             (&segment.fields[rule.field()], broken(segment, rule, record, line))
         }
     }
 }
 
 /// A linked rule that a record breaks.
-pub(super) fn linked(segment: &Segment, link: &Link, record: &Record, line: &Line<'_>) -> String {
+pub(super) fn linked(segment: &LineSegment, link: &Link, record: &Values, line: &SourceLine<'_>) -> String {
     let field = &segment.fields[link.demand.field];
     let value = record.values[link.demand.field];
     let demand = demanded(field, value, &link.demand.check, record, line);
@@ -45,7 +45,12 @@ pub(super) fn linked(segment: &Segment, link: &Link, record: &Record, line: &Lin
 }
 
 /// A pre-check that a line fails.
-pub(super) fn precheck(segment: &Segment, precheck: &Precheck, line: &Line<'_>, period: Period) -> String {
+pub(super) fn precheck(
+    segment: &LineSegment,
+    precheck: &Precheck,
+    line: &SourceLine<'_>,
+    period: Period,
+) -> String {
     let long = line.len();
     match precheck {
         Precheck::LengthAtLeast(least) => {
@@ -86,7 +91,7 @@ pub(super) fn precheck(segment: &Segment, precheck: &Precheck, line: &Line<'_>, 
 }
 
 /// A problem between records.
-pub(super) fn between(section: &Section, kind: &RecordType, what: What, line: &Line<'_>) -> String {
+pub(super) fn between(section: &Section, kind: &RecordType, what: What, line: &SourceLine<'_>) -> String {
     let name = &kind.name;
     match what {
         What::Duplicate { of } => format!("this {name} is a copy of record {of}: every value is the same"),
@@ -128,7 +133,7 @@ pub(super) fn between(section: &Section, kind: &RecordType, what: What, line: &L
     }
 }
 
-fn broken(segment: &Segment, rule: &Rule, record: &Record, line: &Line<'_>) -> String {
+fn broken(segment: &LineSegment, rule: &Rule, record: &Values, line: &SourceLine<'_>) -> String {
     let list =
         |fields: &[usize]| fields.iter().map(|&f| named(&segment.fields[f])).collect::<Vec<_>>().join(", ");
     match &rule.kind {
@@ -150,7 +155,7 @@ fn broken(segment: &Segment, rule: &Rule, record: &Record, line: &Line<'_>) -> S
     }
 }
 
-fn demanded(field: &Field, value: Value, check: &Check, record: &Record, line: &Line<'_>) -> String {
+fn demanded(field: &Field, value: Value, check: &Check, record: &Values, line: &SourceLine<'_>) -> String {
     let (name, demand) = (named(field), &check.demand);
     match shown(field, value, record, line) {
         Some(value) => format!("{name} is {value} and must {demand}"),
@@ -158,7 +163,7 @@ fn demanded(field: &Field, value: Value, check: &Check, record: &Record, line: &
     }
 }
 
-fn reason(segment: &Segment, condition: &Condition, record: &Record, line: &Line<'_>) -> String {
+fn reason(segment: &LineSegment, condition: &Condition, record: &Values, line: &SourceLine<'_>) -> String {
     let field = &segment.fields[condition.field];
     match shown(field, record.values[condition.field], record, line) {
         Some(value) => format!("{} is {value}", named(field)),
@@ -167,7 +172,7 @@ fn reason(segment: &Segment, condition: &Condition, record: &Record, line: &Line
 }
 
 /// The value in quotes; `None` where it must not be shown.
-fn shown(field: &Field, value: Value, record: &Record, line: &Line<'_>) -> Option<String> {
+fn shown(field: &Field, value: Value, record: &Values, line: &SourceLine<'_>) -> Option<String> {
     match value {
         Value::Blank => match no_number(field, line) {
             None => Some("blank".to_owned()),
@@ -181,11 +186,11 @@ fn shown(field: &Field, value: Value, record: &Record, line: &Line<'_>) -> Optio
 }
 
 /// What stands in a number field that holds no number.
-fn no_number<'l>(field: &Field, line: &Line<'l>) -> Option<&'l [u8]> {
+fn no_number<'l>(field: &Field, line: &SourceLine<'l>) -> Option<&'l [u8]> {
     line.get(field.at).filter(|bytes| !is_blank(bytes) && !bytes.iter().all(u8::is_ascii_whitespace))
 }
 
-fn missing(field: &Field, line: &Line<'_>) -> String {
+fn missing(field: &Field, line: &SourceLine<'_>) -> String {
     let name = named(field);
     match no_number(field, line) {
         None => format!("{name} is required and blank"),
@@ -196,7 +201,7 @@ fn missing(field: &Field, line: &Line<'_>) -> String {
 
 /// What a spreadsheet may have done to a number that must not be shown. A field of fixed width has its
 /// blanks, so only a cell can be all digits and yet too short.
-fn hint(check: &Check, value: Value, record: &Record) -> String {
+fn hint(check: &Check, value: Value, record: &Values) -> String {
     let (Test::Ssn, Value::Text(span)) = (&check.test, value) else { return String::new() };
     let text = span.of(&record.bytes);
     match text {
@@ -254,7 +259,7 @@ fn quoted(bytes: &[u8]) -> String {
     format!("'{start}{more}'")
 }
 
-fn field_at(segment: &Segment, at: At) -> Option<&Field> {
+fn field_at(segment: &LineSegment, at: At) -> Option<&Field> {
     segment.fields.iter().find(|field| field.at == at)
 }
 

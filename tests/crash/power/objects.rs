@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use parselog::objects::{Bytes, Folder, Missing, ObjectError, ObjectUri, Objects, Put};
+use parselog::objects::{Bytes, FolderStore, Missing, ObjectError, ObjectUri, Objects, Put};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
@@ -28,7 +28,7 @@ pub(super) struct Shelf {
 
 /// The store below a root.
 pub(super) fn store(root: &Path) -> Objects {
-    Objects::Folder(Folder::open(&root.join("objects")).unwrap())
+    Objects::Folder(FolderStore::open(&root.join("objects")).unwrap())
 }
 
 /// Puts bytes under a key and returns their version.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use parselog::faults::{self, Answer, Step};
+use parselog::faults::{self, FaultStep, SyncAnswer};
 
 use super::logs::Retained;
 use super::losses;
@@ -63,7 +63,7 @@ pub(super) fn record(
     scenario(&recorder);
     recorder.0.lock().unwrap().moment("the end");
     // What is looked at now needs no sync: it has one disk, and that loses nothing.
-    faults::watch(Some(Arc::new(|_| Answer::Pretended)));
+    faults::watch(Some(Arc::new(|_| SyncAnswer::Pretended)));
     let mut state = recorder.0.lock().unwrap();
     let moments = std::mem::take(&mut state.moments);
     Recording { moments, syncs: std::mem::take(&mut state.syncs), left_out }
@@ -87,20 +87,20 @@ impl Recorder {
 }
 
 impl State {
-    fn step(&mut self, step: &Step<'_>) -> Answer {
+    fn step(&mut self, step: &FaultStep<'_>) -> SyncAnswer {
         match step {
-            Step::Point(name) if EVENT_POINTS.contains(name) => {
+            FaultStep::Point(name) if EVENT_POINTS.contains(name) => {
                 self.events += 1;
                 if self.events.is_multiple_of(EACH) {
                     self.moment(name);
                 }
             }
-            Step::Point(name) => self.moment(name),
-            Step::Sync(name, file) => {
+            FaultStep::Point(name) => self.moment(name),
+            FaultStep::Sync(name, file) => {
                 self.syncs.insert(name);
                 self.moment(&format!("before the sync '{name}'"));
                 if self.refused == Some(name) {
-                    return Answer::Refused;
+                    return SyncAnswer::Refused;
                 }
                 if self.left_out != Some(name) {
                     self.platter.sync(file);
@@ -108,7 +108,7 @@ impl State {
                 self.moment(&format!("after the sync '{name}'"));
             }
         }
-        Answer::Pretended
+        SyncAnswer::Pretended
     }
 
     fn moment(&mut self, at: &str) {

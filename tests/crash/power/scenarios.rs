@@ -5,7 +5,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
 use parselog::gzip;
-use parselog::record::{Ending, Head, Level, timestamp_of};
+use parselog::record::{Head, Level, LogEnding, timestamp_of};
 use parselog::spool::{OpenLog, SealedLog, Stored};
 
 use super::logs;
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
     }
 
     fn seal(self) -> SealedLog {
-        let log = self.open.seal(Ending::Success, None).unwrap().unwrap();
+        let log = self.open.seal(LogEnding::Success, None).unwrap().unwrap();
         is_complete(self.recorder, &log);
         log
     }

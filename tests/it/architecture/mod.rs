@@ -7,6 +7,7 @@ mod graph;
 mod plan;
 mod source;
 mod sql;
+mod words;
 
 use std::fmt::Write as _;
 use std::fs;

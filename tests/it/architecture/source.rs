@@ -214,7 +214,7 @@ impl<'ast> Visit<'ast> for Code {
 }
 
 /// Whether an item stands under `#[cfg(test)]`.
-fn is_test(item: &syn::Item) -> bool {
+pub(super) fn is_test(item: &syn::Item) -> bool {
     let attributes = match item {
         syn::Item::Mod(item) => &item.attrs,
         syn::Item::Fn(item) => &item.attrs,

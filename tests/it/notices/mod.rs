@@ -12,7 +12,7 @@ use chrono::Utc;
 use parselog::config::MailConfig;
 use parselog::ids::{BatchId, RunId};
 use parselog::notify::Notifier;
-use parselog::objects::{Folder, Objects};
+use parselog::objects::{FolderStore, Objects};
 use parselog::parser::{Outcome, SummaryStatus};
 use parselog::queue::{ClaimedRun, Ending};
 use parselog::spool::Spool;
@@ -89,7 +89,7 @@ fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
         mail_admins: vec![ADMIN.parse().unwrap()],
         mail_links: None,
     };
-    let objects = Objects::Folder(Folder::open(&std::env::temp_dir()).unwrap());
+    let objects = Objects::Folder(FolderStore::open(&std::env::temp_dir()).unwrap());
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let spool = Spool::open(&dir.join("notices-spool"), 1 << 20).unwrap();
     let system = System::new(db.pool.clone(), objects, spool, dir);

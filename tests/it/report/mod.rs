@@ -11,7 +11,7 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::Utc;
 use parselog::config::ReportFormat;
 use parselog::ids::RunId;
-use parselog::record::{Ending, LevelCounts, Tail};
+use parselog::record::{LevelCounts, LogEnding, Tail};
 use parselog::redact::Redactor;
 use parselog::report::Report;
 use serde_json::{Map, Value, json};
@@ -191,7 +191,7 @@ fn no_cell_of_a_report_is_a_formula() {
 fn log(run: RunId, problems: &[String]) -> Vec<u8> {
     let head = head_of_run(run);
     let tail = Tail {
-        ending: Ending::Success,
+        ending: LogEnding::Success,
         reason: Some("Accepted with Errors".to_owned()),
         events: LevelCounts::default(),
         dropped: 0,

@@ -25,7 +25,7 @@ fn in_a_process_without_descriptors() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
     File::open("/dev/null").expect_err("none is left");
     scope.span().in_scope(|| (0..300).for_each(|event| tracing::info!(event, "kept")));
-    let sealed = scope.seal(Ending::Success, None);
+    let sealed = scope.seal(LogEnding::Success, None);
     setrlimit(Resource::Nofile, before).unwrap();
     let log = sealed.unwrap().unwrap();
     assert_accounts(&log, 300);

@@ -56,7 +56,7 @@ fn a_log_that_nobody_holds_is_closed_as_a_crash_with_every_event() {
         let desk = Desk::new(cap);
         let entry = abandon(&desk, count);
         let log = take(&desk, &entry);
-        assert_eq!(log.tail.ending, Ending::Crash);
+        assert_eq!(log.tail.ending, LogEnding::Crash);
         assert_accounts(&log, count);
         assert_eq!(events(log.path()).last().unwrap().seq, count);
         assert_eq!(desk.files().len(), 1);
@@ -116,7 +116,7 @@ fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
     assert_eq!((scope.dropped(), global("at the cut").len()), (1, 1), "it went to the global log");
     scope.span().in_scope(|| tracing::warn!("after the cut"));
     assert_eq!((scope.dropped(), scope.emitted()), (1, 2002), "the log goes on");
-    let refused = scope.seal(Ending::Success, None).unwrap_err();
+    let refused = scope.seal(LogEnding::Success, None).unwrap_err();
     assert!(refused.to_string().contains("can't be read any more"), "{refused}");
 }
 
@@ -129,7 +129,7 @@ fn a_log_that_could_not_be_completed_is_not_taken_for_a_dead_runs_while_its_run_
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     scope.span().in_scope(|| tracing::warn!("at the cut of another log"));
     let hold = scope.hold();
-    scope.seal(Ending::Success, None).unwrap_err();
+    scope.seal(LogEnding::Success, None).unwrap_err();
     let entry = desk.spool.list().unwrap().remove(0);
     assert!(!entry.sealed && !desk.spool.is_abandoned(&entry));
     drop(hold);
@@ -146,7 +146,7 @@ fn events_after_the_seal_or_without_a_file_leave_for_the_global_log_with_the_run
     let (scope, error) = LogScope::open(&desk.spool, &desk.syncer, &head());
     assert!(error.is_some());
     scope.span().in_scope(|| tracing::warn!("said without a file"));
-    assert!(scope.seal(Ending::Success, None).unwrap().is_none());
+    assert!(scope.seal(LogEnding::Success, None).unwrap().is_none());
     for message in ["said after the seal", "said without a file"] {
         let records = global(message);
         assert!(records.len() == 1 && records[0].fields.contains_key("run"), "{records:?}");

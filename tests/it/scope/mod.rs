@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parselog::config::Levels;
 use parselog::ids::LogId;
-use parselog::record::{Ending, Head, Level, Record};
+use parselog::record::{Head, Level, LogEnding, Record};
 use parselog::scope::LogScope;
 use parselog::spool::{SealedLog, Spool, SpooledLog, Syncer};
 use parselog::{carry, telemetry};
@@ -82,7 +82,7 @@ pub fn global(message: &str) -> Vec<Record> {
 }
 
 pub(crate) fn seal(scope: LogScope) -> SealedLog {
-    scope.seal(Ending::Success, None).unwrap().unwrap()
+    scope.seal(LogEnding::Success, None).unwrap().unwrap()
 }
 
 fn records(path: &Path) -> Vec<Record> {

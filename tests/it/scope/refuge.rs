@@ -34,9 +34,9 @@ fn a_log_whose_folder_refuses_its_seal_is_completed_in_a_refuge_with_every_event
         let scope = desk.open_of(&head);
         let blocked = desk.block(head.log);
         scope.span().in_scope(|| (0..count).for_each(|event| tracing::info!(event, "kept")));
-        let log = scope.seal(Ending::Success, Some("Accepted".to_owned())).unwrap().unwrap();
+        let log = scope.seal(LogEnding::Success, Some("Accepted".to_owned())).unwrap().unwrap();
         assert_eq!((log.path().parent(), &log.head), (Some(desk.refuge().as_path()), &head));
-        assert_eq!((log.tail.ending, log.tail.reason.as_deref()), (Ending::Success, Some("Accepted")));
+        assert_eq!((log.tail.ending, log.tail.reason.as_deref()), (LogEnding::Success, Some("Accepted")));
         assert_accounts(&log, count);
         assert_eq!(events(log.path()).last().unwrap().seq, count);
 
@@ -67,7 +67,7 @@ fn of_a_log_that_lost_its_beginning_what_can_be_read_is_kept_and_the_rest_is_cou
         tracing::warn!("at the cut");
         (0..5).for_each(|event| tracing::warn!(event, "after the cut"));
     });
-    let log = scope.seal(Ending::Success, None).unwrap().unwrap();
+    let log = scope.seal(LogEnding::Success, None).unwrap().unwrap();
     assert_eq!((&log.head, log.tail.events.total(), log.tail.dropped), (&head, 5, 2001));
     assert_accounts(&log, 2006);
     log.remove().unwrap();
@@ -85,7 +85,7 @@ fn the_log_of_a_dead_process_is_completed_in_a_refuge_where_its_folder_refuses()
     let entry = desk.spool.list().unwrap().remove(0);
     drop(scope);
     let log = take(&desk, &entry);
-    assert_eq!((log.path().parent(), log.tail.ending), (Some(desk.refuge().as_path()), Ending::Crash));
+    assert_eq!((log.path().parent(), log.tail.ending), (Some(desk.refuge().as_path()), LogEnding::Crash));
     assert_accounts(&log, 300);
 }
 
@@ -114,9 +114,9 @@ fn a_log_that_no_refuge_takes_stays_where_it_is() {
     let scope = desk.open_of(&head);
     scope.span().in_scope(|| tracing::info!("kept"));
     let blocked = desk.block(head.log);
-    scope.seal(Ending::Success, None).unwrap_err();
+    scope.seal(LogEnding::Success, None).unwrap_err();
     fs::remove_dir_all(blocked).unwrap();
     let log = take(&desk, &desk.spool.list().unwrap()[0]);
-    assert_eq!(log.tail.ending, Ending::Success, "as it ended");
+    assert_eq!(log.tail.ending, LogEnding::Success, "as it ended");
     assert_accounts(&log, 1);
 }

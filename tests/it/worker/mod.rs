@@ -19,7 +19,7 @@ use flate2::read::MultiGzDecoder;
 use parselog::archive::Archived;
 use parselog::carry;
 use parselog::config::WorkerConfig;
-use parselog::objects::{Folder, Objects, Put, S3, S3Options};
+use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
 use parselog::queue::{self, Finished};
 use parselog::record::Record;
@@ -73,7 +73,7 @@ impl Bench {
     async fn in_folder(parser: Option<Arc<dyn Parser>>) -> Self {
         // One folder to remove at the end; the store's lies beside the spool.
         let dir = tempfile::tempdir().unwrap();
-        let objects = Objects::Folder(Folder::open(&dir.path().join("objects")).unwrap());
+        let objects = Objects::Folder(FolderStore::open(&dir.path().join("objects")).unwrap());
         Self::beside(dir, objects, "files", parser).await
     }
 

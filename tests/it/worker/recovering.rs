@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 
 use parselog::ids::RunId;
-use parselog::record::Ending;
+use parselog::record::LogEnding;
 
 use super::*;
 use crate::support::skip::needs_root;
@@ -61,7 +61,7 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
     let entry = bench.worker.system().spool.find(dead.run).unwrap();
     let log = bench.on_spool(move |spool| spool.take_sealed(&entry).unwrap()).await;
     let log = log.expect("its log is complete");
-    assert_eq!(log.tail.ending, Ending::Crash);
+    assert_eq!(log.tail.ending, LogEnding::Crash);
     drop(log);
 
     fs::remove_file(&folder).unwrap();

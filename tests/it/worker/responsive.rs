@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 use parselog::ids::RunId;
-use parselog::record::{Ending, Level, LevelCounts, Tail};
+use parselog::record::{Level, LevelCounts, LogEnding, Tail};
 use parselog::spool::SealedLog;
 
 use super::*;
@@ -44,7 +44,7 @@ async fn long_log(bench: &Bench, bytes: u64) -> SealedLog {
                     break;
                 }
             }
-            let tail = Tail { ending: Ending::Success, reason: None, events, dropped: 0 };
+            let tail = Tail { ending: LogEnding::Success, reason: None, events, dropped: 0 };
             write(&tail.to_line(Utc::now()));
             file.flush().unwrap();
             let entry = spool.find(head.log).unwrap();

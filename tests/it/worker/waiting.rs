@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use parselog::record::Ending;
+use parselog::record::LogEnding;
 
 use super::*;
 
@@ -108,7 +108,7 @@ async fn a_log_that_waits_for_the_store_is_tried_less_and_less_often_and_at_once
     bench.submit("another.txt", SUBMISSION, 1).await;
     let claimed = queue::claim(&bench.db.pool, bench.worker.claimant()).await.unwrap().unwrap();
     let head = head_of(&claimed);
-    let seal = move |spool: &Spool| spool.create(&head).unwrap().seal(Ending::Success, None).map(drop);
+    let seal = move |spool: &Spool| spool.create(&head).unwrap().seal(LogEnding::Success, None).map(drop);
     bench.on_spool(seal).await.unwrap();
     // The other log shows that the store is well; the one that waits follows with the next sweep.
     assert_eq!(recovery.archive_due().await.unwrap().archived, 1);
