@@ -1,21 +1,21 @@
-//! What can go wrong with an object, told apart where callers act differently.
+//! Errors about objects, told apart if callers act differently.
 
 use std::fmt;
 
 /// Each is one line, and none holds a secret, a request id or an unescaped control character.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    /// Trying again will not help until somebody puts it there.
+    /// A retry will not help until somebody stores it.
     #[error("{missing} not found: {name}")]
     NotFound { missing: Missing, name: String },
     #[error("access to {name} denied: {reason}")]
     Denied { name: String, reason: String },
-    /// Anything else: the store is down, slow, full, or says what cannot be.
+    /// Anything else: the store is down, slow or full, or its answer is impossible.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
 
-/// What exactly is not there.
+/// What exactly is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     Bucket,

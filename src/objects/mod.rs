@@ -1,8 +1,8 @@
-//! Where submitted files and archived logs live: S3, or a plain folder.
+//! The object store for submitted files and archived logs: S3, or a plain folder.
 //!
-//! Both confirm what they stored before they say so, and answer with the same errors. The folder keeps
-//! every version of an object; whether a bucket does is asked. This room moves bytes: it builds no keys, and never learns what an
-//! object holds.
+//! Both report success only after they confirmed the stored bytes, and have the same errors. The folder keeps
+//! every version of an object; a bucket may or may not. This room moves bytes: it builds no keys, and knows
+//! nothing about the contents of objects.
 
 mod error;
 mod folder;
@@ -39,10 +39,10 @@ pub enum Objects {
     Folder(FolderStore),
 }
 
-/// An object that is there.
+/// An existing object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
-    /// Names this very version, where the store keeps versions.
+    /// Names exactly this version, if the store keeps versions.
     pub uri: ObjectUri,
     /// In bytes.
     pub size: u64,
@@ -54,18 +54,18 @@ pub struct Put {
     pub content_type: &'static str,
     /// Names and values in ASCII. A folder keeps none.
     pub metadata: Vec<(&'static str, String)>,
-    /// Of the whole file; a file that differs is refused.
+    /// Hash of the whole file; the store refuses a file that differs.
     pub sha256: [u8; 32],
-    /// Never replace another object. The same bytes already stored under the key are a success,
-    /// since they are what an earlier try left whose answer was lost.
+    /// Never replace another object. The same bytes already stored under the key are a success: the answer to
+    /// an earlier attempt was lost.
     pub if_none_match: bool,
 }
 
-/// Whether a bucket keeps what an object was before it was put again.
+/// Whether a bucket keeps earlier versions of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Versions {
     Kept,
-    /// It did, and does no more.
+    /// It did, but no longer does.
     Suspended,
     None,
     /// The store does not say.
@@ -75,7 +75,7 @@ pub enum Versions {
 }
 
 impl Versions {
-    /// What it means for the submissions in a bucket that may keep none, in one line.
+    /// One line on the consequences for submissions if the bucket may keep no versions.
     pub fn warning(&self, bucket: &str) -> Option<String> {
         let lack = match self {
             Self::Kept => return None,
@@ -92,11 +92,11 @@ impl Versions {
     }
 }
 
-/// Which bytes of an object. A range may reach past the end; what is not there is not returned.
+/// A selection of bytes. A range may reach past the end; the answer is then shorter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bytes {
     Range(Range<u64>),
-    /// The last so many.
+    /// The last N bytes.
     Last(u64),
 }
 
@@ -108,7 +108,7 @@ pub struct Chunk {
     pub object_size: u64,
 }
 
-/// What a presigned link answers with, beside the bytes.
+/// The headers of a presigned link's answer.
 #[derive(Debug, Clone, Default)]
 pub struct LinkHeaders {
     pub content_type: Option<String>,
@@ -127,7 +127,7 @@ impl LinkHeaders {
     }
 }
 
-/// An object that a listing found.
+/// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub key: String,
@@ -140,7 +140,7 @@ pub struct Listed {
 /// The bytes of an object as they arrive.
 pub type ObjectReader = Pin<Box<dyn AsyncRead + Send>>;
 
-/// The checksum of a file, as [`Put`] takes it. It blocks, for as long as it takes to read the file.
+/// The checksum of a file, as [`Put`] takes it. It blocks while it reads the file.
 ///
 /// # Errors
 /// The file can't be read.
@@ -162,10 +162,10 @@ fn sha256_from(file: &mut impl Read) -> io::Result<[u8; 32]> {
 }
 
 impl Objects {
-    /// The URI of an object in this store; whether it is there is not asked.
+    /// The URI of an object in this store, whether it exists or not.
     ///
     /// # Errors
-    /// When the store cannot hold a bucket or key of this name.
+    /// The store can't hold a bucket or key of this name.
     pub fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> ObjectResult<ObjectUri> {
         match self {
             Self::S3(_) => ObjectUri::s3(bucket, key, version),
@@ -176,8 +176,8 @@ impl Objects {
     /// Stores the file at `path`, and returns only after the store confirmed size and checksum.
     ///
     /// # Errors
-    /// When the file is not the promised one, another object is there and may not be replaced, or
-    /// the store does not confirm in bounded time. Perhaps it was stored all the same.
+    /// The file is not the promised one, another object exists and may not be replaced, or the store does not
+    /// confirm in bounded time. It may have stored the file all the same.
     pub async fn put_file(
         &self,
         bucket: &str,
@@ -191,10 +191,10 @@ impl Objects {
         }
     }
 
-    /// Whether the object is there, its size, and the version that a URI without one means now.
+    /// The size of an existing object, and the version that a URI without one means now.
     ///
     /// # Errors
-    /// When it is not there, or the store does not say.
+    /// It does not exist, or the store does not answer properly.
     pub async fn head(&self, uri: &ObjectUri) -> ObjectResult<StoredObject> {
         match self {
             Self::S3(s3) => s3.head(uri).await,
@@ -205,7 +205,7 @@ impl Objects {
     /// Some bytes of the object, in memory: the caller chooses a range that fits.
     ///
     /// # Errors
-    /// When it is not there, or its bytes do not come, all of them and no others.
+    /// It does not exist, or the store does not return exactly these bytes.
     pub async fn get_range(&self, uri: &ObjectUri, bytes: Bytes) -> ObjectResult<Chunk> {
         match self {
             Self::S3(s3) => s3.get_range(uri, bytes).await,
@@ -213,10 +213,10 @@ impl Objects {
         }
     }
 
-    /// The whole object, as a stream. A stream that is cut ends in an error, never early.
+    /// The whole object, as a stream. A cut stream ends in an error, never early.
     ///
     /// # Errors
-    /// When it is not there, or the store does not answer.
+    /// It does not exist, or the store does not answer.
     pub async fn open(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, ObjectReader)> {
         match self {
             Self::S3(s3) => s3.open_object(uri).await,
@@ -224,10 +224,10 @@ impl Objects {
         }
     }
 
-    /// Writes the object to a new file at `to`, or over the file there; not synced.
+    /// Writes the object to the file `to`, which is created or overwritten; not synced.
     ///
     /// # Errors
-    /// When it is not there, does not come whole after some tries, or the file cannot be written.
+    /// It does not exist, does not arrive whole after several attempts, or the file can't be written.
     pub async fn download(&self, uri: &ObjectUri, to: &Path) -> ObjectResult<StoredObject> {
         match self {
             Self::S3(s3) => s3.download(uri, to).await,
@@ -238,7 +238,7 @@ impl Objects {
     /// Reads the whole object for its SHA-256.
     ///
     /// # Errors
-    /// When it is not there, or does not come whole after some tries.
+    /// It does not exist, or does not arrive whole after several attempts.
     pub async fn digest(&self, uri: &ObjectUri) -> ObjectResult<(StoredObject, [u8; 32])> {
         match self {
             Self::S3(s3) => s3.digest(uri).await,
@@ -258,7 +258,7 @@ impl Objects {
     }
 
     /// Removes the version that the URI names; without one, hides the object and keeps its
-    /// versions. Removing what is not there succeeds.
+    /// versions. Removing a missing one succeeds.
     ///
     /// # Errors
     /// When the store refuses or does not answer.
@@ -269,7 +269,7 @@ impl Objects {
         }
     }
 
-    /// A link by which anybody may read the object until it expires, in a week at most.
+    /// A link that lets anybody read the object until it expires, in a week at most.
     ///
     /// # Errors
     /// When the store is a folder, or there are no credentials to sign with.

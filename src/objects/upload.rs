@@ -1,7 +1,7 @@
 //! An upload in parts: begun, fed, and completed or aborted, by one process or by several.
 //!
-//! Whoever knows its bucket, key and id goes on with it: [`Objects::parts`] says what arrived. Nothing is an
-//! object before [`Objects::complete_upload`], which alone promises anything.
+//! Whoever knows its bucket, key and id can continue it: [`Objects::parts`] lists the parts so far. Only
+//! [`Objects::complete_upload`] makes an object and promises anything.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{ObjectResult, Objects, Put, StoredObject};
 
-/// Names an upload. It may be kept, and put together again.
+/// Names an upload. Callers may store its fields and build it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     pub bucket: String,
@@ -18,20 +18,20 @@ pub struct Upload {
     pub id: String,
 }
 
-/// A part that the store has.
+/// A stored part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadedPart {
-    /// Its place in the object, counted from 1.
+    /// Its position in the object, from 1.
     pub number: u16,
     /// In bytes.
     pub size: u64,
-    /// None where the store keeps none.
+    /// `None` if the store keeps none.
     pub sha256: Option<[u8; 32]>,
-    /// What S3 wants to hear again.
+    /// S3 wants it back on completion.
     pub(super) etag: Option<String>,
 }
 
-/// An upload that was begun and never ended; what a crash leaves behind.
+/// An unfinished upload, which a crash left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleUpload {
     pub key: String,
@@ -41,11 +41,11 @@ pub struct StaleUpload {
 }
 
 impl Objects {
-    /// Begins an upload, which holds space until it is completed or aborted. Of `put`, it takes the content
-    /// type and the metadata.
+    /// Begins an upload, which takes space until it is completed or aborted. It uses only the content type and
+    /// the metadata of `put`.
     ///
     /// # Errors
-    /// When the store can't hold such an object, refuses or does not answer.
+    /// The store can't hold such an object, refuses or does not answer.
     pub async fn begin_upload(&self, bucket: &str, key: &str, put: &Put) -> ObjectResult<Upload> {
         match self {
             Self::S3(s3) => s3.begin_upload(bucket, key, put).await,
@@ -82,13 +82,13 @@ impl Objects {
         }
     }
 
-    /// Makes the object of these parts, and returns only after the store confirmed size and checksum: a folder
-    /// that of the whole, S3 those of the parts, where it keeps any. An upload
-    /// that has ended with these bytes is a success: it is what an earlier try left whose answer was lost.
+    /// Makes the object from these parts, and returns only after the store confirmed size and checksum: a folder
+    /// that of the whole, S3 those of the parts, if it keeps any. An upload that has already ended with these
+    /// bytes is a success: the answer to an earlier attempt was lost.
     ///
     /// # Errors
-    /// When the parts are not the promised bytes, another object is there and may not be replaced, or the
-    /// store does not confirm in bounded time. The upload may be left, and has to be aborted.
+    /// The parts are not the promised bytes, another object exists and may not be replaced, or the store does
+    /// not confirm in bounded time. The upload may be left; the caller must abort it.
     pub async fn complete_upload(
         &self,
         upload: &Upload,
@@ -101,7 +101,7 @@ impl Objects {
         }
     }
 
-    /// The uploads under a key prefix that were begun longer than `age` ago and never ended.
+    /// The unfinished uploads under a key prefix that began longer than `age` ago.
     ///
     /// # Errors
     /// When the bucket is not there, or the store does not answer.
@@ -117,7 +117,7 @@ impl Objects {
         }
     }
 
-    /// Gives up an upload and frees what it holds. One that has ended meanwhile is a success.
+    /// Aborts an upload and frees its space. It succeeds if the upload has already ended.
     ///
     /// # Errors
     /// When the store refuses or does not answer.

@@ -1,4 +1,4 @@
-//! The one written form of where an object is: `s3://bucket/key?versionId=V` or `file:///path`.
+//! The one written form of an object's location: `s3://bucket/key?versionId=V` or `file:///path`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::{ObjectError, ObjectResult};
 
-/// Names one object, and one version of it where it says so.
+/// Names one object, or one version of it.
 ///
-/// Written with `%XX` for everything that is not plain ASCII text or would be read as another
-/// part of the URI, so it is safe to show and to log. When parsed, a key may also stand as it is.
+/// It writes `%XX` for everything that is not plain ASCII text or would pass for another part of the URI, so it
+/// is safe to show and to log. When parsed, a key may also be unescaped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ObjectUri {
     S3 {
@@ -19,7 +19,7 @@ pub enum ObjectUri {
         key: String,
         version: Option<String>,
     },
-    /// An absolute path, its first components the folder that serves as store and the bucket.
+    /// An absolute path, which begins with the store's folder and the bucket.
     File {
         path: String,
         version: Option<String>,
@@ -41,18 +41,18 @@ impl ObjectUri {
         Ok(Self::S3 { bucket: bucket.into(), key: key.into(), version: version.map(Into::into) })
     }
 
-    /// What a person may mean by `s3://bucket/key`: first the key as it stands, which is how other tools
-    /// show one, then with its `%XX` decoded, which is how a URI is written here.
+    /// The possible meanings of `s3://bucket/key`: first the literal key, as other tools show it, then the key
+    /// with `%XX` decoded, as we write it.
     ///
     /// # Errors
-    /// When it is not an S3 URI.
+    /// It is not an S3 URI.
     pub fn readings(text: &str) -> ObjectResult<Vec<Self>> {
         let (place, version) = text.rsplit_once(VERSION).unwrap_or((text, ""));
         let (bucket, key) =
             place.strip_prefix("s3://").and_then(|name| name.split_once('/')).unwrap_or_default();
         let version = Some(decode(version)?).filter(|version| !version.is_empty());
         let mut readings: Vec<Self> = Self::s3(bucket, key, version.as_deref()).into_iter().collect();
-        // A literal `%` needs not be one that can be decoded.
+        // A literal `%` need not be decodable.
         let decoded: ObjectResult<Self> = text.parse();
         match decoded {
             Ok(decoded) if !readings.contains(&decoded) => readings.push(decoded),
@@ -62,7 +62,7 @@ impl ObjectUri {
         Ok(readings)
     }
 
-    /// The version that it names.
+    /// The version, if it names one.
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::S3 { version, .. } | Self::File { version, .. } => version.as_deref(),

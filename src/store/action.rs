@@ -1,7 +1,7 @@
 //! `run_action`: what happened to runs and other tasks, append-only.
 //!
-//! The actions of a parse are written by the database itself, with the change of status; only other
-//! tasks, such as an archive, record theirs here.
+//! The database itself writes the actions of a parse, with the change of status; only other tasks, such as an
+//! archive, record theirs here.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -25,7 +25,7 @@ pub struct RunAction {
     pub detail: Option<String>,
 }
 
-/// How often a task came to an action, and when last.
+/// How often a task had an action, and when last.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct ActionCount {
     pub task: String,
@@ -34,7 +34,7 @@ pub struct ActionCount {
     pub latest_at: DateTime<Utc>,
 }
 
-/// Which actions are asked for; `None` is any.
+/// Selects actions; `None` matches any.
 #[derive(Debug, Clone, Default)]
 pub struct ActionFilter {
     pub run: Option<RunId>,
@@ -48,7 +48,7 @@ pub struct ActionFilter {
     pub limit: Option<i64>,
 }
 
-/// The actions that `filter` lets through, the latest first.
+/// The actions that match `filter`, the latest first.
 ///
 /// # Errors
 /// The database fails.
@@ -59,7 +59,7 @@ pub async fn list(db: impl PgExecutor<'_>, filter: &ActionFilter) -> Result<Vec<
     query.build_query_as().fetch_all(db).await.context("failed to list actions")
 }
 
-/// How often each task came to each action, among the actions that `filter` lets through.
+/// How often each task had each action, among the actions that match `filter`.
 ///
 /// # Errors
 /// The database fails.

@@ -1,10 +1,10 @@
-//! The database's URL: read whole before sqlx sees it, which repeats in its log what it does not know.
+//! The database's URL: parsed whole before sqlx sees it, since sqlx logs unknown options.
 
 use anyhow::{Result, anyhow, bail, ensure};
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-/// What sqlx knows behind the `?`.
+/// The options that sqlx knows.
 const KNOWN: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -26,7 +26,7 @@ const KNOWN: &[&str] = &[
     "options",
 ];
 
-/// What libpq knows beside that, so that URLs of other programs have it. It has no effect here.
+/// Further options of libpq, which URLs of other programs may have. They have no effect here.
 const OF_LIBPQ: &[&str] = &[
     "channel_binding",
     "client_encoding",
@@ -52,7 +52,7 @@ const OF_LIBPQ: &[&str] = &[
 /// Reads a database URL.
 ///
 /// # Errors
-/// One line that repeats nothing of it: where a URL is wrong, any piece may be one of the password.
+/// One line that repeats no part of the URL: in an invalid URL, any part may belong to the password.
 pub(super) fn parse(url: &str) -> Result<PgConnectOptions> {
     let wrong = |why: &str| anyhow!("the database URL is wrong: {why}");
     ensure!(

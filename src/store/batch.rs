@@ -1,4 +1,4 @@
-//! `parse_meta`: what asked for runs, a submission or a reparse.
+//! `parse_meta`: the batches of runs, each a submission or a reparse.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -38,7 +38,7 @@ pub async fn get(db: impl PgExecutor<'_>, id: BatchId) -> Result<Option<Batch>> 
         .with_context(|| format!("failed to read batch {id}"))
 }
 
-/// Marks a batch as finished if no run of it is queued or running. To be asked after the transaction that
+/// Marks a batch as finished if no run of it is queued or running. Call it after the transaction that
 /// ended a run of it: of two that end at once, the later one sees that it is the last.
 ///
 /// # Errors
@@ -59,11 +59,11 @@ pub async fn close(db: impl PgExecutor<'_>, id: BatchId) -> Result<()> {
     Ok(())
 }
 
-/// Marks the batches of which no run is queued or running any more as finished; says how many.
+/// Marks batches without queued or running runs as finished; returns their number.
 ///
-/// It looks at every open batch, so it is only for those whose last run was ended by a process that died
-/// before it could [`close`] them. Nothing is lost by doing this late: an ended batch stays ended, since a
-/// retry is queued in the transaction that ends the attempt before it.
+/// It checks every open batch, so it only covers processes that ended a last run and died before they could
+/// [`close`] the batch. Doing this late loses nothing: an ended batch stays ended, since a retry is queued in
+/// the transaction that ends the previous attempt.
 ///
 /// # Errors
 /// The database fails.

@@ -1,4 +1,4 @@
-//! The codes that the rows hold as text, as Rust enums.
+//! The codes that rows hold as text, as Rust enums.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ macro_rules! codes {
         }
 
         impl $name {
-            /// All of them, in the order of a life.
+            /// All codes, in the order of a life cycle.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The code as the row holds it.
@@ -79,7 +79,7 @@ macro_rules! text_column {
 }
 
 codes! {
-    /// Where a run stands (`parse_file_meta.status`).
+    /// The status of a run (`parse_file_meta.status`).
     RunStatus, "run status" {
         /// Waits for a worker.
         Queued = "queued",
@@ -87,7 +87,7 @@ codes! {
         Running = "running",
         /// Parsed; the verdict on the submission is the summary status.
         Success = "success",
-        /// The parse itself did not work.
+        /// The parse itself failed.
         Fail = "fail",
         /// Stopped: by a person, a timeout or a shutdown.
         Terminate = "terminate",
@@ -112,7 +112,7 @@ codes! {
         Run = "run",
         /// It ended well.
         Success = "success",
-        /// It did not work.
+        /// It failed.
         Fail = "fail",
         /// It was stopped.
         Terminate = "terminate",
@@ -136,7 +136,7 @@ codes! {
         Archived = "archived",
         /// The upload failed: in a spool, to be tried again.
         Fallback = "fallback",
-        /// There is none: it could not be kept, and `archive_error` says why.
+        /// The log could not be kept; `archive_error` says why.
         Lost = "lost",
         /// Deleted on purpose; counts and hashes remain.
         Pruned = "pruned",
@@ -144,25 +144,25 @@ codes! {
 }
 
 codes! {
-    /// What a batch is (`parse_meta.kind`).
+    /// The kind of a batch (`parse_meta.kind`).
     BatchKind, "kind of batch" {
         /// Files that somebody submitted.
         Submission = "submission",
-        /// Files that are parsed once more.
+        /// Files to parse again.
         Reparse = "reparse",
     }
 }
 
 codes! {
-    /// What a mail is about (`notice.kind`).
+    /// The subject of a mail (`notice.kind`).
     NoticeKind, "kind of notice" {
-        /// What a submission came to, for its submitter.
+        /// The outcome of a submission, for its submitter.
         Result = "result",
-        /// A run ended without a verdict, and is not tried again.
+        /// A run ended without a verdict and will not be retried.
         RunFailed = "run-failed",
         /// A log could not be archived at once, or is lost.
         LogKeptBack = "log-kept-back",
-        /// A run is past its deadline, or its worker let it go, and nobody ended it.
+        /// A run is past its deadline, or its lease expired, and nobody ended it.
         RunStuck = "run-stuck",
         /// A batch is past its deadline with runs that have not ended.
         BatchOverdue = "batch-overdue",
@@ -170,17 +170,17 @@ codes! {
 }
 
 codes! {
-    /// Where a mail stands (`notice.state`).
+    /// The state of a mail (`notice.state`).
     NoticeState, "notice state" {
         /// To be sent.
         Queued = "queued",
-        /// Handed to the mail server; for longer than a moment, nobody knows whether it was taken.
+        /// Handed to the mail server; if this lasts, the server may or may not have taken it.
         Sending = "sending",
         /// The mail server took it.
         Sent = "sent",
         /// Given up: the mail server refused it, or did not answer for days.
         Failed = "failed",
-        /// Not to be sent any more: a person said so.
+        /// A person decided not to send it.
         Dismissed = "dismissed",
     }
 }

@@ -1,4 +1,4 @@
-//! Getting to the database, and saying in one line why that does not work.
+//! Connects to the database, and explains failures in one line.
 
 use anyhow::{Result, anyhow};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -7,10 +7,10 @@ use sqlx::{ConnectOptions, Connection as _, Error};
 use super::pool::{CONNECT_PATIENCE, Limits, PgPool, bounded};
 use super::{address, failure};
 
-/// A setting that reaches only the server that we are connected to: a pooler refuses it, or drops it.
+/// A setting that reaches only a direct server: a pooler refuses or drops it.
 const DIRECT: &str = "parselog.direct";
 
-/// What Postgres and poolers say to a startup message with something they don't take.
+/// The answers of Postgres and poolers to a startup message with an unknown setting.
 const PROTOCOL_VIOLATION: &str = "08P01";
 
 /// Connects to `url`, `postgres://user:password@host:port/database` or
@@ -40,7 +40,7 @@ pub async fn connect_within(url: &str, name: &str, limits: Limits) -> Result<PgP
     let direct = options.clone().options([
         (DIRECT, "on".to_owned()),
         ("statement_timeout", limits.statement.as_millis().to_string()),
-        // A client that is gone must not keep its locks.
+        // A dead client must not keep its locks.
         ("idle_in_transaction_session_timeout", limits.statement.as_millis().to_string()),
         ("tcp_keepalives_idle", "30".to_owned()),
         ("tcp_keepalives_interval", "10".to_owned()),
@@ -59,7 +59,7 @@ pub async fn connect_within(url: &str, name: &str, limits: Limits) -> Result<PgP
     }
 }
 
-/// Connects, and says whether our setting reached Postgres.
+/// Connects, and returns whether our setting reached Postgres.
 async fn probe(options: &PgConnectOptions) -> Result<bool, Error> {
     let mut connection = bounded(CONNECT_PATIENCE, PgConnection::connect_with(options)).await?;
     let setting = sqlx::raw_sql("select coalesce(current_setting('parselog.direct', true), '')");
@@ -68,7 +68,7 @@ async fn probe(options: &PgConnectOptions) -> Result<bool, Error> {
     Ok(sqlx::Row::try_get::<String, _>(&row, 0)? == "on")
 }
 
-/// Why there is no connection, in one line.
+/// Why connecting failed, in one line.
 fn why(error: &Error, place: &str) -> anyhow::Error {
     let reason = failure::reason(error);
     match error {

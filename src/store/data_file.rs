@@ -1,4 +1,4 @@
-//! `data_file`: the submitted files, and the one way in which they are submitted.
+//! `data_file`: the submitted files, and the only way to submit them.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -10,16 +10,16 @@ use super::fit;
 use super::run::hexadecimal;
 use crate::ids::{DataFileId, RunId};
 
-/// A row of `data_file`: one submission, of exactly one version of one object or, where its bucket keeps
-/// none, of exactly these bytes.
+/// A row of `data_file`: one submission of exactly one version of one object or, if its bucket keeps no
+/// versions, of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct DataFile {
     pub id: DataFileId,
     pub bucket: String,
     pub key: String,
-    /// Empty where the bucket keeps no versions.
+    /// Empty if the bucket keeps no versions.
     pub version_id: String,
-    /// The name that the submitter gave it.
+    /// The submitter's name for it.
     pub name: String,
     pub program: String,
     pub section: String,
@@ -27,15 +27,15 @@ pub struct DataFile {
     pub fiscal_quarter: i16,
     /// Code of the state, tribe or territory.
     pub state: Option<String>,
-    /// Whose it is: its state or, where none is known, its submitter.
+    /// Its owner: the state or, if unknown, the submitter.
     pub owner: String,
     pub size_bytes: Option<i64>,
-    /// Of its bytes; missing until they are first read.
+    /// Hash of its bytes; `None` until they are first read.
     #[serde(serialize_with = "hexadecimal")]
     pub sha256: Option<[u8; 32]>,
     pub submitted_by: String,
     pub submitter_emails: Vec<String>,
-    /// Its logs are never pruned.
+    /// Protects its logs from pruning.
     pub legal_hold: bool,
     pub created_at: DateTime<Utc>,
 }
@@ -45,9 +45,9 @@ pub struct DataFile {
 pub struct NewFile {
     pub bucket: String,
     pub key: String,
-    /// Empty where the bucket keeps no versions.
+    /// Empty if the bucket keeps no versions.
     pub version_id: String,
-    /// The name that the submitter gave it.
+    /// The submitter's name for it.
     pub name: String,
     /// Lower-case code, such as `tanf`.
     pub program: String,
@@ -61,31 +61,31 @@ pub struct NewFile {
     #[serde(serialize_with = "hexadecimal")]
     pub sha256: Option<[u8; 32]>,
     pub submitter_emails: Vec<String>,
-    /// What makes it the same file as another submission of the same state, or of the same submitter
-    /// where no state is known; the key without one.
+    /// The identity: submissions with the same one and the same state (or, without a state, the same
+    /// submitter) are one file. Defaults to the key.
     pub identity: Option<String>,
 }
 
-/// What came when a file was fetched.
+/// The facts of a fetched file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstSeen {
-    /// Empty where the store answers with none.
+    /// Empty if the store names none.
     pub version_id: String,
     pub size_bytes: i64,
     pub sha256: [u8; 32],
-    /// Of its header.
+    /// From its header.
     pub state: Option<String>,
 }
 
-/// How the runs of a submission are queued.
+/// The terms of a submission's runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Who submits.
     pub submitted_by: String,
     pub reason: Option<String>,
-    /// Lower goes first.
+    /// Lower numbers go first.
     pub priority: i32,
-    /// How many runs a file gets before its failure stands.
+    /// Most attempts at a file.
     pub max_attempts: i32,
     /// Not before this moment; `None` for at once.
     pub run_after: Option<DateTime<Utc>>,
@@ -120,8 +120,8 @@ pub struct Queued {
 /// Queues one run for each file, all in one batch and one statement; returns them in that order.
 ///
 /// # Errors
-/// Nothing is registered when a file is named twice, is known as something else already, or breaks a
-/// rule of the table; the text says which.
+/// A file is named twice, is already known as something else, or breaks a rule of the table; the text says
+/// which. Then nothing is registered.
 pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Request) -> Result<Vec<Queued>> {
     for name in files.iter().flat_map(|file| [&file.bucket, &file.key, &file.version_id]) {
         fit::name(name).map_err(|error| error.context("failed to submit"))?;
@@ -142,8 +142,8 @@ pub async fn submit(db: impl PgExecutor<'_>, files: &[NewFile], request: &Reques
     .context("failed to submit")
 }
 
-/// Fills in what the row does not say yet of what was submitted. False, with nothing written, where the
-/// row says neither version nor hash and the object was submitted again since: what came may be that.
+/// Fills the gaps of a row about the submitted bytes. False, without a change, if the row has neither version nor
+/// hash and the object was submitted again since: the fetched bytes may be the later ones.
 ///
 /// # Errors
 /// The database fails.
@@ -184,7 +184,7 @@ pub async fn is_submitted(db: impl PgExecutor<'_>, bucket: &str, key: &str, vers
         .with_context(|| format!("failed to look whether {key} was submitted"))
 }
 
-/// Those of the keys, all in one bucket, of which nobody submitted any version.
+/// The keys, all in one bucket, without any submitted version.
 ///
 /// # Errors
 /// The database fails.
@@ -214,7 +214,7 @@ pub async fn get(db: impl PgExecutor<'_>, id: DataFileId) -> Result<Option<DataF
 }
 
 /// The files that a person may mean by `text`: an id, a name, a key, or `bucket/key`, with or without
-/// `s3://` in front. Of each file over time it is the newest submission; the newest of them first, at
+/// `s3://` in front. Each file over time counts with its newest submission; the newest first, at
 /// most 20.
 ///
 /// # Errors

@@ -23,12 +23,12 @@ pub struct AuditEntry {
     pub detail: Option<String>,
 }
 
-/// Adds an entry about a run, its file and its batch. A run that is not in the database gets none.
+/// Adds an entry about a run, its file and its batch. Unknown runs get none.
 ///
 /// Without an `actor` the entry names the connection's application.
 ///
 /// # Errors
-/// The database fails, or `entry` is no code.
+/// The database fails, or `entry` is not a code.
 pub async fn about_run(
     db: impl PgExecutor<'_>,
     run: RunId,

@@ -1,4 +1,4 @@
-//! How statements reach the pool's connections: bounded, and behind a pooler each in a transaction.
+//! Runs statements on the pool's connections: bounded, and behind a pooler each in a transaction.
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
@@ -9,7 +9,7 @@ use super::pool::{Connection, PgPool};
 
 type Step = Either<PgQueryResult, PgRow>;
 
-/// A statement whose name on the server is left out where there may be none.
+/// A statement, without a name on the server if names are not allowed.
 struct Statement<E> {
     query: E,
     named: bool,

@@ -1,29 +1,27 @@
-//! Why the database did not do what it was asked: said once, and told apart, refused for good or gone
-//! for a while.
+//! Failures of the database: each states its reason once, and is either refused for good or passing.
 //!
-//! Every error of a statement becomes one of these where it leaves the statement, by [`DbContext`].
+//! [`Context`] turns every error of a statement into one of these.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 
-/// What Postgres says when it has no connection left.
+/// The SQLSTATE of Postgres without free connections.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// The SQLSTATE with which the database refuses a statement for good: a value, a rule of a table or the
-/// statement itself is wrong, so asking again is of no use. `None` for all that passes by itself: a
-/// connection that is gone, a server that starts, stops or is full, a lock or a statement that took
-/// too long.
+/// statement itself is wrong, so a retry is useless. `None` for failures that pass by themselves: a lost
+/// connection, a server that starts, stops or is full, a lock or a statement that took too long.
 pub fn refusal(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| code_of_refusal(&cause.downcast_ref::<DbFailure>()?.error))
 }
 
-/// Whether the database failed in a way that passes by itself.
+/// Whether the failure passes by itself.
 pub fn passes(error: &anyhow::Error) -> bool {
     error.chain().find_map(|cause| cause.downcast_ref::<DbFailure>()).is_some() && refusal(error).is_none()
 }
 
-/// A statement that failed. sqlx's error is no source of it: sqlx and what is below repeat each other, and
-/// name the line of Postgres' own source.
+/// A failed statement. sqlx's error is not its source: sqlx and the layers below repeat each other, and name
+/// lines of Postgres' source.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}: {}", reason(.error))]
 struct DbFailure {
@@ -31,13 +29,12 @@ struct DbFailure {
     error: sqlx::Error,
 }
 
-/// What was to be done, put before the one reason why it was not. anyhow's trait of this name would repeat
-/// the reason.
+/// Puts the failed task before the single reason. anyhow's trait of this name would repeat the reason.
 pub(crate) trait DbContext<T> {
-    /// Says what was to be done.
+    /// Names the failed task.
     fn context(self, doing: impl Display) -> anyhow::Result<T>;
 
-    /// As [`DbContext::context`], for what is put together only where it is needed.
+    /// As [`Context::context`], with a text that is built only on failure.
     fn with_context<D: Display>(self, doing: impl FnOnce() -> D) -> anyhow::Result<T>;
 }
 
@@ -51,7 +48,7 @@ impl<T> DbContext<T> for Result<T, sqlx::Error> {
     }
 }
 
-/// The reason, once, and what to do where that is known.
+/// The reason, once, and what to do if that is known.
 pub(super) fn reason(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) if error.code().as_deref() == Some(TOO_MANY_CONNECTIONS) => format!(
@@ -66,7 +63,7 @@ pub(super) fn reason(error: &sqlx::Error) -> String {
     }
 }
 
-/// The innermost reason: the outer ones only repeat what kind it is.
+/// The innermost reason: the outer ones only repeat its kind.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

@@ -1,4 +1,4 @@
-//! Finding runs: by what they are about, by how they ended, by a piece of their id.
+//! Finds runs: by subject, by ending, by part of their id.
 
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use super::failure::DbContext as _;
 use super::{LogState, Run, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
 
-/// Which runs are asked for; what is `None` or empty does not restrict.
+/// Selects runs; a `None` or empty field does not restrict.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
     /// Any of these.
@@ -34,7 +34,7 @@ pub struct RunFilter {
     pub limit: Option<i64>,
 }
 
-/// The runs that `filter` lets through, the newest first.
+/// The runs that match `filter`, the newest first.
 ///
 /// # Errors
 /// The database fails.
@@ -86,7 +86,7 @@ pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run
     query.build_query_as().fetch_all(db).await.context("failed to list runs")
 }
 
-/// The newest run that `filter` lets through.
+/// The newest run that matches `filter`.
 ///
 /// # Errors
 /// The database fails.
@@ -97,8 +97,8 @@ pub async fn latest(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Optio
 
 /// The runs whose id begins or ends with `piece`, the newest first, at most 10.
 ///
-/// Upper case and hyphens don't matter. What can't be a piece of an id, or is shorter than four
-/// digits, matches nothing.
+/// Upper case and hyphens don't matter. Text that can't be part of an id, or has fewer than four digits,
+/// matches nothing.
 ///
 /// # Errors
 /// The database fails.

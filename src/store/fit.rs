@@ -1,8 +1,8 @@
-//! Values from outside on their way to a row: made to fit, so that no text or number that a parser, a
-//! store or a person brings can be what Postgres refuses.
+//! Makes values from outside fit a row, so that Postgres refuses no text or number of a parser, a store or a
+//! person.
 //!
 //! Every statement binds such values through here (`tests/it/architecture` checks it). Names of
-//! objects are the exception: another name is another object, so [`name`] refuses where it can't bind.
+//! objects are the exception: another name is another object, so [`name`] refuses names that don't fit.
 
 use std::borrow::Cow;
 
@@ -13,13 +13,13 @@ use sqlx::types::Json;
 
 use crate::parser::LARGEST_COUNT;
 
-/// The longest text (bytes) that a row takes; what is cut off is counted in its place.
+/// The longest text (bytes) on a row; a mark counts the bytes cut off.
 const LONGEST_TEXT: usize = 4096;
 
 /// The longest label (bytes): names of files and people, which indexes hold.
 const LONGEST_LABEL: usize = 1024;
 
-/// A text as a row holds it: NULs as `\u{0}`, and what is too long cut, with a mark that says so.
+/// A text as a row holds it: NULs as `\u{0}`, and long text cut, with a mark.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
     bounded(text, LONGEST_TEXT)
 }
@@ -32,25 +32,25 @@ pub(crate) fn label(text: &str) -> Cow<'_, str> {
 /// The name of an object, as it is.
 ///
 /// # Errors
-/// It holds a NUL, which no row can.
+/// It holds a NUL, which no row can hold.
 pub(crate) fn name(text: &str) -> Result<&str> {
     ensure!(!text.contains('\0'), "a bucket, key or version holds a NUL character: it can't be recorded");
     Ok(text)
 }
 
-/// A count as a row holds it: what is beyond [`LARGEST_COUNT`] becomes that.
+/// A count as a row holds it: at most [`LARGEST_COUNT`].
 pub(crate) fn count(count: u64) -> i64 {
     count.min(LARGEST_COUNT).cast_signed()
 }
 
-/// The number of a record, where it can be one.
+/// The number of a record, if valid.
 pub(crate) fn record(number: u64) -> Option<i64> {
     (number <= LARGEST_COUNT).then_some(number.cast_signed())
 }
 
 /// A value as JSON in which every text, key and number fits; its texts are labels.
 pub(crate) fn json(value: &impl Serialize) -> Json<Value> {
-    // A map whose keys are no texts has no JSON; nothing that is stored is one.
+    // Only a map with keys other than text has no JSON, and nothing stored is one.
     Json(fitting(serde_json::to_value(value).unwrap_or_default()))
 }
 

@@ -27,7 +27,7 @@ pub async fn want(db: impl PgExecutor<'_>, run: RunId, how_long: Duration) -> Re
     Ok(())
 }
 
-/// Which of these runs somebody follows, and up to which byte their logs were shipped.
+/// The followed ones of these runs, and up to which byte their logs were shipped.
 ///
 /// # Errors
 /// The database fails.
@@ -42,8 +42,8 @@ pub async fn wanted(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<(RunI
     .context("failed to look for readers of running logs")
 }
 
-/// Ships the bytes that begin at byte `at`, unless others did so already, and drops what lies more than
-/// `kept` bytes behind them: a reader that falls further behind misses some.
+/// Ships the bytes that begin at byte `at`, unless others already did, and drops pieces more than `kept` bytes
+/// behind them: a slower reader misses some.
 ///
 /// # Errors
 /// The database fails.
@@ -88,7 +88,7 @@ pub async fn pieces(db: impl PgExecutor<'_>, run: RunId, from: u64) -> Result<Ve
         .with_context(|| format!("failed to fetch the log of run {run}"))
 }
 
-/// Drops what nobody wants any more.
+/// Drops pieces that nobody wants any more.
 ///
 /// # Errors
 /// The database fails.

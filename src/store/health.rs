@@ -1,4 +1,4 @@
-//! What a check of the whole system asks of several tables at once.
+//! Queries over several tables for a check of the whole system.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::failure::DbContext as _;
 use super::{LogState, RunStatus};
 use crate::ids::{BatchId, RunId};
 
-/// A folder in which logs may lie: that of a submitted file. The folder is empty for a key without one.
+/// A folder that may hold logs: that of a submitted file; empty for a key without a folder.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct LogFolder {
     pub bucket: String,
     pub folder: String,
 }
 
-/// What a run's row says of its log, in short.
+/// A summary of a run's row about its log.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct LogFacts {
     pub id: RunId,
@@ -36,9 +36,9 @@ pub struct Stuck {
     pub id: RunId,
     pub worker: String,
     pub deadline: Option<DateTime<Utc>>,
-    /// Its worker let it go, and no other worker looks after it; else it is past its deadline.
+    /// Its lease expired and no worker ended it; otherwise it is past its deadline.
     pub lease_is_over: bool,
-    /// Its lease was over `grace` ago, so that no outage explains it.
+    /// Its lease expired `grace` ago, so no outage explains it.
     pub lease_is_long_over: bool,
 }
 
@@ -74,7 +74,7 @@ pub async fn buckets(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
         .context("failed to list the buckets of submitted files")
 }
 
-/// The facts of those of the runs that are in the database.
+/// The facts of those runs that are in the database.
 ///
 /// # Errors
 /// The database fails.
@@ -92,8 +92,8 @@ pub async fn log_facts(db: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<Lo
     .context("failed to read what the rows say of logs")
 }
 
-/// The running runs whose lease was over `reaped` ago, so that any worker would have ended them by now, or
-/// whose deadline was over `grace` ago.
+/// The running runs whose lease expired `reaped` ago, so that any worker would have ended them by now, or whose
+/// deadline passed `grace` ago.
 ///
 /// # Errors
 /// The database fails.

@@ -1,8 +1,8 @@
 //! `log`: one row for each log, and its changes, each with its audit entry.
 //!
-//! None of these looks at the status of a log's run: the log of a run that lost its lease, or was ended by
-//! somebody else, is archived under its own row all the same. Each may be repeated; a repetition leaves no
-//! second audit entry. The database keeps `parse_file_meta.logs_uri` the same as the log's `uri`.
+//! None of these checks the status of a log's run: even if a run lost its lease, or somebody else ended it, its
+//! log is archived under its own row. Each is repeatable; a repetition leaves no second audit entry. The
+//! database keeps `parse_file_meta.logs_uri` equal to the log's `uri`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::failure::DbContext as _;
 use super::{LogState, fit};
 use crate::ids::LogId;
 
-/// What a complete log holds.
+/// The contents of a complete log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogContent {
     pub raw_bytes: u64,
@@ -42,7 +42,7 @@ pub struct ArchivedLog {
     pub gzip_sha256: [u8; 32],
 }
 
-/// The log was opened. What is known to be further along stays as it is.
+/// The log was opened. A row in a later state does not change.
 ///
 /// # Errors
 /// The database fails, or does not know the log.
@@ -59,7 +59,7 @@ pub async fn opened(db: impl PgExecutor<'_>, log: LogId) -> Result<()> {
     Ok(())
 }
 
-/// The log is complete, in the spool. False where it was pruned before: then nobody may store it again.
+/// The log is complete, in the spool. False if it was pruned: then nobody may store it again.
 ///
 /// # Errors
 /// The database fails, or does not know the log.
@@ -132,8 +132,8 @@ pub async fn archived(db: impl PgExecutor<'_>, log: LogId, archive: &ArchivedLog
     Ok(())
 }
 
-/// The log could not be archived and stays in the spool, to be tried again. Returns whether this is
-/// the first time, which is when the global log gets the log's warnings.
+/// The log could not be archived and stays in the spool for a retry. Returns whether this is the first time,
+/// when the global log gets the log's warnings.
 ///
 /// Each failure counts, but only one with a new reason gets an audit entry.
 ///
@@ -162,8 +162,8 @@ pub async fn archive_failed(db: impl PgExecutor<'_>, log: LogId, reason: &str) -
     Ok(changed && before != LogState::Fallback)
 }
 
-/// There is no log to archive: it could not be kept. `dropped` says how many events were in it, where
-/// that is known; what was known before stays.
+/// The log could not be kept, so there is none to archive. `dropped` is its number of events, if known;
+/// otherwise an earlier number stays.
 ///
 /// # Errors
 /// The database fails, or does not know the log.

@@ -1,4 +1,4 @@
-//! The migrations: brought up to date in one transaction, so that all of them are there or none.
+//! The migrations: applied in one transaction, so that either all or none take effect.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// The database is not reachable, its encoding can't hold every text, a migration fails, or a newer
-/// parselog was here before.
+/// parselog has used the database.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
     let mut transaction = pool.with_limit(LONGEST).begin().await.context("failed to migrate the database")?;
     let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
@@ -30,7 +30,7 @@ pub async fn migrate(pool: &PgPool) -> Result<()> {
         "the database's encoding is {encoding}, which can't hold every text: make one with \
          `create database … encoding 'UTF8' template template0`"
     );
-    // The lock and what it guards end together, whatever server connection a pooler hands out next.
+    // The lock and the work it guards end together, whatever server connection a pooler hands out next.
     sqlx::query("select pg_advisory_xact_lock(hashtext('parselog_migrate'))")
         .execute(&mut *transaction)
         .await
@@ -84,7 +84,7 @@ async fn apply(db: &mut Connection, migration: &Migration) -> Result<(), sqlx::E
 /// The migrations that the database still lacks, as `1 runs`; empty when it is up to date.
 ///
 /// # Errors
-/// The database is not reachable, or was migrated by another parselog than this.
+/// The database is not reachable, or another parselog migrated it.
 pub async fn pending(pool: &PgPool) -> Result<Vec<String>> {
     let mut transaction = pool.begin().await.context("failed to look for migrations")?;
     let missing = missing(&mut transaction).await?;
@@ -95,7 +95,7 @@ pub async fn pending(pool: &PgPool) -> Result<Vec<String>> {
 /// Refuses a database that is not up to date.
 ///
 /// # Errors
-/// As [`pending`], and with what to do when migrations are pending.
+/// As [`pending`]; also, with advice, if migrations are pending.
 pub async fn require_migrated(pool: &PgPool) -> Result<()> {
     ensure!(pending(pool).await?.is_empty(), "the database is not up to date: run `parselog migrate`");
     Ok(())

@@ -1,8 +1,8 @@
-//! Postgres: the tables and what is asked of them, one file per table.
+//! Postgres: the tables and their queries, one file per table.
 //!
 //! Everything is a free function over an executor, so a caller may put several into one transaction.
-//! Only this room, the queue above it and the id types know sqlx. It never learns what a log
-//! contains, and it decides nothing: when a run is claimed, ended or tried again is the queue's.
+//! Only this room, the queue above it and the id types know sqlx. It does not know the contents of
+//! logs, and it decides nothing: the queue decides when to claim, end or retry a run.
 
 pub mod action;
 mod address;

@@ -1,6 +1,6 @@
 //! `notice`: the outbox of mails, one row for each condition and address.
 //!
-//! Finds what is to be told, and lists and settles what came of it. What is due is handed out by `outbox`.
+//! Finds what to tell, and lists and settles notices. `outbox` hands out the due ones.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::ids::{BatchId, RunId};
 pub struct Notice {
     pub id: i64,
     pub kind: NoticeKind,
-    /// What it is about: a run, or a batch.
+    /// Its subject: a run, or a batch.
     pub run_id: Option<RunId>,
     pub batch_id: Option<BatchId>,
     pub address: String,
@@ -33,17 +33,17 @@ pub struct Notice {
     pub last_error: Option<String>,
 }
 
-/// Which notices are asked for; `None` is any.
+/// Selects notices; `None` matches any.
 #[derive(Debug, Clone, Default)]
 pub struct NoticeFilter {
     pub run: Option<RunId>,
-    /// Only what was neither sent nor dismissed.
+    /// Only notices that were neither sent nor dismissed.
     pub unsent: bool,
     /// At most so many.
     pub limit: Option<i64>,
 }
 
-/// From now on somebody looks for what is to be told; what happened before the first time is old.
+/// Starts the search for events to tell; events before the first call are old.
 ///
 /// # Errors
 /// The database fails.
@@ -55,36 +55,36 @@ pub async fn watch(db: impl PgExecutor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is to be told, and to whom, beside the results, which go to the submitters.
+/// What to tell, and whom, beside the results, which go to the submitters.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
-    /// Who is told of all that is no result.
+    /// Recipients of everything except results.
     pub admins: &'a [String],
     /// Runs that should have ended.
     pub stuck: &'a [RunId],
     /// Batches that should have ended.
     pub overdue: &'a [BatchId],
-    /// The end of a run may become visible so long after its time.
+    /// Longest delay until the end of a run becomes visible.
     pub settling: Duration,
-    /// What is older than this is not told any more.
+    /// Older events cause no notice.
     pub oldest: Duration,
 }
 
-/// Queues what is to be told and was not queued before; beside the conditions, what has ended for good
-/// since the last look. Returns how many mails that is.
+/// Queues new notices: for the conditions, and for runs that ended for good since the last call. Returns the
+/// number of mails.
 ///
 /// # Errors
 /// The database fails; then nothing was queued.
 pub async fn queue(pool: &PgPool, conditions: &Conditions<'_>) -> Result<u64> {
     let mut transaction = pool.begin().await.context("failed to look for what is to be told")?;
-    // Workers look one after the other.
+    // One worker at a time.
     let (since, through): (DateTime<Utc>, DateTime<Utc>) =
         sqlx::query_as("select since, through from notice_watch for update")
             .fetch_one(&mut *transaction)
             .await
             .context("failed to look for what is to be told")?;
-    // A reparse whose verdict stayed the best one is no news, and one that did not work changes nothing
-    // for the submitter.
+    // A reparse whose verdict stayed the best one is not news, and a failed one changes nothing for the
+    // submitter.
     let queued = sqlx::query(
         "with ended as (
              select r.* from parse_file_meta r
@@ -133,8 +133,8 @@ pub async fn queue(pool: &PgPool, conditions: &Conditions<'_>) -> Result<u64> {
     Ok(queued.rows_affected())
 }
 
-/// What a person should look at: notices that were given up, that wait for longer than `late`, or
-/// that a worker took longer than `in_doubt` ago and did not say what came of it.
+/// Notices for a person to check: given up, waiting for longer than `late`, or taken by a worker longer than
+/// `in_doubt` ago without a result.
 ///
 /// # Errors
 /// The database fails.
@@ -153,7 +153,7 @@ pub async fn undelivered(db: impl PgExecutor<'_>, in_doubt: Duration, late: Dura
     .context("failed to look for undelivered notices")
 }
 
-/// The notices that `filter` lets through, the latest first.
+/// The notices that match `filter`, the latest first.
 ///
 /// # Errors
 /// The database fails.
@@ -169,9 +169,9 @@ pub async fn list(db: impl PgExecutor<'_>, filter: &NoticeFilter) -> Result<Vec<
     query.build_query_as().fetch_all(db).await.context("failed to list notices")
 }
 
-/// Settles what a person looked at: notices that were given up, or of which nobody knows whether they
-/// were taken for longer than `in_doubt`, are sent `again`; else they are dismissed, and those that wait
-/// too. Returns how many that is; each is an audit entry.
+/// Settles notices that a person checked. With `again`, those that were given up or in doubt for longer than
+/// `in_doubt` are sent again; otherwise these and the waiting ones are dismissed. Returns their number; each
+/// gets an audit entry.
 ///
 /// # Errors
 /// The database fails.

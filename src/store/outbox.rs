@@ -1,6 +1,6 @@
-//! `notice`, as the mail server's side sees it: what is due is taken, and what came of it is kept.
+//! `notice`, for the sender of mails: takes due notices, and records the results.
 //!
-//! What a mail says, and how it is sent, is not decided here.
+//! Others decide what a mail says and how to send it.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::{Notice, fit};
 /// How long a notice waits before it may be sent, beside the pause after an attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
-    /// An operator gets one mail in so long.
+    /// Shortest time between two mails to an operator.
     pub gap: Duration,
-    /// What is about an ended run waits until it is known where its log is, for so long at most.
+    /// Longest wait of a notice about an ended run for the location of its log.
     pub archive: Duration,
 }
 
@@ -44,8 +44,8 @@ pub async fn due(db: impl PgExecutor<'_>, waits: Waits) -> Result<Vec<i64>> {
     .context("failed to look for notices to send")
 }
 
-/// Takes the oldest result that is due and marks it as being sent. Nobody else gets it, and it is
-/// never handed out again by itself. Empty when none is due.
+/// Takes the oldest due result and marks it as being sent. Nobody else gets it, and it is never handed out
+/// again by itself. Empty if none is due.
 ///
 /// # Errors
 /// The database fails.
@@ -53,7 +53,7 @@ pub async fn take_result(db: impl PgExecutor<'_>, waits: Waits) -> Result<Vec<No
     take(db, waits, true, 1).await
 }
 
-/// As [`take_result`], for all that one operator is to be told: so many at most.
+/// As [`take_result`], for all due notices of one operator, up to a limit.
 ///
 /// # Errors
 /// The database fails.
@@ -61,7 +61,7 @@ pub async fn take_errors(db: impl PgExecutor<'_>, waits: Waits, limit: i64) -> R
     take(db, waits, false, limit).await
 }
 
-/// Takes of what is [`due`], for one address.
+/// Takes [`due`] notices for one address.
 async fn take(db: impl PgExecutor<'_>, waits: Waits, results: bool, limit: i64) -> Result<Vec<Notice>> {
     let taken = sqlx::query_as(
         "with due as materialized (
@@ -110,11 +110,11 @@ pub async fn sent(db: impl PgExecutor<'_>, ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// The mail of these notices was surely not taken: they are tried again, later and later, or given up
-/// when there were more than `tries`.
+/// The mail server certainly did not take the mail of these notices: retry them, later and later, or give up
+/// after `tries`.
 ///
 /// # Errors
-/// The database fails; then nobody knows, and they stay as being sent.
+/// The database fails; then they stay marked as being sent.
 pub async fn refused(db: impl PgExecutor<'_>, ids: &[i64], reason: &str, tries: i32) -> Result<()> {
     sqlx::query(
         "update notice set state = case when attempts > $3 then 'failed' else 'queued' end,
@@ -130,7 +130,7 @@ pub async fn refused(db: impl PgExecutor<'_>, ids: &[i64], reason: &str, tries: 
     Ok(())
 }
 
-/// As [`refused`], for notices that nobody took, since there is no mail server to hand them to.
+/// As [`refused`], for notices without a mail server to hand them to.
 ///
 /// # Errors
 /// The database fails.

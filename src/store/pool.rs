@@ -1,8 +1,8 @@
 //! The pool of connections, in which every wait for Postgres has an end.
 //!
-//! A server that is slow ends a statement by itself (`statement_timeout`). A connection that has gone
-//! silent is given up here a little later, and closed: sqlx knows neither keepalives nor a bound, and
-//! would wait for the answer when the connection goes back into its pool.
+//! A slow server ends a statement by itself (`statement_timeout`). A little later the pool gives up a silent
+//! connection and closes it: sqlx has neither keepalives nor a bound, and would wait for the answer when the
+//! connection goes back into its pool.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::carry;
 /// How long connecting, or waiting for a free connection, may take.
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the answer of an idle connection is waited for before another is made.
+/// How long to wait for an idle connection to answer before making another.
 const PING_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How much longer than the server's own limit a statement is waited for.
+/// How much longer than the server's own limit to wait for a statement.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How many times longer than usual a statement may take that is known to be long.
+/// How many times longer than usual a known long statement may take.
 const LONG: u32 = 20;
 
-/// How many connections there are, and how long one statement may take.
+/// The number of connections, and how long one statement may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once; one more listens.
@@ -43,19 +43,19 @@ impl Default for Limits {
 /// Connections to one database. Cheap to clone.
 ///
 /// Behind a pooler that hands each transaction to another server connection (PgBouncer in transaction
-/// mode), every statement is a transaction of its own, without named prepared statements.
+/// mode), every statement is its own transaction, without named prepared statements.
 #[derive(Debug, Clone)]
 pub struct PgPool {
     inner: sqlx::PgPool,
     limit: Duration,
-    /// The server's own limit is set in each transaction, since the connection has none, or another.
+    /// Each transaction sets the server's own limit, since the connection has none, or another.
     limit_in_transaction: bool,
     behind_pooler: bool,
     steady: Steady,
 }
 
 impl PgPool {
-    /// The pool connects when it is used, and lets go of a connection only when it broke.
+    /// The pool connects on first use, and drops a connection only when it broke.
     pub(super) fn new(options: PgConnectOptions, limits: Limits, behind_pooler: bool) -> Self {
         let inner = PgPoolOptions::new()
             .max_connections(limits.connections.max(1))
@@ -79,7 +79,7 @@ impl PgPool {
         }
     }
 
-    /// The same connections for statements that are known to be long: each may take twenty times as long.
+    /// The same connections for known long statements: each may take twenty times as long.
     #[must_use]
     pub fn patient(&self) -> Self {
         self.with_limit(self.limit * LONG)
@@ -94,8 +94,8 @@ impl PgPool {
         self.behind_pooler
     }
 
-    /// For how long the database has answered every statement of this process. A worker whose database was
-    /// gone knows by it that the leases of others may be over although they live.
+    /// How long the database has answered every statement of this process. After an outage a worker knows by
+    /// this that leases of living workers may have expired.
     pub fn steady_for(&self) -> Duration {
         self.steady.time()
     }
@@ -103,7 +103,7 @@ impl PgPool {
     /// Takes a connection, for statements that belong together.
     ///
     /// # Errors
-    /// None is to be had in time; the reason is the server's, where it gives one.
+    /// No connection is available in time; the error has the server's reason, if it gives one.
     pub async fn acquire(&self) -> Result<Connection, Error> {
         let held = match self.inner.acquire().await {
             Err(error) => {
@@ -122,7 +122,7 @@ impl PgPool {
         })
     }
 
-    /// Begins a transaction. Dropping it takes everything back.
+    /// Begins a transaction. Dropping it rolls back.
     ///
     /// # Errors
     /// As [`PgPool::acquire`], or the connection fails.
@@ -137,7 +137,7 @@ impl PgPool {
         Ok(Transaction { connection })
     }
 
-    /// Listens on a channel, over a connection of its own; `None` behind a pooler, where that can't be.
+    /// Listens on a channel, over its own connection; `None` behind a pooler, which does not allow it.
     ///
     /// # Errors
     /// The connection can't be made.
@@ -157,7 +157,7 @@ impl PgPool {
         Ok(Some(listener))
     }
 
-    /// Closes all connections, once what they do is done.
+    /// Closes all connections, once they are idle.
     pub async fn close(&self) {
         tokio::time::timeout(CONNECT_PATIENCE, self.inner.close()).await.ok();
     }
@@ -170,7 +170,7 @@ impl PgPool {
         self.limit_in_transaction
     }
 
-    /// The pool hides why it can't connect behind a timeout, so it is asked for by hand.
+    /// The pool hides why it can't connect behind a timeout, so this connects by hand.
     async fn why_none(&self) -> Error {
         let options = self.inner.connect_options();
         match bounded(PING_PATIENCE, PgConnection::connect_with(&options)).await {
@@ -183,22 +183,21 @@ impl PgPool {
     }
 }
 
-/// A connection for as long as it is held. It goes back to the pool when nothing of it is in doubt, and
-/// is closed at once otherwise.
+/// A connection on loan. It goes back to the pool if its state is certain, and is closed at once otherwise.
 #[derive(Debug)]
 pub struct Connection {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     held: Option<PoolConnection<Postgres>>,
     limit: Duration,
     unnamed: bool,
     in_transaction: bool,
-    /// A statement was begun and not answered, or the connection broke.
+    /// A statement has no answer yet, or the connection broke.
     in_doubt: bool,
     steady: Steady,
 }
 
 impl Connection {
-    /// Whether statements may have names on the server, and so be parsed once only.
+    /// Whether statements may have names on the server, so that it parses them only once.
     pub(super) fn names_statements(&self) -> bool {
         !self.unnamed
     }
@@ -245,7 +244,7 @@ impl Drop for Connection {
                 drop(held.detach());
                 return;
             }
-            // What is not back in time is closed.
+            // Close connections that are not back in time.
             tokio::time::timeout(PING_PATIENCE, held.return_to_pool()).await.ok();
         });
     }
@@ -258,20 +257,20 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Makes what was done last.
+    /// Commits.
     ///
     /// # Errors
-    /// The connection fails: then nobody knows whether it was done.
+    /// The connection fails; then it is unknown whether the commit happened.
     pub async fn commit(mut self) -> Result<(), Error> {
         self.connection.simple("commit".to_owned()).await?;
         self.connection.in_transaction = false;
         Ok(())
     }
 
-    /// Takes all of it back, and waits until that is done.
+    /// Rolls back, and waits until that is done.
     ///
     /// # Errors
-    /// The connection fails: then the server takes it back by itself.
+    /// The connection fails; then the server rolls back by itself.
     pub async fn rollback(mut self) -> Result<(), Error> {
         self.connection.simple("rollback".to_owned()).await?;
         self.connection.in_transaction = false;
@@ -293,7 +292,7 @@ impl std::ops::DerefMut for Transaction {
     }
 }
 
-/// Waits so long; a connection that has not answered by then is silent.
+/// Waits for a limited time; a connection without an answer by then is dead.
 pub(super) async fn bounded<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, Error>>,
@@ -304,7 +303,7 @@ pub(super) async fn bounded<T>(
     })
 }
 
-/// Whether nothing more can be asked of the connection that gave this error.
+/// Whether this error makes the connection unusable.
 fn is_broken(error: &Error) -> bool {
     matches!(error, Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed)
 }

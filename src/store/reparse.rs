@@ -1,7 +1,7 @@
-//! Reparses: asking for one, how far it is, and each file's run before it.
+//! Reparses: requests, progress, and each file's run before it.
 //!
-//! A reparse is a batch (`parse_meta`); its files are judged by their last attempt in it, and compared
-//! with the run of the same file version that had ended before.
+//! A reparse is a batch (`parse_meta`); a file's last attempt in it counts, and is compared with the previous
+//! ended run of the same file version.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,7 @@ use super::fit;
 use super::run::Errors;
 use crate::ids::{BatchId, DataFileId, RunId};
 
-/// Which files are parsed once more; what is `None` or empty does not restrict. One of them at
-/// least must be set.
+/// Selects files to parse again; a `None` or empty field does not restrict. At least one must be set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct FileSelection {
     /// Any of these.
@@ -33,7 +32,7 @@ pub struct FileSelection {
     pub fiscal_year: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fiscal_quarter: Option<i16>,
-    /// Run statuses and verdicts, any of which the latest ended run of the file came to.
+    /// Run statuses and verdicts, any of which the latest ended run of the file has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<String>,
     /// Submitted at this moment or later.
@@ -46,18 +45,18 @@ pub struct FileSelection {
     pub all: bool,
 }
 
-/// How a reparse is queued.
+/// The terms of a reparse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReparseRequest {
     /// Who asks.
     pub requested_by: String,
     pub reason: Option<String>,
-    /// Lower goes first; submissions have 100.
+    /// Lower numbers go first; submissions have 100.
     pub priority: i32,
     pub max_attempts: i32,
-    /// When it should be done; then it no longer stands in the way of another.
+    /// Its deadline; after that it no longer blocks another reparse.
     pub deadline: DateTime<Utc>,
-    /// Whether it goes ahead although another one is unfinished.
+    /// Whether it goes ahead despite another unfinished one.
     pub force: bool,
 }
 
@@ -72,7 +71,7 @@ pub struct Selected {
     pub size_bytes: i64,
 }
 
-/// How far a reparse is.
+/// The progress of a reparse.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Reparse {
     pub id: BatchId,
@@ -93,14 +92,14 @@ pub struct Reparse {
     pub failed: i64,
 }
 
-/// What the files of a reparse came to, and before it; those that have ended only.
+/// The results of the ended files of a reparse, and their results before it.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Totals {
     pub records_before: i64,
     pub records_after: i64,
     pub errors_before: Json<Errors>,
     pub errors_after: Json<Errors>,
-    /// Files by verdict, or by status where there is none.
+    /// Files by verdict, or by status without a verdict.
     pub verdicts_before: Json<BTreeMap<String, u64>>,
     pub verdicts_after: Json<BTreeMap<String, u64>>,
 }
@@ -113,7 +112,7 @@ pub struct Pair {
 }
 
 impl Reparse {
-    /// Files of which nothing more is to come.
+    /// Files that are done for good.
     pub fn finished(&self) -> i64 {
         self.succeeded + self.failed
     }
@@ -136,10 +135,10 @@ pub async fn preview(db: impl PgExecutor<'_>, selection: &FileSelection) -> Resu
     .context("failed to select files")
 }
 
-/// Queues the runs of a reparse; returns its id and how many files it has.
+/// Queues the runs of a reparse; returns its id and number of files.
 ///
 /// # Errors
-/// Nothing is queued when no file fits, or another reparse with one of them is unfinished.
+/// No file matches, or another reparse with one of them is unfinished; then nothing is queued.
 pub async fn enqueue(
     db: impl PgExecutor<'_>,
     selection: &FileSelection,
@@ -161,7 +160,7 @@ pub async fn enqueue(
     .context("failed to queue the reparse")
 }
 
-/// How far a reparse is; `None` for an id that is none.
+/// The progress of a reparse; `None` for an unknown id.
 ///
 /// # Errors
 /// The database fails.
@@ -204,7 +203,7 @@ async fn read(db: impl PgExecutor<'_>, id: Option<BatchId>, limit: i64) -> Resul
     .context("failed to read how far reparses are")
 }
 
-/// What the ended files of a reparse came to, and before it.
+/// The results of the ended files of a reparse, and their results before it.
 ///
 /// # Errors
 /// The database fails.

@@ -1,8 +1,8 @@
-//! Letting logs go: which are old, what their rows say afterwards, and which must stay.
+//! Lets logs go: finds old ones, changes their rows, and keeps those on hold.
 //!
-//! A row keeps outcome, counts and hashes. It lets its log go before the object is deleted, so that no row
-//! ever names an object that is not there; the audit log keeps the URI. What a crash in between leaves, the
-//! doctor finds and deletes.
+//! A row keeps outcome, counts and hashes. It lets its log go before the object is deleted, so that no row ever
+//! names a missing object; the audit log keeps the URI. The doctor finds and deletes what a crash in between
+//! leaves.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -12,10 +12,10 @@ use super::failure::DbContext as _;
 use super::{DataFile, PgPool, fit};
 use crate::ids::{DataFileId, RunId};
 
-/// What stands where a text was erased.
+/// Replaces an erased text.
 const ERASED: &str = "[erased]";
 
-/// A log that may go.
+/// A deletable log.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct OldLog {
     pub id: RunId,
@@ -24,8 +24,8 @@ pub struct OldLog {
     pub log_archived_at: DateTime<Utc>,
 }
 
-/// The logs archived before this moment, after run `after`, in the order of their runs; none of a
-/// file on legal hold.
+/// The logs archived before this moment, after run `after`, in the order of their runs, without
+/// files on legal hold.
 ///
 /// # Errors
 /// The database fails.
@@ -49,12 +49,12 @@ pub async fn archived_before(
     .context("failed to look for old logs")
 }
 
-/// Lets an archived log go, before it is deleted: from now on its row names no object. Returns the URI that
-/// the row gave, which is to be deleted now and stands in the audit log; `None`, with nothing changed, where
-/// the file is on legal hold by now, or the log is not archived any more.
+/// Lets an archived log go, before its deletion: its row names no object any more. Returns the URI that the row
+/// had, for the caller to delete; the audit log keeps it. `None`, without a change, if the file is on legal hold
+/// by now, or the log is no longer archived.
 ///
-/// Where `texts` says that they may be private, the texts of the run go too, from its row and from its
-/// actions; what remains of a failure is that there was one.
+/// With `texts`, possibly private texts of the run go too, from its row and its actions; of a failure only the
+/// fact remains.
 ///
 /// # Errors
 /// The database fails.
@@ -68,7 +68,7 @@ pub async fn let_go(
 ) -> Result<Option<String>> {
     let note = async {
         let mut transaction = pool.begin().await?;
-        // The lock on the file makes a hold that comes at the same time wait, or this wait for it.
+        // The lock on the file makes a simultaneous hold wait, or this wait for the hold.
         let uri: Option<String> = sqlx::query_scalar(
             "with was as (
                  select l.id, l.uri, r.data_file_id, r.batch_id

@@ -16,7 +16,7 @@ use crate::parser::{CaseTotals, Category, SummaryStatus};
 /// Counts of problems by category.
 pub type Errors = BTreeMap<Category, u64>;
 
-/// A row of the view `run`: a run, and what its file, its batch and its log say of it. In JSON the keys are the
+/// A row of the view `run`: a run with columns of its file, its batch and its log. In JSON the keys are the
 /// columns' names and hashes are hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Run {
@@ -24,7 +24,7 @@ pub struct Run {
     pub data_file_id: DataFileId,
     pub batch_id: BatchId,
     pub kind: BatchKind,
-    /// The batch, where it is a reparse.
+    /// The batch, if it is a reparse.
     pub reparse_id: Option<BatchId>,
     /// From 1.
     pub attempt: i32,
@@ -41,7 +41,7 @@ pub struct Run {
     pub fiscal_quarter: i16,
     pub state: Option<String>,
     pub size_bytes: Option<i64>,
-    /// Of the submitted bytes; missing until they are first read.
+    /// Hash of the submitted bytes; `None` until they are first read.
     #[serde(serialize_with = "hexadecimal")]
     pub sha256: Option<[u8; 32]>,
 
@@ -51,7 +51,7 @@ pub struct Run {
 
     // The job.
     pub status: RunStatus,
-    /// Lower goes first.
+    /// Lower numbers go first.
     pub priority: i16,
     pub run_after: DateTime<Utc>,
     pub queued_at: DateTime<Utc>,
@@ -95,7 +95,7 @@ pub struct Run {
     #[serde(serialize_with = "hexadecimal")]
     pub log_gzip_sha256: Option<[u8; 32]>,
     pub log_archived_at: Option<DateTime<Utc>>,
-    /// Why the log is not archived, as of the last try.
+    /// Why the log is not archived, by the last attempt.
     pub archive_error: Option<String>,
     pub archive_attempts: i32,
 }

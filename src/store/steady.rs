@@ -1,4 +1,4 @@
-//! Since when the database has answered this process without a break.
+//! How long the database has answered this process without a break.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ impl Steady {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// For how long it has answered; nothing before the first answer.
+    /// How long it has answered; zero before the first answer.
     pub(super) fn time(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::ZERO, |since| since.elapsed())
     }

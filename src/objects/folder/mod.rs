@@ -1,10 +1,9 @@
 //! Objects in a plain folder: `<root>/<bucket>/<key>`, for a desk or a server without S3.
 //!
 //! Every put also stays readable under its version, a UUID v7, as a hard link:
-//! `<root>/<bucket>/.versions/<key>/<version>`. A put that has not ended is a `.part` file there, and the
-//! parts of an upload are `.piece` files beside it.
-//! Files are never changed in place. No name leads out of the root, through a symbolic link
-//! neither. There is no metadata and there are no presigned links.
+//! `<root>/<bucket>/.versions/<key>/<version>`. An unfinished put is a `.part` file there, and the
+//! parts of an upload are `.piece` files beside it. Files never change in place. No name leads out of the root,
+//! not even through a symbolic link. The folder keeps no metadata and has no presigned links.
 
 mod place;
 mod upload;
@@ -32,10 +31,10 @@ pub struct FolderStore {
 }
 
 impl FolderStore {
-    /// Uses the folder at `root`, and makes it where it is not there.
+    /// Uses the folder at `root`, and makes it if missing.
     ///
     /// # Errors
-    /// When it cannot be made or reached, or its path is not UTF-8, as an [`ObjectUri`] must be.
+    /// It can't be made or reached, or its path is not UTF-8, as an [`ObjectUri`] must be.
     pub fn open(root: &Path) -> ObjectResult<Self> {
         let doing = || format!("failed to open the object folder {}", root.display());
         DirBuilder::new().recursive(true).mode(0o750).create(root).with_context(doing)?;
@@ -142,8 +141,8 @@ impl FolderStore {
         prefix: &str,
         age: Duration,
     ) -> ObjectResult<Vec<StaleUpload>> {
-        // Any key leads to the versions of its bucket. The prefix's own folder is where to begin: a bucket
-        // has a folder for each object that was ever in it.
+        // Any key leads to the versions of its bucket. Begin in the prefix's own folder, because a bucket has a
+        // folder for each object that was ever in it.
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let versions = match folder.as_str() {
             "" => self.place(bucket, "key")?.bucket.join(place::VERSIONS),
@@ -176,7 +175,7 @@ impl FolderStore {
         self.place(bucket, key)
     }
 
-    /// Opens the file that `uri` names, and finds out which version it is.
+    /// Opens the file that `uri` names, and finds its version.
     async fn find(&self, uri: &ObjectUri) -> ObjectResult<(File, StoredObject)> {
         let place = self.locate(uri)?;
         let uri = uri.clone();
@@ -190,8 +189,8 @@ async fn blocking<T: Send + 'static>(
     carry::spawn_blocking(work).await.context("a file operation panicked")?
 }
 
-/// Collects what lies in and below a folder of versions, whose objects have `key` or begin with it, where
-/// it may begin with `prefix`.
+/// Collects the unfinished uploads in and below a folder of versions, which belongs to `key`; skips folders whose
+/// key does not begin with `prefix`.
 fn collect_unfinished(
     folder: &Path,
     key: &str,

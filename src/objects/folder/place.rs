@@ -1,6 +1,6 @@
 //! The files of one key: its current version, and all of them.
 //!
-//! Blocking, and only ever called on the blocking pool.
+//! It blocks; call it only on the blocking pool.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -28,12 +28,12 @@ pub(super) struct KeyPaths {
     pub(super) current: PathBuf,
     /// The folder of all versions.
     pub(super) versions: PathBuf,
-    /// As callers know it, without a version.
+    /// The path that callers know, without a version.
     path: String,
 }
 
 impl KeyPaths {
-    /// Checks the names and puts them together. Nothing that is not a plain name gets further.
+    /// Checks that all names are plain, and joins them.
     pub(super) fn new(root: &str, bucket: &str, key: &str) -> ObjectResult<Self> {
         let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
         if !plain(bucket) || bucket.starts_with('.') || bucket.contains('/') {
@@ -54,7 +54,7 @@ impl KeyPaths {
         ObjectUri::File { path: self.path.clone(), version: version.map(Into::into) }
     }
 
-    /// The file of a version, if that can be one.
+    /// The file of a version, if the name is valid.
     fn version(&self, version: &str) -> Option<PathBuf> {
         Uuid::try_parse(version).ok().map(|id| self.versions.join(id.hyphenated().to_string()))
     }
@@ -72,7 +72,7 @@ impl KeyPaths {
         self.store(&[from.to_owned()], put, &part, &version)
     }
 
-    /// Stores what is in these files, one behind the other, as a version, durably; `part` is a name that is free.
+    /// Stores the concatenated files as a version, durably; `part` is a free name.
     pub(super) fn store(
         &self,
         from: &[PathBuf],
@@ -142,8 +142,8 @@ impl KeyPaths {
         Ok(there)
     }
 
-    /// The current object, where it has these bytes. A put that died behind the name of its version is
-    /// finished: else that version would stay for ever, and nobody would know it.
+    /// The current object, if it has these bytes. It completes a put that died after naming its version:
+    /// otherwise that version would stay for ever, unknown to everybody.
     pub(super) fn already_there(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<StoredObject>> {
         if !self.current.exists() {
             match self.unfinished(size, sha256)? {
@@ -156,18 +156,18 @@ impl KeyPaths {
         Ok(Some(StoredObject { uri: self.uri(self.current_version()?.as_deref()), size }))
     }
 
-    /// A version with these bytes that is newer than the current one: its put died, or is about to make it the
-    /// current one. Whoever does so in its place is given the same version.
+    /// A version with these bytes that is newer than the current one: its put died, or is about to make it
+    /// current. Whoever does that in its place gets the same version.
     fn unfinished(&self, size: u64, sha256: [u8; 32]) -> anyhow::Result<Option<(String, PathBuf)>> {
         let current = if self.current.exists() { self.current_version()? } else { Some(String::new()) };
-        // One that was put there by hand is newer than any version.
+        // A file that somebody put there by hand is newer than any version.
         let Some(current) = current else { return Ok(None) };
         for entry in fs::read_dir(&self.versions)? {
             let file = entry?.path();
             let Some(version) = file.file_name().and_then(|name| name.to_str()).map(ToOwned::to_owned) else {
                 continue;
             };
-            // Versions have the time in front.
+            // Versions begin with the time.
             let is_newer = version > current;
             let is_whole =
                 file.extension().is_none() && file.metadata().is_ok_and(|found| found.len() == size);
@@ -181,8 +181,8 @@ impl KeyPaths {
         Ok(None)
     }
 
-    /// Makes a version the current one, where there is none; whether it did. Its own name is durable first,
-    /// so that no current object is without a version when the power fails.
+    /// Makes a version current if there is no current one; returns whether it did. It makes the version's name
+    /// durable first, so that a power loss leaves no current object without a version.
     fn link_current(&self, file: &Path) -> io::Result<bool> {
         durable::folder(&self.versions, Synced::ObjectVersion)?;
         match fs::hard_link(file, &self.current) {
@@ -191,7 +191,7 @@ impl KeyPaths {
         }
     }
 
-    /// Makes a version the current one, whatever is; `part` is a name that is free.
+    /// Makes a version current, whatever is current now; `part` is a free name.
     fn replace_current(&self, file: &Path, part: &Path) -> io::Result<()> {
         if !self.link_current(file)? {
             fs::hard_link(file, part)?;
@@ -200,7 +200,7 @@ impl KeyPaths {
         Ok(())
     }
 
-    /// Opens the file that `uri` names, and finds out which version it is.
+    /// Opens the file that `uri` names, and finds its version.
     pub(super) fn open(&self, uri: &ObjectUri) -> ObjectResult<(File, StoredObject)> {
         let not_found = |missing| ObjectError::NotFound { missing, name: uri.to_string() };
         if !self.bucket.is_dir() {
@@ -248,8 +248,8 @@ impl KeyPaths {
         Ok(None)
     }
 
-    /// As [`crate::objects::Objects::delete`], durably. The current object goes before its version: a delete
-    /// that died in between is done again, and would not know a current object without a version.
+    /// As [`crate::objects::Objects::delete`], durably. The current object goes before its version: a repeated
+    /// delete, after one that died in between, would not recognise a current object without a version.
     pub(super) fn delete(&self, version: Option<&str>) -> io::Result<()> {
         let file = match version {
             Some(version) => match self.version(version) {
@@ -271,7 +271,7 @@ impl KeyPaths {
     }
 }
 
-/// Copies files, one behind the other, and returns their size and SHA-256.
+/// Copies files one after the other, and returns their total size and SHA-256.
 pub(super) fn copy_hashed(from: &[PathBuf], to: &mut impl Write) -> anyhow::Result<(u64, [u8; 32])> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
@@ -292,7 +292,7 @@ pub(super) fn copy_hashed(from: &[PathBuf], to: &mut impl Write) -> anyhow::Resu
     Ok((size, hash.finalize().into()))
 }
 
-/// Makes a folder and those above it, durably, and refuses one that a symbolic link leads to.
+/// Makes a folder and its parents, durably; refuses a folder behind a symbolic link.
 fn make_folders(root: &Path, folder: &Path) -> anyhow::Result<()> {
     let there = folder.ancestors().find(|above| above.exists()).context("no parent folder")?;
     within::check_folder(root, there)?;

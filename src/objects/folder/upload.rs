@@ -1,8 +1,8 @@
 //! Uploads in a folder: each part is a file beside the versions of its key, and the object is made of them.
 //!
-//! `<version>.part` says that the upload was begun and has not ended: it comes before the parts, and goes after
-//! them. The parts are not synced. What a power loss leaves of them is no object, since they are read and
-//! held against the checksum of the whole when the upload is completed.
+//! `<version>.part` marks an unfinished upload: it is made before the parts and removed after them. The parts are
+//! not synced: a part damaged by a power loss can't become an object, since completing the upload reads all parts
+//! and checks the checksum of the whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -96,7 +96,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// Says that the upload has not ended.
+    /// Marks the upload as unfinished.
     fn mark(&self) -> PathBuf {
         self.file(UNFINISHED)
     }
@@ -155,7 +155,7 @@ impl Pieces {
         Ok(stored)
     }
 
-    /// What an upload left that has ended: its version, or the same bytes in another's.
+    /// The result of an ended upload: its version, or another with the same bytes.
     fn ended(&self, size: u64, put: &Put) -> anyhow::Result<StoredObject> {
         let file = self.file("");
         if file.exists() && copy_hashed(&[file], &mut io::sink())? == (size, put.sha256) {
@@ -172,7 +172,7 @@ impl Pieces {
         absent_is_fine(fs::remove_file(self.mark()))
     }
 
-    /// The files of the parts, those too that are not whole.
+    /// The files of all parts, incomplete ones included.
     fn all(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let entries = match fs::read_dir(&self.place.versions) {

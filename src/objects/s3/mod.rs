@@ -1,4 +1,4 @@
-//! Objects in S3, or in any server that speaks its language, with or without SHA-256 checksums and
+//! Objects in S3, or in any compatible server, with or without SHA-256 checksums and
 //! versions.
 //!
 //! The only user of the AWS SDK. Every call is bounded in time: by what its bytes need at a

@@ -1,8 +1,8 @@
 //! Puts files: one request for a small one, parts for a large one, and never a false success.
 //!
-//! S3 checks every request's bytes against their SHA-256, and afterwards is asked for the size
-//! and the checksum of what it stored. What a server stored that keeps no such checksum is read back
-//! instead. Bodies are read from the file again at every try.
+//! S3 checks every request's bytes against their SHA-256; afterwards this file asks for the size and the
+//! checksum of the stored object. If a server keeps no such checksum, it reads the object back. Every attempt
+//! reads the body from the file again.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Multipart uploads: what each takes a request for, and what the end of one is worth.
+//! Multipart uploads: one request for each step, and the check of a completed upload.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -64,7 +64,7 @@ impl S3 {
         self.send_part(upload, number, file, bytes, digest).await
     }
 
-    /// Sends a stretch of a file, read again from it at every try, whose SHA-256 is known.
+    /// Sends a range of a file with a known SHA-256; every attempt reads it from the file again.
     pub(super) async fn send_part(
         &self,
         upload: &Upload,
@@ -121,7 +121,7 @@ impl S3 {
         self.confirm(&promise, claim.unwrap_or_default()).await
     }
 
-    /// Ends an upload; `None` where an object is there already, or the upload has ended before.
+    /// Ends an upload; `None` if an object already exists, or the upload has ended before.
     pub(super) async fn end_upload(
         &self,
         upload: &Upload,
@@ -161,7 +161,7 @@ impl S3 {
     }
 }
 
-/// What S3 must have of an upload that is completed: its checksum is that of the parts' checksums.
+/// The checksum that S3 must have for a completed upload: that of the parts' checksums.
 pub(super) fn promise(upload: &Upload, parts: &[UploadedPart], put: &Put) -> ObjectResult<Promise> {
     let digests: Option<Vec<[u8; 32]>> = parts.iter().map(|part| part.sha256).collect();
     let composite =
