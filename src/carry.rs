@@ -1,4 +1,4 @@
-//! Span-carrying spawn helpers: what is spawned here logs into the scope it was spawned from.
+//! Span-carrying spawn helpers: a spawned task or thread logs into the scope that spawned it.
 //!
 //! The bare `tokio::spawn`, `std::thread::spawn` and their like start with no span, so their
 //! events would miss the run's log; `clippy.toml` forbids them everywhere but in this file.
@@ -51,7 +51,7 @@ pub fn may_block() {
     );
 }
 
-/// Puts back, when dropped, what [`MAY_BLOCK`] was.
+/// Restores [`MAY_BLOCK`] when dropped.
 struct MayBlockGuard(bool);
 
 impl Drop for MayBlockGuard {

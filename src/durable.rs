@@ -1,4 +1,4 @@
-//! What makes files and their names outlive a power loss: every sync of the spool and of the folder store.
+//! Makes files and their names outlive a power loss: every sync of the spool and of the folder store.
 //!
 //! A sync of a file keeps its bytes and not its name; one of a folder keeps the names in it and not the
 //! bytes behind them. Each is done in one place, for one thing, and is called after it, so that the power-loss
@@ -17,10 +17,10 @@ use crate::faults;
 /// The folders whose own names are durable, as far as this process knows.
 static NAMED: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
 
-/// Beyond so many it forgets them: a folder store has one for each object.
+/// Most folders to remember: a folder store has one for each object.
 const MOST_NAMED: usize = 1000;
 
-/// What a sync is for.
+/// The purpose of a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synced {
     /// The name of a folder that was made, in the one above it.
@@ -43,7 +43,7 @@ pub enum Synced {
     Rescued,
     /// The name of that copy.
     RescuedName,
-    /// What the spool held of a log that went to a refuge is gone, before the log itself goes.
+    /// The removal of the spool's leftovers of a log in a refuge, before the log itself goes.
     LeftoversGone,
     /// Or it is marked as a leftover.
     LeftoverMark,
@@ -124,10 +124,10 @@ pub(crate) fn folder(path: &Path, what: Synced) -> io::Result<()> {
     file(&File::open(path)?, what)
 }
 
-/// Makes a folder and those above it where they are missing, and their names durable.
+/// Makes a folder and its parents if missing, and makes their names durable.
 ///
-/// Those that are there are synced as well, once in a process: whoever made them may have died before that.
-/// Where that is refused, as it is in a folder of somebody else, they are taken for old.
+/// It also syncs existing ones, once per process: their maker may have died before the sync. If that is refused,
+/// as in somebody else's folder, it takes them for old.
 pub(crate) fn make_folders(path: &Path, mode: u32) -> io::Result<()> {
     let Some(above) = path.parent() else { return Ok(()) };
     let is_made = !path.is_dir() && {

@@ -84,7 +84,7 @@ pub(crate) fn sync(
     }
 }
 
-/// What a test that plays the disk is told.
+/// The steps that a test which plays the disk observes.
 #[cfg(feature = "faults")]
 #[derive(Debug)]
 pub enum FaultStep<'a> {
@@ -94,7 +94,7 @@ pub enum FaultStep<'a> {
     Sync(&'static str, &'a File),
 }
 
-/// What is to become of a sync.
+/// How to treat a sync.
 #[cfg(feature = "faults")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncAnswer {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// What stands where a private value was.
+/// Replaces a private value.
 pub const REDACTED: &str = "[redacted]";
 
 const SHAPES: &str = concat!(

@@ -9,7 +9,7 @@ use crate::redact::Redactor;
 use crate::spool::Spool;
 use crate::store::PgPool;
 
-/// The bucket for submitted files where none is named: a folder's.
+/// The bucket for submitted files in a folder, if none is named.
 const FOLDER_BUCKET: &str = "files";
 
 /// One system of database, object store and spool. Cheap to clone.
@@ -21,7 +21,7 @@ pub struct System {
     pub objects: Objects,
     /// Unfinished logs.
     pub spool: Spool,
-    /// Takes private shapes out of what leaves a log.
+    /// Removes private shapes from text that leaves a log.
     pub redactor: Redactor,
     /// Where submitted files go.
     pub bucket: Arc<str>,

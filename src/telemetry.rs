@@ -1,6 +1,6 @@
 //! The process's logging: the scope layer, the global log on stderr, the panic hook.
 //!
-//! The global log gets what is logged outside of every run. Everything in it passes the redactor.
+//! The global log gets the events outside of every run. Everything in it passes the redactor.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -19,7 +19,7 @@ use crate::scope::{EventVisitor, Outside, ScopeLayer, origin};
 
 /// Sets up logging for the whole process; once.
 ///
-/// `run` and `outside` say what a run's log and what the global log keeps.
+/// `run` and `outside` are the levels of a run's log and of the global log.
 ///
 /// # Errors
 /// Logging is set up already.
@@ -44,7 +44,7 @@ pub fn log_panics() {
 /// what a run's log keeps. The records outside of every run that `outside` keeps, and those that a
 /// run's log can't take, go to `global`.
 ///
-/// What neither list keeps is switched off for the whole subscriber.
+/// Events that neither list keeps are switched off for the whole subscriber.
 pub fn layer(
     run: Levels,
     outside: Levels,
@@ -71,7 +71,7 @@ impl GlobalLog {
             GlobalFormat::Text => format!("{}\n", Text { record: &record, color: self.color }),
             GlobalFormat::Json => serde_json::to_string(&record).unwrap_or_default() + "\n",
         };
-        // There is nowhere left to report a stderr that can't be written to.
+        // If stderr can't be written to, nothing can report that.
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 }

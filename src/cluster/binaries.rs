@@ -51,7 +51,7 @@ impl Binaries {
     }
 }
 
-/// What to do when there is no Postgres at all, in one line.
+/// One line on what to do without any Postgres.
 fn missing() -> String {
     let install =
         if cfg!(target_os = "macos") { "brew install postgresql" } else { "apt-get install postgresql" };

@@ -1,4 +1,4 @@
-//! Letting go of whoever started the keeper: its terminal, its session, its open files and locks.
+//! Detaches the keeper from the process that started it: from its terminal, session, open files and locks.
 
 use std::env;
 use std::fs;

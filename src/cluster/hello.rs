@@ -13,7 +13,7 @@ const PROTOCOL: u32 = 3 << 16;
 /// "The database system is starting up", or shutting down, as an error says it.
 const NOT_NOW: &[u8] = b"C57P03";
 
-/// What a server said.
+/// The answer of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServerAnswer {
     Ready,
@@ -32,7 +32,7 @@ pub(super) fn ask(socket: &Path) -> ServerAnswer {
     }
 }
 
-/// The beginning of what a server says to a new client.
+/// The beginning of a server's answer to a new client.
 fn greet(socket: &Path) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -81,7 +81,7 @@ pub fn keep(home: &Path, detached: bool) -> Result<()> {
         if running.is_none() || unused_since.elapsed() >= idle {
             stop(&place)?;
             drop(relay);
-            // Before the door opens: whoever comes in then finds no keeper, and starts one.
+            // Before the lock is free: the next command then finds no keeper, and starts one.
             drop(mine);
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Summoned {
     }
 }
 
-/// Starts a keeper. It gets nothing of our environment but what Postgres needs: it outlives us.
+/// Starts a keeper. It gets only the variables that Postgres needs, because it outlives us.
 pub(super) fn summon(place: &ClusterFolders, keep: &Keep) -> Result<Summoned> {
     let log = place.keeper_log();
     let log = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
@@ -115,7 +115,7 @@ pub(super) fn summon(place: &ClusterFolders, keep: &Keep) -> Result<Summoned> {
     let mut child = command.spawn().context("failed to start the keeper of the embedded database")?;
     let (tell, ended) = channel();
     carry::thread(move || {
-        // Waited for here, so that it is no zombie of a worker that lives longer.
+        // Wait for it here, so that it does not become a zombie of a longer-lived worker.
         if let Ok(status) = child.wait() {
             let _ = tell.send(status);
         }
@@ -133,7 +133,7 @@ pub(super) fn last_words(place: &ClusterFolders) -> String {
     .to_owned()
 }
 
-/// The keeper that there is, once it has said so: its process id and version.
+/// The running keeper, once it has announced itself: its process id and version.
 pub(super) fn current(place: &ClusterFolders) -> Result<Option<(Option<Pid>, String)>> {
     if !lock::is_held(&place.keeper_lock())? {
         return Ok(None);

@@ -69,7 +69,7 @@ pub struct Cluster {
     _in_use: File,
 }
 
-/// What runs of the cluster of a home.
+/// The running processes of a home's cluster.
 #[derive(Debug)]
 pub struct ClusterStatus {
     /// The server's process id, and the URL of its database.
@@ -130,7 +130,7 @@ pub fn stop(home: &Path) -> Result<bool> {
         .context("another parselog process uses the embedded database, perhaps a worker: end that first")
 }
 
-/// What runs of the cluster of `home`.
+/// The running processes of the cluster of `home`.
 ///
 /// # Errors
 /// Its folder can't be read.
@@ -169,7 +169,7 @@ fn stop_unused(place: &ClusterFolders) -> Result<Option<bool>> {
     Ok(Some(ran))
 }
 
-/// Waits until there is a keeper and the server answers; starts a keeper where there is none.
+/// Waits until a keeper runs and the server answers; starts a keeper if none runs.
 fn wait_until_ready(place: &ClusterFolders, keep: &Keep) -> Result<()> {
     let deadline = Instant::now() + START_WAIT;
     let mut summoned: Option<keeper::Summoned> = None;

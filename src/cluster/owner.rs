@@ -34,7 +34,7 @@ impl Owner {
         }
     }
 
-    /// A command that runs as this user, with nothing of our environment but what it needs.
+    /// A command that runs as this user, with only the variables that it needs.
     ///
     /// The server outlives this process, so it must not carry this process's secrets; and stray
     /// `PG…` variables would change where its tools look.

@@ -1,10 +1,10 @@
-//! Where a cluster's files lie, and that nobody else can put theirs there first.
+//! The folders of a cluster, safe against files that somebody else puts there first.
 //!
 //! ```text
 //! <home>/postgres/start, in-use     the locks; `in-use` also says when, and how long it stays
 //! <home>/postgres/keeper            the keeper's lock, process id and version
 //! <home>/postgres/keeper.log        why the last keeper failed, if it did
-//! <home>/postgres/server.log        what the server says
+//! <home>/postgres/server.log        the log of the server
 //! <base>/data                       the cluster; <base> is <home>/postgres where that works
 //! <base>/parselog.conf              our settings, written at every start
 //! <base>/s                          the socket's folder, or one in /tmp when the path is too long
@@ -48,7 +48,7 @@ impl ClusterFolders {
         let home = fs::canonicalize(home).with_context(failed)?;
         let own = home.join("postgres");
         fs::create_dir_all(&own).with_context(failed)?;
-        // The server's user passes through, and sees no list of what is there.
+        // The server's user can pass through, but not list the folder.
         fs::set_permissions(&own, Permissions::from_mode(0o711)).with_context(failed)?;
 
         let name = short_hash(&home, owner.uid);

@@ -28,7 +28,7 @@ pub(super) fn postmaster(place: &ClusterFolders) -> Option<Pid> {
     serves.then_some(pid)
 }
 
-/// Stops the server: sessions are cut off, nothing committed is lost. Fine when it does not run.
+/// Stops the server: sessions are cut off, nothing committed is lost. Succeeds if it is not running.
 /// Returns whether it did.
 pub(super) fn stop(place: &ClusterFolders) -> anyhow::Result<bool> {
     let Some(pid) = postmaster(place) else { return Ok(false) };
@@ -45,7 +45,7 @@ pub(super) fn stop(place: &ClusterFolders) -> anyhow::Result<bool> {
     bail!("the embedded database (process {}) does not stop", pid.as_raw_nonzero())
 }
 
-/// Ends a server whose folder was removed: there is nothing left to put in order.
+/// Kills a server whose folder was removed: nothing is left to save.
 pub(super) fn abandon(pid: Pid, place: &ClusterFolders) {
     if command_line(pid).is_some_and(|words| is_server(&words, place)) {
         let _ = kill_process(pid, Signal::QUIT);

@@ -28,7 +28,7 @@ const SILENCE_DEADLINE: Duration = Duration::from_secs(5);
 const LAUNCHES: u32 = 5;
 const LAUNCH_PAUSE: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(20);
-/// Larger server logs are put aside at the next start; one old one is kept.
+/// The next start sets larger server logs aside; one old log is kept.
 const LOG_LIMIT: u64 = 4 << 20;
 
 /// The server of one cluster, running or not.
@@ -47,7 +47,7 @@ impl<'p> Server<'p> {
         Ok(Self { place, owner, binaries })
     }
 
-    /// Makes the cluster where there is none, starts it where it does not run, waits until it answers.
+    /// Makes the cluster if missing, starts it if not running, and waits until it answers.
     pub(super) fn ensure_running(&self) -> anyhow::Result<()> {
         if ask(&self.place.socket()) == ServerAnswer::Ready {
             return Ok(());
@@ -103,7 +103,7 @@ impl<'p> Server<'p> {
         fs::rename(&fresh, self.place.data()).context("failed to put the embedded database in place")
     }
 
-    /// Makes the database `parselog`, before the cluster is put in place: so none is without it.
+    /// Makes the database `parselog` before the cluster is in place, so that every cluster has it.
     fn make_database(&self, fresh: &Path) -> anyhow::Result<()> {
         let mut single = self.owner.command(&self.binaries.path("postgres"));
         single.args(["--single", "-D"]).arg(fresh).arg("postgres");
@@ -174,7 +174,7 @@ impl<'p> Server<'p> {
         }
     }
 
-    /// Puts a large log aside, and returns where this start's part begins.
+    /// Sets a large log aside, and returns where this start's part begins.
     fn rotate_log(&self) -> usize {
         let log = self.place.server_log();
         let length = fs::metadata(&log).map_or(0, |found| found.len());

@@ -22,10 +22,10 @@ const AT_ONCE: usize = 8;
 pub struct FileChange {
     pub data_file_id: DataFileId,
     pub name: String,
-    /// `None` where the file was never parsed before; then nothing is compared.
+    /// `None` if the file was never parsed before; then there is nothing to compare.
     pub before: Option<RunId>,
     pub after: RunId,
-    /// The verdict, or the status where there is none.
+    /// The verdict, or the status without a verdict.
     pub verdict_before: Option<String>,
     pub verdict_after: String,
     pub records_before: Option<i64>,
@@ -33,17 +33,17 @@ pub struct FileChange {
     pub problems: Counts,
     /// By category number.
     pub by_category: BTreeMap<u8, Counts>,
-    /// Why the problems could not be compared, where that is so.
+    /// Why the problems could not be compared, if so.
     pub unread: Option<String>,
 }
 
 impl FileChange {
-    /// How much changed: problems that came or went.
+    /// The size of the change: problems that appeared or disappeared.
     pub fn size(&self) -> u64 {
         self.problems.appeared + self.problems.disappeared
     }
 
-    /// Whether the file came to another verdict than before.
+    /// Whether the verdict of the file changed.
     pub fn changed_verdict(&self) -> bool {
         self.verdict_before.as_ref().is_some_and(|before| *before != self.verdict_after)
     }

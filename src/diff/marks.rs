@@ -1,4 +1,4 @@
-//! One bit for each problem of a log: whether it is told in the second pass.
+//! One bit for each problem of a log: whether the second pass reports it.
 
 use anyhow::{Context, Result};
 

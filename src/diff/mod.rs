@@ -1,4 +1,4 @@
-//! What changed between two runs: their problems, matched by what they are about.
+//! The changes between two runs: their problems, matched by subject.
 //!
 //! Two problems are the same when they say the same of the same place: record, record type, item,
 //! field, category, month and message. Where they stand in the log and when they were logged does
@@ -32,7 +32,7 @@ use crate::reader::{LogLines, LogSource};
 /// Digests of one log that are held in memory, 32 bytes each; more are sorted on disk.
 const HELD: usize = 1 << 18;
 
-/// Whether a problem came or went.
+/// Whether a problem appeared or disappeared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
@@ -40,7 +40,7 @@ pub enum Change {
     Appeared,
 }
 
-/// How many problems came, went and stayed.
+/// How many problems appeared, disappeared and stayed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     pub appeared: u64,
@@ -61,13 +61,13 @@ pub struct Comparison {
 /// Compares the logs of two runs.
 ///
 /// # Errors
-/// When a log can't be read, or the temporary folder can't take what is sorted.
+/// A log can't be read, or the temporary folder has no room for sorting.
 pub async fn compare(objects: &Objects, before: &LogSource, after: &LogSource) -> Result<Comparison> {
     let (before, after) = (before.open(objects).await?, after.open(objects).await?);
     carry::spawn_blocking(move || compare_lines(before, after, HELD)).await.context("comparing panicked")?
 }
 
-/// Calls `each` with the problems of the same two logs that came or went, in the order of records.
+/// Calls `each` with the problems of the same two logs that appeared or disappeared, in the order of records.
 ///
 /// # Errors
 /// When a log can't be read, or `each` fails.
@@ -123,7 +123,7 @@ pub fn compare_lines(before: LogLines, after: LogLines, held: usize) -> Result<C
     Ok(comparison)
 }
 
-/// Calls `each` with what came or went between the two logs that were compared.
+/// Calls `each` with the problems that appeared or disappeared between the compared logs.
 ///
 /// # Errors
 /// As [`changes`].

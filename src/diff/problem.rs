@@ -1,4 +1,4 @@
-//! One problem as a log's line tells it, and what makes two of them the same.
+//! One problem from a log's line, and the identity by which two match.
 
 use std::borrow::Cow;
 use std::io;
@@ -17,7 +17,7 @@ pub struct LoggedProblem<'a> {
     pub record: Option<u64>,
     /// The category's number.
     pub category: u8,
-    /// Empty where there is none, as are the following.
+    /// Empty if there is none; so are the following.
     pub record_type: Cow<'a, str>,
     pub item: Cow<'a, str>,
     pub field: Cow<'a, str>,
@@ -51,7 +51,7 @@ impl<'a> LoggedProblem<'a> {
         digest[..16].try_into().expect("16 of 32 bytes")
     }
 
-    /// Where it stands in a list of changes.
+    /// Its position in a list of changes.
     pub(super) fn place(&self) -> (Option<u64>, &str, &str, u8) {
         (self.record, &self.record_type, &self.item, self.category)
     }

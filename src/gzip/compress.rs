@@ -15,7 +15,7 @@ const MEMBER: u64 = 1 << 20;
 /// The longest stretch of a line that is handled at once, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// What an archive was made of, and what it is.
+/// The facts of an archive and of the log in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveSummary {
     pub raw_bytes: u64,
@@ -31,7 +31,7 @@ pub struct ArchiveSummary {
 /// `time_of` is as in [`Compressor::new`].
 ///
 /// # Errors
-/// When `raw` cannot be read or `out` not written; what was written is no archive then.
+/// `raw` can't be read or `out` can't be written; the written part is then not an archive.
 pub fn compress(
     mut raw: impl BufRead,
     mut out: impl Write,
@@ -64,7 +64,7 @@ pub fn compress(
 pub struct Compressor<F> {
     time_of: F,
     raw_sha256: Sha256,
-    /// What was made and not taken yet; the first `complete` bytes are whole members.
+    /// Output that nobody has taken yet; the first `complete` bytes are whole members.
     out: Vec<u8>,
     complete: usize,
     /// Of all that was made.
@@ -75,8 +75,8 @@ pub struct Compressor<F> {
     /// The latest time of all lines.
     latest: i64,
     within_line: bool,
-    /// A piece of a line that came in several pushes. Pieces are cut by the lines alone, since what the
-    /// encoder makes of them depends on where they are cut.
+    /// A piece of a line that came in several pushes. Only lines delimit pieces, since the encoder's output depends
+    /// on where they are cut.
     partial: Vec<u8>,
 }
 
@@ -132,7 +132,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
         }
     }
 
-    /// Hands out the members that became complete since it was asked last; often none.
+    /// Hands out the members that became complete since the last call; often none.
     pub fn members(&mut self) -> Vec<u8> {
         let growing = self.out.split_off(self.complete);
         self.complete = 0;

@@ -55,7 +55,7 @@ pub struct Member {
     pub latest: Option<i64>,
 }
 
-/// What the tail of an object turned out to be.
+/// The kind of an object's tail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexTail {
     Index(Index),
@@ -225,7 +225,7 @@ fn put_member(out: &mut Vec<u8>, id: [u8; 2], payload: &[u8]) {
     out.extend(END);
 }
 
-/// If `bytes` ends in a footer member, what is before it and its payload of `len` bytes.
+/// If `bytes` ends in a footer member, the bytes before it and its payload of `len` bytes.
 fn split_last_member(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
     let (before, member) = bytes.split_at_checked(bytes.len().checked_sub(EMPTY + len)?)?;
     let payload = &member[BEFORE..BEFORE + len];

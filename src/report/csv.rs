@@ -29,7 +29,7 @@ const COLUMNS: [&str; 14] = [
     "examples",
 ];
 
-/// One row; what it does not say stays empty.
+/// One row; missing cells stay empty.
 #[derive(Clone, Copy, Default)]
 struct CsvRow<'a> {
     part: &'a str,

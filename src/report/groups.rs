@@ -30,18 +30,18 @@ pub struct ProblemGroup {
     pub item: String,
     /// Field name; empty where there is none.
     pub field: String,
-    /// Of a rule that no longer counts.
+    /// Whether the rule is deprecated.
     pub deprecated: bool,
     /// The message, with `…` where it differs from record to record.
     #[serde(rename = "message", serialize_with = "as_text")]
     pub(super) pattern: MessagePattern,
     /// The lowest record number.
     pub first_record: Option<u64>,
-    /// The record numbers that came first in the log, each once.
+    /// The first record numbers in the log, each once.
     pub examples: Vec<u64>,
 }
 
-/// What makes problems the same kind.
+/// The key of a kind of problem.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     category: u8,

@@ -1,4 +1,4 @@
-//! The error report: what a run's log says, in the form in which a data analyst works it off.
+//! The error report: the problems in a run's log, as a work list for a data analyst.
 //!
 //! A report is made of the records of the log and nothing else, so the two can't disagree: a
 //! summary, the problems in groups of the same kind, and every problem. It is read in one pass and
@@ -31,7 +31,7 @@ use crate::reader::{LogLines, LogSource, Selection};
 use crate::redact::Redactor;
 use builder::ReportBuilder;
 
-/// What a run's log says about the submission.
+/// The report of a run's log on the submission.
 #[derive(Debug)]
 pub struct Report {
     /// The facts about the run as a whole.

@@ -1,12 +1,12 @@
-//! What messages of one kind have in common.
+//! The common pattern of messages of one kind.
 //!
 //! Two messages are of one kind when they differ only in numbers and quoted values. Of those, the
 //! ones that are the same in all messages stay: they belong to the rule, not to the record.
 
-/// Stands where the messages differ.
+/// Marks a difference between the messages.
 const DIFFERENT: &str = "…";
 
-/// A message of which parts may turn out to differ from record to record.
+/// A message, parts of which may differ from record to record.
 #[derive(Debug, Clone)]
 pub(super) struct MessagePattern(Vec<MessagePart>);
 

@@ -28,7 +28,7 @@ pub struct ReportedProblem {
     pub kind: String,
     /// What to fix.
     pub message: String,
-    /// Of a rule that no longer counts.
+    /// Whether the rule is deprecated.
     pub deprecated: bool,
 }
 

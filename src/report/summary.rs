@@ -10,11 +10,11 @@ use crate::ids::{DataFileId, RunId};
 use crate::parser::{CaseTotals, MonthCases};
 use crate::record::LogEnding;
 
-/// Names of record types and months are counted up to so many; the rest is counted as [`OTHER`].
+/// Most names of record types and months to count; the rest counts as [`OTHER`].
 const MOST_NAMES: usize = 1000;
 const OTHER: &str = "other";
 
-/// The facts about a run as a whole. What the log does not say (yet) is `None`.
+/// The facts about a run as a whole; `None` if the log does not have them (yet).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Name of the submitted file.
@@ -29,19 +29,19 @@ pub struct Summary {
     pub fiscal_quarter: Option<u64>,
     /// How the run ended; `None` while its log is open.
     pub ending: Option<LogEnding>,
-    /// The verdict, where the parser came to one.
+    /// The verdict, if the parser gave one.
     pub verdict: Option<String>,
-    /// Why there is no verdict.
+    /// Why the run has no verdict.
     pub reason: Option<String>,
     /// The first problem in record order that counts.
     pub first_error: Option<ReportedProblem>,
     /// Problems that count.
     pub problems: u64,
-    /// Problems of rules that no longer count.
+    /// Problems of deprecated rules.
     pub deprecated: u64,
     /// Problems by number of the category.
     pub by_category: BTreeMap<u8, u64>,
-    /// Problems by month and number of the category, where a problem has a month.
+    /// Problems by month and category number, for problems that have a month.
     pub by_month: BTreeMap<String, BTreeMap<u8, u64>>,
     /// Records read.
     pub records_in_file: Option<u64>,
@@ -81,7 +81,7 @@ impl Summary {
             let month = few(&mut self.by_month, &problem.month);
             *month.entry(problem.category).or_default() += 1;
         }
-        // A problem of the whole file comes first only where no record has one.
+        // A problem of the whole file comes first only if no record has one.
         let rank = |problem: &ReportedProblem| problem.record.unwrap_or(u64::MAX);
         if self.first_error.as_ref().is_none_or(|first| rank(problem) < rank(first)) {
             self.first_error = Some(problem.clone());
@@ -98,7 +98,7 @@ impl Summary {
         *few(&mut self.cases.months, month) = cases;
     }
 
-    /// What has one value each, by name, in the order in which people ask for it.
+    /// The facts with a single value, by name, in the order of interest.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());

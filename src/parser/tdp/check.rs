@@ -1,4 +1,4 @@
-//! Checks of one value: what they demand, and how they say it.
+//! Checks of one value: their demands, and the wording.
 //!
 //! A check never sees a field's name and never holds a value. A blank satisfies only the checks that
 //! bar something; whether a field must be filled is the layout's matter.
@@ -13,7 +13,7 @@ pub(super) struct Check {
     pub demand: String,
 }
 
-/// What is tested. Number tests on a text field read the text as a number first.
+/// The test. Number tests on a text field read the text as a number first.
 #[derive(Debug, Clone)]
 pub(super) enum Test {
     Between(i64, i64),
@@ -31,7 +31,7 @@ pub(super) enum Test {
     Filled,
     AllBlank,
     Alphanumeric,
-    /// So many digits, whatever stands between them.
+    /// This many digits, whatever is between them.
     Digits(usize),
     YearAbove(i64),
     /// Positions 4 to 6 are a month.
@@ -52,7 +52,7 @@ pub(super) enum Test {
 }
 
 impl Test {
-    /// True when the value passes. `bytes` is what text values point into.
+    /// True when the value passes. Text values point into `bytes`.
     #[inline]
     pub(super) fn passes(&self, value: Value, bytes: &[u8], month: Option<Month>) -> bool {
         match (self, value) {

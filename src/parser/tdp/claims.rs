@@ -1,9 +1,9 @@
-//! What a workbook claims about itself, checked before a library believes it.
+//! The claims of a workbook about itself, checked before a library believes them.
 //!
 //! A reader of workbooks sets memory aside for what the file says it holds, and multiplies some of it: a
 //! few bytes can ask for terabytes, which ends the whole process. So every part is unpacked and looked
 //! through once, within [`MOST_UNPACKED`], and what claims more than a sheet can hold is refused by name.
-//! What the cells mean is not known here.
+//! This file does not know the meaning of cells.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
@@ -33,7 +33,7 @@ const LARGE_ARCHIVE: &[u8] = b"PK\x06\x07";
 /// Checks a workbook from its first byte to its last.
 ///
 /// # Errors
-/// What is wrong with it, for the analyst who submitted it; the message holds nothing of its cells.
+/// The damage, for the analyst who submitted the file; the message quotes no cell.
 pub(super) fn check(file: &mut File) -> Result<()> {
     let size = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(size.saturating_sub(ARCHIVE_END)))?;
@@ -59,7 +59,7 @@ pub(super) fn check(file: &mut File) -> Result<()> {
     Ok(())
 }
 
-/// What the parts of a workbook hold, as far as it takes memory beyond their own size.
+/// The contents of a workbook's parts that take memory beyond their own size.
 #[derive(Default)]
 struct Seen {
     texts: u64,
@@ -69,7 +69,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Reads a part up to its end or to what is not XML; a reader of workbooks stops there as well.
+    /// Reads a part up to its end or to the first invalid XML; a reader of workbooks stops there as well.
     fn look_through(&mut self, part: impl BufRead) -> Result<(), String> {
         let mut xml = Reader::from_reader(part);
         (xml.config_mut().check_end_names, xml.config_mut().check_comments) = (false, false);

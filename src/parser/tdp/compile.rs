@@ -1,4 +1,4 @@
-//! Turns the schema files into layouts, once at start, and refuses what makes no sense.
+//! Turns the schema files into layouts, once at start, and refuses invalid ones.
 //!
 //! Every error says which file, record type, field or rule it is about. Nothing here reads a
 //! submission.
@@ -10,7 +10,7 @@ use super::layout::{Cipher, Duplicates, Header, Link, Mark, Program, RecordType,
 use super::raw::{RawCommon, RawHeader, RawProgram, RawRecord, RawSection};
 use super::shape::{names, record};
 
-/// All programs, and what they share.
+/// All programs, and the parts that they share.
 #[derive(Debug)]
 pub(super) struct Catalogue {
     pub programs: Vec<Program>,
@@ -22,7 +22,7 @@ pub(super) struct Catalogue {
 /// Compiles the common file and one file per program, each given with its name.
 ///
 /// # Errors
-/// The first thing that cannot be read or that names something unknown, with where it stands.
+/// The first unreadable part or unknown name, with its position.
 pub(super) fn catalogue(common: (&str, &str), programs: &[(&str, &str)]) -> Result<Catalogue> {
     let shared: RawCommon = toml::from_str(common.1).with_context(|| common.0.to_owned())?;
     let programs = programs

@@ -50,7 +50,7 @@ impl<'e, 'j, 'p> Emitter<'e, 'j, 'p> {
         Self { job, share, entries, runs, at, problems, tally, record, created, trailers, is_empty_file }
     }
 
-    /// Reads the file and says what there is to say.
+    /// Reads the file and logs its problems.
     ///
     /// # Errors
     /// The file cannot be read, a record cannot be handed out, or the parse is to stop.

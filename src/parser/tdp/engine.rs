@@ -215,7 +215,7 @@ fn index_line(
         if !sound && segment.case_begins_blank(line) {
             note_lost(job, share, line, index);
         }
-        // In a sheet, a row with a problem is no record.
+        // In a sheet, a row with a problem is not a record.
         if !sound && job.header.is_none() {
             continue;
         }
@@ -247,7 +247,7 @@ fn index_line(
     }
 }
 
-/// Keeps what a line was to be that is refused, or that does not stand where it should.
+/// Keeps the intended record of a line that is refused or misplaced.
 #[cold]
 fn note_lost(job: &Job<'_>, share: u64, line: &SourceLine<'_>, index: &mut RecordIndex) {
     if let Some(lost) = lost(job, line).filter(|(case, ..)| job.share_of(Some(*case)) == share) {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::layout::{Condition, Rule, RuleKind};
 use super::phrase::{alternatives, number, words};
 
-/// What the sentences of one record type may name.
+/// The names that sentences of one record type may use.
 pub(super) struct Names<'a> {
     /// Field names in layout order, with whether each holds numbers.
     pub fields: &'a [(String, bool)],
@@ -32,7 +32,7 @@ pub(super) struct RawRelation {
     pub every: String,
     /// Only those for which this holds.
     pub with: String,
-    /// Record types, at least one of which must be there.
+    /// Record types, at least one of which must exist.
     pub needs: Vec<String>,
     /// Only those for which this holds count.
     pub needs_with: String,

@@ -1,4 +1,4 @@
-//! The first line of a file: what it says the file is, and whether that is what was submitted.
+//! The header, the first line of a file: describes the file, and must match the submission.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::value::{SourceLine, Value};
 use super::wording;
 use crate::parser::Category;
 
-/// What a file says it is, in the words of [`crate::parser::Submission`].
+/// The description in a file's header, in the words of [`crate::parser::Submission`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Program code, such as `tanf`.
@@ -26,7 +26,7 @@ pub struct Identity {
     pub fiscal_year: i32,
     /// Fiscal quarter, 1 to 4.
     pub fiscal_quarter: u8,
-    /// Code of the state or territory, or of the tribe where it names no state.
+    /// Code of the state or territory, or of the tribe if it names no state.
     pub state: Option<String>,
 }
 
@@ -51,7 +51,7 @@ struct Said {
     encryption: String,
 }
 
-/// How the file is to be read, with problems that do not matter; or what refuses the file.
+/// How to read the file, with its minor problems; or the problem that refuses the file.
 pub(super) fn read<'s>(
     catalogue: &'s Catalogue,
     (program, header): (&Program, &Header),
@@ -107,7 +107,7 @@ pub(super) fn read<'s>(
     Ok((Reading { period, cipher, place }, warnings))
 }
 
-/// What the file says it is, by its header; `None` where it has no header that can be read.
+/// The description in the file's header; `None` without a readable header.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -194,7 +194,7 @@ fn understand(
     Ok((said, problems))
 }
 
-/// True for a code that stands for nothing: blank, or all zeros.
+/// True for an empty code: blank, or all zeros.
 fn is_zero(code: &str) -> bool {
     code.bytes().all(|byte| byte == b'0')
 }

@@ -1,4 +1,4 @@
-//! What records have to do with each other: cases, duplicates, and who is deleted for it.
+//! Relations between records: cases, duplicates, and the records deleted because of them.
 //!
 //! Of each record only an [`RecordEntry`] of hashes is kept, in the order of the file. A case's records
 //! mostly stand together; runs of them are sorted, so that they are found wherever they stand. No
@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::layout::{Duplicates, Section};
 
-/// What is kept of the records of a share.
+/// The data kept of the records of a share.
 #[derive(Debug, Default)]
 pub(super) struct RecordIndex {
     /// In order of line and segment.
@@ -21,11 +21,11 @@ pub(super) struct RecordIndex {
     pub lost: HashMap<Lost, u64>,
 }
 
-/// What a refused line was to be: its case number, hashed; its month of the quarter, if it is one; its
+/// The intended record of a refused line: its case number, hashed; its month of the quarter, if it is one; its
 /// record type of the section.
 pub(super) type Lost = (u64, Option<u8>, u8);
 
-/// What is kept of one record.
+/// The data kept of one record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RecordEntry {
     /// All values, hashed.
@@ -50,13 +50,13 @@ pub(super) struct RecordEntry {
 /// Entries that stand together and belong together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EntryRun {
-    /// What the records belong to: their case number, their type or themselves, hashed.
+    /// The owner of a record: its case number, its type or itself, hashed.
     pub owner: u64,
     /// The first line of the case in its month; known once judged.
     pub case_line: u64,
     pub from: u32,
     pub to: u32,
-    /// Which month of the quarter; 0 where there are no cases.
+    /// The month of the quarter; 0 in sections without cases.
     pub month: u8,
 }
 
@@ -99,14 +99,14 @@ pub(super) enum What {
     Relation { rule: usize, none: bool, refused: Option<u64> },
 }
 
-/// What came of judging.
+/// The result of judging.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     /// In order of line and segment.
     pub problems: Vec<CaseProblem>,
     /// Cases stored in each month of the quarter: without and with problems.
     pub cases: [(u64, u64); 3],
-    /// Owners of which everything is deleted.
+    /// Owners whose records are all deleted.
     pub doomed: HashSet<u64>,
 }
 

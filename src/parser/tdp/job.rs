@@ -1,4 +1,4 @@
-//! What does not change while a file is parsed, and what follows from it for one line.
+//! The constants of one parse, and their consequences for one line.
 
 use std::hash::BuildHasher as _;
 use std::path::Path;
@@ -50,7 +50,7 @@ impl Job<'_> {
         }
     }
 
-    /// The case that a line belongs to, hashed; `None` where there is none.
+    /// The case of a line, hashed; `None` without a case.
     pub(super) fn case_of(&self, line: &SourceLine<'_>, record: &RecordType) -> Option<u64> {
         let case = record.segments[0].case_of(line).filter(|_| self.has_cases())?;
         Some(self.seed.hash_one(case))

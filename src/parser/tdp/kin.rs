@@ -1,4 +1,4 @@
-//! What a line that is refused was to be, so that the records of its case are not told that it is missing.
+//! The intended record of a refused line, so that the other records of its case do not report it as missing.
 //!
 //! A line that begins with a blank, in small letters or with a blank too many is read as if it did not;
 //! nothing but the wording of problems depends on it.
@@ -10,7 +10,7 @@ use super::value::SourceLine;
 /// Bytes of a line that say which record it is.
 const START: usize = 64;
 
-/// The start of a line, put where the layouts look for it.
+/// The start of a line, moved to the position that the layouts expect.
 pub(super) struct Realigned(Vec<u8>);
 
 impl Realigned {
@@ -35,7 +35,7 @@ pub(super) fn realigned(job: &Job<'_>, line: &SourceLine<'_>) -> Realigned {
     Realigned(start)
 }
 
-/// What a line was to be, as far as it says so.
+/// The intended record of a line, as far as it is recognisable.
 pub(super) fn lost(job: &Job<'_>, line: &SourceLine<'_>) -> Option<Lost> {
     let start = realigned(job, line);
     let line = start.line();

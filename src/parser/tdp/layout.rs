@@ -15,7 +15,7 @@ pub(super) struct Program {
     pub sections: Vec<Section>,
 }
 
-/// What the first and last line of a program's files must look like.
+/// The form of the first and last line of a program's files.
 #[derive(Debug)]
 pub(super) struct Header {
     pub record: RecordType,
@@ -32,7 +32,7 @@ pub(super) struct Header {
     pub roles: Roles,
 }
 
-/// Fields of the header, by what they say.
+/// Fields of the header, by meaning.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Roles {
     pub year: usize,
@@ -58,7 +58,7 @@ pub(super) struct Section {
     pub links: Vec<Link>,
 }
 
-/// What happens to records that are there twice.
+/// The treatment of duplicate records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duplicates {
     /// The whole case of that month is deleted.
@@ -86,7 +86,7 @@ pub(super) struct Relation {
     pub every_text: String,
 }
 
-/// Records of one type must pass a check where their case number has another record.
+/// Records of one type must pass a check if their case number has another record.
 #[derive(Debug)]
 pub(super) struct Link {
     /// Bit of records that fail the check.
@@ -110,7 +110,7 @@ pub(super) struct LineSegment {
     pub prechecks: Vec<Precheck>,
     pub quiet: Quiet,
     pub fields: Vec<Field>,
-    /// What reading and checking needs of the fields, close together.
+    /// The parts of the fields that reading and checking needs, close together.
     pub hot: Hot,
     pub rules: Vec<Rule>,
     /// Rules that are reported but no longer count, with the kind of place they are for.
@@ -128,7 +128,7 @@ pub(super) struct LineSegment {
     pub marks: Vec<Mark>,
 }
 
-/// The fields again, without what only messages need: small enough to stay in the fastest memory.
+/// The fields again, without the parts for messages: small enough to stay in the fastest memory.
 #[derive(Debug, Default)]
 pub(super) struct Hot {
     pub cells: Vec<Cell>,
@@ -140,7 +140,7 @@ pub(super) struct Hot {
     pub partial: Vec<At>,
 }
 
-/// Where a field stands and what it becomes.
+/// The position of a field, and its kind of value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub at: At,
@@ -149,7 +149,7 @@ pub(super) struct Cell {
     pub mask: u64,
 }
 
-/// By what a rule between records recognises a record.
+/// How a rule between records recognises a record.
 #[derive(Debug)]
 pub(super) struct Mark {
     pub bit: u8,
@@ -166,7 +166,7 @@ pub(super) enum Submitter {
     Tribe,
 }
 
-/// What a line must look like before it is read.
+/// The form that a line must have before it is read.
 #[derive(Debug)]
 pub(super) enum Precheck {
     LengthAtLeast(usize),
@@ -252,7 +252,7 @@ pub(super) struct Cipher {
     pub table: Box<[u8; 256]>,
 }
 
-/// What one file is read with.
+/// The layouts for one file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading<'s> {
     pub period: Period,

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 /// Bytes given of one line at most.
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
 const BUFFER: usize = 4 * LONGEST_LINE;
-/// Says that what follows is UTF-8, and is no part of it.
+/// Marks the following bytes as UTF-8, and is not a part of them.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One line, without its end.
@@ -106,7 +106,7 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// Moves what is left to the front and reads more; false at the end of the file.
+    /// Moves the rest to the front and reads more; false at the end of the file.
     fn fill(&mut self) -> io::Result<bool> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;

@@ -14,7 +14,7 @@
 //! - A byte order mark, and lines behind the trailer that hold nothing, are no data. In a sheet, neither
 //!   are blanks around a cell, blank cells beside the data and hidden sheets; a number has the leading zeros
 //!   that its format shows.
-//! - A header stands in the first line, with or without blanks before it.
+//! - A header is in the first line, with or without blanks before it.
 //! - A jurisdiction is a state or a territory by its FIPS code, and the rule that pilot states are
 //!   exempt from is applied to all.
 
@@ -115,7 +115,7 @@ pub fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// What a file says it is, by its header; `None` where it has no header that can be read. Sheets
+/// The description in a file's header; `None` without a readable header. Sheets
 /// have none, and a program audit cannot be told from the program's own file.
 ///
 /// # Errors

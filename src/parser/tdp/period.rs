@@ -4,7 +4,7 @@
 
 use super::value::Month;
 
-/// A calendar quarter, with the fiscal one it stands for.
+/// A calendar quarter, with its fiscal quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Period {
     pub fiscal_year: i32,

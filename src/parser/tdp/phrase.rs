@@ -170,7 +170,7 @@ pub(super) fn number(text: &str) -> Result<i64> {
     text.parse().with_context(|| format!("{text:?} is not a number"))
 }
 
-/// Splits at blanks, keeping what stands between single quotes together, quotes included.
+/// Splits at blanks, but keeps text in single quotes together, quotes included.
 pub(super) fn words(text: &str) -> Result<Vec<String>> {
     let mut words = vec![String::new()];
     let mut quoted = false;

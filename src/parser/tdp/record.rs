@@ -1,4 +1,4 @@
-//! Reading one record by its layout, and naming what is wrong with it.
+//! Reads one record by its layout, and names its problems.
 //!
 //! The bytes a record was read from are kept in one form: numbers with leading zeros, blanks as
 //! blanks, social security numbers deciphered. So two records with the same values have the same
@@ -89,7 +89,7 @@ impl LineSegment {
         line.get(self.fields[self.case?].at).filter(|bytes| !is_blank(bytes))
     }
 
-    /// True where the case number begins with a blank, as in a line with a blank too many.
+    /// True if the case number begins with a blank, as in a line with a blank too many.
     pub(super) fn case_begins_blank(&self, line: &SourceLine<'_>) -> bool {
         self.case_of(line).and_then(<[u8]>::first).is_some_and(u8::is_ascii_whitespace)
     }
@@ -109,7 +109,7 @@ impl LineSegment {
                 }
                 Some(_) => {}
                 None => {
-                    // What a cut field still holds is not a value.
+                    // The rest of a cut field is not a value.
                     let cut = line.clipped(At { start: cell.at.start, end: usize::MAX }).len();
                     bytes[line.bytes.len() - cut..].fill(b' ');
                     *value = Value::Blank;
@@ -198,7 +198,7 @@ impl LineSegment {
 }
 
 impl Rule {
-    /// True where the record keeps the rule.
+    /// True if the record keeps the rule.
     pub(super) fn holds(&self, record: &Values) -> bool {
         let sum = |parts: &[usize]| -> i64 {
             parts

@@ -24,11 +24,11 @@ use super::value::{At, Value};
 pub enum Size {
     /// So many cases; lines, in sections without cases.
     Cases(u64),
-    /// The first whole case that reaches so many bytes is the last.
+    /// The first case that reaches this size is the last.
     Bytes(u64),
 }
 
-/// What to write.
+/// The sample to write.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
     /// Program code, such as `tanf`.
@@ -51,7 +51,7 @@ impl Sample<'_> {
     /// Writes the submission; returns its size in bytes.
     ///
     /// # Errors
-    /// There is no layout for the program and section, or `out` cannot be written.
+    /// The program and section have no layout, or `out` can't be written.
     pub fn write(&self, out: impl Write) -> Result<u64> {
         let (program, section) =
             CATALOGUE.find(self.program, self.section).context("no layout for this program and section")?;
@@ -115,7 +115,7 @@ impl<W: Write> Writer<'_, W> {
         line
     }
 
-    /// One case, or one line where there are no cases.
+    /// One case, or one line in sections without cases.
     fn case(&mut self, number: u64, broken: bool) -> io::Result<()> {
         let section = self.section;
         let fault = broken.then(|| self.random.below(7));
@@ -154,7 +154,7 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    /// One sound line of a record type. `leads` records answer what others of the case need.
+    /// One sound line of a record type. `leads` records meet the needs of the others in the case.
     fn line(&mut self, record: &RecordType, number: u64, leads: bool) -> Vec<u8> {
         if self.section.letter.is_empty() {
             return self.row(record, number);
@@ -210,7 +210,7 @@ impl<W: Write> Writer<'_, W> {
         self.mend(line, segment);
     }
 
-    /// Changes what rules object to, until they do not.
+    /// Changes values until all rules accept them.
     fn mend(&mut self, line: &mut [u8], segment: &LineSegment) {
         let (mut record, mut offsets) = (Values::default(), Vec::new());
         for _ in 0..20 {
@@ -261,7 +261,7 @@ impl<W: Write> Writer<'_, W> {
     }
 }
 
-/// Counts what is written.
+/// Counts the written bytes.
 struct CountedWriter<W> {
     out: W,
     bytes: u64,

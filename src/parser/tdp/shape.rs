@@ -1,6 +1,6 @@
 //! Compiles one record type of a schema file into its segments, fields and rules.
 //!
-//! What sections do with record types is in `compile`.
+//! `compile` has the sections' use of record types.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -13,7 +13,7 @@ use super::value::At;
 /// Compiles a record type; `month` and `case` name the fields that hold them.
 ///
 /// # Errors
-/// What cannot be read, with the record type and field.
+/// The unreadable part, with the record type and field.
 pub(super) fn record(raw: &RawRecord, month: Option<&str>, case: Option<&str>) -> Result<RecordType> {
     let compile = || {
         ensure!(raw.blocks > 0 && raw.months > 0, "it has no segment");
@@ -84,7 +84,7 @@ fn rules(texts: &[String], names: &Names<'_>) -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// What reading and checking needs of the fields.
+/// The parts of the fields that reading and checking needs.
 fn hot(segment: &LineSegment) -> Hot {
     let fields = &segment.fields;
     let mut hot = Hot {

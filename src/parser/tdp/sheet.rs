@@ -42,7 +42,7 @@ impl Sheet {
     /// Reads the first visible sheet of a workbook.
     ///
     /// # Errors
-    /// Why the file is no workbook that can be read, its size included; the message of the error itself,
+    /// Why the file is not a readable workbook, its size included; the message of the error itself,
     /// without its causes, is for the analyst who submitted it and holds nothing of the cells.
     pub(super) fn open(mut file: File) -> Result<Self> {
         claims::check(&mut file)?;
@@ -91,7 +91,7 @@ impl Sheet {
             self.rows.push(SheetRow { number, text: text..text, offsets: offsets..offsets + 1 });
         }
         let Some(row) = self.rows.last_mut() else { return };
-        // A cell that comes twice, or behind a later column, says nothing.
+        // Ignore a cell that comes twice, or behind a later column.
         let Some(skipped) = (column as usize + 1).checked_sub(row.offsets.len()) else { return };
         let here = (self.text.len() - row.text.start) as u32;
         self.offsets.extend(std::iter::repeat_n(here, skipped));

@@ -1,6 +1,6 @@
 //! The submitted file as a stream of lines or rows, read as often as it takes.
 //!
-//! What kind of file it is is decided by its first bytes and, between text and csv, by its name.
+//! The first bytes decide the kind of file; between text and csv, the name decides.
 //! In a csv file every line is a row: a cell that spans lines is not known to any layout, so such a row is
 //! refused, once, with the lines that go on with it. Cells have no blanks around them.
 
@@ -16,7 +16,7 @@ use super::lines::{LONGEST_LINE, LineReader};
 use super::sheet::Sheet;
 use super::value::{Flaw, SourceLine};
 
-/// Bytes that decide what kind of file it is.
+/// Bytes that decide the kind of file.
 const SNIFFED: usize = 4096;
 /// Cells read of a csv row.
 const MOST_CELLS: usize = 64;
@@ -25,7 +25,7 @@ const DATA: usize = 2;
 /// Lines that a cell may go on for.
 const MOST_CELL_LINES: usize = 8;
 
-/// What kind of file was submitted.
+/// The kind of a submitted file.
 #[derive(Debug, Clone)]
 pub(super) enum FileKind {
     Text,
@@ -43,7 +43,7 @@ pub(super) enum Source {
 }
 
 impl FileKind {
-    /// Decides what kind of file this is. A workbook is read as a whole.
+    /// Decides the kind of file. It reads a workbook as a whole.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -53,7 +53,7 @@ impl FileKind {
         let sniffed = (&mut file).take(SNIFFED as u64).read_to_end(&mut start);
         sniffed.context("failed to read the submitted file")?;
         if start.starts_with(b"PK\x03\x04") {
-            // What the error comes of may quote a cell.
+            // The source of the error may quote a cell.
             let sheet = Sheet::open(file).map(|sheet| Self::Sheet(Arc::new(sheet)));
             return Ok(sheet.unwrap_or_else(|error| Self::Unknown(error.to_string())));
         }
@@ -134,7 +134,7 @@ impl Source {
     }
 }
 
-/// A line of text, with the offsets of its characters where they are not single bytes.
+/// A line of text, with the offsets of its characters if some are longer than a byte.
 pub(super) fn text_line<'a>(bytes: &'a [u8], number: u64, offsets: &'a mut Vec<u32>) -> SourceLine<'a> {
     offsets.clear();
     if bytes.is_ascii() {
@@ -180,7 +180,7 @@ fn no_text(start: &[u8]) -> Option<&'static str> {
     (!is_utf8 && start.iter().any(is_control)).then_some("the file is neither UTF-8 text nor a workbook")
 }
 
-/// What a line of a csv file is.
+/// The kind of a line in a csv file.
 #[derive(Debug, PartialEq, Eq)]
 enum CsvLine {
     Row,

@@ -1,4 +1,4 @@
-//! A first look at all lines: where a file ends, whether it has a second header, and what there is to read.
+//! The first pass over all lines: finds the end of the file, a second header, and the lines to read.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use super::source::{FileKind, Source};
 use super::value::SourceLine;
 use crate::parser::{Context, ParseError};
 
-/// What a first look at all lines shows.
+/// The result of the first pass.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// The last line that holds something, or stands before the trailer.
+    /// The last line that is not blank, or the last one before the trailer.
     pub lines: u64,
     /// Lines behind it, which hold nothing.
     pub behind: u64,

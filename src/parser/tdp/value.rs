@@ -30,7 +30,7 @@ pub(super) struct SourceLine<'a> {
     pub flaw: Option<Flaw>,
 }
 
-/// What keeps a line from being read at all.
+/// Why a line is unreadable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// So many characters stand before the first byte that is not UTF-8.
@@ -50,7 +50,7 @@ impl<'a> SourceLine<'a> {
         if self.offsets.is_empty() { self.bytes.len() } else { self.offsets.len() - 1 }
     }
 
-    /// The bytes of a field, or `None` where the line is too short to hold all of it.
+    /// The bytes of a field, or `None` if the line is too short for all of it.
     #[inline]
     pub(super) fn span(&self, at: At) -> Option<Span> {
         if self.offsets.is_empty() {
@@ -60,7 +60,7 @@ impl<'a> SourceLine<'a> {
         Some(Span { start: *self.offsets.get(at.start)?, end: *self.offsets.get(at.end)? })
     }
 
-    /// The bytes of a range, or `None` where the line is too short to hold all of it.
+    /// The bytes of a range, or `None` if the line is too short for all of it.
     #[inline]
     pub(super) fn get(&self, at: At) -> Option<&'a [u8]> {
         self.span(at).map(|span| span.of(self.bytes))
@@ -80,7 +80,7 @@ impl Span {
     }
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value {
     /// Nothing: blank, all `#`, all `_`, cut off, or a number field that holds no number.
@@ -150,7 +150,7 @@ fn signed_number(bytes: &[u8]) -> Option<i64> {
 pub(super) struct Month(pub u32);
 
 impl Month {
-    /// The month a number stands for, if it stands for one.
+    /// The month of a number, if it is one.
     pub(super) fn from_number(number: i64) -> Option<Self> {
         let month = u32::try_from(number).ok()?;
         ((190_001..=999_912).contains(&month) && (1..=12).contains(&(month % 100))).then_some(Self(month))

@@ -1,4 +1,4 @@
-//! What problems are called, for the analyst who has to mend the file.
+//! The wording of problems, for the analyst who has to fix the file.
 //!
 //! The value of a sensitive field is never in a message, and no more than the start of any other.
 
@@ -16,7 +16,7 @@ use super::value::{At, Flaw, SourceLine, Value, is_blank};
 /// Characters of a value that a message quotes.
 const QUOTED: usize = 12;
 
-/// What is wrong with a record, and the field it is filed under.
+/// A problem of a record, and the field it belongs to.
 pub(super) fn finding<'s>(
     segment: &'s LineSegment,
     finding: Fault<'s>,
@@ -171,7 +171,7 @@ fn reason(segment: &LineSegment, condition: &Condition, record: &Values, line: &
     }
 }
 
-/// The value in quotes; `None` where it must not be shown.
+/// The value in quotes; `None` if it must not be shown.
 fn shown(field: &Field, value: Value, record: &Values, line: &SourceLine<'_>) -> Option<String> {
     match value {
         Value::Blank => match no_number(field, line) {
@@ -185,7 +185,7 @@ fn shown(field: &Field, value: Value, record: &Values, line: &SourceLine<'_>) ->
     }
 }
 
-/// What stands in a number field that holds no number.
+/// The content of a number field that is not a number.
 fn no_number<'l>(field: &Field, line: &SourceLine<'l>) -> Option<&'l [u8]> {
     line.get(field.at).filter(|bytes| !is_blank(bytes) && !bytes.iter().all(u8::is_ascii_whitespace))
 }
