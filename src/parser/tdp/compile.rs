@@ -226,7 +226,7 @@ mod tests {
                 r#"checks = ["0..99"]"#,
                 &["field STRATUM", "a text field needs `int`"],
             ),
-            (r#"at = "29-30""#, r#"at = "30-29""#, &["field FUNDING_STREAM", "no range of positions"]),
+            (r#"at = "29-30""#, r#"at = "30-29""#, &["field FUNDING_STREAM", "not a range of positions"]),
             ("length >= 117", "length > 117", &["record T1", "pre-check", "length > 117"]),
             ("if CASH_AMOUNT > 0", "if CASH > 0", &["record T1", "no field is named \"CASH\""]),
             (r#"type = "number""#, r#"type = "numeric""#, &["field RPT_MONTH_YEAR", "numeric"]),
