@@ -13,7 +13,7 @@ use crate::desk::link::{LinkRequest, link};
 use crate::desk::lookup::find_run;
 use crate::record::Safe;
 
-/// Raw bytes of a log up to which every browser shows all of it; see [`Url::run`].
+/// Raw bytes of a log up to which every browser shows all of it; see [`UrlArgs::run`].
 const SHOWN_WHOLE: i64 = 1 << 20;
 
 /// Make a temporary link to a log that works without an account. The audit log records each link.

@@ -1,6 +1,6 @@
 //! Failures of the database: each states its reason once, and is either refused for good or passing.
 //!
-//! [`Context`] turns every error of a statement into one of these.
+//! [`DbContext`] turns every error of a statement into one of these.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -34,7 +34,7 @@ pub(crate) trait DbContext<T> {
     /// Names the failed task.
     fn context(self, doing: impl Display) -> anyhow::Result<T>;
 
-    /// As [`Context::context`], with a text that is built only on failure.
+    /// As [`DbContext::context`], with a text that is built only on failure.
     fn with_context<D: Display>(self, doing: impl FnOnce() -> D) -> anyhow::Result<T>;
 }
 
