@@ -20,7 +20,7 @@ pub struct Answer {
     pub groups: Result<Vec<ProblemGroup>>,
 }
 
-/// Answers for a run. A log that can't be read is no error: the rest of the answer stands without it.
+/// Answers for a run. If its log can't be read, the answer says why and stands without the problems.
 ///
 /// # Errors
 /// The database fails, or the scratch folder can't be used.

@@ -135,7 +135,7 @@ impl Entry {
         let names_record = self.record.rest.get("record").is_some_and(|value| !value.is_null());
         let record = self.number("record");
         if names_record && record.is_none() {
-            self.damage("its record is no number".to_owned());
+            self.damage("its record is not a number".to_owned());
         }
         if let Some(record) = record {
             tally.record(record);
@@ -212,7 +212,7 @@ impl Entry {
         self.record.damage.get_or_insert(damage);
     }
 
-    /// Takes a number out; what is no number stays in the rest.
+    /// Takes a number out; anything else stays in the rest.
     fn number(&mut self, name: &str) -> Option<u64> {
         let number = whole(self.record.rest.get(name)?)?;
         self.record.rest.remove(name);

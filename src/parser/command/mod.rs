@@ -5,7 +5,7 @@
 //! result file if it writes one, become the outcome. It runs in a process group of its own and is
 //! ended whole, children included, on cancel and when it takes too long or falls silent.
 //!
-//! This is no sandbox: the program has the rights of parselog's user.
+//! This is not a sandbox: the program has the rights of parselog's user.
 
 mod environment;
 mod line;

@@ -141,7 +141,7 @@ where
                     shared.touch();
                     lines.push(&buffer[..count], &mut |line| {
                         listener.hear(line);
-                        shared.touch(); // Lines that are logged slowly are no silence.
+                        shared.touch(); // A program whose lines are logged slowly is not silent.
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -78,7 +78,7 @@ impl ResultFile {
     pub(super) fn read(&self) -> anyhow::Result<Stated> {
         let Ok(found) = fs::symlink_metadata(&self.path) else { return Ok(Stated::default()) };
         if !found.is_file() || found.len() > LARGEST_RESULT {
-            bail!("the parser's result is no ordinary file of at most {LARGEST_RESULT} bytes");
+            bail!("the parser's result is not a regular file of at most {LARGEST_RESULT} bytes");
         }
         let mut bytes = Vec::new();
         File::open(&self.path)
@@ -100,7 +100,7 @@ fn check_keys(bytes: &[u8]) -> anyhow::Result<()> {
     let Some(unknown) = keys.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
     let is_plain =
         unknown.len() <= 40 && unknown.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let unknown = if is_plain { format!("'{unknown}'") } else { "that is no name".to_owned() };
+    let unknown = if is_plain { format!("'{unknown}'") } else { "that is not a name".to_owned() };
     bail!("the parser's result has an unknown key {unknown}: expected {}", KEYS.join(", "))
 }
 

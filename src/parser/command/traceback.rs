@@ -4,7 +4,7 @@
 
 use crate::record::{Foreign, Level};
 
-/// Beyond so much text (bytes) a traceback is no longer gathered.
+/// A traceback is gathered up to so many bytes of text.
 const LONGEST: usize = 256 << 10;
 
 const BEGINNING: &str = "Traceback (most recent call last):";

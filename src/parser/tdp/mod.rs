@@ -9,11 +9,11 @@
 //! - A case may have 17 records in a month, whichever case of the file it is.
 //! - A header with a wrong field refuses the file; it does not end "Accepted with Errors" with no record.
 //! - A second trailer is reported (category 7).
-//! - A trailer whose count is no number, an FRA date that is no month and a line that is not UTF-8 are
+//! - A trailer with a malformed count, an FRA date with a malformed month, and a line that is not UTF-8 are
 //!   problems of that line; they do not end the parse.
-//! - A byte order mark, and lines behind the trailer that hold nothing, are no data. In a sheet, neither
-//!   are blanks around a cell, blank cells beside the data and hidden sheets; a number has the leading zeros
-//!   that its format shows.
+//! - The parser ignores a byte order mark and empty lines behind the trailer; in a sheet also blanks around a
+//!   cell, blank cells beside the data, and hidden sheets. A number has the leading zeros that its format
+//!   shows.
 //! - A header is in the first line, with or without blanks before it.
 //! - A jurisdiction is a state or a territory by its FIPS code, and the rule that pilot states are
 //!   exempt from is applied to all.

@@ -158,7 +158,7 @@ fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> Flaw {
     Flaw::NotUtf8 { after: before.chars().count() }
 }
 
-/// Why a file that begins like this is no text. One that is text but for some bytes is: each of its lines
+/// Why a file that begins like this is not text. One that is text but for some bytes is: each of its lines
 /// is looked at by itself, wherever in the file it stands.
 fn no_text(start: &[u8]) -> Option<&'static str> {
     let is_zero = |from: usize| start.iter().skip(from).step_by(2).take(32).all(|&byte| byte == 0);

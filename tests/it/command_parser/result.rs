@@ -35,7 +35,7 @@ fn a_result_that_is_none_fails_without_quoting_it() {
     let error = failure(run.script(r#"echo '{"summary":"123-45-6789"}' >"$PARSELOG_RESULT""#));
     assert!(error.contains("line 1") && !error.contains("6789"), "{error}");
     let error = failure(run.script(r#"mkfifo "$PARSELOG_RESULT""#));
-    assert!(error.contains("no ordinary file"), "{error}");
+    assert!(error.contains("not a regular file"), "{error}");
 }
 
 #[test]
