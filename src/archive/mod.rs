@@ -23,7 +23,7 @@ use self::pack::Packed;
 use crate::gzip::ArchiveSummary;
 use crate::ids::LogId;
 use crate::objects::{ObjectError, Put};
-use crate::record::{Head, Level, LevelCounts, Subject};
+use crate::record::{Head, Level, LevelCounts};
 use crate::spool::SealedLog;
 use crate::store::{self, ArchivedLog, LogContent};
 use crate::system::System;
@@ -249,13 +249,11 @@ async fn blocking<T: Send + 'static>(
 
 fn metadata(head: &Head, summary: &ArchiveSummary) -> Vec<(&'static str, String)> {
     let mut metadata = vec![("log-id", head.log.to_string()), ("sha256", hex::encode(summary.raw_sha256))];
-    match &head.subject {
-        Subject::Run(run) => {
-            metadata.push(("run-id", run.run.to_string()));
-            metadata.push(("data-file-id", run.data_file.to_string()));
-            metadata.extend(run.reparse.map(|id| ("reparse-id", id.to_string())));
-        }
-        Subject::Segment(segment) => metadata.push(("service", segment.service.clone())),
+    // A segment's service is in its key; metadata takes ASCII alone.
+    if let Some(run) = head.subject.run() {
+        metadata.push(("run-id", run.run.to_string()));
+        metadata.push(("data-file-id", run.data_file.to_string()));
+        metadata.extend(run.reparse.map(|id| ("reparse-id", id.to_string())));
     }
     metadata
 }

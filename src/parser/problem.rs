@@ -41,6 +41,11 @@ impl Category {
         }
     }
 
+    /// Whether such a problem refuses its file or its record.
+    pub(super) fn refuses(self) -> bool {
+        matches!(self, Self::File | Self::Record)
+    }
+
     /// The meaning of the number, in words.
     pub fn name(self) -> &'static str {
         match self {
@@ -100,8 +105,12 @@ impl Problem<'_> {
 
     /// Logs the problem as one event: ERROR if it refuses the file or record, else WARN.
     pub fn log(&self) {
-        let refuses = matches!(self.category, Category::File | Category::Record);
-        let event = ProblemEvent {
+        self.event().log(self.category.refuses(), None);
+    }
+
+    /// The problem as its event states it.
+    pub(super) fn event(&self) -> ProblemEvent<'_> {
+        ProblemEvent {
             record: self.record,
             category: self.category.number(),
             record_type: self.record_type.into(),
@@ -111,7 +120,6 @@ impl Problem<'_> {
             case: self.case,
             deprecated: self.deprecated,
             message: self.message.into(),
-        };
-        event.log(refuses, None);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::super::{Category, Problem};
 use super::tally::Tally;
 use super::text;
 use super::traceback::Gathering;
-use crate::record::event::{EXTERNAL, PROBLEM};
+use crate::record::event::EXTERNAL;
 use crate::record::{Foreign, Level, plain};
 
 /// Where loggers put an exception.
@@ -156,55 +156,54 @@ impl Entry {
         }
         let Foreign { message, rest, damage, .. } = self.record;
         let context = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
-        let is_problem = level >= Level::Warn && category.is_some();
-
-        // Level and target of an event are part of its static callsite, hence one call for each.
-        macro_rules! emit {
-            ($target:expr, $level:ident) => {
-                tracing::$level!(
-                    target: $target,
-                    record,
-                    category = category.map(Category::number),
-                    record_type = record_type.as_deref(),
-                    item = item.as_deref(),
-                    field = field.as_deref(),
-                    month = month.as_deref(),
-                    case,
-                    deprecated = deprecated.then_some(true),
-                    context = context.as_deref(),
-                    "{message}"
-                )
-            };
-        }
-        match (is_problem, category, level) {
-            (true, Some(Category::File | Category::Record), _) | (true, _, Level::Error) => {
-                emit!(PROBLEM, error);
+        let problem = category.filter(|_| level >= Level::Warn).map(|category| Problem {
+            category,
+            record,
+            record_type: record_type.as_deref().unwrap_or_default(),
+            item: item.as_deref().unwrap_or_default(),
+            field: field.as_deref().unwrap_or_default(),
+            month: month.as_deref().unwrap_or_default(),
+            case,
+            deprecated,
+            message: &message,
+        });
+        if let Some(problem) = problem {
+            let refuses = level == Level::Error || problem.category.refuses();
+            problem.event().log(refuses, context.as_deref());
+            tally.problem(&problem);
+        } else {
+            // The level of an event is part of its static callsite, hence one call for each.
+            macro_rules! emit {
+                ($level:ident) => {
+                    tracing::$level!(
+                        target: EXTERNAL,
+                        record,
+                        category = category.map(Category::number),
+                        record_type = record_type.as_deref(),
+                        item = item.as_deref(),
+                        field = field.as_deref(),
+                        month = month.as_deref(),
+                        case,
+                        deprecated = deprecated.then_some(true),
+                        context = context.as_deref(),
+                        "{message}"
+                    )
+                };
             }
-            (true, ..) => emit!(PROBLEM, warn),
-            (_, _, Level::Error) => emit!(EXTERNAL, error),
-            (_, _, Level::Warn) => emit!(EXTERNAL, warn),
-            (_, _, Level::Info) => emit!(EXTERNAL, info),
-            (_, _, Level::Debug) => emit!(EXTERNAL, debug),
-            (_, _, Level::Trace) => emit!(EXTERNAL, trace),
-        }
-        if let Some(category) = category.filter(|_| is_problem) {
-            tally.problem(&Problem {
-                category,
-                record,
-                record_type: record_type.as_deref().unwrap_or_default(),
-                item: item.as_deref().unwrap_or_default(),
-                field: field.as_deref().unwrap_or_default(),
-                month: month.as_deref().unwrap_or_default(),
-                case,
-                deprecated,
-                message: &message,
-            });
+            match level {
+                Level::Error => emit!(error),
+                Level::Warn => emit!(warn),
+                Level::Info => emit!(info),
+                Level::Debug => emit!(debug),
+                Level::Trace => emit!(trace),
+            }
         }
         if let Some(damage) = damage {
             let message = format!("a line of the parser can't be read whole: {damage}");
-            let category = Category::Record;
-            tracing::warn!(target: PROBLEM, record, category = category.number(), "{message}");
-            tally.problem(&Problem { record, message: &message, ..Problem::new(category) });
+            let problem = Problem { record, message: &message, ..Problem::new(Category::Record) };
+            // The rest of the line was read, so nothing is refused for it.
+            problem.event().log(false, None);
+            tally.problem(&problem);
         }
     }
 
