@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use regex::{Captures, Regex};
+use regex::Regex;
 use serde_json::Value;
 
 /// Replaces a private value.
@@ -48,11 +48,26 @@ impl Redactor {
 
     /// The text with every private shape replaced by [`REDACTED`].
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.replace_all(text, |found: &Captures<'_>| match found.name("parted") {
-            // A piece of a longer number; letters around it don't make it one.
-            Some(number) if touches_a_digit(text, number.range()) => number.as_str().to_owned(),
-            _ => REDACTED.to_owned(),
-        })
+        let mut redacted = String::new();
+        // Where the rest begins that is not in `redacted`, and where the search goes on.
+        let (mut rest, mut at) = (0, 0);
+        while let Some(found) = self.0.captures_at(text, at) {
+            let whole = found.get_match().range();
+            if found.name("parted").is_some_and(|number| touches_a_digit(text, number.range())) {
+                // A piece of a longer number; letters around it don't make it one. What begins within it
+                // may be private all the same.
+                at = whole.start + 1;
+                continue;
+            }
+            redacted.push_str(&text[rest..whole.start]);
+            redacted.push_str(REDACTED);
+            (rest, at) = (whole.end, whole.end);
+        }
+        if rest == 0 {
+            return Cow::Borrowed(text);
+        }
+        redacted.push_str(&text[rest..]);
+        Cow::Owned(redacted)
     }
 }
 

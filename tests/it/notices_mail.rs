@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use parselog::store;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::fault_server::http_get;
@@ -150,7 +151,8 @@ async fn a_worker_killed_between_its_mails_sends_none_twice_and_one_that_stops_f
     let mut arguments = vec!["submit".to_owned(), sample("tanf-active-2021-q1.txt")];
     arguments.extend(addresses.iter().map(|address| format!("--email={address}")));
     desk.ok(&arguments);
-    for (signal, until) in [(rustix::process::Signal::KILL, 30), (rustix::process::Signal::TERM, 60)] {
+    let mut in_doubt = 0;
+    for (signal, until) in [(Signal::KILL, 30), (Signal::TERM, 60)] {
         let mut command = mailing(&desk, &server.url(), &["worker", "--sweep", "100ms"]);
         let mut worker = command.stderr(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
@@ -160,22 +162,31 @@ async fn a_worker_killed_between_its_mails_sends_none_twice_and_one_that_stops_f
         }
         let id = rustix::process::Pid::from_child(&worker);
         rustix::process::kill_process(id, signal).unwrap();
+        let asked = Instant::now();
         worker.wait().unwrap();
+        // A worker that stops does not wait for ever for a mail server that this machine holds up.
+        let finishes = signal == Signal::TERM && asked.elapsed() < Duration::from_secs(4);
+        in_doubt += usize::from(!finishes);
         let sending = notices(&desk, &["--unsent", "-n", "999"]).into_iter();
         let unknown = sending.filter(|notice| notice["state"] == "sending").count();
-        assert!(unknown <= 1, "{unknown} mails of which nobody knows");
+        assert!(unknown <= in_doubt, "{unknown} mails of which nobody knows");
     }
-    let said = at(&desk, &server.url(), &["worker", "--drain"]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    // A drain that runs out of time leaves mails to the next one.
+    let deadline = Instant::now() + PATIENCE;
+    while notices(&desk, &["--unsent", "-n", "999"]).iter().any(|notice| notice["state"] == "queued") {
+        assert!(Instant::now() < deadline, "{:?}", notices(&desk, &["--unsent"]));
+        let said = at(&desk, &server.url(), &["worker", "--drain"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+    }
     let told: Vec<String> = server.received().into_iter().map(|mail| mail.to).collect();
     let unknown = notices(&desk, &["--unsent"]);
-    assert!(unknown.len() <= 1, "{unknown:?}");
-    // The one that is unknown was taken or not; each of the others was taken once.
+    assert!(unknown.len() <= in_doubt, "{unknown:?}");
+    // One that is unknown was taken or not; each of the others was taken once.
     let without: Vec<_> = unknown.iter().map(|notice| notice["address"].as_str().unwrap()).collect();
     let sent = |all: Vec<String>| -> Vec<String> {
         all.into_iter().filter(|to| !without.contains(&to.as_str())).collect()
     };
-    assert!(told.len() - sent(told.clone()).len() <= 1);
+    assert!(told.len() - sent(told.clone()).len() <= in_doubt);
     assert_eq!(sent(told), sent(addresses));
 }
 

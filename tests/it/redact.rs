@@ -46,6 +46,12 @@ proptest! {
 }
 
 #[test]
+fn an_address_is_caught_that_begins_within_a_longer_number() {
+    let redacted = Redactor::default().redact("12 123 45 67899@b.c, 9123-45-6789").into_owned();
+    assert_eq!(redacted, format!("12 123 45 {REDACTED}, 9123-45-6789"));
+}
+
+#[test]
 fn ids_times_and_counts_stay() {
     let redactor = Redactor::default();
     for text in [
