@@ -7,7 +7,7 @@
 //! a helper of the worker panic in its n-th round; `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync
 //! of that name the n-th time.
 //!
-//! A test may also play the disk in its own process: `watch` tells it each point and each sync.
+//! A test may also play the disk in its own process: `observe` tells it each point and each sync.
 
 use std::fs::File;
 use std::io;
@@ -108,21 +108,21 @@ pub enum SyncAnswer {
 
 /// A test that plays the disk.
 #[cfg(feature = "faults")]
-pub type Watcher = std::sync::Arc<dyn Fn(FaultStep<'_>) -> SyncAnswer + Send + Sync>;
+pub type Observer = std::sync::Arc<dyn Fn(FaultStep<'_>) -> SyncAnswer + Send + Sync>;
 
 #[cfg(feature = "faults")]
-static WATCHER: std::sync::RwLock<Option<Watcher>> = std::sync::RwLock::new(None);
+static OBSERVER: std::sync::RwLock<Option<Observer>> = std::sync::RwLock::new(None);
 
-/// From now on this watcher is told every step of this process, or none is.
+/// From now on the observer hears of every step of this process; `None` ends that.
 #[cfg(feature = "faults")]
-pub fn watch(watcher: Option<Watcher>) {
-    *WATCHER.write().unwrap_or_else(std::sync::PoisonError::into_inner) = watcher;
+pub fn observe(observer: Option<Observer>) {
+    *OBSERVER.write().unwrap_or_else(std::sync::PoisonError::into_inner) = observer;
 }
 
 #[cfg(feature = "faults")]
 fn ask(step: FaultStep<'_>) -> SyncAnswer {
-    let watcher = WATCHER.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-    watcher.map_or(SyncAnswer::Real, |watcher| watcher(step))
+    let observer = OBSERVER.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    observer.map_or(SyncAnswer::Real, |observer| observer(step))
 }
 
 #[cfg(feature = "faults")]

@@ -88,7 +88,7 @@ struct ChangedProblem<'a> {
 fn text(name: &str, difference: &Difference<'_>) -> String {
     let Difference { before, after, .. } = difference;
     let mut text = format!("{name}\n  run        {} -> {}", before.run, after.run);
-    changed(&mut text, "status", &before.verdict(), &after.verdict());
+    changed(&mut text, "status", &before.outcome(), &after.outcome());
     changed(&mut text, "records", &records(before), &records(after));
     let columns = ["ERRORS", ">BEFORE", ">AFTER", ">APPEARED", ">DISAPPEARED"];
     let mut table = Table::new(columns).within([20, 9, 9, 9, 11]);

@@ -63,7 +63,7 @@ fn table(runs: &[Run]) -> Table<8> {
             &run.queued_at.format("%Y-%m-%d %H:%M:%S"),
             &why,
             &run.data_file_id,
-            &verdict::verdict(run),
+            &run.verdict(),
             &errors,
             &took,
             &run.id,

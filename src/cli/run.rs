@@ -19,10 +19,13 @@ use crate::parser::{CancelReason, RecordSink, SummaryStatus};
 use crate::queue;
 use crate::record::Safe;
 use crate::store::{self, Run as Row, RunStatus};
-use crate::worker::{Watch, Worker};
+use crate::worker::{RunsInFlight, Worker};
 
-/// How often to move the bar, and to check a run that another worker took.
+/// How often to move the bar.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often to ask for a run that another worker took: nothing notifies of a run's end.
+const ASK: Duration = Duration::from_secs(1);
 
 /// Submit, parse and archive files at once.
 #[derive(Debug, Args)]
@@ -54,15 +57,15 @@ impl RunArgs {
         let rules = self.parser.as_slice();
         let intake = Intake::new(open::open(common).await?, show::note);
         let worker = open::worker(intake.system().clone(), common, rules, WorkerConfig::default())?;
-        worker.watch_for_notices().await;
-        let watch = Watch::default();
-        let (mut helpers, watched) = (worker.helpers(&watch), watch.clone());
+        worker.begin_notices().await;
+        let in_flight = RunsInFlight::default();
+        let (mut helpers, of_supervisor) = (worker.helpers(&in_flight), in_flight.clone());
         let supervisor = carry::spawn(async move {
             let died = helpers.died().await;
-            watched.cancel_all(CancelReason::Shutdown);
+            of_supervisor.cancel_all(CancelReason::Shutdown);
             died
         });
-        let stopping = watch.clone();
+        let stopping = in_flight.clone();
         let stopper = carry::spawn(async move {
             // Without a handler ^C would leave the run to the sweep; with it the run ends at once.
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -81,7 +84,7 @@ impl RunArgs {
             }
             let sink = self.records.as_deref().map(Records::create).transpose()?;
             let queued = submit::queue_once(&worker.system().pool, file, self.what.request()).await?;
-            let (row, report) = parse(&worker, &watch, queued.run_id, sink).await?;
+            let (row, report) = parse(&worker, &in_flight, queued.run_id, sink).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {
                 show::note(&result);
@@ -122,16 +125,16 @@ impl RunArgs {
 /// Returns its row, and where its error report is.
 async fn parse(
     worker: &Worker,
-    watch: &Watch,
+    in_flight: &RunsInFlight,
     run: RunId,
     sink: Option<Records>,
 ) -> Result<(Row, Option<String>)> {
     let Some(claimed) = queue::claim_run(&worker.system().pool, worker.claimant(), run).await? else {
         return Ok((wait_for_another(worker, run).await?, None));
     };
-    let bar = progress_bar(watch.clone(), run);
+    let bar = progress_bar(in_flight.clone(), run);
     let sink = sink.map(|sink| Box::new(sink) as Box<dyn RecordSink>);
-    let done = worker.run_one(claimed, watch, sink, || {}).await;
+    let done = worker.run_one(claimed, in_flight, sink, || {}).await;
     bar.abort();
     Ok((read(worker, run).await?, done.error_report))
 }
@@ -139,10 +142,10 @@ async fn parse(
 async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
     loop {
         let row = read(worker, run).await?;
-        if verdict::has_ended(&row) {
+        if row.has_ended() {
             return Ok(row);
         }
-        tokio::time::sleep(TICK).await;
+        tokio::time::sleep(ASK).await;
     }
 }
 
@@ -151,12 +154,13 @@ async fn read(worker: &Worker, run: RunId) -> Result<Row> {
     row.with_context(|| format!("run {run} is gone from the database"))
 }
 
-fn progress_bar(watch: Watch, run: RunId) -> tokio::task::JoinHandle<()> {
+fn progress_bar(in_flight: RunsInFlight, run: RunId) -> tokio::task::JoinHandle<()> {
     carry::spawn(async move {
         let bar = show::bar("{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}");
+        let mut ticks = tokio::time::interval(TICK);
         loop {
-            tokio::time::sleep(TICK).await;
-            let Some(progress) = watch.progress(run) else { continue };
+            ticks.tick().await;
+            let Some(progress) = in_flight.progress(run) else { continue };
             bar.set_length(progress.total_bytes.load(Ordering::Relaxed));
             bar.set_position(progress.bytes.load(Ordering::Relaxed));
             let (records, problems) =

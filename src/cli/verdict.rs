@@ -12,7 +12,7 @@ pub(super) const MINUTE: &str = "%Y-%m-%d %H:%M";
 
 /// The outcome of a run for a person: verdict, counts, first error, and the location of its log.
 pub(super) fn outcome(run: &Run) -> String {
-    let mut text = format!("{}  {}", Safe(&run.name), verdict(run));
+    let mut text = format!("{}  {}", Safe(&run.name), run.verdict());
     match (run.records_in_file, run.records_created) {
         (Some(file), Some(created)) => {
             let _ = write!(text, "  {created} of {file} records");
@@ -57,11 +57,6 @@ pub(super) fn log_place(run: &Run) -> String {
     }
 }
 
-/// The verdict of a run that succeeded, else its status.
-pub(super) fn verdict(run: &Run) -> String {
-    run.summary_status.map_or_else(|| run.status.to_string(), |summary| summary.to_string())
-}
-
 /// A category's name and number, as a table's row begins.
 pub(super) fn category_name(number: u8) -> String {
     let known = Category::ALL.into_iter().find(|category| category.number() == number);
@@ -96,9 +91,4 @@ pub(super) fn table(runs: &[Run]) -> Table<9> {
         ]);
     }
     table
-}
-
-/// Whether the run has ended; only its log may still change.
-pub(super) fn has_ended(run: &Run) -> bool {
-    !matches!(run.status, RunStatus::Queued | RunStatus::Running)
 }

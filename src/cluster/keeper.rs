@@ -18,9 +18,9 @@ use anyhow::{Context as _, Result};
 use rustix::process::Pid;
 
 use super::detach::detach;
+use super::folders::ClusterFolders;
 use super::lock;
 use super::owner::Owner;
-use super::place::ClusterFolders;
 use super::postmaster::{abandon, postmaster, stop};
 use super::server::Server;
 use super::usage::Usage;
@@ -43,43 +43,43 @@ pub fn keep(home: &Path, detached: bool) -> Result<()> {
         return Err(detach()).context("failed to run the keeper of the embedded database");
     }
     let owner = Owner::detect()?;
-    let place = ClusterFolders::prepare(home, &owner)?;
-    let Ok(mine) = lock::exclusive(&place.keeper_lock(), LOCK_WAIT) else { return Ok(()) };
-    fs::write(place.keeper_lock(), format!("{} {VERSION}\n", std::process::id()))?;
+    let folders = ClusterFolders::prepare(home, &owner)?;
+    let Ok(mine) = lock::exclusive(&folders.keeper_lock(), LOCK_WAIT) else { return Ok(()) };
+    fs::write(folders.keeper_lock(), format!("{} {VERSION}\n", std::process::id()))?;
     let mut relay = RelayShell::start()?;
-    let server = Server::new(&place, owner)?;
+    let server = Server::new(&folders, owner)?;
     server.ensure_running()?;
-    let mut serving = postmaster(&place);
+    let mut serving = postmaster(&folders);
     let mut unused_since = Instant::now();
-    let mut last = Usage::last(&place.in_use_lock());
+    let mut last = Usage::last(&folders.in_use_lock());
     loop {
         thread::sleep(TICK);
-        if !is_at(&mine, &place.keeper_lock()) {
+        if !is_at(&mine, &folders.keeper_lock()) {
             // The home was removed, and its server is nobody's.
-            serving.inspect(|pid| abandon(*pid, &place));
+            serving.inspect(|pid| abandon(*pid, &folders));
             return Ok(());
         }
         relay.renew()?;
         // Who begins to use the cluster holds this for a moment.
-        let Ok(Some(door)) = lock::try_exclusive(&place.start_lock()) else { continue };
-        let running = postmaster(&place);
-        let Ok(unused) = lock::try_exclusive(&place.in_use_lock()) else { continue };
+        let Ok(Some(door)) = lock::try_exclusive(&folders.start_lock()) else { continue };
+        let running = postmaster(&folders);
+        let Ok(unused) = lock::try_exclusive(&folders.in_use_lock()) else { continue };
         if unused.is_none() {
             drop(door);
             unused_since = Instant::now();
-            if running.is_none() || !place.socket().exists() {
+            if running.is_none() || !folders.socket().exists() {
                 server.ensure_running()?;
             }
-            serving = postmaster(&place);
+            serving = postmaster(&folders);
             continue;
         }
-        let used = Usage::last(&place.in_use_lock());
+        let used = Usage::last(&folders.in_use_lock());
         if used != last {
             (last, unused_since) = (used, Instant::now());
         }
         let idle = used.map_or(Duration::ZERO, |usage| usage.idle);
         if running.is_none() || unused_since.elapsed() >= idle {
-            stop(&place)?;
+            stop(&folders)?;
             drop(relay);
             // Before the lock is free: the next command then finds no keeper, and starts one.
             drop(mine);
@@ -101,11 +101,11 @@ impl Summoned {
 }
 
 /// Starts a keeper. It gets only the variables that Postgres needs, because it outlives us.
-pub(super) fn summon(place: &ClusterFolders, keep: &Keep) -> Result<Summoned> {
-    let log = place.keeper_log();
+pub(super) fn summon(folders: &ClusterFolders, keep: &Keep) -> Result<Summoned> {
+    let log = folders.keeper_log();
     let log = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
     let mut command = Command::new(&keep.program);
-    command.arg("--home").arg(place.home()).args(["db", "keep"]).current_dir("/").env_clear();
+    command.arg("--home").arg(folders.home()).args(["db", "keep"]).current_dir("/").env_clear();
     for name in ["PATH", "LD_LIBRARY_PATH", "PG_BIN"] {
         if let Some(value) = env::var_os(name) {
             command.env(name, value);
@@ -124,8 +124,8 @@ pub(super) fn summon(place: &ClusterFolders, keep: &Keep) -> Result<Summoned> {
 }
 
 /// Why a keeper failed, in its own words.
-pub(super) fn last_words(place: &ClusterFolders) -> String {
-    let said = fs::read_to_string(place.keeper_log()).unwrap_or_default();
+pub(super) fn last_words(folders: &ClusterFolders) -> String {
+    let said = fs::read_to_string(folders.keeper_log()).unwrap_or_default();
     let line = said.lines().rev().find(|line| !line.trim().is_empty());
     line.map_or("the keeper of the embedded database said nothing", |line| {
         line.trim_start_matches("parselog: ")
@@ -134,11 +134,11 @@ pub(super) fn last_words(place: &ClusterFolders) -> String {
 }
 
 /// The running keeper, once it has announced itself: its process id and version.
-pub(super) fn current(place: &ClusterFolders) -> Result<Option<(Option<Pid>, String)>> {
-    if !lock::is_held(&place.keeper_lock())? {
+pub(super) fn current(folders: &ClusterFolders) -> Result<Option<(Option<Pid>, String)>> {
+    if !lock::is_held(&folders.keeper_lock())? {
         return Ok(None);
     }
-    let text = fs::read_to_string(place.keeper_lock()).unwrap_or_default();
+    let text = fs::read_to_string(folders.keeper_lock()).unwrap_or_default();
     let said = text.trim().split_once(' ');
     Ok(said.map(|(pid, version)| (pid.parse().ok().and_then(Pid::from_raw), version.to_owned())))
 }

@@ -18,11 +18,11 @@
 
 mod binaries;
 mod detach;
+mod folders;
 mod hello;
 mod keeper;
 mod lock;
 mod owner;
-mod place;
 mod postmaster;
 mod server;
 mod usage;
@@ -36,9 +36,9 @@ use anyhow::{Context as _, Result, bail};
 
 pub use keeper::keep;
 
+use folders::ClusterFolders;
 use hello::{ServerAnswer, ask};
 use owner::Owner;
-use place::ClusterFolders;
 use usage::Usage;
 
 /// Longest wait for another process that is starting or stopping the same cluster.
@@ -64,7 +64,7 @@ pub struct Keep {
 /// A running cluster that this process uses, until it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    place: ClusterFolders,
+    folders: ClusterFolders,
     /// Shared lock on `<home>/postgres/in-use`.
     _in_use: File,
 }
@@ -90,30 +90,30 @@ impl Cluster {
     /// One line that says what to do: Postgres is not installed, the user has no name, a folder
     /// belongs to somebody else, or the server does not start (with the last line of its log).
     pub fn start(home: &Path, keep: &Keep) -> Result<Self> {
-        let place = ClusterFolders::prepare(home, &Owner::detect()?)?;
-        if keeper::current(&place)?.is_some_and(|(_, version)| version != VERSION) {
-            let _ = stop_unused(&place)?; // One that is used goes on: all versions share the locks.
+        let folders = ClusterFolders::prepare(home, &Owner::detect()?)?;
+        if keeper::current(&folders)?.is_some_and(|(_, version)| version != VERSION) {
+            let _ = stop_unused(&folders)?; // One that is used goes on: all versions share the locks.
         }
         let in_use = {
             // Every shared lock is taken under the start lock, so the keeper can't stop the server
             // between our look at it and our use of it.
-            let _starting = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)
+            let _starting = lock::exclusive(&folders.start_lock(), START_LOCK_WAIT)
                 .context("failed to wait for the process that is stopping the database")?;
-            lock::shared(&place.in_use_lock())?
+            lock::shared(&folders.in_use_lock())?
         };
         Usage::note(&in_use, keep.idle)?;
-        wait_until_ready(&place, keep)?;
-        Ok(Self { place, _in_use: in_use })
+        wait_until_ready(&folders, keep)?;
+        Ok(Self { folders, _in_use: in_use })
     }
 
     /// The URL of the database `parselog`, as sqlx and psql take it.
     pub fn url(&self) -> String {
-        self.place.url("parselog")
+        self.folders.url("parselog")
     }
 
     /// The URL of the database `postgres`, from which others can be made and dropped.
     pub fn admin_url(&self) -> String {
-        self.place.url("postgres")
+        self.folders.url("postgres")
     }
 }
 
@@ -125,8 +125,8 @@ pub fn stop(home: &Path) -> Result<bool> {
     if !ClusterFolders::exists(home) {
         return Ok(false);
     }
-    let place = ClusterFolders::prepare(home, &Owner::detect()?)?;
-    stop_unused(&place)?
+    let folders = ClusterFolders::prepare(home, &Owner::detect()?)?;
+    stop_unused(&folders)?
         .context("another parselog process uses the embedded database, perhaps a worker: end that first")
 }
 
@@ -138,28 +138,28 @@ pub fn status(home: &Path) -> Result<ClusterStatus> {
     if !ClusterFolders::exists(home) {
         return Ok(ClusterStatus { server: None, in_use: false, idle: Duration::ZERO });
     }
-    let place = ClusterFolders::prepare(home, &Owner::detect()?)?;
-    let server = postmaster::postmaster(&place);
-    let _looking = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)?;
+    let folders = ClusterFolders::prepare(home, &Owner::detect()?)?;
+    let server = postmaster::postmaster(&folders);
+    let _looking = lock::exclusive(&folders.start_lock(), START_LOCK_WAIT)?;
     Ok(ClusterStatus {
-        server: server.map(|pid| (pid.as_raw_nonzero().get(), place.url("parselog"))),
-        in_use: lock::try_exclusive(&place.in_use_lock())?.is_none(),
-        idle: Usage::last(&place.in_use_lock()).map_or(Duration::ZERO, |usage| usage.idle),
+        server: server.map(|pid| (pid.as_raw_nonzero().get(), folders.url("parselog"))),
+        in_use: lock::try_exclusive(&folders.in_use_lock())?.is_none(),
+        idle: Usage::last(&folders.in_use_lock()).map_or(Duration::ZERO, |usage| usage.idle),
     })
 }
 
 /// Stops the server and waits for the end of its keeper; `None` when somebody uses it. Else, whether
 /// it ran.
-fn stop_unused(place: &ClusterFolders) -> Result<Option<bool>> {
-    let stopping = lock::exclusive(&place.start_lock(), START_LOCK_WAIT)?;
-    let Some(unused) = lock::try_exclusive(&place.in_use_lock())? else { return Ok(None) };
-    let keeper = keeper::current(place)?.and_then(|(pid, _)| pid);
-    let ran = postmaster::stop(place)?;
+fn stop_unused(folders: &ClusterFolders) -> Result<Option<bool>> {
+    let stopping = lock::exclusive(&folders.start_lock(), START_LOCK_WAIT)?;
+    let Some(unused) = lock::try_exclusive(&folders.in_use_lock())? else { return Ok(None) };
+    let keeper = keeper::current(folders)?.and_then(|(pid, _)| pid);
+    let ran = postmaster::stop(folders)?;
     drop((unused, stopping));
     // The keeper sees that the server is gone; unless somebody was quick to start it again.
     let deadline = Instant::now() + KEEPER_END;
-    while (lock::is_held(&place.keeper_lock())? || keeper.is_some_and(postmaster::is_alive))
-        && ask(&place.socket()) == ServerAnswer::Silent
+    while (lock::is_held(&folders.keeper_lock())? || keeper.is_some_and(postmaster::is_alive))
+        && ask(&folders.socket()) == ServerAnswer::Silent
     {
         if Instant::now() > deadline {
             bail!("the keeper of the embedded database does not end");
@@ -170,25 +170,25 @@ fn stop_unused(place: &ClusterFolders) -> Result<Option<bool>> {
 }
 
 /// Waits until a keeper runs and the server answers; starts a keeper if none runs.
-fn wait_until_ready(place: &ClusterFolders, keep: &Keep) -> Result<()> {
+fn wait_until_ready(folders: &ClusterFolders, keep: &Keep) -> Result<()> {
     let deadline = Instant::now() + START_WAIT;
     let mut summoned: Option<keeper::Summoned> = None;
     loop {
-        if lock::is_held(&place.keeper_lock())? {
-            if ask(&place.socket()) == ServerAnswer::Ready {
+        if lock::is_held(&folders.keeper_lock())? {
+            if ask(&folders.socket()) == ServerAnswer::Ready {
                 return Ok(());
             }
         } else if let Some(keeper) = &summoned {
             match keeper.ended() {
                 Some(status) if status.success() => summoned = None, // There was another.
-                Some(_) => bail!(keeper::last_words(place)),
+                Some(_) => bail!(keeper::last_words(folders)),
                 None => {}
             }
         } else {
-            summoned = Some(keeper::summon(place, keep)?);
+            summoned = Some(keeper::summon(folders, keep)?);
         }
         if Instant::now() > deadline {
-            bail!("the embedded database does not answer: its log is {}", place.server_log().display());
+            bail!("the embedded database does not answer: its log is {}", folders.server_log().display());
         }
         thread::sleep(POLL);
     }

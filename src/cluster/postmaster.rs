@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::place::ClusterFolders;
+use super::folders::ClusterFolders;
 
 const POLL: Duration = Duration::from_millis(20);
 const FAST_STOP: Duration = Duration::from_secs(20);
 const HARD_STOP: Duration = Duration::from_secs(10);
 
 /// The process that serves this cluster now, if one does.
-pub(super) fn postmaster(place: &ClusterFolders) -> Option<Pid> {
-    let pid = recorded_pid(place)?;
+pub(super) fn postmaster(folders: &ClusterFolders) -> Option<Pid> {
+    let pid = recorded_pid(folders)?;
     let serves = if cfg!(target_os = "linux") {
-        is_server(&command_line(pid)?, place)
+        is_server(&command_line(pid)?, folders)
     } else {
         test_kill_process(pid).is_ok()
     };
@@ -30,13 +30,13 @@ pub(super) fn postmaster(place: &ClusterFolders) -> Option<Pid> {
 
 /// Stops the server: sessions are cut off, nothing committed is lost. Succeeds if it is not running.
 /// Returns whether it did.
-pub(super) fn stop(place: &ClusterFolders) -> anyhow::Result<bool> {
-    let Some(pid) = postmaster(place) else { return Ok(false) };
+pub(super) fn stop(folders: &ClusterFolders) -> anyhow::Result<bool> {
+    let Some(pid) = postmaster(folders) else { return Ok(false) };
     for (signal, patience) in [(Signal::INT, FAST_STOP), (Signal::QUIT, HARD_STOP)] {
         let _ = kill_process(pid, signal); // An error means that it is gone already.
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            if postmaster(place) != Some(pid) && !is_alive(pid) {
+            if postmaster(folders) != Some(pid) && !is_alive(pid) {
                 return Ok(true);
             }
             thread::sleep(POLL);
@@ -46,8 +46,8 @@ pub(super) fn stop(place: &ClusterFolders) -> anyhow::Result<bool> {
 }
 
 /// Kills a server whose folder was removed: nothing is left to save.
-pub(super) fn abandon(pid: Pid, place: &ClusterFolders) {
-    if command_line(pid).is_some_and(|words| is_server(&words, place)) {
+pub(super) fn abandon(pid: Pid, folders: &ClusterFolders) {
+    if command_line(pid).is_some_and(|words| is_server(&words, folders)) {
         let _ = kill_process(pid, Signal::QUIT);
     }
 }
@@ -58,12 +58,12 @@ pub(super) fn is_alive(pid: Pid) -> bool {
 }
 
 /// Whether a process that was started with these words is this cluster's server.
-fn is_server(command_line: &[u8], place: &ClusterFolders) -> bool {
-    command_line.split(|byte| *byte == 0).any(|word| word == place.data().as_os_str().as_bytes())
+fn is_server(command_line: &[u8], folders: &ClusterFolders) -> bool {
+    command_line.split(|byte| *byte == 0).any(|word| word == folders.data().as_os_str().as_bytes())
 }
 
-fn recorded_pid(place: &ClusterFolders) -> Option<Pid> {
-    let text = fs::read_to_string(place.data().join("postmaster.pid")).ok()?;
+fn recorded_pid(folders: &ClusterFolders) -> Option<Pid> {
+    let text = fs::read_to_string(folders.data().join("postmaster.pid")).ok()?;
     Pid::from_raw(text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)?)
 }
 

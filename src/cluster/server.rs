@@ -15,9 +15,9 @@ use anyhow::{Context as _, bail};
 use rustix::process::Pid;
 
 use super::binaries::Binaries;
+use super::folders::ClusterFolders;
 use super::hello::{ServerAnswer, ask};
 use super::owner::Owner;
-use super::place::ClusterFolders;
 use super::postmaster::{is_alive, postmaster, stop};
 
 /// Longest wait for a server that says it is starting; crash recovery takes part of it.
@@ -34,26 +34,26 @@ const LOG_LIMIT: u64 = 4 << 20;
 /// The server of one cluster, running or not.
 #[derive(Debug)]
 pub(super) struct Server<'p> {
-    place: &'p ClusterFolders,
+    folders: &'p ClusterFolders,
     owner: Owner,
     binaries: Binaries,
 }
 
 impl<'p> Server<'p> {
     /// Picks the binaries that can run this cluster.
-    pub(super) fn new(place: &'p ClusterFolders, owner: Owner) -> anyhow::Result<Self> {
-        let made_by = fs::read_to_string(place.data().join("PG_VERSION")).ok();
+    pub(super) fn new(folders: &'p ClusterFolders, owner: Owner) -> anyhow::Result<Self> {
+        let made_by = fs::read_to_string(folders.data().join("PG_VERSION")).ok();
         let binaries = Binaries::find(made_by.and_then(|version| version.trim().parse().ok()))?;
-        Ok(Self { place, owner, binaries })
+        Ok(Self { folders, owner, binaries })
     }
 
     /// Makes the cluster if missing, starts it if not running, and waits until it answers.
     pub(super) fn ensure_running(&self) -> anyhow::Result<()> {
-        if ask(&self.place.socket()) == ServerAnswer::Ready {
+        if ask(&self.folders.socket()) == ServerAnswer::Ready {
             return Ok(());
         }
         self.configure()?;
-        if !self.place.data().exists() {
+        if !self.folders.data().exists() {
             self.create()?;
         }
         let log_start = self.rotate_log();
@@ -62,14 +62,14 @@ impl<'p> Server<'p> {
         let mut launched: Option<Pid> = None;
         let mut launches = 0;
         while Instant::now() < deadline {
-            match ask(&self.place.socket()) {
+            match ask(&self.folders.socket()) {
                 ServerAnswer::Ready => return Ok(()),
                 ServerAnswer::Busy => silent_since = Instant::now(),
                 ServerAnswer::Silent
-                    if launched.is_some_and(is_alive) || postmaster(self.place).is_some() =>
+                    if launched.is_some_and(is_alive) || postmaster(self.folders).is_some() =>
                 {
                     if silent_since.elapsed() > SILENCE_DEADLINE {
-                        stop(self.place)?;
+                        stop(self.folders)?;
                     }
                 }
                 ServerAnswer::Silent if launches == LAUNCHES => break,
@@ -89,7 +89,7 @@ impl<'p> Server<'p> {
 
     fn create(&self) -> anyhow::Result<()> {
         self.owner.check_name()?;
-        let fresh = self.place.new_data(&self.owner)?;
+        let fresh = self.folders.new_data(&self.owner)?;
         let mut initdb = self.owner.command(&self.binaries.path("initdb"));
         initdb.args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "-D"]).arg(&fresh);
         run(&mut initdb).context("failed to make the embedded database")?;
@@ -100,10 +100,10 @@ impl<'p> Server<'p> {
             .arg(fresh.join("postgresql.conf"));
         run(&mut include).context("failed to configure the embedded database")?;
         self.make_database(&fresh)?;
-        fs::rename(&fresh, self.place.data()).context("failed to put the embedded database in place")
+        fs::rename(&fresh, self.folders.data()).context("failed to put the embedded database in place")
     }
 
-    /// Makes the database `parselog` before the cluster is in place, so that every cluster has it.
+    /// Makes the database `parselog` before the cluster is in folders, so that every cluster has it.
     fn make_database(&self, fresh: &Path) -> anyhow::Result<()> {
         let mut single = self.owner.command(&self.binaries.path("postgres"));
         single.args(["--single", "-D"]).arg(fresh).arg("postgres");
@@ -133,9 +133,9 @@ impl<'p> Server<'p> {
              jit = off\n\
              timezone = 'UTC'\n\
              log_timezone = 'UTC'\n",
-            self.place.socket_dir().display()
+            self.folders.socket_dir().display()
         );
-        let path = self.place.settings();
+        let path = self.folders.settings();
         fs::write(&path, settings)
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o644)))
             .with_context(|| format!("failed to write {}", path.display()))
@@ -147,7 +147,7 @@ impl<'p> Server<'p> {
     /// process group keeps the terminal's Ctrl-C from it.
     fn launch(&self) -> anyhow::Result<Option<Pid>> {
         self.clear_stale_lock_files();
-        let log = self.place.server_log();
+        let log = self.folders.server_log();
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -157,7 +157,7 @@ impl<'p> Server<'p> {
         shell
             .args(["-c", "\"$0\" -D \"$1\" >&2 & echo $!"])
             .arg(self.binaries.path("postgres"))
-            .arg(self.place.data())
+            .arg(self.folders.data())
             .stderr(log)
             .process_group(0);
         let printed = shell.output().context("failed to start the embedded database")?.stdout;
@@ -168,15 +168,15 @@ impl<'p> Server<'p> {
     /// zombie or, after a container restart, a stranger. Where we can tell, we do. A server whose
     /// remains still use the data folder is noticed by its shared memory, with or without them.
     fn clear_stale_lock_files(&self) {
-        if cfg!(target_os = "linux") && postmaster(self.place).is_none() {
-            let _ = fs::remove_file(self.place.data().join("postmaster.pid"));
-            let _ = fs::remove_file(self.place.socket_dir().join(".s.PGSQL.5432.lock"));
+        if cfg!(target_os = "linux") && postmaster(self.folders).is_none() {
+            let _ = fs::remove_file(self.folders.data().join("postmaster.pid"));
+            let _ = fs::remove_file(self.folders.socket_dir().join(".s.PGSQL.5432.lock"));
         }
     }
 
     /// Sets a large log aside, and returns where this start's part begins.
     fn rotate_log(&self) -> usize {
-        let log = self.place.server_log();
+        let log = self.folders.server_log();
         let length = fs::metadata(&log).map_or(0, |found| found.len());
         if length > LOG_LIMIT && fs::rename(&log, log.with_extension("log.old")).is_ok() {
             return 0;
@@ -185,7 +185,7 @@ impl<'p> Server<'p> {
     }
 
     fn last_words(&self, log_start: usize) -> String {
-        let log = self.place.server_log();
+        let log = self.folders.server_log();
         let bytes = fs::read(&log).unwrap_or_default();
         let said = String::from_utf8_lossy(bytes.get(log_start..).unwrap_or_default()).into_owned();
         let line = last_line(&said).unwrap_or("it said nothing");

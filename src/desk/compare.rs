@@ -104,7 +104,7 @@ impl Compared {
             (line.appeared, line.disappeared) = (counts.appeared, counts.disappeared);
         }
         let (before, after) = (Side::of(&self.before), Side::of(&self.after));
-        let same = before.verdict() == after.verdict()
+        let same = before.outcome() == after.outcome()
             && (before.records_in_file, before.records_created)
                 == (after.records_in_file, after.records_created)
             && categories
@@ -149,7 +149,7 @@ impl<'a> Side<'a> {
     }
 
     /// The outcome of the run, with the reason if it failed.
-    pub fn verdict(&self) -> String {
+    pub fn outcome(&self) -> String {
         match (&self.summary_status, self.failure) {
             (Some(summary), _) => summary.clone(),
             (None, Some(failure)) => format!("{}: {failure}", self.status),

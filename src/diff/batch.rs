@@ -86,8 +86,8 @@ async fn compare_pair(system: &System, pair: Pair) -> Result<Option<FileChange>>
         name: after.name.clone(),
         before: pair.before,
         after: after.id,
-        verdict_before: before.as_ref().map(verdict),
-        verdict_after: verdict(&after),
+        verdict_before: before.as_ref().map(Run::verdict),
+        verdict_after: after.verdict(),
         records_before: before.as_ref().and_then(|run| run.records_created),
         records_after: after.records_created,
         problems: Counts::default(),
@@ -121,8 +121,4 @@ fn is_without_problems(run: &Run) -> bool {
                 .iter()
                 .all(|level| events.get(level.as_str()).copied().unwrap_or_default() == 0)
         })
-}
-
-fn verdict(run: &Run) -> String {
-    run.summary_status.map_or_else(|| run.status.to_string(), |summary| summary.to_string())
 }

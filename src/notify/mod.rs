@@ -63,15 +63,12 @@ const ROW_PAUSE: Duration = Duration::from_millis(300);
 /// Finds conditions and sends mails about them. Cheap to clone.
 #[derive(Clone)]
 pub struct Notifier {
-    /// A run is stuck when it should have ended so long ago.
-    pub grace: Duration,
-    /// Shortest time between two mails to an operator.
-    pub gap: Duration,
     system: System,
     relay: Relay,
     from: Mailbox,
     admins: Vec<String>,
     links: Option<Duration>,
+    gap: Duration,
     /// Held while a mail is between its row and the mail server.
     turn: Arc<Mutex<()>>,
 }
@@ -85,23 +82,28 @@ impl Notifier {
         let Some(server) = &config.smtp_url else { return Ok(None) };
         let from = config.mail_from.clone().context("a mail server needs --mail-from")?.into_inner();
         Ok(Some(Self {
-            grace: GRACE,
-            gap: GAP,
             system,
             relay: Relay::new(server)?,
             from,
             admins: config.admins(),
             links: config.mail_links,
+            gap: GAP,
             turn: Arc::default(),
         }))
+    }
+
+    /// The same, with this time between two mails to an operator.
+    #[must_use]
+    pub fn with_gap(self, gap: Duration) -> Self {
+        Self { gap, ..self }
     }
 
     /// From now on, ended runs cause mails. Earlier ends never do.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn watch(&self) -> Result<()> {
-        notice::watch(&self.system.pool).await
+    pub async fn begin(&self) -> Result<()> {
+        notice::begin(&self.system.pool).await
     }
 
     /// Queues new mails; returns their number.
@@ -110,7 +112,7 @@ impl Notifier {
     /// The database fails; then nothing was queued.
     pub async fn queue(&self) -> Result<u64> {
         let pool = &self.system.pool;
-        let stuck = health::stuck(pool, REAPED_WITHIN.min(self.grace), self.grace).await?;
+        let stuck = health::stuck(pool, REAPED_WITHIN.min(GRACE), GRACE).await?;
         let overdue = health::overdue(pool).await?;
         let conditions = Conditions {
             admins: &self.admins,
@@ -129,7 +131,7 @@ impl Notifier {
     /// The database fails.
     pub async fn round(&self, patience: Duration) -> Result<u64> {
         let until = Instant::now() + patience;
-        self.watch().await?;
+        self.begin().await?;
         if self.queue().await? > 0 {
             faults::point("notice-queued");
         }

@@ -47,7 +47,7 @@ pub struct NoticeFilter {
 ///
 /// # Errors
 /// The database fails.
-pub async fn watch(db: impl PgExecutor<'_>) -> Result<()> {
+pub async fn begin(db: impl PgExecutor<'_>) -> Result<()> {
     sqlx::query("insert into notice_watch default values on conflict do nothing")
         .execute(db)
         .await

@@ -100,6 +100,18 @@ pub struct Run {
     pub archive_attempts: i32,
 }
 
+impl Run {
+    /// Whether the run has ended; only its log may still change.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.status, RunStatus::Queued | RunStatus::Running)
+    }
+
+    /// The verdict of a run that succeeded, else its status.
+    pub fn verdict(&self) -> String {
+        self.summary_status.map_or_else(|| self.status.to_string(), |summary| summary.to_string())
+    }
+}
+
 /// The run with this id.
 ///
 /// # Errors

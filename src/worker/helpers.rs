@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
-use super::{Watch, Worker, ship, spawn_in};
+use super::{RunsInFlight, Worker, ship, spawn_in};
 use crate::faults;
 use crate::spool::SYNC_INTERVAL;
 
@@ -65,12 +65,12 @@ impl Helpers {
 impl Worker {
     /// The helpers that every process with runs needs: heartbeats, the sync of open logs, and the logs for
     /// readers on other machines.
-    pub fn helpers(&self, watch: &Watch) -> Helpers {
+    pub fn helpers(&self, in_flight: &RunsInFlight) -> Helpers {
         let mut helpers = Helpers::default();
-        let (worker, beating) = (self.clone(), watch.clone());
+        let (worker, beating) = (self.clone(), in_flight.clone());
         let beat = move || {
-            let (worker, watch) = (worker.clone(), beating.clone());
-            async move { watch.beat(&worker).await }
+            let (worker, in_flight) = (worker.clone(), beating.clone());
+            async move { in_flight.beat(&worker).await }
         };
         helpers.vital("beat", repeat("beat", self.heartbeat, beat));
         let syncer = self.syncer.clone();
@@ -79,12 +79,12 @@ impl Worker {
                 tokio::time::sleep(SYNC_INTERVAL).await;
             }
         });
-        let (worker, shipping, mut tick) = (self.clone(), watch.clone(), 0);
+        let (worker, shipping, mut tick) = (self.clone(), in_flight.clone(), 0);
         helpers.every("ship", ship::TICK, move || {
-            let (worker, watch) = (worker.clone(), shipping.clone());
+            let (worker, in_flight) = (worker.clone(), shipping.clone());
             let this = tick;
             tick += 1;
-            async move { watch.ship(&worker, this).await }
+            async move { in_flight.ship(&worker, this).await }
         });
         helpers
     }

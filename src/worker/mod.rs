@@ -6,6 +6,7 @@ mod drain;
 mod ending;
 mod fetch;
 mod helpers;
+mod in_flight;
 mod notices;
 mod parsers;
 mod report;
@@ -13,16 +14,15 @@ mod run_one;
 mod scratch;
 mod service;
 mod ship;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use helpers::{HelperDied, Helpers};
+pub use in_flight::RunsInFlight;
 pub use parsers::Parsers;
 pub use run_one::RunReport;
 pub use scratch::prepare_scratch;
-pub use watch::Watch;
 
 use tokio::task::JoinSet;
 use tracing::Instrument;

@@ -18,9 +18,9 @@ const LAST_MAIL: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// From now on, ended runs cause mails.
-    pub async fn watch_for_notices(&self) {
+    pub async fn begin_notices(&self) {
         let Some(notifier) = &self.notifier else { return };
-        if let Err(error) = notifier.watch().await {
+        if let Err(error) = notifier.begin().await {
             tracing::warn!("nothing is told by mail yet: {error:#}");
         }
     }

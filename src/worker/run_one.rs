@@ -9,8 +9,8 @@ use chrono::Utc;
 use tracing::Instrument;
 
 use super::ending::{lifecycle, log_ending, tail_words};
-use super::watch::InFlight;
-use super::{Watch, Worker};
+use super::in_flight::InFlight;
+use super::{RunsInFlight, Worker};
 use crate::archive::Archived;
 use crate::ids::{LogKey, RunId};
 use crate::parser::{
@@ -55,12 +55,12 @@ impl Worker {
     pub async fn run_one(
         &self,
         claimed: ClaimedRun,
-        watch: &Watch,
+        in_flight: &RunsInFlight,
         records: Option<Box<dyn RecordSink>>,
         parsed: impl FnOnce(),
     ) -> RunReport {
         let run = claimed.run.id;
-        let (flight, watched) = watch.add(&claimed);
+        let (flight, guard) = in_flight.add(&claimed);
         faults::point("claimed");
         let scope = self.open_scope(&claimed).await;
         faults::point("scope-opened");
@@ -73,7 +73,7 @@ impl Worker {
         let hold = scope.hold();
         let (log, ()) = tokio::join!(self.seal(scope, &claimed.run, &ending), self.finish(&claimed, &ending));
         faults::point("ended");
-        drop((watched, hold));
+        drop((guard, hold));
         parsed();
 
         let to_report = self.to_report(log.as_ref(), &ending);

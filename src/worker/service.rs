@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::drain::Drain;
-use super::{Helpers, Watch, Worker, spawn_in};
+use super::{Helpers, RunsInFlight, Worker, spawn_in};
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
 use crate::recovery::Recovery;
@@ -44,11 +44,11 @@ impl Worker {
     pub async fn serve(&self, stop: impl Future<Output = ()>) -> Result<()> {
         let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await?.context("failed to read the spool")?;
-        let watch = Watch::default();
+        let in_flight = RunsInFlight::default();
         let recovery = self.recovery();
-        let mut helpers = self.helpers(&watch);
+        let mut helpers = self.helpers(&in_flight);
         self.look_after_others(&mut helpers, &recovery);
-        self.watch_for_notices().await;
+        self.begin_notices().await;
         self.notify_every(&mut helpers, self.config.sweep);
 
         let mut runs = JoinSet::new();
@@ -59,7 +59,7 @@ impl Worker {
                 helper = helpers.died() => died = Some(helper),
             }
         };
-        let over = self.claim_until(&recovery, &watch, &mut runs, stopped).await;
+        let over = self.claim_until(&recovery, &in_flight, &mut runs, stopped).await;
         if over == Over::Drained {
             join_all(&mut runs).await;
             self.leave_drained(&recovery).await;
@@ -76,7 +76,7 @@ impl Worker {
                 helper = helpers.died() => died = Some(helper),
             }
         }
-        watch.cancel_all(CancelReason::Shutdown);
+        in_flight.cancel_all(CancelReason::Shutdown);
         faults::point("stop-told");
         if tokio::time::timeout(LAST_GRACE, join_all(&mut runs)).await.is_err() {
             tracing::warn!(runs = runs.len(), "stopped with runs unfinished: the next worker recovers them");
@@ -88,7 +88,7 @@ impl Worker {
     async fn claim_until(
         &self,
         recovery: &Recovery,
-        watch: &Watch,
+        in_flight: &RunsInFlight,
         runs: &mut JoinSet<()>,
         stop: impl Future<Output = ()>,
     ) -> Over {
@@ -109,9 +109,9 @@ impl Worker {
                     if let Some(drain) = &mut drain {
                         drain.has_work();
                     }
-                    let (worker, watch) = (self.clone(), watch.clone());
+                    let (worker, in_flight) = (self.clone(), in_flight.clone());
                     spawn_in(runs, async move {
-                        worker.run_one(claimed, &watch, None, move || drop(permit)).await;
+                        worker.run_one(claimed, &in_flight, None, move || drop(permit)).await;
                     });
                     continue;
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Watch, Worker};
+use super::{RunsInFlight, Worker};
 use crate::carry;
 use crate::ids::RunId;
 use crate::spool::{Spool, TailReader};
@@ -30,7 +30,7 @@ const KEPT: u64 = 8 << 20;
 /// Ticks between two removals of pieces that nobody wants any more.
 const CLEANING: u32 = 60;
 
-impl Watch {
+impl RunsInFlight {
     /// Ships once. If the database fails, the next tick tries again.
     pub(super) async fn ship(&self, worker: &Worker, tick: u32) {
         let runs = self.runs();

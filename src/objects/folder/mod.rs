@@ -5,7 +5,7 @@
 //! parts of an upload are `.piece` files beside it. Files never change in place. No name leads out of the root,
 //! not even through a symbolic link. The folder keeps no metadata and has no presigned links.
 
-mod place;
+mod key_paths;
 mod upload;
 mod within;
 
@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::place::{KeyPaths, UNFINISHED, is_absent};
+use self::key_paths::{KeyPaths, UNFINISHED, is_absent};
 use super::{
     Bytes, Chunk, Listed, ObjectReader, ObjectResult, ObjectUri, Put, StaleUpload, StoredObject, sha256_from,
 };
@@ -44,7 +44,7 @@ impl FolderStore {
     }
 
     pub(super) fn uri(&self, bucket: &str, key: &str, version: Option<&str>) -> ObjectResult<ObjectUri> {
-        Ok(self.place(bucket, key)?.uri(version))
+        Ok(self.paths(bucket, key)?.uri(version))
     }
 
     pub(super) async fn put_file(
@@ -54,11 +54,11 @@ impl FolderStore {
         path: &Path,
         put: &Put,
     ) -> ObjectResult<StoredObject> {
-        let place = self.place(bucket, key)?;
+        let paths = self.paths(bucket, key)?;
         let (path, put) = (path.to_owned(), put.clone());
         blocking(move || {
-            let stored = place.put(&path, &put);
-            Ok(stored.with_context(|| format!("failed to store {}", place.uri(None)))?)
+            let stored = paths.put(&path, &put);
+            Ok(stored.with_context(|| format!("failed to store {}", paths.uri(None)))?)
         })
         .await
     }
@@ -108,18 +108,18 @@ impl FolderStore {
     }
 
     pub(super) async fn delete(&self, uri: &ObjectUri) -> ObjectResult<()> {
-        let place = self.locate(uri)?;
+        let paths = self.locate(uri)?;
         let version = uri.version().map(ToOwned::to_owned);
-        blocking(move || Ok(place.delete(version.as_deref()).context("failed to delete an object")?)).await
+        blocking(move || Ok(paths.delete(version.as_deref()).context("failed to delete an object")?)).await
     }
 
     pub(super) async fn list_folder(&self, bucket: &str, folder: &str) -> ObjectResult<Vec<Listed>> {
-        let place = self.place(bucket, folder)?;
+        let paths = self.paths(bucket, folder)?;
         let folder = folder.to_owned();
         blocking(move || {
-            let entries = match fs::read_dir(&place.current) {
+            let entries = match fs::read_dir(&paths.current) {
                 Err(error) if is_absent(&error) => return Ok(Vec::new()),
-                entries => entries.with_context(|| format!("failed to list {}", place.uri(None)))?,
+                entries => entries.with_context(|| format!("failed to list {}", paths.uri(None)))?,
             };
             let mut found = Vec::new();
             for entry in entries {
@@ -145,8 +145,8 @@ impl FolderStore {
         // folder for each object that was ever in it.
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let versions = match folder.as_str() {
-            "" => self.place(bucket, "key")?.bucket.join(place::VERSIONS),
-            folder => self.place(bucket, folder)?.versions,
+            "" => self.paths(bucket, "key")?.bucket.join(key_paths::VERSIONS),
+            folder => self.paths(bucket, folder)?.versions,
         };
         let prefix = prefix.to_owned();
         let before = SystemTime::now() - age;
@@ -160,7 +160,7 @@ impl FolderStore {
         .await
     }
 
-    fn place(&self, bucket: &str, key: &str) -> ObjectResult<KeyPaths> {
+    fn paths(&self, bucket: &str, key: &str) -> ObjectResult<KeyPaths> {
         KeyPaths::new(self.root.trim_end_matches('/'), bucket, key)
     }
 
@@ -172,14 +172,14 @@ impl FolderStore {
         let names = inside.and_then(|path| path.strip_prefix('/')).and_then(|names| names.split_once('/'));
         let (bucket, key) =
             names.with_context(|| format!("{uri} is not in the object folder {}", self.root))?;
-        self.place(bucket, key)
+        self.paths(bucket, key)
     }
 
     /// Opens the file that `uri` names, and finds its version.
     async fn find(&self, uri: &ObjectUri) -> ObjectResult<(File, StoredObject)> {
-        let place = self.locate(uri)?;
+        let paths = self.locate(uri)?;
         let uri = uri.clone();
-        blocking(move || place.open(&uri)).await
+        blocking(move || paths.open(&uri)).await
     }
 }
 

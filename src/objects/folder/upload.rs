@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use uuid::Uuid;
 
-use super::place::{KeyPaths, UNFINISHED, absent_is_fine, copy_hashed};
+use super::key_paths::{KeyPaths, UNFINISHED, absent_is_fine, copy_hashed};
 use super::{FolderStore, blocking};
 use crate::objects::{Missing, ObjectError, ObjectResult, Put, StoredObject, Upload, UploadedPart};
 
@@ -21,7 +21,7 @@ const PIECE: &str = ".piece";
 
 impl FolderStore {
     pub(in crate::objects) async fn begin_upload(&self, bucket: &str, key: &str) -> ObjectResult<Upload> {
-        let place = self.place(bucket, key)?;
+        let paths = self.paths(bucket, key)?;
         let upload = Upload {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
@@ -29,8 +29,8 @@ impl FolderStore {
         };
         let id = upload.id.clone();
         let begin = move || {
-            place.make_folders()?;
-            create(&place.versions.join(id))
+            paths.make_folders()?;
+            create(&paths.versions.join(id))
         };
         blocking(move || Ok(begin().context("failed to begin an upload")?)).await?;
         Ok(upload)
@@ -71,7 +71,7 @@ impl FolderStore {
         let (pieces, parts, put) = (self.pieces(upload)?, parts.to_owned(), put.clone());
         blocking(move || {
             let stored = pieces.complete(&parts, &put);
-            Ok(stored.with_context(|| format!("failed to store {}", pieces.place.uri(None)))?)
+            Ok(stored.with_context(|| format!("failed to store {}", pieces.paths.uri(None)))?)
         })
         .await
     }
@@ -82,16 +82,16 @@ impl FolderStore {
     }
 
     fn pieces(&self, upload: &Upload) -> ObjectResult<Pieces> {
-        let place = self.place(&upload.bucket, &upload.key)?;
+        let paths = self.paths(&upload.bucket, &upload.key)?;
         let id = upload.id.strip_suffix(UNFINISHED).and_then(|id| Uuid::try_parse(id).ok());
         let version = id.context("not an unfinished upload")?.hyphenated().to_string();
-        Ok(Pieces { place, version })
+        Ok(Pieces { paths, version })
     }
 }
 
 /// The files of one upload. All of it blocks.
 struct Pieces {
-    place: KeyPaths,
+    paths: KeyPaths,
     version: String,
 }
 
@@ -106,14 +106,14 @@ impl Pieces {
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        self.place.versions.join(format!("{}{ending}", self.version))
+        self.paths.versions.join(format!("{}{ending}", self.version))
     }
 
     fn must_be_open(&self) -> ObjectResult<()> {
         if self.mark().exists() {
             return Ok(());
         }
-        let name = self.place.uri(Some(&self.version)).to_string();
+        let name = self.paths.uri(Some(&self.version)).to_string();
         Err(ObjectError::NotFound { missing: Missing::Upload, name })
     }
 
@@ -150,7 +150,7 @@ impl Pieces {
             return self.ended(size, put);
         }
         let from: Vec<PathBuf> = parts.iter().map(|part| self.piece(part.number)).collect();
-        let stored = self.place.store(&from, put, &self.file(&format!(".whole{PIECE}")), &self.version)?;
+        let stored = self.paths.store(&from, put, &self.file(&format!(".whole{PIECE}")), &self.version)?;
         self.remove()?;
         Ok(stored)
     }
@@ -159,9 +159,9 @@ impl Pieces {
     fn ended(&self, size: u64, put: &Put) -> anyhow::Result<StoredObject> {
         let file = self.file("");
         if file.exists() && copy_hashed(&[file], &mut io::sink())? == (size, put.sha256) {
-            return Ok(StoredObject { uri: self.place.uri(Some(&self.version)), size });
+            return Ok(StoredObject { uri: self.paths.uri(Some(&self.version)), size });
         }
-        self.place.already_there(size, put.sha256)?.context("the upload was aborted")
+        self.paths.already_there(size, put.sha256)?.context("the upload was aborted")
     }
 
     /// Removes the parts, and last the mark.
@@ -175,7 +175,7 @@ impl Pieces {
     /// The files of all parts, incomplete ones included.
     fn all(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        let entries = match fs::read_dir(&self.place.versions) {
+        let entries = match fs::read_dir(&self.paths.versions) {
             Err(error) => return absent_is_fine(Err(error)).map(|()| found),
             Ok(entries) => entries,
         };

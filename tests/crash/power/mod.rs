@@ -34,18 +34,18 @@ use crate::rng::Rng;
 /// Kills that are recovered, of each seed.
 const KILLS: usize = 4;
 
-/// Ends the watch of the disk, however a test ends.
-struct Watch<'a>(#[expect(dead_code, reason = "held for its lock")] tokio::sync::MutexGuard<'a, ()>);
+/// Ends the observation of the disk, however a test ends.
+struct Observation<'a>(#[expect(dead_code, reason = "held for its lock")] tokio::sync::MutexGuard<'a, ()>);
 
-impl Watch<'_> {
+impl Observation<'_> {
     fn begin() -> Self {
         Self(TURN.blocking_lock())
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for Observation<'_> {
     fn drop(&mut self) {
-        faults::watch(None);
+        faults::observe(None);
     }
 }
 
@@ -66,7 +66,7 @@ fn seeds() -> Vec<u64> {
 
 #[test]
 fn a_power_loss_at_any_moment_loses_nothing_that_was_promised() {
-    let _watch = Watch::begin();
+    let _observation = Observation::begin();
     let scratch = Scratch::new();
     for seed in seeds() {
         eprintln!("PARSELOG_SEED={seed}");
@@ -87,7 +87,7 @@ fn a_power_loss_at_any_moment_loses_nothing_that_was_promised() {
 /// Each killed process's disk goes on into the recovery, so that neither may rely on a sync of the other.
 #[test]
 fn what_a_killed_process_left_is_recovered_through_a_power_loss_too() {
-    let _watch = Watch::begin();
+    let _observation = Observation::begin();
     let scratch = Scratch::new();
     for seed in seeds() {
         eprintln!("PARSELOG_SEED={seed}");
@@ -106,7 +106,7 @@ fn what_a_killed_process_left_is_recovered_through_a_power_loss_too() {
 
 #[test]
 fn a_put_that_repeats_a_killed_one_leaves_one_version_which_outlives_a_power_loss() {
-    let _watch = Watch::begin();
+    let _observation = Observation::begin();
     let scratch = Scratch::new();
     let put =
         |recorder: &Recorder, root: &Path| drop(scenarios::put(recorder, root, "a/b/log", b"the log", true));
@@ -121,7 +121,7 @@ fn a_put_that_repeats_a_killed_one_leaves_one_version_which_outlives_a_power_los
 
 #[test]
 fn without_any_one_sync_a_power_loss_loses_something() {
-    let _watch = Watch::begin();
+    let _observation = Observation::begin();
     let scratch = Scratch::new();
     let began = Instant::now();
     let asked: Vec<_> =

@@ -59,11 +59,11 @@ pub(super) fn record(
     let state = State { platter, promise, moments, syncs, left_out, refused: None, events: 0 };
     let recorder = Recorder(Arc::new(Mutex::new(state)));
     let told = recorder.clone();
-    faults::watch(Some(Arc::new(move |step| told.0.lock().unwrap().step(&step))));
+    faults::observe(Some(Arc::new(move |step| told.0.lock().unwrap().step(&step))));
     scenario(&recorder);
     recorder.0.lock().unwrap().moment("the end");
     // What is looked at now needs no sync: it has one disk, and that loses nothing.
-    faults::watch(Some(Arc::new(|_| SyncAnswer::Pretended)));
+    faults::observe(Some(Arc::new(|_| SyncAnswer::Pretended)));
     let mut state = recorder.0.lock().unwrap();
     let moments = std::mem::take(&mut state.moments);
     Recording { moments, syncs: std::mem::take(&mut state.syncs), left_out }

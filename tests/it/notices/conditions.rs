@@ -157,8 +157,7 @@ async fn a_stuck_run_and_an_overdue_reparse_are_told_once_though_looked_for_many
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_falls_back_is_told_to_the_admins_once_and_errors_are_gathered() {
     let post = Post::new().await;
-    let mut notifier = post.notifier.clone();
-    notifier.gap = Duration::from_secs(3600);
+    let notifier = post.notifier.clone().with_gap(Duration::from_secs(3600));
     for number in 0..3 {
         post.submit(&format!("a/{number}.txt"), &[], 1).await;
         let claimed = post.db.claim("w").await.unwrap();

@@ -37,7 +37,7 @@ impl Post {
     async fn new() -> Self {
         let (db, server) = (TestDb::new().await, MailServer::start());
         let notifier = notifier(&db, &server);
-        notifier.watch().await.unwrap();
+        notifier.begin().await.unwrap();
         Self { db, server, notifier }
     }
 
@@ -93,9 +93,7 @@ fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let spool = Spool::open(&dir.join("notices-spool"), 1 << 20).unwrap();
     let system = System::new(db.pool.clone(), objects, spool, dir);
-    let mut notifier = Notifier::new(&config, system).unwrap().unwrap();
-    notifier.gap = Duration::ZERO;
-    notifier
+    Notifier::new(&config, system).unwrap().unwrap().with_gap(Duration::ZERO)
 }
 
 fn archived() -> ArchivedLog {

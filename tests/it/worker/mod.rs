@@ -26,7 +26,7 @@ use parselog::record::Record;
 use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Queued, Request, RunStatus};
 use parselog::system::System;
-use parselog::worker::{Parsers, Watch, Worker};
+use parselog::worker::{Parsers, RunsInFlight, Worker};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -107,7 +107,7 @@ impl Bench {
     async fn run_next(&self) -> parselog::worker::RunReport {
         let claimed =
             queue::claim(&self.db.pool, self.worker.claimant()).await.unwrap().expect("a run to claim");
-        self.worker.run_one(claimed, &Watch::default(), None, || {}).await
+        self.worker.run_one(claimed, &RunsInFlight::default(), None, || {}).await
     }
 
     async fn drain(&self, slots: usize) {

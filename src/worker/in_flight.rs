@@ -14,7 +14,7 @@ use crate::queue::{self, ClaimedRun};
 
 /// The runs in flight of one worker. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Watch(Arc<Mutex<HashMap<RunId, InFlight>>>);
+pub struct RunsInFlight(Arc<Mutex<HashMap<RunId, InFlight>>>);
 
 /// One run in flight.
 #[derive(Debug, Clone)]
@@ -26,13 +26,13 @@ pub(super) struct InFlight {
     pub(super) progress: Arc<Progress>,
 }
 
-/// Ends the watch over a run when dropped.
-pub(super) struct Watched {
-    watch: Watch,
+/// Takes a run out of the runs in flight when dropped.
+pub(super) struct InFlightGuard {
+    in_flight: RunsInFlight,
     run: RunId,
 }
 
-impl Watch {
+impl RunsInFlight {
     /// Prolongs all leases, and passes on the answer of the database: cancel requests, and runs that are no
     /// longer ours.
     pub(super) async fn beat(&self, worker: &Worker) {
@@ -66,7 +66,7 @@ impl Watch {
         self.lock().keys().copied().collect()
     }
 
-    pub(super) fn add(&self, claimed: &ClaimedRun) -> (InFlight, Watched) {
+    pub(super) fn add(&self, claimed: &ClaimedRun) -> (InFlight, InFlightGuard) {
         let flight = InFlight {
             token: claimed.lease_token,
             stopping: CancellationToken::new(),
@@ -74,7 +74,7 @@ impl Watch {
             progress: Arc::default(),
         };
         self.lock().insert(claimed.run.id, flight.clone());
-        (flight, Watched { watch: self.clone(), run: claimed.run.id })
+        (flight, InFlightGuard { in_flight: self.clone(), run: claimed.run.id })
     }
 
     fn apply(&self, asked: &[(RunId, Uuid)], beats: &[queue::Beat]) {
@@ -109,8 +109,8 @@ impl InFlight {
     }
 }
 
-impl Drop for Watched {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.watch.lock().remove(&self.run);
+        self.in_flight.lock().remove(&self.run);
     }
 }
