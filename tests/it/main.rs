@@ -28,6 +28,7 @@ mod notices;
 mod notices_mail;
 mod objects_faults;
 mod objects_folder;
+mod objects_links;
 mod objects_plain;
 mod objects_s3;
 mod objects_upload;

@@ -6,10 +6,10 @@
 //! not even through a symbolic link. The folder keeps no metadata and has no presigned links.
 
 mod key_paths;
+mod root;
 mod upload;
-mod within;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
@@ -17,7 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::key_paths::{KeyPaths, UNFINISHED, is_absent};
+use self::key_paths::{KeyPaths, UNFINISHED};
+use self::root::{Root, is_absent};
 use super::{
     Bytes, Chunk, Listed, ObjectReader, ObjectResult, ObjectUri, Put, StaleUpload, StoredObject, sha256_from,
 };
@@ -117,18 +118,14 @@ impl FolderStore {
         let paths = self.paths(bucket, folder)?;
         let folder = folder.to_owned();
         blocking(move || {
-            let entries = match fs::read_dir(&paths.current) {
+            let entries = match paths.root.list(&paths.current) {
                 Err(error) if is_absent(&error) => return Ok(Vec::new()),
                 entries => entries.with_context(|| format!("failed to list {}", paths.uri(None)))?,
             };
             let mut found = Vec::new();
-            for entry in entries {
-                let entry = entry.context("failed to list a folder")?;
-                let metadata = entry.metadata().context("failed to list a folder")?;
-                if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                    let modified = metadata.modified().context("failed to list a folder")?;
-                    found.push(Listed { key: format!("{folder}/{name}"), size: metadata.len(), modified });
-                }
+            for (name, metadata) in entries.into_iter().filter(|(_, metadata)| metadata.is_file()) {
+                let modified = metadata.modified().context("failed to list a folder")?;
+                found.push(Listed { key: format!("{folder}/{name}"), size: metadata.len(), modified });
             }
             Ok(found)
         })
@@ -144,15 +141,14 @@ impl FolderStore {
         // Any key leads to the versions of its bucket. Begin in the prefix's own folder, because a bucket has a
         // folder for each object that was ever in it.
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        let versions = match folder.as_str() {
-            "" => self.paths(bucket, "key")?.bucket.join(key_paths::VERSIONS),
-            folder => self.paths(bucket, folder)?.versions,
-        };
+        let paths = self.paths(bucket, if folder.is_empty() { "key" } else { &folder })?;
+        let versions =
+            if folder.is_empty() { paths.bucket.join(key_paths::VERSIONS) } else { paths.versions };
         let prefix = prefix.to_owned();
         let before = SystemTime::now() - age;
         blocking(move || {
             let mut found = Vec::new();
-            let collected = collect_unfinished(&versions, &folder, &prefix, &mut found);
+            let collected = collect_unfinished(&paths.root, &versions, &folder, &prefix, &mut found);
             collected.context("failed to list unfinished uploads")?;
             found.retain(|upload| upload.key.starts_with(&prefix) && upload.started < before);
             Ok(found)
@@ -192,27 +188,25 @@ async fn blocking<T: Send + 'static>(
 /// Collects the unfinished uploads in and below a folder of versions, which belongs to `key`; skips folders whose
 /// key does not begin with `prefix`.
 fn collect_unfinished(
+    root: &Root,
     folder: &Path,
     key: &str,
     prefix: &str,
     found: &mut Vec<StaleUpload>,
 ) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
+    let entries = match root.list(folder) {
         Err(error) if is_absent(&error) => return Ok(()),
         entries => entries?,
     };
-    for entry in entries {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
+    for (name, metadata) in entries {
+        if metadata.is_dir() {
             let slash = if key.is_empty() { "" } else { "/" };
             let below = format!("{key}{slash}{name}");
             if below.starts_with(prefix) {
-                collect_unfinished(&entry.path(), &below, prefix, found)?;
+                collect_unfinished(root, &folder.join(&name), &below, prefix, found)?;
             }
-        } else if kind.is_file() && name.ends_with(UNFINISHED) {
-            let started = entry.metadata()?.modified()?;
+        } else if metadata.is_file() && name.ends_with(UNFINISHED) {
+            let started = metadata.modified()?;
             found.push(StaleUpload { key: key.into(), started, id: name });
         }
     }

@@ -4,16 +4,16 @@
 //! not synced: a part damaged by a power loss can't become an object, since completing the upload reads all parts
 //! and checks the checksum of the whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use uuid::Uuid;
 
-use super::key_paths::{KeyPaths, UNFINISHED, absent_is_fine, copy_hashed};
+use super::key_paths::{KeyPaths, UNFINISHED};
+use super::root::absent_is_fine;
 use super::{FolderStore, blocking};
 use crate::objects::{Missing, ObjectError, ObjectResult, Put, StoredObject, Upload, UploadedPart};
 
@@ -30,9 +30,9 @@ impl FolderStore {
         let id = upload.id.clone();
         let begin = move || {
             paths.make_folders()?;
-            create(&paths.versions.join(id))
+            paths.root.create(&paths.versions.join(id), 0o640).map_err(anyhow::Error::from)
         };
-        blocking(move || Ok(begin().context("failed to begin an upload")?)).await?;
+        blocking(move || Ok(begin().map(drop).context("failed to begin an upload")?)).await?;
         Ok(upload)
     }
 
@@ -109,8 +109,12 @@ impl Pieces {
         self.paths.versions.join(format!("{}{ending}", self.version))
     }
 
+    fn is_open(&self) -> io::Result<bool> {
+        self.paths.root.has(&self.mark())
+    }
+
     fn must_be_open(&self) -> ObjectResult<()> {
-        if self.mark().exists() {
+        if self.is_open().context("failed to look for an upload")? {
             return Ok(());
         }
         let name = self.paths.uri(Some(&self.version)).to_string();
@@ -123,21 +127,20 @@ impl Pieces {
         source.seek(SeekFrom::Start(bytes.start))?;
         // A piece has its name only when it is whole.
         let unnamed = self.file(&format!(".{number}-{}.new{PIECE}", Uuid::new_v4().simple()));
-        let mut to = create(&unnamed)?;
+        let mut to = self.paths.root.create(&unnamed, 0o640)?;
         let copied = io::copy(&mut source.take(size), &mut to)?;
         ensure!(copied == size, "the file is shorter than the part");
         let piece = self.piece(number);
-        fs::rename(unnamed, &piece)?;
-        part(number, &piece)
+        self.paths.root.rename(&unnamed, &piece)?;
+        self.part(number, &piece)
     }
 
     fn parts(&self) -> anyhow::Result<Vec<UploadedPart>> {
         let mut found = Vec::new();
-        for file in self.all()? {
-            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for name in self.all()? {
             let number = name.strip_suffix(PIECE).and_then(|name| name.rsplit_once('.')?.1.parse().ok());
             if let Some(number) = number {
-                found.push(part(number, &file)?);
+                found.push(self.part(number, &self.paths.versions.join(&name))?);
             }
         }
         found.sort_by_key(|part| part.number);
@@ -146,11 +149,11 @@ impl Pieces {
 
     fn complete(&self, parts: &[UploadedPart], put: &Put) -> anyhow::Result<StoredObject> {
         let size = parts.iter().map(|part| part.size).sum();
-        if !self.mark().exists() {
+        if !self.is_open()? {
             return self.ended(size, put);
         }
-        let from: Vec<PathBuf> = parts.iter().map(|part| self.piece(part.number)).collect();
-        let stored = self.paths.store(&from, put, &self.file(&format!(".whole{PIECE}")), &self.version)?;
+        let from = parts.iter().map(|part| self.paths.open_file(&self.piece(part.number)));
+        let stored = self.paths.store(from, put, &self.file(&format!(".whole{PIECE}")), &self.version)?;
         self.remove()?;
         Ok(stored)
     }
@@ -158,7 +161,7 @@ impl Pieces {
     /// The result of an ended upload: its version, or another with the same bytes.
     fn ended(&self, size: u64, put: &Put) -> anyhow::Result<StoredObject> {
         let file = self.file("");
-        if file.exists() && copy_hashed(&[file], &mut io::sink())? == (size, put.sha256) {
+        if self.paths.root.has(&file)? && self.paths.digest(&file)? == (size, put.sha256) {
             return Ok(StoredObject { uri: self.paths.uri(Some(&self.version)), size });
         }
         self.paths.already_there(size, put.sha256)?.context("the upload was aborted")
@@ -166,35 +169,24 @@ impl Pieces {
 
     /// Removes the parts, and last the mark.
     fn remove(&self) -> io::Result<()> {
-        for file in self.all()? {
-            absent_is_fine(fs::remove_file(file))?;
+        for name in self.all()? {
+            absent_is_fine(self.paths.root.remove(&self.paths.versions.join(name)))?;
         }
-        absent_is_fine(fs::remove_file(self.mark()))
+        absent_is_fine(self.paths.root.remove(&self.mark()))
     }
 
-    /// The files of all parts, incomplete ones included.
-    fn all(&self) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(&self.paths.versions) {
-            Err(error) => return absent_is_fine(Err(error)).map(|()| found),
-            Ok(entries) => entries,
+    fn part(&self, number: u16, piece: &Path) -> anyhow::Result<UploadedPart> {
+        let (size, sha256) = self.paths.digest(piece)?;
+        Ok(UploadedPart { number, size, sha256: Some(sha256), etag: None })
+    }
+
+    /// The names of all parts, incomplete ones included.
+    fn all(&self) -> io::Result<Vec<String>> {
+        let found = match self.paths.root.list(&self.paths.versions) {
+            Err(error) => return absent_is_fine(Err(error)).map(|()| Vec::new()),
+            Ok(found) => found,
         };
-        for entry in entries {
-            let file = entry?.path();
-            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with(&self.version) && name.ends_with(PIECE) {
-                found.push(file);
-            }
-        }
-        Ok(found)
+        let names = found.into_iter().map(|(name, _)| name);
+        Ok(names.filter(|name| name.starts_with(&self.version) && name.ends_with(PIECE)).collect())
     }
-}
-
-fn part(number: u16, piece: &Path) -> anyhow::Result<UploadedPart> {
-    let (size, sha256) = copy_hashed(&[piece.to_owned()], &mut io::sink())?;
-    Ok(UploadedPart { number, size, sha256: Some(sha256), etag: None })
-}
-
-fn create(path: &Path) -> anyhow::Result<File> {
-    Ok(OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?)
 }
