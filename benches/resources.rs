@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytesize::ByteSize;
 use parselog::carry;
 use parselog::cluster::{Cluster, Keep};
+use parselog::desk::submit;
 use parselog::objects::{FolderStore, Objects, Put};
 use parselog::parser::Outcome;
 use parselog::queue::{self, Claimant, Ending};
@@ -187,7 +188,15 @@ impl Place {
                 ..NewFile::default()
             });
         }
-        store::submit(&self.pool, &files, &Request::by("bench")).await?;
+        let request = Request {
+            submitted_by: "bench".to_owned(),
+            reason: None,
+            priority: submit::PRIORITY,
+            max_attempts: submit::ATTEMPTS,
+            run_after: None,
+            deadline: None,
+        };
+        store::submit(&self.pool, &files, &request).await?;
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::when::{WHEN, when};
 use super::{Common, Exit, show};
 use crate::config::duration;
 use crate::desk::reparse;
+use crate::desk::submit::ATTEMPTS;
 use crate::parser::SummaryStatus;
 use crate::store::reparse::{FileSelection, ReparseRequest, Selected};
 use crate::store::{PgPool, RunStatus};
@@ -35,10 +36,10 @@ pub(super) struct ReparseArgs {
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
     /// Lower numbers go first; submissions have 100.
-    #[arg(long, default_value_t = 200, value_parser = priority)]
+    #[arg(long, default_value_t = reparse::PRIORITY, value_parser = priority)]
     priority: i32,
     /// Attempts at each run before it fails.
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = attempts)]
+    #[arg(long, default_value_t = ATTEMPTS, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
     /// How long it may take; after that it no longer blocks another reparse.
     #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
@@ -145,15 +146,15 @@ impl ReparseArgs {
 }
 
 impl Which {
-    async fn selection(&self, pool: &PgPool) -> Result<FileSelection> {
+    async fn selection(self, pool: &PgPool) -> Result<FileSelection> {
         let rest = FileSelection {
             files: Vec::new(),
-            program: self.program.clone(),
-            section: self.section.clone(),
-            state: self.state.clone(),
+            program: self.program,
+            section: self.section,
+            state: self.state,
             fiscal_year: self.year,
             fiscal_quarter: self.quarter,
-            status: self.status.clone(),
+            status: self.status,
             since: self.since,
             every_version: self.every_version,
             all: self.all,

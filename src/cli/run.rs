@@ -52,7 +52,8 @@ impl RunArgs {
         if self.records.is_some() && self.files.len() > 1 {
             return Err(CliError::usage("--records takes the records of one file; run the files one by one"));
         }
-        let what = self.what.description();
+        // A person waits and sees a failure at once, so nothing is tried again.
+        let (what, request) = self.what.clone().split(submit::PRIORITY, 1);
         let candidates = Candidate::all(&self.files, &what).await?;
         let rules = self.parser.as_slice();
         let intake = Intake::new(open::open(common).await?, show::note);
@@ -83,7 +84,7 @@ impl RunArgs {
                 )));
             }
             let sink = self.records.as_deref().map(Records::create).transpose()?;
-            let queued = submit::queue_once(&worker.system().pool, file, self.what.request()).await?;
+            let queued = submit::queue_one(&worker.system().pool, file, &request).await?;
             let (row, report) = parse(&worker, &in_flight, queued.run_id, sink).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {
@@ -142,7 +143,7 @@ async fn parse(
 async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
     loop {
         let row = read(worker, run).await?;
-        if row.has_ended() {
+        if row.status.is_final() {
             return Ok(row);
         }
         tokio::time::sleep(ASK).await;

@@ -20,10 +20,10 @@ pub(super) struct SubmitArgs {
     #[command(flatten)]
     what: SubmissionArgs,
     /// Lower numbers go first.
-    #[arg(long, default_value_t = 100, value_parser = priority)]
+    #[arg(long, default_value_t = submit::PRIORITY, value_parser = priority)]
     priority: i32,
     /// Attempts at a run before it fails.
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = attempts)]
+    #[arg(long, default_value_t = submit::ATTEMPTS, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
     /// Print one JSON object per queued run.
     #[arg(long)]
@@ -63,14 +63,12 @@ pub(super) struct SubmissionArgs {
 impl SubmitArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let intake = Intake::new(open::open(common).await?, show::note);
-        let what = self.what.description();
+        let (what, request) = self.what.split(self.priority, self.max_attempts);
         let files = Candidate::all(&self.files, &what).await?;
         let bar = show::bar("{bar:30} {pos}/{len} files stored  {per_sec}  eta {eta}");
         bar.set_length(files.len() as u64);
         let stored = intake.store_all(files, &what, || bar.inc(1)).await?;
         bar.finish_and_clear();
-        let request =
-            Request { priority: self.priority, max_attempts: self.max_attempts, ..self.what.request() };
         for queued in submit::queue(&intake.system().pool, &stored, &request).await? {
             if self.json {
                 show::json(&queued)?;
@@ -83,22 +81,25 @@ impl SubmitArgs {
 }
 
 impl SubmissionArgs {
-    /// What they are.
-    pub(super) fn description(&self) -> Description {
-        Description {
-            program: self.program.clone(),
-            section: self.section.clone(),
+    /// What the files are, and the terms of their runs.
+    pub(super) fn split(self, priority: i32, max_attempts: i32) -> (Description, Request) {
+        let description = Description {
+            program: self.program,
+            section: self.section,
             fiscal_year: self.year,
             fiscal_quarter: self.quarter,
-            state: self.state.clone(),
-            emails: self.email.clone(),
-        }
-    }
-
-    /// Who asks, and why.
-    pub(super) fn request(&self) -> Request {
-        let by = self.by.clone().unwrap_or_else(user);
-        Request { reason: self.reason.clone(), ..Request::by(by) }
+            state: self.state,
+            emails: self.email,
+        };
+        let request = Request {
+            submitted_by: self.by.unwrap_or_else(user),
+            reason: self.reason,
+            priority,
+            max_attempts,
+            run_after: None,
+            deadline: None,
+        };
+        (description, request)
     }
 }
 

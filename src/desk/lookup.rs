@@ -7,6 +7,10 @@ use crate::store::reparse::{self, Reparse};
 use crate::store::{self, DataFile, LogState, PgPool, Run, RunFilter, RunStatus};
 use crate::system::System;
 
+/// Most files and runs that a text may mean: a message that names more helps nobody.
+const MOST_FILES: i64 = 20;
+const MOST_RUNS: i64 = 10;
+
 /// Finds the run that `text` names.
 ///
 /// # Errors
@@ -31,11 +35,12 @@ pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
         return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("run {id} not found")));
     }
     // A file's number or name takes precedence over a part of a run id: four digits may be both.
-    if let Some(file) = newest_of_one_owner(store::data_file::matching(pool, text).await?, text)? {
+    if let Some(file) = newest_of_one_owner(store::data_file::matching(pool, text, MOST_FILES).await?, text)?
+    {
         let filter = RunFilter { data_file: Some(file.id), ..RunFilter::default() };
         return latest(filter, &format!("data file {} was never parsed", file.id)).await;
     }
-    match store::matching(pool, text).await?.as_slice() {
+    match store::matching(pool, text, MOST_RUNS).await?.as_slice() {
         [] => Err(none(&format!("'{text}' names no run and no data file"))),
         [id] => store::run::get(pool, *id).await?.ok_or_else(|| none(&format!("run {id} not found"))),
         several => {
@@ -110,7 +115,7 @@ pub fn log(system: &System, run: &Run) -> Result<LogSource> {
 /// # Errors
 /// None matches, or files of several owners do.
 pub async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
-    newest_of_one_owner(store::data_file::matching(pool, text).await?, text)?
+    newest_of_one_owner(store::data_file::matching(pool, text, MOST_FILES).await?, text)?
         .ok_or_else(|| DeskError::NotFound(format!("'{text}' names no data file")))
 }
 

@@ -13,6 +13,9 @@ use crate::ids::BatchId;
 use crate::store::PgPool;
 use crate::store::reparse::{self, FileSelection, Reparse, ReparseRequest, Selected, Totals};
 
+/// The ordinary priority of a reparse: after all submissions.
+pub const PRIORITY: i32 = 200;
+
 /// How often to check while waiting.
 const TICK: Duration = Duration::from_millis(500);
 

@@ -23,6 +23,12 @@ use crate::store::{self, NewFile, PgPool, Queued, Request, data_file};
 use crate::system::System;
 use crate::{carry, faults};
 
+/// The ordinary priority of a submission; lower numbers go first. The numbers below are for what is more urgent.
+pub const PRIORITY: i32 = 100;
+
+/// The ordinary number of attempts: two crashes in a row do not end a run for good.
+pub const ATTEMPTS: i32 = 3;
+
 /// Bytes of an object to read for its header.
 const HEADER: u64 = 64 << 10;
 
@@ -320,11 +326,10 @@ pub async fn queue(pool: &PgPool, files: &[NewFile], request: &Request) -> Resul
     Ok(queued)
 }
 
-/// Queues one file with a single attempt, for the calling process alone.
+/// Queues one file, which the caller parses itself.
 ///
 /// # Errors
 /// The database refuses or does not answer.
-pub async fn queue_once(pool: &PgPool, file: NewFile, request: Request) -> Result<Queued> {
-    let request = Request { max_attempts: 1, ..request };
-    Ok(store::submit(pool, &[file], &request).await?.pop().context("the database queued nothing")?)
+pub async fn queue_one(pool: &PgPool, file: NewFile, request: &Request) -> Result<Queued> {
+    Ok(store::submit(pool, &[file], request).await?.pop().context("the database queued nothing")?)
 }

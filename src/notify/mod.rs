@@ -7,6 +7,7 @@
 
 mod smtp;
 mod text;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use tokio::time::Instant;
 
 use self::smtp::{Delivery, Relay, Session};
 use self::text::{About, MailText};
+use self::told::Told;
 use crate::config::{Address, MailConfig};
 use crate::faults;
 use crate::objects::{LinkHeaders, ObjectUri};
 use crate::queue::REAPED_WITHIN;
-use crate::store::notice::Conditions;
+use crate::store::notice::Look;
 use crate::store::outbox::{self, Waits};
 use crate::store::{self, Notice, NoticeKind, Run, entry, health, notice};
 use crate::system::System;
@@ -114,14 +116,13 @@ impl Notifier {
         let pool = &self.system.pool;
         let stuck = health::stuck(pool, REAPED_WITHIN.min(GRACE), GRACE).await?;
         let overdue = health::overdue(pool).await?;
-        let conditions = Conditions {
-            admins: &self.admins,
-            stuck: &stuck.iter().map(|run| run.id).collect::<Vec<_>>(),
-            overdue: &overdue.iter().map(|batch| batch.id).collect::<Vec<_>>(),
-            settling: SETTLING,
-            oldest: OLDEST,
-        };
-        notice::queue(pool, &conditions).await
+        let mut look = Look::begin(pool).await?;
+        let mut told = Told::of(&self.admins);
+        told.ended(&look.ended(SETTLING, OLDEST).await?);
+        told.about_runs(NoticeKind::LogKeptBack, look.kept_back(OLDEST).await?);
+        told.about_runs(NoticeKind::RunStuck, stuck.iter().map(|run| run.id));
+        told.about_overdue(overdue.iter().map(|batch| batch.id));
+        look.queue(&told.in_order()).await
     }
 
     /// Queues new mails and sends those that are due; begins no further mail after `patience`. Returns how many

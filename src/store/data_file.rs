@@ -93,20 +93,6 @@ pub struct Request {
     pub deadline: Option<DateTime<Utc>>,
 }
 
-impl Request {
-    /// A request of ordinary urgency.
-    pub fn by(submitted_by: impl Into<String>) -> Self {
-        Self {
-            submitted_by: submitted_by.into(),
-            reason: None,
-            priority: 100,
-            max_attempts: 3,
-            run_after: None,
-            deadline: None,
-        }
-    }
-}
-
 /// A run that was queued, and its file.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Queued {
@@ -215,11 +201,11 @@ pub async fn get(db: impl PgExecutor<'_>, id: DataFileId) -> Result<Option<DataF
 
 /// The files that a person may mean by `text`: an id, a name, a key, or `bucket/key`, with or without
 /// `s3://` in front. Each file over time counts with its newest submission; the newest first, at
-/// most 20.
+/// most `limit`.
 ///
 /// # Errors
 /// The database fails.
-pub async fn matching(db: impl PgExecutor<'_>, text: &str) -> Result<Vec<DataFile>> {
+pub async fn matching(db: impl PgExecutor<'_>, text: &str, limit: i64) -> Result<Vec<DataFile>> {
     let object = text.strip_prefix("s3://").unwrap_or(text);
     let (bucket, key) = object.split_once('/').unwrap_or(("", ""));
     sqlx::query_as(
@@ -231,12 +217,13 @@ pub async fn matching(db: impl PgExecutor<'_>, text: &str) -> Result<Vec<DataFil
              where (name = $2 or key = $2 or (bucket = $3 and key = $4)) and not exists (select from exactly)
              order by bucket, identity, owner, id desc
          ) newest
-         order by id desc limit 20",
+         order by id desc limit $5",
     )
     .bind(text.parse::<i64>().ok())
     .bind(text)
     .bind(bucket)
     .bind(key)
+    .bind(limit)
     .fetch_all(db)
     .await
     .context("failed to look for data files")

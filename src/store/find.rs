@@ -95,14 +95,14 @@ pub async fn latest(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Optio
     Ok(find(db, &one).await?.pop())
 }
 
-/// The runs whose id begins or ends with `piece`, the newest first, at most 10.
+/// The runs whose id begins or ends with `piece`, the newest first, at most `limit`.
 ///
 /// Upper case and hyphens don't matter. Text that can't be part of an id, or has fewer than four digits,
 /// matches nothing.
 ///
 /// # Errors
 /// The database fails.
-pub async fn matching(db: impl PgExecutor<'_>, piece: &str) -> Result<Vec<RunId>> {
+pub async fn matching(db: impl PgExecutor<'_>, piece: &str, limit: i64) -> Result<Vec<RunId>> {
     let digits: String = piece.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
     if !(4..=32).contains(&digits.len()) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(Vec::new());
@@ -115,11 +115,12 @@ pub async fn matching(db: impl PgExecutor<'_>, piece: &str) -> Result<Vec<RunId>
     let reversed: String = hyphenated_end(&digits).chars().rev().collect();
     sqlx::query_scalar(
         "select id from parse_file_meta where id between $1 and $2 or reverse(id::text) like $3 || '%'
-         order by id desc limit 10",
+         order by id desc limit $4",
     )
     .bind(filled("0")?)
     .bind(filled("f")?)
     .bind(reversed)
+    .bind(limit)
     .fetch_all(db)
     .await
     .context("failed to look for runs")

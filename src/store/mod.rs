@@ -2,7 +2,8 @@
 //!
 //! Everything is a free function over an executor, so a caller may put several into one transaction.
 //! Only this room, the queue above it and the id types know sqlx. It does not know the contents of
-//! logs, and it decides nothing: the queue decides when to claim, end or retry a run.
+//! logs, and it decides nothing: the queue decides when to claim, end or retry a run, `notify` who is told what,
+//! and the callers how much, how long and how often.
 
 pub mod action;
 mod address;

@@ -1,6 +1,7 @@
 //! `notice`: the outbox of mails, one row for each condition and address.
 //!
-//! Finds what to tell, and lists and settles notices. `outbox` hands out the due ones.
+//! Finds what a notice may be about, queues notices, lists and settles them. `notify` decides who gets which;
+//! `outbox` hands out the due ones.
 
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
 use super::failure::DbContext as _;
-use super::{NoticeKind, NoticeState, PgPool, fit};
+use super::{BatchKind, NoticeKind, NoticeState, PgPool, RunStatus, Transaction, fit};
 use crate::ids::{BatchId, RunId};
+use crate::parser::SummaryStatus;
 
 /// A row of `notice`.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
@@ -55,82 +57,121 @@ pub async fn begin(db: impl PgExecutor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What to tell, and whom, beside the results, which go to the submitters.
-#[derive(Debug, Clone, Copy)]
-pub struct Conditions<'a> {
-    /// Recipients of everything except results.
-    pub admins: &'a [String],
-    /// Runs that should have ended.
-    pub stuck: &'a [RunId],
-    /// Batches that should have ended.
-    pub overdue: &'a [BatchId],
-    /// Longest delay until the end of a run becomes visible.
-    pub settling: Duration,
-    /// Older events cause no notice.
-    pub oldest: Duration,
+/// A run that ended and is not retried, with what a notice about it depends on.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct EndedRun {
+    pub id: RunId,
+    pub kind: BatchKind,
+    pub status: RunStatus,
+    pub summary_status: Option<SummaryStatus>,
+    pub is_cancelled: bool,
+    pub submitter_emails: Vec<String>,
+    /// The verdict of the file's last ended run in an earlier batch.
+    pub summary_before: Option<SummaryStatus>,
 }
 
-/// Queues new notices: for the conditions, and for runs that ended for good since the last call. Returns the
-/// number of mails.
-///
-/// # Errors
-/// The database fails; then nothing was queued.
-pub async fn queue(pool: &PgPool, conditions: &Conditions<'_>) -> Result<u64> {
-    let mut transaction = pool.begin().await.context("failed to look for what is to be told")?;
-    // One worker at a time.
-    let (since, through): (DateTime<Utc>, DateTime<Utc>) =
-        sqlx::query_as("select since, through from notice_watch for update")
+/// A notice to queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNotice {
+    /// Its subject: a run, or a batch.
+    pub run_id: Option<RunId>,
+    pub batch_id: Option<BatchId>,
+    pub kind: NoticeKind,
+    pub address: String,
+}
+
+/// A look at what happened since the last one; one worker looks at a time. Dropping it takes back what it queued.
+pub struct Look {
+    transaction: Transaction,
+    since: DateTime<Utc>,
+    through: DateTime<Utc>,
+}
+
+impl Look {
+    /// Looks as soon as nobody else does.
+    ///
+    /// # Errors
+    /// The database fails, or [`begin`] was never called.
+    pub async fn begin(pool: &PgPool) -> Result<Self> {
+        let mut transaction = pool.begin().await.context("failed to look for what is to be told")?;
+        let (since, through) = sqlx::query_as("select since, through from notice_watch for update")
             .fetch_one(&mut *transaction)
             .await
             .context("failed to look for what is to be told")?;
-    // A reparse whose verdict stayed the best one is not news, and a failed one changes nothing for the
-    // submitter.
-    let queued = sqlx::query(
-        "with ended as (
-             select r.* from parse_file_meta r
-             where r.finished_at > greatest($1, $2 - $6, now() - $7)
+        Ok(Self { transaction, since, through })
+    }
+
+    /// The runs that ended for good since the last look. An end becomes visible after `settling` at the latest;
+    /// ends before `oldest` don't count.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn ended(&mut self, settling: Duration, oldest: Duration) -> Result<Vec<EndedRun>> {
+        sqlx::query_as(
+            "select r.id, r.kind, r.status, r.summary_status, r.cancel_requested_at is not null as is_cancelled,
+                    f.submitter_emails, earlier.summary_status as summary_before
+             from parse_file_meta r join data_file f on f.id = r.data_file_id
+             left join lateral (
+                 select before.summary_status from parse_file_meta before
+                 where before.data_file_id = r.data_file_id and before.id < r.id
+                   and before.batch_id <> r.batch_id and before.finished_at is not null
+                 order by before.id desc limit 1) as earlier on true
+             where r.finished_at > greatest($1, $2 - $3, now() - $4)
                and not exists (select 1 from parse_file_meta next
                                where next.batch_id = r.batch_id and next.data_file_id = r.data_file_id
-                                 and next.attempt > r.attempt)
-         ), told (kind, run_id, batch_id, address) as (
-             select 'result', r.id, null::bigint, unnest(f.submitter_emails)
-             from ended r join data_file f on f.id = r.data_file_id
-             where r.kind <> 'reparse' or r.status = 'success' and not (
-                   r.summary_status = 'Accepted' and 'Accepted' is not distinct from (
-                       select before.summary_status from parse_file_meta before
-                       where before.data_file_id = r.data_file_id and before.id < r.id
-                         and before.batch_id <> r.batch_id and before.finished_at is not null
-                       order by before.id desc limit 1))
-             union
-             select 'run-failed', id, null, unnest($3::text[]) from ended
-             where status in ('fail', 'crash') or status = 'terminate' and cancel_requested_at is null
-             union
-             select 'log-kept-back', r.id, null, unnest($3)
-             from parse_file_meta r join log l on l.run_id = r.id
-             where l.state in ('fallback', 'lost') and r.finished_at > greatest($1, now() - $7)
-             union
-             select 'run-stuck', id, null, unnest($3) from unnest($4::uuid[]) as stuck (id)
-             union
-             select 'batch-overdue', null, id, unnest($3) from unnest($5::bigint[]) as overdue (id)
-         ), looked as (
-             update notice_watch set through = now()
-         )
-         insert into notice (kind, run_id, batch_id, address)
-         select kind, run_id, batch_id, address from told order by run_id, batch_id
-         on conflict do nothing",
-    )
-    .bind(since)
-    .bind(through)
-    .bind(conditions.admins)
-    .bind(conditions.stuck.iter().map(|run| run.0).collect::<Vec<_>>())
-    .bind(conditions.overdue.iter().map(|batch| batch.0).collect::<Vec<_>>())
-    .bind(conditions.settling)
-    .bind(conditions.oldest)
-    .execute(&mut *transaction)
-    .await
-    .context("failed to queue notices")?;
-    transaction.commit().await.context("failed to queue notices")?;
-    Ok(queued.rows_affected())
+                                 and next.attempt > r.attempt)",
+        )
+        .bind(self.since)
+        .bind(self.through)
+        .bind(settling)
+        .bind(oldest)
+        .fetch_all(&mut *self.transaction)
+        .await
+        .context("failed to look for ended runs")
+    }
+
+    /// The ended runs whose log is not in the object store, because that failed at least once.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn kept_back(&mut self, oldest: Duration) -> Result<Vec<RunId>> {
+        sqlx::query_scalar(
+            "select r.id from parse_file_meta r join log l on l.run_id = r.id
+             where l.state in ('fallback', 'lost') and r.finished_at > greatest($1, now() - $2)",
+        )
+        .bind(self.since)
+        .bind(oldest)
+        .fetch_all(&mut *self.transaction)
+        .await
+        .context("failed to look for logs that are kept back")
+    }
+
+    /// Queues the notices that are new, in this order, and ends the look. Returns their number.
+    ///
+    /// # Errors
+    /// The database fails; then nothing was queued.
+    pub async fn queue(mut self, notices: &[NewNotice]) -> Result<u64> {
+        let queued = sqlx::query(
+            "with looked as (
+                 update notice_watch set through = now()
+             )
+             insert into notice (kind, run_id, batch_id, address)
+             select kind, run_id, batch_id, address
+             from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[]) with ordinality
+                  as told (kind, run_id, batch_id, address, place)
+             order by place
+             on conflict do nothing",
+        )
+        .bind(notices.iter().map(|notice| notice.kind.as_str()).collect::<Vec<_>>())
+        .bind(notices.iter().map(|notice| notice.run_id.map(|run| run.0)).collect::<Vec<_>>())
+        .bind(notices.iter().map(|notice| notice.batch_id.map(|batch| batch.0)).collect::<Vec<_>>())
+        .bind(notices.iter().map(|notice| notice.address.as_str()).collect::<Vec<_>>())
+        .execute(&mut *self.transaction)
+        .await
+        .context("failed to queue notices")?;
+        self.transaction.commit().await.context("failed to queue notices")?;
+        Ok(queued.rows_affected())
+    }
 }
 
 /// Notices for a person to check: given up, waiting for longer than `late`, or taken by a worker longer than

@@ -101,11 +101,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether the run has ended; only its log may still change.
-    pub fn has_ended(&self) -> bool {
-        !matches!(self.status, RunStatus::Queued | RunStatus::Running)
-    }
-
     /// The verdict of a run that succeeded, else its status.
     pub fn verdict(&self) -> String {
         self.summary_status.map_or_else(|| self.status.to_string(), |summary| summary.to_string())

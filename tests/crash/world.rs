@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 use parselog::ids::RunId;
 use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::queue;
-use parselog::store::{self, NewFile, Request, Run};
+use parselog::store::{self, NewFile, Run};
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::support::PATIENCE;
 use crate::support::TestDb;
+use crate::support::request_by;
 use crate::worker::Worker;
 
 pub(crate) struct World {
@@ -172,7 +173,7 @@ impl World {
             fiscal_quarter: 1,
             ..NewFile::default()
         };
-        store::submit(&self.db.pool, &[file], &Request::by("crash-test")).await.unwrap();
+        store::submit(&self.db.pool, &[file], &request_by("crash-test")).await.unwrap();
     }
 
     /// Works until every run has ended and every log is archived, with an unharmed worker.

@@ -14,7 +14,7 @@ use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Request, Run, RunFilter, RunStatus};
 use serde_json::Value;
 
-use crate::support::{Desk, head_of_run, new_file, sample};
+use crate::support::{Desk, head_of_run, new_file, request_by, sample};
 
 /// A desk with two archived runs, the newest first.
 async fn two_runs() -> (Desk, Vec<Run>) {
@@ -211,7 +211,7 @@ async fn a_log_that_is_nowhere_is_lost_only_where_no_other_spool_may_have_it() {
 #[tokio::test]
 async fn late_runs_late_batches_and_logs_without_a_row_are_named() {
     let (desk, runs) = two_runs().await;
-    let request = Request { deadline: Some(Utc::now() - chrono::Duration::hours(1)), ..Request::by("ann") };
+    let request = Request { deadline: Some(Utc::now() - chrono::Duration::hours(1)), ..request_by("ann") };
     store::submit(&desk.db.pool, &[new_file("late.txt")], &request).await.unwrap();
     let late = desk.db.claim("w").await.unwrap().run.id;
     sqlx::query("update parse_file_meta set deadline = now() - interval '1 hour' where id = $1")
@@ -239,7 +239,7 @@ async fn late_runs_late_batches_and_logs_without_a_row_are_named() {
 /// A run whose worker died in the middle: its log is open, and nobody holds it.
 async fn die(desk: &Desk, key: &str) -> RunId {
     let file = NewFile { bucket: "files".to_owned(), ..new_file(key) };
-    let request = Request { max_attempts: 1, ..Request::by("ann") };
+    let request = Request { max_attempts: 1, ..request_by("ann") };
     let run = store::submit(&desk.db.pool, &[file], &request).await.unwrap().remove(0).run_id;
     desk.db.claim("w").await.unwrap();
     store::log::opened(&desk.db.pool, run.into()).await.unwrap();

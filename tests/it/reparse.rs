@@ -9,9 +9,9 @@ use chrono::{Duration, Utc};
 use parselog::ids::{BatchId, DataFileId};
 use parselog::queue::Ending;
 use parselog::store::reparse::{self, FileSelection, ReparseRequest};
-use parselog::store::{self, NewFile, PgPool, Request};
+use parselog::store::{self, NewFile, PgPool};
 
-use crate::support::{Desk, TestDb, new_file, outcome, sample_text};
+use crate::support::{Desk, TestDb, new_file, outcome, request_by, sample_text};
 
 fn all() -> FileSelection {
     FileSelection { all: true, ..FileSelection::default() }
@@ -74,9 +74,9 @@ async fn a_reparse_takes_the_newest_version_of_each_object_unless_it_is_told_oth
     let db = TestDb::new().await;
     db.submit(&["a/1.txt"]).await;
     let corrected = NewFile { version_id: "v2".to_owned(), ..new_file("a/1.txt") };
-    store::submit(&db.pool, &[corrected], &Request::by("ann")).await.unwrap();
+    store::submit(&db.pool, &[corrected], &request_by("ann")).await.unwrap();
     let other = NewFile { fiscal_year: 2023, state: Some("WI".to_owned()), ..new_file("a/2.txt") };
-    store::submit(&db.pool, &[other], &Request::by("ann")).await.unwrap();
+    store::submit(&db.pool, &[other], &request_by("ann")).await.unwrap();
 
     let none = FileSelection::default();
     let cases = [

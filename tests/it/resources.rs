@@ -10,13 +10,13 @@ use parselog::config::WorkerConfig;
 use parselog::objects::{FolderStore, Objects, Put};
 use parselog::parser::CommandOptions;
 use parselog::spool::Spool;
-use parselog::store::{self, NewFile, Request};
+use parselog::store::{self, NewFile};
 use parselog::system::System;
 use parselog::worker::{Parsers, Worker};
 use sha2::{Digest, Sha256};
 
 use crate::scope::install;
-use crate::support::{Desk, PATIENCE, new_file};
+use crate::support::{Desk, PATIENCE, new_file, request_by};
 
 /// Queues so many runs of small files, in the folder store of the desk.
 async fn submit(desk: &Desk, objects: &Objects, many: usize, prefix: &str) {
@@ -31,7 +31,7 @@ async fn submit(desk: &Desk, objects: &Objects, many: usize, prefix: &str) {
         let version_id = stored.uri.version().unwrap_or_default().to_owned();
         files.push(NewFile { bucket: "files".to_owned(), version_id, ..new_file(&key) });
     }
-    store::submit(&desk.db.pool, &files, &Request::by("ann")).await.unwrap();
+    store::submit(&desk.db.pool, &files, &request_by("ann")).await.unwrap();
 }
 
 fn objects(desk: &Desk) -> Objects {

@@ -6,10 +6,11 @@ use chrono::Utc;
 use parselog::notify::{IN_DOUBT, LATE};
 use parselog::parser::SummaryStatus;
 use parselog::store::outbox::{self, Waits};
-use parselog::store::{self, NewFile, NoticeState, Request, notice};
+use parselog::store::{self, NewFile, NoticeState, notice};
 
 use super::{PATIENCE, Post, SUBMITTER, success};
 use crate::support::new_file;
+use crate::support::request_by;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_address_fails_alone_and_one_refused_for_the_moment_is_tried_again() {
@@ -81,7 +82,7 @@ async fn an_address_that_is_none_never_reaches_a_row_and_new_ones_replace_those_
     for bad in ["a@b\r\nBcc: c@d", "a b@c", "a@", "@b", "a@b@c", "<a@b>", "a@b,c@d", "ä@b"] {
         assert!(bad.parse::<parselog::config::Address>().is_err(), "{bad}");
         let file = NewFile { submitter_emails: vec![bad.to_owned()], ..new_file("a/1.txt") };
-        let error = store::submit(&post.db.pool, &[file], &Request::by("ann")).await.unwrap_err();
+        let error = store::submit(&post.db.pool, &[file], &request_by("ann")).await.unwrap_err();
         assert!(error.to_string().contains("submitter_emails_are_addresses"), "{error}");
     }
     let emails = async || post.db_emails().await;

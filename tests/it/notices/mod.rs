@@ -20,7 +20,7 @@ use parselog::store::reparse::{self, FileSelection, ReparseRequest};
 use parselog::store::{self, ArchivedLog, LogContent, NewFile, NoticeState, Queued, Request, notice};
 use parselog::system::System;
 
-use crate::support::{MailServer, PATIENCE, TestDb, new_file, outcome};
+use crate::support::{MailServer, PATIENCE, TestDb, new_file, outcome, request_by};
 
 const SUBMITTER: &str = "submitter@state.test";
 const ADMIN: &str = "admin@parselog.test";
@@ -44,7 +44,7 @@ impl Post {
     async fn submit(&self, key: &str, addresses: &[&str], attempts: i32) -> Queued {
         let submitter_emails = addresses.iter().map(|address| (*address).to_owned()).collect();
         let file = NewFile { submitter_emails, ..new_file(key) };
-        let request = Request { max_attempts: attempts, ..Request::by("ann") };
+        let request = Request { max_attempts: attempts, ..request_by("ann") };
         store::submit(&self.db.pool, &[file], &request).await.unwrap().remove(0)
     }
 

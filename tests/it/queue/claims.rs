@@ -10,7 +10,7 @@ use parselog::store::{self, NewFile, Request, RunFilter, RunStatus};
 use tokio::sync::Barrier;
 
 use super::{runs_of, success, until_somebody_waits_for_a_lock};
-use crate::support::{TestDb, claimant, new_file, outcome};
+use crate::support::{TestDb, claimant, new_file, outcome, request_by};
 
 #[tokio::test]
 async fn a_claimed_run_carries_what_the_worker_needs_and_ends_with_its_outcome() {
@@ -51,7 +51,7 @@ async fn lower_priority_numbers_go_first_then_the_earlier_due_and_nothing_before
         let request = Request {
             priority,
             run_after: Some(now + chrono::Duration::seconds(after)),
-            ..Request::by("ann")
+            ..request_by("ann")
         };
         store::submit(&db.pool, &[new_file(key)], &request).await.unwrap();
     };
@@ -155,7 +155,7 @@ async fn eight_claimers_drain_five_hundred_runs_exactly_once() {
     let keys: Vec<String> = (0..250).map(|number| format!("{number}.txt")).collect();
     let files: Vec<NewFile> = keys.iter().map(|key| new_file(key)).collect();
     for _ in 0..2 {
-        store::submit(&db.pool, &files, &Request::by("ann")).await.unwrap();
+        store::submit(&db.pool, &files, &request_by("ann")).await.unwrap();
     }
     let parsing = Arc::new(Mutex::new(HashSet::new()));
     let barrier = Arc::new(Barrier::new(8));

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use parselog::queue::Waker;
-use parselog::store::{self, Request};
+use parselog::store::{self};
 
-use crate::support::{PATIENCE, TestDb, new_file};
+use crate::support::{PATIENCE, TestDb, new_file, request_by};
 
 /// Waits on the waker and tells how long that took.
 async fn waited(waker: &Waker) -> Duration {
@@ -37,7 +37,7 @@ async fn what_is_rolled_back_wakes_nobody_and_the_poll_ends_the_wait() {
     let waker = Waker::new(db.pool.clone(), Duration::from_millis(300));
     waker.wait().await;
     let mut transaction = db.pool.begin().await.unwrap();
-    store::submit(&mut *transaction, &[new_file("a.txt")], &Request::by("ann")).await.unwrap();
+    store::submit(&mut *transaction, &[new_file("a.txt")], &request_by("ann")).await.unwrap();
     transaction.rollback().await.unwrap();
     assert!(waited(&waker).await >= Duration::from_millis(290));
     assert!(db.claim("w").await.is_none());

@@ -1,13 +1,14 @@
 //! Finding runs and their actions.
 
 use super::*;
+use crate::support::request_by;
 
 #[tokio::test]
 async fn runs_are_found_by_what_they_are_about() {
     let db = TestDb::new().await;
     let closed = NewFile { section: "closed".to_owned(), fiscal_quarter: 2, ..new_file("b.txt") };
     let first = db.submit(&["a.txt"]).await.remove(0);
-    let second = store::submit(&db.pool, &[closed], &Request::by("bob")).await.unwrap().remove(0);
+    let second = store::submit(&db.pool, &[closed], &request_by("bob")).await.unwrap().remove(0);
     let third = db.submit(&["a.txt"]).await.remove(0);
     let claimed = db.claim("w").await.unwrap();
     db.finish(&claimed, Ending::Success(outcome())).await;
@@ -39,7 +40,12 @@ async fn runs_are_found_by_what_they_are_about() {
     assert_eq!(find(batch).await, [second.run_id]);
 
     let ids = async |text: &str| -> Vec<DataFileId> {
-        store::data_file::matching(&db.pool, text).await.unwrap().into_iter().map(|file| file.id).collect()
+        store::data_file::matching(&db.pool, text, 20)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|file| file.id)
+            .collect()
     };
     for text in ["b.txt", "submissions/b.txt", "s3://submissions/b.txt", &second.data_file_id.to_string()] {
         assert_eq!(ids(text).await, [second.data_file_id], "{text}");
@@ -54,7 +60,7 @@ async fn a_run_is_found_by_the_beginning_or_the_end_of_its_id() {
     db.submit(&["b.txt"]).await;
     let id = run.to_string();
     let bare = id.replace('-', "");
-    let matching = async |piece: &str| store::matching(&db.pool, piece).await.unwrap();
+    let matching = async |piece: &str| store::matching(&db.pool, piece, 20).await.unwrap();
     for length in 8..=32 {
         assert_eq!(matching(&bare[32 - length..]).await, [run], "the last {length} digits");
     }

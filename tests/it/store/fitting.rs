@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::archived;
-use crate::support::{TestDb, new_file, outcome};
+use crate::support::{TestDb, new_file, outcome, request_by};
 
 /// Texts of all kinds, with what Postgres refuses in many of them, and some too long for an index.
 fn any_text() -> impl Strategy<Value = String> {
@@ -76,7 +76,7 @@ async fn through_all_statements(
 ) {
     let [name, by, why, failure, actor, detail] = &texts;
     let file = NewFile { name: name.clone(), ..new_file("any.txt") };
-    let request = Request { reason: Some(why.clone()), ..Request::by(by) };
+    let request = Request { reason: Some(why.clone()), ..request_by(by) };
     store::submit(&db.pool, &[file], &request).await.unwrap();
     let claimed = db.claim(actor).await.expect("a run");
     let run = claimed.run.id;
@@ -137,7 +137,7 @@ async fn an_ending_that_the_database_refuses_ends_the_run_at_once_as_failed() {
 async fn a_name_that_no_row_can_hold_is_refused_before_the_database_is_asked() {
     let db = TestDb::new().await;
     let file = NewFile { key: "a\0b".to_owned(), ..new_file("a.txt") };
-    let error = store::submit(&db.pool, &[file], &Request::by("ann")).await.unwrap_err();
+    let error = store::submit(&db.pool, &[file], &request_by("ann")).await.unwrap_err();
     assert!(format!("{error:#}").contains("holds a NUL"), "{error:#}");
     assert_eq!(store::refusal(&error), None);
 }
@@ -146,9 +146,9 @@ async fn a_name_that_no_row_can_hold_is_refused_before_the_database_is_asked() {
 async fn a_server_that_is_gone_is_told_from_a_value_that_is_wrong() {
     let db = TestDb::new().await;
     let file = NewFile { program: "NO CODE".to_owned(), ..new_file("a.txt") };
-    let error = store::submit(&db.pool, &[file], &Request::by("ann")).await.unwrap_err();
+    let error = store::submit(&db.pool, &[file], &request_by("ann")).await.unwrap_err();
     assert_eq!(store::refusal(&error).as_deref(), Some("23514"), "{error:#}");
     db.pool.close().await;
-    let error = store::submit(&db.pool, &[new_file("a.txt")], &Request::by("ann")).await.unwrap_err();
+    let error = store::submit(&db.pool, &[new_file("a.txt")], &request_by("ann")).await.unwrap_err();
     assert_eq!(store::refusal(&error), None, "{error:#}");
 }

@@ -1,6 +1,7 @@
 //! Submitting: what is registered, and what is refused.
 
 use super::*;
+use crate::support::request_by;
 
 #[tokio::test]
 async fn submitting_registers_the_file_the_batch_the_run_and_the_audit_entry() {
@@ -11,7 +12,7 @@ async fn submitting_registers_the_file_the_batch_the_run_and_the_audit_entry() {
         submitter_emails: vec!["ann@example.org".to_owned()],
         ..new_file("wi/2024Q1/active.txt")
     };
-    let request = Request { reason: Some("quarterly".to_owned()), priority: 7, ..Request::by("ann") };
+    let request = Request { reason: Some("quarterly".to_owned()), priority: 7, ..request_by("ann") };
     let queued = store::submit(&db.pool, &[file], &request).await.unwrap();
 
     let run = db.run(queued[0].run_id).await;
@@ -39,7 +40,7 @@ async fn the_same_version_again_is_the_same_file_and_a_new_run() {
     assert_eq!(first.data_file_id, second.data_file_id);
     assert_ne!(first.run_id, second.run_id);
     let newer = NewFile { version_id: "v2".to_owned(), ..new_file("a.txt") };
-    let third = store::submit(&db.pool, &[newer], &Request::by("ann")).await.unwrap().remove(0);
+    let third = store::submit(&db.pool, &[newer], &request_by("ann")).await.unwrap().remove(0);
     assert_ne!(third.data_file_id, first.data_file_id);
 }
 
@@ -63,7 +64,7 @@ async fn a_bad_submission_is_explained_and_registers_nothing() {
         (vec![good.clone(), NewFile { key: String::new(), ..new_file("x.txt") }], "key"),
     ];
     for (files, expected) in cases {
-        let error = format!("{:#}", store::submit(&db.pool, &files, &Request::by("ann")).await.unwrap_err());
+        let error = format!("{:#}", store::submit(&db.pool, &files, &request_by("ann")).await.unwrap_err());
         assert!(
             error.contains(expected) && error.lines().count() == 1,
             "expected '{expected}', got: {error}"
@@ -79,7 +80,7 @@ async fn many_files_are_queued_as_one_batch_in_their_order() {
     let db = TestDb::new().await;
     let files: Vec<_> =
         (0..2000).map(|number| new_file(&format!("{}.txt", (number * 7919) % 2000))).collect();
-    let queued = store::submit(&db.pool, &files, &Request::by("ann")).await.unwrap();
+    let queued = store::submit(&db.pool, &files, &request_by("ann")).await.unwrap();
     let keys: Vec<_> = queued.iter().map(|queued| queued.key.as_str()).collect();
     let given: Vec<_> = files.iter().map(|file| file.key.as_str()).collect();
     assert_eq!(keys, given);
@@ -93,7 +94,7 @@ async fn the_same_files_submitted_at_once_in_other_orders_do_not_deadlock() {
     let files: Vec<_> = (0..300).map(|number| new_file(&format!("{number}.txt"))).collect();
     let mut reversed = files.clone();
     reversed.reverse();
-    let request = Request::by("ann");
+    let request = request_by("ann");
     for _ in 0..3 {
         let (one, two) = tokio::join!(
             store::submit(&db.pool, &files, &request),

@@ -1,9 +1,9 @@
 //! The state, or the submitter where none is known, is part of what makes a file the same file.
 
-use parselog::store::{self, NewFile, Request};
+use parselog::store::{self, NewFile};
 
 use super::{Place, of_state, texts};
-use crate::support::{TestDb, new_file};
+use crate::support::{TestDb, new_file, request_by};
 
 #[tokio::test]
 async fn files_of_two_states_with_one_name_are_two_files() {
@@ -86,7 +86,7 @@ async fn a_version_that_another_person_submits_is_theirs_and_is_not_taken_for_so
     let db = TestDb::new().await;
     let file = |email: &str| NewFile { submitter_emails: vec![email.to_owned()], ..new_file("a.txt") };
     let submit = async |file: NewFile, by: &str| {
-        store::submit(&db.pool, &[file], &Request::by(by))
+        store::submit(&db.pool, &[file], &request_by(by))
             .await
             .map(|mut queued| queued.remove(0).data_file_id)
     };

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
+use parselog::desk::submit;
 use parselog::ids::RunId;
 use parselog::queue::{self, Claimant, ClaimedRun};
 use parselog::store::{self, MIGRATOR, NewFile, PgPool, Queued, Request, Run};
@@ -15,6 +16,18 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::accounting;
+
+/// The terms of an ordinary submission.
+pub(crate) fn request_by(by: &str) -> Request {
+    Request {
+        submitted_by: by.to_owned(),
+        reason: None,
+        priority: submit::PRIORITY,
+        max_attempts: submit::ATTEMPTS,
+        run_after: None,
+        deadline: None,
+    }
+}
 
 /// One test's own database.
 pub(crate) struct TestDb {
@@ -85,7 +98,7 @@ impl TestDb {
     /// Queues one run for each of these keys, in one submission.
     pub(crate) async fn submit(&self, keys: &[&str]) -> Vec<Queued> {
         let files: Vec<NewFile> = keys.iter().map(|key| new_file(key)).collect();
-        store::submit(&self.pool, &files, &Request::by("ann")).await.unwrap()
+        store::submit(&self.pool, &files, &request_by("ann")).await.unwrap()
     }
 
     /// Claims the next run, for a worker of this name, with an hour's lease.

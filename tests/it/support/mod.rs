@@ -9,7 +9,7 @@ pub(crate) mod skip;
 mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
-pub(crate) use db::{TestDb, claimant, new_file, outcome};
+pub(crate) use db::{TestDb, claimant, new_file, outcome, request_by};
 pub(crate) use head::{head, head_of, head_of_run};
 pub(crate) use patience::PATIENCE;
 pub(crate) use smtp::MailServer;

@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 use crate::fault_server::{Fault, FaultServer};
 use crate::localstack;
 use crate::scope::{global, install};
-use crate::support::{PATIENCE, TestDb, accounting, head_of};
+use crate::support::{PATIENCE, TestDb, accounting, head_of, request_by};
 
 const SUBMISSION: &str = include_str!("../../../samples/tanf-active-2021-q1.txt");
 
@@ -100,7 +100,7 @@ impl Bench {
             fiscal_quarter: 1,
             ..NewFile::default()
         };
-        let request = Request { max_attempts, ..Request::by("ann") };
+        let request = Request { max_attempts, ..request_by("ann") };
         store::submit(&self.db.pool, &[file], &request).await.unwrap().remove(0)
     }
 
