@@ -59,7 +59,8 @@ pub fn write_sample(path: &Path, bytes: u64) -> Result<u64> {
 pub fn parse_sample(path: &Path) -> Result<Outcome> {
     let (cancel, progress) = (Cancel::default(), Progress::default());
     let (run, data_file) = (RunId::new(), DataFileId(1));
-    let mut context = Context { run, data_file, cancel: &cancel, progress: &progress, records: None };
+    let mut context =
+        Context { run, data_file, cancel: &cancel, progress: &progress, records: None, output: None };
     let (program, section) = (PROGRAM, SECTION);
     let submission =
         Submission { path, name: "sample.txt", program, section, fiscal_year: 2021, fiscal_quarter: 1 };

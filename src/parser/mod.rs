@@ -13,7 +13,9 @@ pub mod tdp;
 
 use std::path::Path;
 
-pub use command::{CommandOptions, CommandParser, LAST_WORDS, VerdictSource, clear_after};
+pub use command::{
+    CommandOptions, CommandParser, LAST_WORDS, VerdictSource, clear_after, count_unread, log_unread,
+};
 pub use outcome::{CaseTotals, FirstError, LARGEST_COUNT, MonthCases, Outcome, SummaryStatus};
 pub use problem::{Category, Problem};
 pub use progress::{Cancel, CancelReason, Progress};
@@ -66,6 +68,9 @@ pub struct Context<'a> {
     pub progress: &'a Progress,
     /// Receives every accepted record, if somebody asked for them.
     pub records: Option<&'a mut dyn RecordSink>,
+    /// Where the files of the run's log are, without their ending: what an external program writes goes to
+    /// files beside them, so that it outlives both the program and this process. In memory without it.
+    pub output: Option<&'a Path>,
 }
 
 /// Takes the accepted records of a parse.

@@ -105,7 +105,7 @@ impl Problem<'_> {
 
     /// Logs the problem as one event: ERROR if it refuses the file or record, else WARN.
     pub fn log(&self) {
-        self.event().log(self.category.refuses(), None);
+        self.event().log(self.category.refuses(), None, None);
     }
 
     /// The problem as its event states it.

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{Cut, Head, Level, MAX_LINE_BYTES, Tail};
 
+/// The streams of an external program, in the order of [`Record::output`]; its files end in these names.
+pub const STREAMS: [&str; 2] = ["stdout", "stderr"];
+
 /// One line of a log, decoded. It ignores unknown keys of later versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -30,6 +33,9 @@ pub struct Record {
     /// The line or row of the submitted file that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<u64>,
+    /// Up to which byte of an external program's [`STREAMS`] the log has everything, with this event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<[u64; 2]>,
     /// `file:line` of the log call.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
@@ -72,6 +78,7 @@ impl Record {
                 target: String::new(),
                 message: String::from_utf8_lossy(shown).trim_end_matches('\n').to_owned(),
                 record: None,
+                output: None,
                 source: String::new(),
                 span: String::new(),
                 fields: Map::new(),

@@ -25,6 +25,8 @@ pub struct Encoder {
     line: Vec<u8>,
     fields: Vec<u8>,
     record: Option<u64>,
+    output: Option<[u64; 2]>,
+    lost: u64,
     has_message: bool,
 }
 
@@ -52,6 +54,8 @@ impl Encoder {
         self.line.clear();
         self.fields.clear();
         self.record = None;
+        self.output = None;
+        self.lost = 0;
         self.has_message = false;
         self.line.extend_from_slice(&origin.opening);
     }
@@ -67,6 +71,21 @@ impl Encoder {
     /// Says which record of the submitted file the event is about.
     pub fn record(&mut self, record: u64) {
         self.record = Some(record);
+    }
+
+    /// Says up to which byte of an external program's stream the log has everything, with this event.
+    pub fn output(&mut self, stream: usize, end: u64) {
+        self.output.get_or_insert_default()[stream] = end;
+    }
+
+    /// Notes that so many events before this one are lost. The line does not say it; its number does.
+    pub fn lost(&mut self, events: u64) {
+        self.lost = events;
+    }
+
+    /// Events that are lost before this one.
+    pub fn events_lost(&self) -> u64 {
+        self.lost
     }
 
     /// Keeps the time (microseconds since 1970, UTC) at which another process logged the event.
@@ -122,6 +141,13 @@ impl Encoder {
         if let Some(record) = self.record {
             self.line.extend_from_slice(b",\"record\":");
             push_number(&mut self.line, record);
+        }
+        if let Some([stdout, stderr]) = self.output {
+            self.line.extend_from_slice(b",\"output\":[");
+            push_number(&mut self.line, stdout);
+            self.line.push(b',');
+            push_number(&mut self.line, stderr);
+            self.line.push(b']');
         }
         self.line.extend_from_slice(&origin.source);
         if !span.is_empty() {

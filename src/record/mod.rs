@@ -20,7 +20,7 @@ mod lenient;
 mod level;
 mod text;
 
-pub use decode::{Record, level_of, seq_of, timestamp_of};
+pub use decode::{Record, STREAMS, level_of, seq_of, timestamp_of};
 pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};

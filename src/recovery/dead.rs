@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use super::Recovery;
 use crate::ids::RunId;
 use crate::queue::{self, Finished};
-use crate::spool::SpooledLog;
+use crate::scope::LogScope;
+use crate::spool::{MissingEvents, Spool, SpooledLog};
 use crate::{carry, faults, parser, store};
 
 impl Recovery {
@@ -45,7 +46,11 @@ impl Recovery {
 
     async fn close(&self, entry: SpooledLog) -> Result<bool> {
         let spool = self.system.spool.clone();
-        let closed = carry::spawn_blocking(move || spool.close_abandoned(&entry)).await??;
+        let closed = carry::spawn_blocking(move || {
+            let missing = complete(&spool, &entry);
+            spool.close_abandoned(&entry, missing)
+        });
+        let closed = closed.await??;
         if closed {
             faults::point("recovered");
         }
@@ -82,6 +87,33 @@ impl Recovery {
         carry::spawn_blocking(move || entries.into_iter().filter(|entry| spool.is_abandoned(entry)).collect())
             .await
             .context("looking for abandoned logs panicked")
+    }
+}
+
+/// Logs what a dead run's program wrote and nobody read, as the run would have. Lines that its log can't take go
+/// to the global log, and count as missing.
+fn complete(spool: &Spool, entry: &SpooledLog) -> MissingEvents {
+    let log = entry.log;
+    if !spool.has_output(log) {
+        return MissingEvents::default();
+    }
+    match spool.reopen_abandoned(entry) {
+        Ok(None) => MissingEvents::default(),
+        Ok(Some((open, logged))) => {
+            let scope = LogScope::of_abandoned(log, open);
+            faults::point("output-reopened");
+            if let Err(error) = scope.span().in_scope(|| parser::log_unread(&spool.stem(log), logged)) {
+                tracing::error!(%log, "the output of a dead process's parser can't be read: {error}");
+            }
+            faults::point("output-added");
+            MissingEvents { emitted: scope.emitted(), more: 0 }
+        }
+        Err(error) => {
+            // The disk refuses, so the log is completed elsewhere, if anywhere, without those lines.
+            let lines = parser::count_unread(&spool.stem(log)).unwrap_or(0);
+            tracing::error!(%log, lines, "the output of a dead process's parser can't be logged: {error:#}");
+            MissingEvents { emitted: 0, more: lines }
+        }
     }
 }
 

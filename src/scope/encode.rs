@@ -30,6 +30,9 @@ impl Visit for EventVisitor<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
         match field.name() {
             "record" => self.0.record(value),
+            "parselog_stdout" => self.0.output(0, value),
+            "parselog_stderr" => self.0.output(1, value),
+            "parselog_lost" => self.0.lost(value),
             name if is_of_log_crate(name) => {}
             name => self.0.number(name, value),
         }

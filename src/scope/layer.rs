@@ -163,6 +163,7 @@ where
         let encode = |encoder: &mut Encoder, origin: &Origin| {
             encoder.start(origin);
             event.record(&mut EventVisitor(encoder));
+            place.sink.lose(encoder.events_lost());
             let body = encoder.finish(origin, place.path.text());
             if !place.sink.store(level, body) {
                 (self.outside)(Outside::Overflow { log: place.sink.log, body });

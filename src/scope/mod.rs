@@ -57,10 +57,19 @@ impl LogScope {
         if let Some(open) = &open {
             syncer.add(open);
         }
-        let sink = Arc::new(Sink { log: head.log, open, refused: AtomicU64::new(0) });
+        (Self::of(head.log, open), error)
+    }
+
+    /// The scope of a dead process's log, reopened to add what is missing.
+    pub fn of_abandoned(log: LogId, open: OpenLog) -> Self {
+        Self::of(log, Some(open))
+    }
+
+    fn of(log: LogId, open: Option<OpenLog>) -> Self {
+        let sink = Arc::new(Sink { log, open, refused: AtomicU64::new(0) });
         let span = run_span::new();
         attach(&span, &sink);
-        (Self { sink, span }, error)
+        Self { sink, span }
     }
 
     /// The span to run inside.
@@ -103,6 +112,13 @@ impl Sink {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 false
             }
+        }
+    }
+
+    /// Counts events that are lost before anybody could log them.
+    fn lose(&self, events: u64) {
+        if events > 0 && self.open.as_ref().and_then(|open| open.lose(events)).is_none() {
+            self.refused.fetch_add(events, Ordering::Relaxed);
         }
     }
 

@@ -13,7 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chrono::Utc;
 
 use super::files::SpoolFolder;
-use super::recover::{self, copy_lines};
+use super::missing::MissingEvents;
+use super::recover::{self, Reopened, copy_lines};
 use super::rescue::Remains;
 use super::sealed::finish_name;
 use super::segment::{SEGMENT_EIGHTHS, TailSegment, TailSegments};
@@ -78,20 +79,32 @@ impl Journal {
         let mut main = Window::new(file, 0, cap);
         main.append(&head.to_line(), b"", LEAST_LEFT)?;
         durable::file(main.file(), Synced::Head)?;
-        Ok(Self {
-            head: head.clone(),
+        let last_micros = head.started.timestamp_micros();
+        Ok(Self { refuges, cap, lines: 1, ..Self::behind(head.clone(), main, folder, last_micros) })
+    }
+
+    /// Continues a dead process's log, without a cap. Recovery seals it, so its lines are not counted.
+    pub(super) fn resume(log: Reopened, folder: SpoolFolder) -> Self {
+        let Reopened { head, window, tally, last_micros, .. } = log;
+        Self { tally, ..Self::behind(*head, window, folder, last_micros) }
+    }
+
+    /// The writer behind all that `main` has.
+    fn behind(head: Head, main: Window, folder: SpoolFolder, last_micros: i64) -> Self {
+        Self {
+            head,
             folder,
-            refuges,
-            cap,
+            refuges: Arc::default(),
+            cap: u64::MAX,
             main,
             tail: None,
             tally: LogTally::default(),
-            lines: 1,
-            last_micros: head.started.timestamp_micros(),
+            lines: 0,
+            last_micros,
             prefix: Vec::with_capacity(64),
             dirty: false,
             doubtful: false,
-        })
+        }
     }
 
     /// Makes the name of its file durable.
@@ -131,6 +144,11 @@ impl Journal {
             }
             Err(_) => Stored::Dropped,
         }
+    }
+
+    /// Counts events that are lost before anybody could append them: they get numbers, and no lines.
+    pub fn lose(&mut self, events: u64) {
+        self.tally.emitted += events;
     }
 
     /// Events so far, stored or not.
@@ -236,7 +254,7 @@ impl Journal {
             folder: self.folder.path(),
             main: self.main.file(),
             head: Some(&self.head),
-            emitted: self.tally.emitted,
+            missing: MissingEvents { emitted: self.tally.emitted, more: 0 },
             ending,
             reason,
         };

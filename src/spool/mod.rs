@@ -4,6 +4,8 @@
 //! <log>.new        being created: locked, its head is not complete yet
 //! <log>.open       a log that is written to; its writer holds the file lock
 //! <log>.tail-0/-1  the last records of a log that reached its cap, in turn
+//! <log>.stdout     what the run's external program wrote, until it is in the log; what was read is a hole
+//! <log>.stderr     likewise
 //! <log>.log        sealed: complete, fsynced, waits to be archived
 //! <log>.fellback   its warnings are in the global log already
 //! <log>.log.gz     the archive on its way to S3
@@ -18,6 +20,7 @@
 mod bus;
 mod files;
 mod journal;
+mod missing;
 mod open;
 mod recover;
 mod refuge;
@@ -39,6 +42,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 
 pub use journal::{Journal, Stored};
+pub use missing::MissingEvents;
 pub use open::OpenLog;
 pub use sealed::SealedLog;
 pub use sync::{SYNC_INTERVAL, Syncer};
@@ -47,7 +51,7 @@ pub use tail::TailReader;
 use self::files::{SpoolFolder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
 use self::rescue::Remains;
 use crate::ids::LogId;
-use crate::record::{Head, LevelCounts, LogEnding, Tail};
+use crate::record::{Head, LevelCounts, LogEnding, STREAMS, Tail};
 use crate::{carry, durable, faults};
 
 /// Of the folder.
@@ -98,6 +102,11 @@ impl Spool {
     /// The folder's path.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The path of a log's files, without their endings.
+    pub fn stem(&self, log: impl Into<LogId>) -> PathBuf {
+        self.dir.join(log.into().to_string())
     }
 
     /// Creates a log with its head record; the log gets its name once both are on disk.
@@ -190,7 +199,8 @@ impl Spool {
         for folder in refuge::ours(&self.refuges).chain([&self.dir]) {
             for (log, ending, path) in files_in(folder)? {
                 let of_a_log =
-                    matches!(ending.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz" | "summary");
+                    matches!(ending.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz" | "summary")
+                        || STREAMS.contains(&ending.as_str());
                 let is_leftover = *folder == self.dir && refuge::find(&self.refuges, log).1;
                 if of_a_log && !is_leftover && self.find(log).is_none() && is_older(&path, age) {
                     strays.push(path);
@@ -200,12 +210,35 @@ impl Spool {
         Ok(strays)
     }
 
-    /// Completes an open log of a dead process with a `crash` tail; `false` if a living process holds it, or
-    /// it is complete or gone by now.
+    /// Whether an external program of the log's run left output that may not be in the log.
+    pub fn has_output(&self, log: LogId) -> bool {
+        STREAMS.iter().any(|ending| file_of(&self.dir, log, ending).exists())
+    }
+
+    /// Opens a dead process's log to append what is missing before it is closed; beside it, up to which byte of
+    /// an external program's output its events go. `None` if a living process holds it, or it is complete or
+    /// gone by now.
+    ///
+    /// # Errors
+    /// The file can't be read or written to.
+    pub fn reopen_abandoned(&self, entry: &SpooledLog) -> Result<Option<(OpenLog, [u64; 2])>> {
+        carry::may_block();
+        if entry.sealed {
+            return Ok(None);
+        }
+        let Some(file) = self.lock(entry)? else { return Ok(None) };
+        let folder = SpoolFolder::open(&self.dir).context("failed to open the spool folder")?;
+        let Some(reopened) = recover::reopen(file, &folder, entry.log)? else { return Ok(None) };
+        let output = reopened.output;
+        Ok(Some((OpenLog::new(Journal::resume(reopened, folder)), output)))
+    }
+
+    /// Completes an open log of a dead process with a `crash` tail that counts what is `missing`; `false` if a
+    /// living process holds it, or it is complete or gone by now.
     ///
     /// # Errors
     /// The file can't be read, or neither it nor a refuge can be written to; the file does not change.
-    pub fn close_abandoned(&self, entry: &SpooledLog) -> Result<bool> {
+    pub fn close_abandoned(&self, entry: &SpooledLog, missing: MissingEvents) -> Result<bool> {
         carry::may_block();
         if entry.sealed {
             return Ok(false);
@@ -213,10 +246,10 @@ impl Spool {
         let Some(file) = self.lock(entry)? else { return Ok(false) };
         let closed = file.try_clone().context("failed to share a file").and_then(|file| {
             let folder = SpoolFolder::open(&self.dir).context("failed to open the spool folder")?;
-            recover::close_abandoned(file, &folder, entry.log)
+            recover::close_abandoned(file, &folder, entry.log, missing)
         });
         if let Err(refused) = closed {
-            self.rescue(entry.log, &file, refused)?;
+            self.rescue(entry.log, &file, missing, refused)?;
         }
         Ok(true)
     }
@@ -238,7 +271,7 @@ impl Spool {
         match self.probe() {
             Ok(()) => SealedLog::read(file, &entry.path, None).map(Some),
             // There is no room for the archive either, and the log can't go once it is archived.
-            Err(refused) => self.rescue(entry.log, &file, refused.into()).map(Some),
+            Err(refused) => self.rescue(entry.log, &file, MissingEvents::default(), refused.into()).map(Some),
         }
     }
 
@@ -260,13 +293,19 @@ impl Spool {
     }
 
     /// Completes a log in a refuge, because the spool's disk refuses.
-    fn rescue(&self, log: LogId, file: &File, refused: anyhow::Error) -> Result<SealedLog> {
+    fn rescue(
+        &self,
+        log: LogId,
+        file: &File,
+        missing: MissingEvents,
+        refused: anyhow::Error,
+    ) -> Result<SealedLog> {
         let remains = Remains {
             log,
             folder: &self.dir,
             main: file,
             head: None,
-            emitted: 0,
+            missing,
             ending: LogEnding::Crash,
             reason: Some(recover::REASON.to_owned()),
         };

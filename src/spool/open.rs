@@ -31,6 +31,11 @@ impl OpenLog {
         self.lock().as_mut().map(|journal| journal.append(level, body))
     }
 
+    /// Counts events that are lost before anybody could append them; `None` once the log is closed.
+    pub fn lose(&self, events: u64) -> Option<()> {
+        self.lock().as_mut().map(|journal| journal.lose(events))
+    }
+
     /// Returns a hold on the log's lock, which lasts even if the log is sealed; `None` once it is closed.
     pub fn hold(&self) -> Option<Arc<File>> {
         self.lock().as_ref().map(Journal::hold)

@@ -3,12 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
 use super::files::SpoolFolder;
+use super::missing::MissingEvents;
 use super::sealed::{Positioned, finish_name};
 use super::segment::segment_path;
 use super::window::Window;
@@ -16,34 +18,49 @@ use super::{Closed, LogTally};
 use crate::durable::{self, Synced};
 use crate::faults;
 use crate::ids::LogId;
-use crate::record::{Cut, Level, LogEnding, Record, Tail, level_of, seq_of};
+use crate::record::{Cut, Head, Level, LogEnding, Record, Tail, level_of, seq_of, timestamp_of};
 
 /// The reason in the tail of a dead process's log.
 pub(super) const REASON: &str = "the process of the run died; its log was recovered";
 
+/// How much of a log's end is read at a time.
+const LAST_CHUNK: u64 = 1 << 20;
+
+/// What is left of a log, all of it in its main file.
+struct Mended {
+    head: Box<Head>,
+    window: Window,
+    tally: LogTally,
+    has_tail: bool,
+}
+
+/// A dead process's log, ready for the events that it lacks.
+pub(super) struct Reopened {
+    pub(super) head: Box<Head>,
+    pub(super) window: Window,
+    pub(super) tally: LogTally,
+    /// The time of its last event, or of its start.
+    pub(super) last_micros: i64,
+    /// Up to which byte of an external program's stdout and stderr its events go.
+    pub(super) output: [u64; 2],
+}
+
 /// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
 /// Returns its sealed path. Safe to repeat: it also recovers its own crash.
-pub(super) fn close_abandoned(file: File, folder: &SpoolFolder, log: LogId) -> Result<PathBuf> {
-    let main = scan(&file).context("failed to read an abandoned log")?;
-    if !main.has_head {
-        bail!("the abandoned log {log} has no head record");
-    }
-    // A torn line goes first: were this process to die too, its remains must not look like a line.
-    file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
-    let mut window = Window::new(file, main.len, u64::MAX);
-    let mut tally = main.tally;
-    if main.closed.is_none() {
-        faults::point("recover-scanned");
-        let lines = read_segments(folder.path(), log, &main, &mut tally)?;
-        tally.emitted = tally.emitted.max(main.beyond);
-        if !lines.is_empty() {
-            close_gap(&mut window, &main, lines, &tally)?;
-        }
+pub(super) fn close_abandoned(
+    file: File,
+    folder: &SpoolFolder,
+    log: LogId,
+    missing: MissingEvents,
+) -> Result<PathBuf> {
+    let Mended { mut window, tally, has_tail, .. } = mend(file, folder, log)?;
+    if !has_tail {
+        let all = LogTally { emitted: missing.emitted_in_all(tally.emitted), ..tally };
         let tail = Tail {
             ending: LogEnding::Crash,
             reason: Some(REASON.to_owned()),
-            events: tally.stored,
-            dropped: tally.dropped(),
+            events: all.stored,
+            dropped: all.dropped(),
         };
         window.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
         faults::point("recover-tail-written");
@@ -56,6 +73,65 @@ pub(super) fn close_abandoned(file: File, folder: &SpoolFolder, log: LogId) -> R
     finish_name(folder, log).context("failed to rename a recovered log")
 }
 
+/// Opens the log behind the locked `.open` file to add to it; `None` if it has its tail.
+pub(super) fn reopen(file: File, folder: &SpoolFolder, log: LogId) -> Result<Option<Reopened>> {
+    let Mended { head, window, tally, has_tail } = mend(file, folder, log)?;
+    if has_tail {
+        return Ok(None);
+    }
+    let (last_micros, output) =
+        last_said(window.file(), window.len()).context("failed to read the end of an abandoned log")?;
+    let last_micros = last_micros.unwrap_or_else(|| head.started.timestamp_micros());
+    Ok(Some(Reopened { head, window, tally, last_micros, output }))
+}
+
+/// Brings all that is left of a log into its main file.
+fn mend(file: File, folder: &SpoolFolder, log: LogId) -> Result<Mended> {
+    let mut main = scan(&file).context("failed to read an abandoned log")?;
+    let Some(head) = main.head.take() else { bail!("the abandoned log {log} has no head record") };
+    // A torn line goes first: were this process to die too, its remains must not look like a line.
+    file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
+    let mut window = Window::new(file, main.len, u64::MAX);
+    let mut tally = main.tally;
+    let has_tail = main.closed.is_some();
+    if !has_tail {
+        faults::point("recover-scanned");
+        let lines = read_segments(folder.path(), log, &main, &mut tally)?;
+        tally.emitted = tally.emitted.max(main.beyond);
+        if !lines.is_empty() {
+            close_gap(&mut window, &main, lines, &tally)?;
+        }
+    }
+    Ok(Mended { head, window, tally, has_tail })
+}
+
+/// Reads the end of a log of `len` bytes: the time of its last event, and up to which byte of an external
+/// program's output it goes, which the program's last event says.
+fn last_said(file: &File, len: u64) -> io::Result<(Option<i64>, [u64; 2])> {
+    let mut last_micros = None;
+    let mut chunk = Vec::new();
+    let (mut end, mut size) = (len, LAST_CHUNK);
+    while end > 0 {
+        let begin = end.saturating_sub(size);
+        chunk.resize((end - begin) as usize, 0);
+        file.read_exact_at(&mut chunk, begin)?;
+        // The first line may have begun before.
+        let whole =
+            if begin == 0 { 0 } else { memchr::memchr(b'\n', &chunk).map_or(chunk.len(), |at| at + 1) };
+        for line in chunk[whole..].split_inclusive(|byte| *byte == b'\n').rev() {
+            last_micros = last_micros.or_else(|| timestamp_of(line));
+            let may_say = memchr::memmem::find(line, b",\"output\":[").is_some();
+            if let Some(output) = may_say.then(|| Record::decode(line)?.output).flatten() {
+                return Ok((last_micros, output));
+            }
+        }
+        // A line that fills the chunk needs a longer one.
+        size = if whole == chunk.len() { size * 2 } else { LAST_CHUNK };
+        end = if begin == 0 { 0 } else { begin + whole as u64 };
+    }
+    Ok((last_micros, [0, 0]))
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// Bytes up to the end of the last complete record.
@@ -63,7 +139,7 @@ pub(super) struct Scan {
     pub(super) tally: LogTally,
     /// The highest event number behind a part that a failing disk made unreadable; 0 for none.
     beyond: u64,
-    has_head: bool,
+    head: Option<Box<Head>>,
     has_cut: bool,
     pub(super) closed: Option<Closed>,
 }
@@ -88,7 +164,7 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
         match seq_of(&line) {
             Some(0) | None => {
                 if let Some(record) = Record::decode(&line) {
-                    found.has_head |= record.head.is_some();
+                    found.head = found.head.or(record.head);
                     found.has_cut |= record.cut.is_some();
                     let closed = record.tail.zip(record.timestamp).map(|(tail, at)| Closed { tail, at });
                     found.closed = closed.or(found.closed);

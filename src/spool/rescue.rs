@@ -12,6 +12,7 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::files::{SpoolFolder, file_of};
+use super::missing::MissingEvents;
 use super::segment::segment_path;
 use super::{Closed, SealedLog};
 use crate::durable::{self, Synced};
@@ -34,8 +35,8 @@ pub(super) struct Remains<'a> {
     pub(super) main: &'a File,
     /// Its head, where that is known without reading it.
     pub(super) head: Option<&'a Head>,
-    /// Events that are known to have been emitted.
-    pub(super) emitted: u64,
+    /// Events that are known to be missing.
+    pub(super) missing: MissingEvents,
     /// How it ended, where its own tail does not say it.
     pub(super) ending: LogEnding,
     pub(super) reason: Option<String>,
@@ -189,7 +190,7 @@ impl<'a> Copy<'a> {
         self.begin(remains.head)?;
         let said =
             self.tail.as_ref().map_or(0, |(_, closed)| closed.tail.events.total() + closed.tail.dropped);
-        let emitted = remains.emitted.max(said).max(self.last);
+        let emitted = remains.missing.emitted_in_all(said.max(self.last));
         if emitted > 0 && self.last == 0 {
             return Err(io::Error::other("none of its events can be read any more"));
         }

@@ -11,10 +11,9 @@ use chrono::{DateTime, Utc};
 
 use super::files::{SpoolFolder, remove_if_there};
 use super::refuge;
-use super::segment::segment_path;
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
-use crate::record::{Head, Record, Tail};
+use crate::record::{Head, Record, STREAMS, Tail};
 use crate::{carry, faults};
 
 /// A complete log on disk, locked by this process until it is dropped.
@@ -128,8 +127,8 @@ impl SealedLog {
         remove_if_there(&self.fallback_mark())?;
         faults::point("mark-removed");
         // Only a process that died between the rename and their removal left any.
-        for number in 0..2 {
-            remove_if_there(&self.path.with_extension(format!("tail-{number}")))?;
+        for ending in ["tail-0", "tail-1"].into_iter().chain(STREAMS) {
+            remove_if_there(&self.path.with_extension(ending))?;
         }
         fs::remove_file(&self.path)
     }
@@ -153,8 +152,8 @@ pub(super) fn finish_name(folder: &SpoolFolder, log: LogId) -> io::Result<PathBu
     let path = folder.file(log, "log");
     fs::rename(folder.file(log, "open"), &path)?;
     faults::point("renamed");
-    for number in 0..2 {
-        remove_if_there(&segment_path(folder.path(), log, number))?;
+    for ending in ["tail-0", "tail-1"].into_iter().chain(STREAMS) {
+        remove_if_there(&folder.file(log, ending))?;
     }
     Ok(path)
 }

@@ -1,6 +1,7 @@
 //! One run, from its claim to its archived log: the whole story, top to bottom.
 
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,10 @@ impl Worker {
         faults::point("scope-opened");
         tracing::info!(%run, data_file = %claimed.run.data_file_id, attempt = claimed.run.attempt, "started");
 
-        let ending = self.parse(&claimed, &flight, records).instrument(scope.span().clone()).await;
+        // Without a log nobody looks for what a program left beside it.
+        let output = scope.hold().map(|_| self.system.spool.stem(run));
+        let parse = self.parse(&claimed, &flight, records, output);
+        let ending = parse.instrument(scope.span().clone()).await;
         faults::point("parsed");
         scope.span().in_scope(|| log_ending(&ending));
 
@@ -137,6 +141,7 @@ impl Worker {
         claimed: &ClaimedRun,
         flight: &InFlight,
         records: Option<Box<dyn RecordSink>>,
+        output: Option<PathBuf>,
     ) -> Ending {
         let run = &claimed.run;
         let submission = SubmissionEvent {
@@ -176,6 +181,7 @@ impl Worker {
                     cancel: &flight.cancel,
                     progress: &flight.progress,
                     records: records.as_mut().map(|sink| sink.as_mut() as &mut dyn RecordSink),
+                    output: output.as_deref(),
                 };
                 let outcome = parser.parse(&submission, &mut context)?;
                 if let Some(sink) = &mut records {

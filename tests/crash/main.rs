@@ -17,6 +17,7 @@ mod helpers;
 mod notices;
 mod oracle;
 mod orphans;
+mod output;
 mod points;
 mod postgres;
 mod power;

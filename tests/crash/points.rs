@@ -17,8 +17,10 @@ use crate::world::World;
 /// Kills in one world: the oracle looks at all of a world after each.
 const KILLS_PER_WORLD: usize = 12;
 
-/// How the points begin that a test of their own kills at: those of commands, and of mails.
-const OF_OTHERS: [&str; 7] = ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-"];
+/// How the points begin that a test of their own kills at: those of commands, of mails, and of external
+/// programs.
+const OF_OTHERS: [&str; 8] =
+    ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-"];
 
 /// Every point that the source names.
 fn all() -> BTreeSet<String> {

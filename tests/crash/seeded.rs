@@ -43,8 +43,7 @@ struct Tally {
 async fn seeded_kills_lose_nothing() {
     let _turn = TURN.lock().await;
     let kills = number("PARSELOG_CRASHES").unwrap_or(60);
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = number("PARSELOG_SEED").unwrap_or(clock % 1_000_000_000);
+    let seed = seed();
     eprintln!("PARSELOG_SEED={seed} for {kills} kills");
     let began = Instant::now();
     let (mut tally, mut counts) = (Tally::default(), Counts::default());
@@ -129,6 +128,12 @@ fn passage(rng: &mut Rng) -> u64 {
     if rng.once_in(2) { 1 + rng.below(3) } else { 1 + rng.below(600) }
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// The seed that is asked for, or one by the clock.
+pub(crate) fn seed() -> u64 {
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    number("PARSELOG_SEED").unwrap_or(clock % 1_000_000_000)
+}
+
+pub(crate) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }

@@ -153,7 +153,8 @@ pub fn redactor(bytes: &[u8]) {
 fn parsed(parser: &Tdp, path: &std::path::Path, name: &str, section: (&str, &str)) -> Outcome {
     let (cancel, progress) = (Cancel::default(), Progress::default());
     let (run, data_file) = (RunId(Uuid::nil()), DataFileId(1));
-    let mut context = Context { run, data_file, cancel: &cancel, progress: &progress, records: None };
+    let mut context =
+        Context { run, data_file, cancel: &cancel, progress: &progress, records: None, output: None };
     let (program, section) = section;
     let submission = Submission { path, name, program, section, fiscal_year: 2024, fiscal_quarter: 2 };
     match parser.parse(&submission, &mut context) {

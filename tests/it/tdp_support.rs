@@ -67,6 +67,7 @@ pub fn parse_with(parser: &Tdp, path: &Path, name: &str, submission: As<'_>) -> 
         cancel: &cancel,
         progress: &progress,
         records: Some(&mut records),
+        output: None,
     };
     let submission = Submission {
         path,

@@ -1,21 +1,30 @@
 //! A parser in any language: an external program that reads the submitted file.
 //!
 //! The program gets the file and its facts as words of its command line and as `PARSELOG_…`
-//! variables. What it writes to stdout and stderr is logged line by line; its exit code, and a
-//! result file if it writes one, become the outcome. It runs in a process group of its own and is
-//! ended whole, children included, on cancel and when it takes too long or falls silent.
+//! variables. What it writes to stdout and stderr goes to files beside the log of the run, and is logged line
+//! by line; its exit code, and a result file if it writes one, become the outcome. It runs in a process group
+//! of its own and is ended whole, children included, on cancel and when it takes too long or falls silent.
 //!
 //! This is not a sandbox: the program has the rights of parselog's user.
 
+mod blocks;
+mod entry;
 mod environment;
+mod file;
 mod line;
+mod lines;
 mod output;
 mod process;
+mod reader;
 mod result;
+mod state;
+mod stream;
 mod tally;
 mod template;
 mod text;
+mod throttle;
 mod traceback;
+mod unread;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -31,6 +40,7 @@ use process::Group;
 use result::ResultFile;
 use tally::Tally;
 use template::Template;
+pub use unread::{count_unread, log_unread};
 
 use crate::ids::RunId;
 
@@ -38,8 +48,6 @@ use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission, Summ
 
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// A pipe that stays open and silent for this long after the end is held by an escaped process.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// Runs one command line as the parser.
 #[derive(Debug, Clone)]
@@ -141,7 +149,7 @@ impl CommandParser {
         };
         command.args(&words[1..]);
         environment::prepare(&mut command, facts, &self.options);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
         command
     }
 
@@ -154,7 +162,7 @@ impl CommandParser {
         context: &Context<'_>,
     ) -> Result<(), CancelReason> {
         let started = Instant::now();
-        while !group.has_exited() {
+        while !group.has_exited() && !output.is_unheard() {
             tally.show(context.progress);
             if let Some(reason) = context.cancel.reason() {
                 return Err(reason);
@@ -189,25 +197,25 @@ impl Parser for CommandParser {
             data_file: context.data_file,
             result: result.path(),
         };
-        let mut group = Group::spawn(&mut self.command(&facts), context.run)
+        let mut output = Output::create(context.output, context.run)
+            .context("failed to make the files of the parser's output")?;
+        let mut command = self.command(&facts);
+        output.give_to(&mut command).context("failed to share a file with the parser")?;
+        let mut group = Group::spawn(&mut command, context.run)
             .with_context(|| format!("failed to start the parser `{}`", self.template.program()))?;
+        drop(command);
         let tally = Tally::default();
-        let mut output = Output::read(&mut group, &tally)?;
+        output.follow(&group, &tally);
 
         let ended = self.wait(&group, &output, &tally, context);
-        if ended.is_ok() {
-            output.finish(self.options.grace, || group.may_live());
-        }
+        let escaped = ended.is_ok() && output.finish(self.options.grace, &group);
         let left_some = group.end(self.options.grace);
-        if ended.is_ok() && left_some {
+        if escaped {
+            tracing::warn!("a process that escaped from the parser held its output, and was ended");
+        } else if ended.is_ok() && left_some {
             tracing::warn!("processes of the parser outlived it and were ended");
         }
-        if !output.finish(DRAIN, || group.may_live()) {
-            tracing::warn!(
-                "a process that escaped from the parser holds its output; it is no longer listened to"
-            );
-            output.abandon();
-        }
+        output.close();
         let status = group.reap().context("failed to learn how the parser ended")?;
         tally.show(context.progress);
         ended.map_err(ParseError::Cancelled)?;

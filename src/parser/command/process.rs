@@ -1,16 +1,20 @@
 //! The processes of an external parser: started as one group, and ended as one.
 //!
-//! A child that left the group (`setsid`, a daemon) is found on Linux by the run id that it
-//! inherited in its environment; elsewhere, or when it dropped that too, it escapes.
+//! A child that left the group (`setsid`, a daemon) is found on Linux by the run id that it inherited in
+//! its environment, or, when it dropped that too, by the run's output that it holds; elsewhere it escapes.
 
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, waitid};
 
 use crate::ids::RunId;
+#[cfg(target_os = "linux")]
+use crate::record::STREAMS;
 
 const POLL: Duration = Duration::from_millis(10);
 /// Time for killed processes to vanish; only one that hangs in the kernel needs it.
@@ -28,6 +32,15 @@ pub(super) struct Group {
     status: Option<ExitStatus>,
 }
 
+/// Who can write to a run's output.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Writers {
+    /// Processes of the group, or with the run's mark.
+    pub(super) known: bool,
+    /// Others, that have nothing of the run but its output.
+    pub(super) escaped: bool,
+}
+
 impl Group {
     /// Starts the program as the leader of a group of its own.
     pub(super) fn spawn(command: &mut Command, run: RunId) -> io::Result<Self> {
@@ -36,9 +49,14 @@ impl Group {
         Ok(Self { child, leader, run, status: None })
     }
 
-    /// The pipes of the program, once.
-    pub(super) fn pipes(&mut self) -> Option<(ChildStdout, ChildStderr)> {
-        self.child.stdout.take().zip(self.child.stderr.take())
+    /// The process that leads the group.
+    pub(super) fn leader(&self) -> Pid {
+        self.leader
+    }
+
+    /// The run whose parser it is.
+    pub(super) fn run(&self) -> RunId {
+        self.run
     }
 
     /// Whether the program itself has ended. It stays a zombie, so that its group's id stays ours.
@@ -47,9 +65,21 @@ impl Group {
         !matches!(waitid(WaitId::Pid(self.leader), peek), Ok(None) | Err(rustix::io::Errno::INTR))
     }
 
-    /// Whether anything of it may still live. Where nobody but the leader can be seen, something may.
-    pub(super) fn may_live(&self) -> bool {
-        cfg!(not(target_os = "linux")) || !self.survivors().is_empty()
+    /// Who can still write to the run's output. Where nobody but the leader can be seen, it alone counts.
+    pub(super) fn writers(&self) -> Writers {
+        #[cfg(target_os = "linux")]
+        let writers = {
+            let (mut known, mut escaped) = (false, false);
+            for pid in writers_of(self.run) {
+                let is_known = live_group(pid) == Some(Some(self.leader)) || run_of(pid) == Some(self.run);
+                known |= is_known;
+                escaped |= !is_known;
+            }
+            Writers { known, escaped }
+        };
+        #[cfg(not(target_os = "linux"))]
+        let writers = Writers { known: !self.has_exited(), escaped: false };
+        writers
     }
 
     /// Ends what still lives: asks, waits at most `grace`, then kills. Says whether anything lived.
@@ -100,10 +130,11 @@ impl Group {
         }
     }
 
-    /// The living processes of the group, and those elsewhere that carry the run's mark.
+    /// The living processes of the group, and those elsewhere that carry the run's mark or hold its output.
     #[cfg(target_os = "linux")]
     fn survivors(&self) -> Vec<Pid> {
-        living(|pid, group| group == Some(self.leader) || run_of(pid) == Some(self.run))
+        let is_ours = |pid| run_of(pid) == Some(self.run) || writes_to(pid, &[self.run]);
+        living(|pid, group| group == Some(self.leader) || is_ours(pid))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -125,7 +156,8 @@ impl Drop for Group {
 /// not end. Only Linux shows whose a process is; elsewhere this does nothing.
 #[cfg(target_os = "linux")]
 pub(super) fn end_orphans(runs: &[RunId]) -> Result<(), Pid> {
-    let is_orphan = |pid| pid != getpid() && run_of(pid).is_some_and(|run| runs.contains(&run));
+    let is_orphan =
+        |pid| pid != getpid() && (run_of(pid).is_some_and(|run| runs.contains(&run)) || writes_to(pid, runs));
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
         let orphans = living(|pid, _| is_orphan(pid));
@@ -144,6 +176,12 @@ pub(super) fn end_orphans(runs: &[RunId]) -> Result<(), Pid> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn end_orphans(_: &[RunId]) -> Result<(), Pid> {
     Ok(())
+}
+
+/// The living processes that can write to a run's output.
+#[cfg(target_os = "linux")]
+pub(super) fn writers_of(run: RunId) -> Vec<Pid> {
+    living(|pid, _| writes_to(pid, &[run]))
 }
 
 /// How a program ended, in words.
@@ -185,6 +223,38 @@ fn live_group(pid: Pid) -> Option<Option<Pid>> {
     let state = fields.next()?;
     let group = Pid::from_raw(fields.nth(1)?.parse().ok()?);
     (!matches!(state, "Z" | "X")).then_some(group)
+}
+
+/// Whether a process has the output of one of the runs open for writing: the files are named by the run. One
+/// of our own program does not count: a child that was forked for another run has our descriptors until it
+/// is that run's program.
+#[cfg(target_os = "linux")]
+fn writes_to(pid: Pid, runs: &[RunId]) -> bool {
+    let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
+    let holds = fs::read_dir(folder).into_iter().flatten().flatten().any(|descriptor| {
+        let link = descriptor.path();
+        let Some(run) = fs::read_link(&link).ok().and_then(|target| output_of(target.to_str()?)) else {
+            return false;
+        };
+        // The permissions of the link are those of the descriptor.
+        runs.contains(&run) && link.symlink_metadata().is_ok_and(|found| found.mode() & 0o200 != 0)
+    });
+    holds && pid != getpid() && !is_of_our_program(pid)
+}
+
+/// The run whose output this is, by the path that the system shows for it.
+#[cfg(target_os = "linux")]
+fn output_of(path: &str) -> Option<RunId> {
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    let name = path.strip_prefix("/memfd:").unwrap_or_else(|| path.rsplit('/').next().unwrap_or(path));
+    let (run, ending) = name.split_once('.')?;
+    STREAMS.contains(&ending).then(|| run.parse().ok())?
+}
+
+#[cfg(target_os = "linux")]
+fn is_of_our_program(pid: Pid) -> bool {
+    let program = |process: &str| fs::read_link(format!("/proc/{process}/exe")).ok();
+    program("self").is_some_and(|ours| program(&pid.as_raw_nonzero().to_string()) == Some(ours))
 }
 
 /// The run to whose parser a process belongs, by the variable that it inherited.

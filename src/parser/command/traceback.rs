@@ -1,6 +1,6 @@
 //! A Python traceback, its chained exceptions and the error that was logged with it, as one event.
 //!
-//! Lines come one by one. What may go on is held until the next line, or until the pipe falls silent.
+//! Lines come one by one. What may go on is held until the next line, or until the stream falls silent.
 
 use crate::record::{Foreign, Level};
 
@@ -14,7 +14,7 @@ const LINKS: [&str; 2] = [
     "The above exception was the direct cause of the following exception:",
 ];
 
-/// What is held of one pipe.
+/// What is held of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     /// An error that was logged as text: a traceback may belong to it.
@@ -54,6 +54,11 @@ impl Gathering {
             self.held = read.filter(|read| read.level == Some(Level::Error)).cloned();
         }
         Gathered { before, held: self.traceback.is_some() || self.held.is_some() }
+    }
+
+    /// Whether anything is held.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some() || self.traceback.is_some()
     }
 
     /// What is held, as it is.

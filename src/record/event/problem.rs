@@ -40,8 +40,9 @@ pub struct ProblemEvent<'a> {
 
 impl<'a> ProblemEvent<'a> {
     /// Logs the event, as an error if it refuses the file or the record. `context` holds the parser's other
-    /// keys, as JSON.
-    pub fn log(&self, refuses: bool, context: Option<&str>) {
+    /// keys, as JSON; `output` is that of [`Record`](crate::record::Record).
+    pub fn log(&self, refuses: bool, context: Option<&str>, output: Option<[u64; 2]>) {
+        let [stdout, stderr] = [0, 1].map(|stream: usize| output.map(|ends| ends[stream]));
         // The level of an event is part of its static callsite, hence one call for each.
         macro_rules! emit {
             ($level:ident) => {
@@ -56,6 +57,8 @@ impl<'a> ProblemEvent<'a> {
                     case = self.case,
                     deprecated = self.deprecated.then_some(true),
                     context,
+                    parselog_stdout = stdout,
+                    parselog_stderr = stderr,
                     "{}",
                     self.message
                 )

@@ -13,46 +13,46 @@ use tokio::io::AsyncReadExt;
 use crate::world::World;
 
 /// One line of a log, as JSON.
-pub(super) struct Line {
-    pub(super) json: Value,
+pub(crate) struct Line {
+    pub(crate) json: Value,
     /// Its bytes, newline included.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Line {
-    pub(super) fn seq(&self) -> u64 {
+    pub(crate) fn seq(&self) -> u64 {
         self.json["seq"].as_u64().unwrap_or(u64::MAX)
     }
 
-    pub(super) fn text(&self, key: &str) -> &str {
+    pub(crate) fn text(&self, key: &str) -> &str {
         self.json[key].as_str().unwrap_or_default()
     }
 
-    pub(super) fn is_error(&self) -> bool {
+    pub(crate) fn is_error(&self) -> bool {
         self.text("level") == "ERROR"
     }
 
     /// Whether it is the head, the cut or the tail.
-    pub(super) fn frames(&self, what: &str) -> bool {
+    pub(crate) fn frames(&self, what: &str) -> bool {
         self.json.get(what).is_some()
     }
 }
 
 /// A log in the parts that it must have: a head, events, perhaps a cut and more events, a tail.
-pub(super) struct Archive {
-    pub(super) head: Value,
+pub(crate) struct Archive {
+    pub(crate) head: Value,
     /// Up to the cut, or all.
-    pub(super) before: Vec<Line>,
+    pub(crate) before: Vec<Line>,
     /// The cut, and what is behind it.
-    pub(super) cut: Option<(Value, Vec<Line>)>,
-    pub(super) tail: Value,
+    pub(crate) cut: Option<(Value, Vec<Line>)>,
+    pub(crate) tail: Value,
     /// Bytes of all lines that stand before the cut.
-    pub(super) bytes_before: u64,
+    pub(crate) bytes_before: u64,
 }
 
 impl Archive {
     /// The archive behind the row's URI, after its bytes are what the row says.
-    pub(super) async fn of(world: &World, run: &Run) -> Result<Self, String> {
+    pub(crate) async fn of(world: &World, run: &Run) -> Result<Self, String> {
         let raw = read(world, run).await?;
         let mut lines = Vec::new();
         for line in raw.split_inclusive(|byte| *byte == b'\n') {
@@ -97,7 +97,7 @@ impl Archive {
     }
 
     /// All events, in the order of the file.
-    pub(super) fn events(&self) -> impl Iterator<Item = &Line> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Line> {
         self.before.iter().chain(self.cut.iter().flat_map(|(_, behind)| behind))
     }
 }

@@ -22,7 +22,7 @@ const ROOM_OF_ERRORS: u64 = SMALL_CAP_BYTES / 8 * 6;
 
 /// Numbers have no gaps but those of a cut: a contiguous beginning, then errors alone, then a
 /// contiguous end. Returns how many events are missing.
-pub(super) fn check_numbers(archive: &Archive) -> Result<u64, String> {
+pub(crate) fn check_numbers(archive: &Archive) -> Result<u64, String> {
     let Some((cut, behind)) = &archive.cut else {
         contiguous(&archive.before, 1)?;
         return Ok(0);

@@ -15,9 +15,10 @@ use std::fmt::Write as _;
 
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 
-use self::archive::Archive;
 use crate::world::World;
 
+pub(crate) use self::archive::Archive;
+pub(crate) use self::events::check_numbers;
 pub(crate) use self::objects::rows_without_object;
 
 /// What was looked at.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use parselog::ids::LogId;
-use parselog::spool::Spool;
+use parselog::spool::{MissingEvents, Spool};
 use serde_json::Value;
 
 /// The numbers of the events that a log still holds.
@@ -43,7 +43,7 @@ pub(super) fn refuge(root: &Path) -> PathBuf {
 fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (LogId, Vec<u8>)>, String> {
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
         if !entry.sealed {
-            let closed = spool.close_abandoned(&entry);
+            let closed = spool.close_abandoned(&entry, MissingEvents::default());
             let closed = closed.map_err(|error| format!("a log can't be recovered: {error:#}"))?;
             assert!(closed, "nobody holds it");
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use parselog::gzip;
 use parselog::record::{Head, Level, LogEnding, timestamp_of};
-use parselog::spool::{OpenLog, SealedLog, Stored};
+use parselog::spool::{MissingEvents, OpenLog, SealedLog, Stored};
 
 use super::logs;
 use super::objects;
@@ -160,7 +160,7 @@ fn dead(recorder: &Recorder, root: &Path) {
 pub(super) fn recover(recorder: &Recorder, root: &Path, cap: u64) {
     let spool = logs::spool(root, cap);
     for entry in spool.list().unwrap().iter().filter(|entry| !entry.sealed) {
-        assert!(spool.close_abandoned(entry).unwrap());
+        assert!(spool.close_abandoned(entry, MissingEvents::default()).unwrap());
     }
     for entry in spool.list().unwrap() {
         let log = spool.take_sealed(&entry).unwrap().unwrap();

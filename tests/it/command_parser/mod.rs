@@ -2,6 +2,7 @@
 //! them outlives its run.
 
 mod ending;
+mod files;
 mod lines;
 mod output;
 mod result;
@@ -26,6 +27,8 @@ struct Run {
     options: CommandOptions,
     cancel: Arc<Cancel>,
     progress: Progress,
+    /// Where its output goes.
+    output: Option<PathBuf>,
     /// The run's log.
     said: Vec<Record>,
 }
@@ -39,7 +42,8 @@ impl Run {
             grace: Duration::from_millis(300),
             ..CommandOptions::default()
         };
-        Self { folder, options, cancel: Arc::default(), progress: Progress::default(), said: Vec::new() }
+        let (cancel, progress) = (Arc::default(), Progress::default());
+        Self { folder, options, cancel, progress, output: None, said: Vec::new() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -71,6 +75,7 @@ impl Run {
             cancel: &self.cancel,
             progress: &self.progress,
             records: None,
+            output: self.output.as_deref(),
         };
         let desk = Desk::new(1 << 30);
         let scope = desk.open();

@@ -68,7 +68,10 @@ fn a_log_that_is_held_is_not_taken_over() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
     let entry = desk.spool.list().unwrap().remove(0);
-    assert!(!desk.spool.is_abandoned(&entry) && !desk.spool.close_abandoned(&entry).unwrap());
+    assert!(
+        !desk.spool.is_abandoned(&entry)
+            && !desk.spool.close_abandoned(&entry, MissingEvents::default()).unwrap()
+    );
     let log = seal(scope);
     let entry = desk.spool.list().unwrap().remove(0);
     assert!(entry.sealed && desk.spool.take_sealed(&entry).unwrap().is_none());

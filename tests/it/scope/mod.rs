@@ -15,7 +15,7 @@ use parselog::config::Levels;
 use parselog::ids::LogId;
 use parselog::record::{Head, Level, LogEnding, Record};
 use parselog::scope::LogScope;
-use parselog::spool::{SealedLog, Spool, SpooledLog, Syncer};
+use parselog::spool::{MissingEvents, SealedLog, Spool, SpooledLog, Syncer};
 use parselog::{carry, telemetry};
 use tracing::Instrument;
 use tracing_subscriber::Registry;
@@ -119,7 +119,7 @@ fn assert_accounts(log: &SealedLog, emitted: u64) {
 fn take(desk: &Desk, entry: &SpooledLog) -> SealedLog {
     let began = Instant::now();
     loop {
-        desk.spool.close_abandoned(entry).unwrap();
+        desk.spool.close_abandoned(entry, MissingEvents::default()).unwrap();
         let sealed = desk.spool.find(entry.log).unwrap();
         if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
             return log;

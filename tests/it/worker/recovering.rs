@@ -4,6 +4,7 @@ use std::process::{Child, Stdio};
 
 use parselog::ids::RunId;
 use parselog::record::LogEnding;
+use parselog::spool::MissingEvents;
 
 use super::*;
 use crate::support::skip::needs_root;
@@ -89,7 +90,9 @@ async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once(
     let bench = Bench::in_folder(None).await;
     let dead = Dead::leave(&bench, "sealed.txt").await;
     let entry = bench.worker.system().spool.find(dead.run).unwrap();
-    assert!(bench.on_spool(move |spool| spool.close_abandoned(&entry).unwrap()).await);
+    assert!(
+        bench.on_spool(move |spool| spool.close_abandoned(&entry, MissingEvents::default()).unwrap()).await
+    );
 
     assert_eq!(bench.worker.recovery().recover().await.unwrap(), 0, "its log was complete");
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
