@@ -194,7 +194,7 @@ async fn runs(world: &World) -> Vec<Run> {
 }
 
 /// Waits until every run is a success of its first attempt, and its log is archived or given up.
-async fn all_are_over(world: &mut World, about: &str) {
+pub(crate) async fn all_are_over(world: &mut World, about: &str) {
     let over =
         |run: &Run| run.finished_at.is_some() && matches!(run.log_state, LogState::Archived | LogState::Lost);
     until(world, about, async |world| runs(world).await.iter().all(over)).await;
@@ -210,7 +210,7 @@ async fn for_so_many_events(world: &mut World, many: u64) {
     until(world, "the runs log", async |world| lines(world) >= many).await;
 }
 
-async fn until(world: &mut World, what: &str, mut holds: impl AsyncFnMut(&mut World) -> bool) {
+pub(crate) async fn until(world: &mut World, what: &str, mut holds: impl AsyncFnMut(&mut World) -> bool) {
     let began = Instant::now();
     while !holds(world).await {
         if began.elapsed() > PATIENCE {
@@ -254,7 +254,7 @@ fn what_no_log_took_is_in_the_global_log(world: &World, counts: &Counts) {
     assert_eq!(overflowed, counts.acknowledged - counts.acknowledged_stored, "{counts:?}");
 }
 
-fn tmpfs(size: &str) -> String {
+pub(crate) fn tmpfs(size: &str) -> String {
     format!("mount -t tmpfs -o size={size} tmpfs \"$1\"")
 }
 
@@ -274,7 +274,7 @@ pub(crate) fn on_a_disk(folder: &Path, mount: &str, program: &str) -> Command {
 }
 
 /// Whether this disk can be had here; an ext4 in a file is for root alone.
-fn may_mount(disk: &str) -> bool {
+pub(crate) fn may_mount(disk: &str) -> bool {
     if disk.contains("mkfs") && needs_root("mount an ext4") {
         return false;
     }
@@ -290,7 +290,7 @@ fn may_mount(disk: &str) -> bool {
 }
 
 /// Remounts the worker's tmpfs, of which nobody has a file open, from within the worker's namespaces.
-fn remount(world: &World, worker: &Worker, how: &str) {
+pub(crate) fn remount(world: &World, worker: &Worker, how: &str) {
     let mut command = Command::new("nsenter");
     if !rustix::process::geteuid().is_root() {
         command.args(["-U", "--preserve-credentials"]);

@@ -18,6 +18,7 @@ mod notices;
 mod oracle;
 mod orphans;
 mod output;
+mod output_disk;
 mod points;
 mod postgres;
 mod power;

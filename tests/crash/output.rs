@@ -60,7 +60,7 @@ struct Tally {
     stored: u64,
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let mut world = World::in_folder().await;
     let script = world.home().join("parser.py");
     fs::write(&script, PARSER).unwrap();
@@ -134,6 +134,17 @@ fn kill_programs(world: &World) {
     }
 }
 
+/// The lines that the program of a run noted.
+pub(crate) fn noted(world: &World, run: &Run) -> Vec<u64> {
+    let noted = fs::read_to_string(world.acks().join(format!("{}.lines", run.id))).unwrap_or_default();
+    noted.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// The number of a line that the program wrote.
+pub(crate) fn line_number(message: &str) -> Option<u64> {
+    message.strip_prefix("line ")?.split_whitespace().next()?.parse().ok()
+}
+
 async fn check(world: &mut World, about: &str, tally: &mut Tally) {
     for run in store::find(&world.db.pool, &RunFilter::default()).await.unwrap() {
         if let Err(complaint) = check_run(world, &run, tally).await {
@@ -143,8 +154,7 @@ async fn check(world: &mut World, about: &str, tally: &mut Tally) {
 }
 
 async fn check_run(world: &World, run: &Run, tally: &mut Tally) -> Result<(), String> {
-    let noted = fs::read_to_string(world.acks().join(format!("{}.lines", run.id))).unwrap_or_default();
-    let noted: Vec<u64> = noted.lines().map(|line| line.parse().unwrap()).collect();
+    let noted = noted(world, run);
     tally.runs += 1;
     tally.noted += noted.len() as u64;
     if run.log_state != LogState::Archived {
@@ -154,9 +164,7 @@ async fn check_run(world: &World, run: &Run, tally: &mut Tally) -> Result<(), St
     if oracle::check_numbers(&archive)? != 0 || archive.tail["dropped"] != 0 {
         return Err(format!("events were dropped: {}", archive.tail));
     }
-    let line =
-        |message: &str| -> Option<u64> { message.strip_prefix("line ")?.split(' ').next()?.parse().ok() };
-    let said: Vec<u64> = archive.events().filter_map(|event| line(event.text("message"))).collect();
+    let said: Vec<u64> = archive.events().filter_map(|event| line_number(event.text("message"))).collect();
     tally.stored += said.len() as u64;
     for stream in [true, false] {
         let of_stream = said.iter().copied().filter(|n| is_stderr(*n) == stream);

@@ -79,6 +79,25 @@ fn a_program_may_open_its_output_anew_and_empty_it() {
 }
 
 #[test]
+fn lines_that_a_program_empties_before_they_are_read_count_as_dropped() {
+    let mut run = Run::new();
+    run.output = Some(run.path("log"));
+    run.dropped = 1;
+    // 7 MB are written and emptied in less time than it takes to read them.
+    run.script(
+        "head -c 7000000 /dev/zero | tr '\\0' x | fold -w 99 > $2/all
+         cat $2/all; sleep 0.05; echo last > /dev/stdout",
+    )
+    .expect("an outcome");
+    let emptied = run.said.iter().position(|said| said.message.contains("emptied its own stdout"));
+    let emptied = emptied.expect("a warning");
+    assert!(!run.said[emptied].message.contains("at least 0 "), "{}", run.said[emptied].message);
+    let numbers: Vec<u64> = run.said.iter().map(|said| said.seq).collect();
+    assert_eq!(numbers[emptied] - numbers[emptied - 1], 2, "the lost line has a number");
+    assert_eq!(run.messages().last(), Some(&"last"));
+}
+
+#[test]
 fn zeros_are_what_was_written_and_holes_are_nothing() {
     let mut run = Run::new();
     run.output = Some(run.path("log"));
