@@ -30,7 +30,7 @@ impl Killed {
         worker.kill().unwrap();
         worker.wait().unwrap();
         assert_eq!(killed.statuses(), ["running"]);
-        assert_eq!(killed.spool().len(), 1);
+        assert_eq!(killed.spool().len(), 3, "the log, and the two files of the parser's output");
         killed
     }
 

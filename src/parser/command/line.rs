@@ -52,22 +52,31 @@ impl Listener {
         self.gathering.is_holding().then(|| self.logged[self.stream as usize].get())
     }
 
-    /// The program emptied its file, so that it begins anew. `unread` bytes at least went with it, unless the log
-    /// said so before and none did.
-    pub(super) fn begin_anew(&mut self, unread: Option<u64>) {
+    /// The program emptied its file, so that it begins anew. `unread` bytes at least went with it; there may have been
+    /// more, which is said the first time.
+    pub(super) fn begin_anew(&mut self, unread: u64, is_first: bool) {
         self.settle();
         self.heard = 0;
         let [stdout, stderr] = self.log_up_to_heard();
-        let Some(unread) = unread else { return };
         let name = self.stream.name();
-        tracing::warn!(
-            target: EXTERNAL,
-            parselog_stdout = stdout,
-            parselog_stderr = stderr,
-            parselog_lost = lines_in(unread),
-            "the parser emptied its own {name} by opening it anew (`>/dev/{name}`), with at least {unread} unread bytes \
-             in it: append to it, as `>>/dev/{name}` does"
-        );
+        if is_first {
+            tracing::warn!(
+                target: EXTERNAL,
+                parselog_stdout = stdout,
+                parselog_stderr = stderr,
+                "the parser empties its own {name} by opening it anew (`>/dev/{name}`), which loses what it wrote just \
+                 before: let it append (`>>/dev/{name}`)"
+            );
+        }
+        if unread > 0 {
+            tracing::warn!(
+                target: EXTERNAL,
+                parselog_stdout = stdout,
+                parselog_stderr = stderr,
+                parselog_lost = lines_in(unread),
+                "the parser emptied its own {name}, and {unread} bytes or more that nobody had read"
+            );
+        }
     }
 
     /// Says that the output up to byte `end` can't be read.
@@ -163,7 +172,7 @@ impl Listener {
     }
 }
 
-/// So many lines are known to be lost with bytes that nobody read: one, or none.
+/// How many lines are known to be lost with bytes that nobody read: only that there is one can be known.
 fn lines_in(bytes: u64) -> u64 {
     bytes.min(1)
 }

@@ -16,7 +16,7 @@ use super::file::OutputFile;
 use super::line::LoggedUpTo;
 use super::process::Group;
 use super::reader::{CHUNK, OutputReader};
-use super::state::{LONGEST_PAUSE, OutputState, SHORTEST_PAUSE};
+use super::state::{LONGEST_PAUSE, OutputState, PAUSE_ONCE_EMPTIED, SHORTEST_PAUSE};
 use super::stream::Stream;
 use super::tally::Tally;
 use super::throttle::Throttle;
@@ -152,6 +152,8 @@ fn read(files: [Arc<OutputFile>; 2], state: &OutputState, tally: &Tally) {
         }
         if found {
             pause = SHORTEST_PAUSE;
+        } else if readers.iter().any(OutputReader::was_emptied) {
+            thread::sleep(PAUSE_ONCE_EMPTIED);
         } else {
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -24,8 +24,9 @@ pub(super) struct OutputReader {
     /// Bytes that were in it at the last look.
     seen: u64,
     last_grown: Instant,
-    /// How often the program emptied it, as far as that was seen.
+    /// How often the program emptied it, as the file counts.
     emptied: u64,
+    was_emptied: bool,
 }
 
 impl OutputReader {
@@ -39,6 +40,7 @@ impl OutputReader {
             seen: at,
             last_grown: Instant::now(),
             emptied: file.times_emptied(),
+            was_emptied: false,
             file,
         }
     }
@@ -56,6 +58,11 @@ impl OutputReader {
     /// Bytes in the file.
     pub(super) fn size(&self) -> u64 {
         self.file.size().unwrap_or(self.seen)
+    }
+
+    /// Whether the program emptied the file before.
+    pub(super) fn was_emptied(&self) -> bool {
+        self.was_emptied
     }
 
     /// Whether all was read up to here.
@@ -122,7 +129,8 @@ impl OutputReader {
         self.lines.end(&mut |line| listener.hear(line));
         self.lines = Lines::default();
         self.at = 0;
-        let is_first = std::mem::replace(&mut self.emptied, emptied) == 0;
-        self.listener.begin_anew((is_first || unread > 0).then_some(unread));
+        self.emptied = emptied;
+        let is_first = !std::mem::replace(&mut self.was_emptied, true);
+        self.listener.begin_anew(unread, is_first);
     }
 }

@@ -9,6 +9,8 @@ use super::stream::Stream;
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// … and at those that don't.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(8);
+/// Between two looks at files of a program that empties them: what it writes is gone with its next line.
+pub(super) const PAUSE_ONCE_EMPTIED: Duration = Duration::from_micros(100);
 
 /// The state of a program's output.
 pub(super) struct OutputState {

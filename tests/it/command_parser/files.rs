@@ -69,7 +69,7 @@ fn a_program_may_open_its_output_anew_and_empty_it() {
                 run.messages()
             );
         }
-        let emptied = run.said.iter().filter(|said| said.message.contains("emptied its own"));
+        let emptied = run.said.iter().filter(|said| said.message.contains("empties its own"));
         assert_eq!(
             emptied.map(|said| said.level).collect::<Vec<_>>(),
             [Level::Warn; 2],
@@ -89,9 +89,8 @@ fn lines_that_a_program_empties_before_they_are_read_count_as_dropped() {
          cat $2/all; sleep 0.05; echo last > /dev/stdout",
     )
     .expect("an outcome");
-    let emptied = run.said.iter().position(|said| said.message.contains("emptied its own stdout"));
+    let emptied = run.said.iter().position(|said| said.message.contains("emptied its own stdout, and"));
     let emptied = emptied.expect("a warning");
-    assert!(!run.said[emptied].message.contains("at least 0 "), "{}", run.said[emptied].message);
     let numbers: Vec<u64> = run.said.iter().map(|said| said.seq).collect();
     assert_eq!(numbers[emptied] - numbers[emptied - 1], 2, "the lost line has a number");
     assert_eq!(run.messages().last(), Some(&"last"));
