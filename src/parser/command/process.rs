@@ -184,6 +184,11 @@ pub(super) fn writers_of(run: RunId) -> Vec<Pid> {
     living(|pid, _| writes_to(pid, &[run]))
 }
 
+#[cfg(not(target_os = "linux"))]
+pub(super) fn writers_of(_: RunId) -> Vec<Pid> {
+    Vec::new()
+}
+
 /// How a program ended, in words.
 pub(super) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {

@@ -130,7 +130,6 @@ impl Throttle {
 
     fn stop_others(&mut self) {
         self.defied = 0;
-        #[cfg(target_os = "linux")]
         for pid in process::writers_of(self.run) {
             let _ = kill_process(pid, Signal::STOP);
             self.others.push(pid);
