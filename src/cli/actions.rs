@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
-use super::when::{WHEN, when};
+use super::value::{WHEN, when};
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_run;
 use crate::record::Safe;

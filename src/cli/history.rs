@@ -7,7 +7,7 @@ use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
 use super::{Common, Exit, show, verdict};
-use crate::desk::history::history;
+use crate::desk::lookup::history;
 use crate::store::Run;
 
 /// Show every parse of a file over time, in all its versions: when, why, and with what outcome.

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use regex::Regex;
 
 use super::value::TARGET_HELP;
-use super::when::{WHEN, when};
+use super::value::{WHEN, when};
 use super::{Common, Exit, open, show};
 use crate::desk::lookup;
 use crate::reader::{Cost, Follower, News, Selection};

@@ -32,7 +32,6 @@ mod url;
 mod value;
 mod verdict;
 mod verify;
-mod when;
 mod worker;
 
 use std::process::ExitCode;

@@ -20,10 +20,10 @@ use rustix::process::Pid;
 use super::detach::detach;
 use super::folders::ClusterFolders;
 use super::lock;
+use super::lock::Usage;
 use super::owner::Owner;
 use super::postmaster::{abandon, postmaster, stop};
 use super::server::Server;
-use super::usage::Usage;
 use super::{Keep, VERSION};
 use crate::carry;
 

@@ -25,7 +25,6 @@ mod lock;
 mod owner;
 mod postmaster;
 mod server;
-mod usage;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -38,8 +37,8 @@ pub use keeper::keep;
 
 use folders::ClusterFolders;
 use hello::{ServerAnswer, ask};
+use lock::Usage;
 use owner::Owner;
-use usage::Usage;
 
 /// Longest wait for another process that is starting or stopping the same cluster.
 const START_LOCK_WAIT: Duration = Duration::from_secs(60);

@@ -2,10 +2,8 @@
 
 mod database;
 mod levels;
-mod list;
 mod mail;
 mod parser;
-mod rule;
 mod s3;
 mod value;
 mod worker;
@@ -17,12 +15,10 @@ use clap::{Args, ValueEnum};
 
 pub use database::DatabaseConfig;
 pub use levels::Levels;
-pub use list::{Commas, LineList, List};
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
-pub use parser::ParserConfig;
-pub use rule::ParserRule;
+pub use parser::{ParserConfig, ParserRule};
 pub use s3::S3Config;
-pub use value::duration;
+pub use value::{Commas, LineList, List, duration};
 pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};

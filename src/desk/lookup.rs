@@ -131,3 +131,13 @@ fn newest_of_one_owner(found: Vec<DataFile>, text: &str) -> Result<Option<DataFi
     }
     Ok(found.into_iter().next())
 }
+
+/// The runs of the file named `file`, in all its versions, the newest first; at most `limit`.
+///
+/// # Errors
+/// No file has this name, or several have.
+pub async fn history(pool: &PgPool, file: &str, limit: Option<i64>) -> Result<Vec<Run>> {
+    let file = find_file(pool, file).await?;
+    let filter = RunFilter { same_file_as: Some(file.id), limit, ..RunFilter::default() };
+    Ok(store::find(pool, &filter).await?)
+}

@@ -11,7 +11,6 @@ pub mod answer;
 pub mod compare;
 pub mod compare_reparse;
 mod error;
-pub mod history;
 pub mod link;
 pub mod lookup;
 mod nature;

@@ -7,7 +7,6 @@
 mod objects;
 mod rows;
 mod spool;
-mod submissions;
 mod verify;
 
 use std::path::PathBuf;

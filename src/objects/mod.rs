@@ -4,12 +4,12 @@
 //! every version of an object; a bucket may or may not. This room moves bytes: it builds no keys, and knows
 //! nothing about the contents of objects.
 
-mod error;
 mod folder;
 mod s3;
 mod upload;
 mod uri;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -21,7 +21,6 @@ use anyhow::anyhow;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncRead;
 
-pub use error::{Missing, ObjectError};
 pub use folder::FolderStore;
 pub use s3::{Encryption, S3, S3Options};
 pub use upload::{StaleUpload, Upload, UploadedPart};
@@ -294,5 +293,39 @@ impl Objects {
             Self::S3(s3) => s3.list_folder(bucket, folder).await,
             Self::Folder(store) => store.list_folder(bucket, folder).await,
         }
+    }
+}
+
+/// An error about objects: callers act differently on each kind. Each is one line, and none holds a secret, a request id or an unescaped control character.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// A retry will not help until somebody stores it.
+    #[error("{missing} not found: {name}")]
+    NotFound { missing: Missing, name: String },
+    #[error("access to {name} denied: {reason}")]
+    Denied { name: String, reason: String },
+    /// Anything else: the store is down, slow or full, or its answer is impossible.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// What exactly is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Bucket,
+    Key,
+    Version,
+    /// It has ended.
+    Upload,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bucket => "bucket",
+            Self::Key => "object",
+            Self::Version => "object version",
+            Self::Upload => "upload",
+        })
     }
 }

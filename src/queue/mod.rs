@@ -11,12 +11,10 @@ mod cancel;
 mod claim;
 mod finish;
 mod lease;
-mod unfinished;
 mod waker;
 
 pub use cancel::{Cancelled, cancel};
 pub use claim::{Claimant, ClaimedRun, claim, claim_run};
 pub use finish::{Ending, Finished, crashed, finish};
-pub use lease::{Beat, REAPED_WITHIN, heartbeat, reap, reap_long_expired, running};
-pub use unfinished::{Unfinished, unfinished};
+pub use lease::{Beat, REAPED_WITHIN, Unfinished, heartbeat, reap, reap_long_expired, running, unfinished};
 pub use waker::Waker;

@@ -3,7 +3,6 @@
 //! It fetches only what a selection needs: the index of an archive tells where its lines are. This room knows
 //! lines and records, but not their meaning for a submission.
 
-mod cost;
 mod follow;
 mod ranged;
 mod select;
@@ -15,12 +14,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio_util::io::SyncIoBridge;
 
-pub use cost::Cost;
 pub use follow::{Follower, News};
+pub use ranged::Cost;
 pub use select::{Selection, select};
 
-use self::cost::{CountedReader, Meter};
-use self::ranged::Ranged;
+use self::ranged::{CountedReader, Meter, Ranged};
 use crate::carry;
 use crate::gzip;
 use crate::objects::{ObjectUri, Objects};

@@ -6,17 +6,17 @@
 //! closed is the spool's, how it is archived the archive's; when to do this is the callers'.
 
 mod dead;
-mod waiting;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use self::waiting::Waiting;
 use crate::archive::{Archived, Archiver};
 use crate::carry;
+use crate::ids::LogId;
 use crate::spool::SpooledLog;
 use crate::system::System;
 
@@ -123,5 +123,44 @@ impl Recovery {
     async fn list(&self) -> Result<Vec<SpooledLog>> {
         let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await.context("listing the spool panicked")?
+    }
+}
+
+/// The most sweeps between two tries of a log: a quarter of an hour at the default setting.
+const MOST: u32 = 32;
+
+/// The logs that failed before: one that failed again and again is tried after one sweep, then after two, four and
+/// so on. Known to one process alone, which is enough: forgetting it costs one more try. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+struct Waiting(Arc<std::sync::Mutex<HashMap<LogId, Turn>>>);
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// Sweeps from the last try to the next.
+    pause: u32,
+    /// Sweeps that passed since the last try.
+    passed: u32,
+}
+
+impl Waiting {
+    /// Counts one more sweep; whether it is the one to try this log again.
+    fn is_due(&self, log: LogId) -> bool {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.get_mut(&log).is_none_or(|turn| {
+            turn.passed += 1;
+            turn.passed >= turn.pause
+        })
+    }
+
+    /// A log failed: it is tried again later than the last time.
+    fn failed(&self, log: LogId) {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turns.entry(log).or_default();
+        *turn = Turn { pause: (turn.pause * 2).clamp(1, MOST), passed: 0 };
+    }
+
+    /// A log was archived, so the store is well: all others are tried again at once.
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -7,7 +7,6 @@
 mod builder;
 mod csv;
 mod groups;
-mod json;
 mod pattern;
 mod problem;
 mod summary;
@@ -19,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
 use tempfile::SpooledTempFile;
 
 pub use groups::ProblemGroup;
@@ -28,6 +28,7 @@ pub use summary::Summary;
 use crate::config::ReportFormat;
 use crate::objects::Objects;
 use crate::reader::{LogLines, LogSource, Selection};
+use crate::record::push_json_escaped;
 use crate::redact::Redactor;
 use builder::ReportBuilder;
 
@@ -86,7 +87,7 @@ impl Report {
         match format {
             ReportFormat::Csv => csv::write(self, &mut out),
             ReportFormat::Xlsx => xlsx::write(self, &mut out, xlsx::MOST_ROWS),
-            ReportFormat::Json => json::write(self, &mut out),
+            ReportFormat::Json => write_whole_json(self, &mut out),
         }?;
         out.flush().map_err(|error| anyhow!(error))
     }
@@ -97,4 +98,26 @@ impl Report {
         let lines = BufReader::with_capacity(1 << 16, &mut self.problems).lines();
         Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
     }
+}
+
+/// Writes one JSON object: `summary`, `groups` and `problems`, a problem on each line.
+fn write_whole_json(report: &mut Report, out: &mut impl Write) -> Result<()> {
+    out.write_all(b"{\"summary\":")?;
+    write_json(out, &report.summary)?;
+    out.write_all(b",\n\"groups\":")?;
+    write_json(out, &report.groups)?;
+    out.write_all(b",\n\"problems\":[")?;
+    for (nth, problem) in report.problems()?.enumerate() {
+        out.write_all(if nth == 0 { b"\n" } else { b",\n" })?;
+        write_json(out, &problem?)?;
+    }
+    out.write_all(b"\n]}\n")?;
+    Ok(())
+}
+
+/// Writes a value, with what would fool a terminal escaped.
+fn write_json(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
+    let mut text = Vec::new();
+    push_json_escaped(&mut text, &serde_json::to_string(value)?);
+    Ok(out.write_all(&text)?)
 }

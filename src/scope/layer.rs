@@ -3,20 +3,21 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use tracing::callsite::{Callsite, Identifier};
+use tracing::field::FieldSet;
 use tracing::level_filters::LevelFilter;
+use tracing::metadata::Kind;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Metadata, Span, Subscriber, dispatcher};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Sink;
-use super::encode::EventVisitor;
-use super::origins::{Origins, origin};
+use super::encode::{EventVisitor, Origins, origin};
 use super::path::SpanPath;
-use super::run_span::RUN_TARGET;
 use crate::config::Levels;
 use crate::ids::LogId;
 use crate::record::{Encoder, Level, Origin, event};
@@ -193,4 +194,41 @@ where
         return Some(scope.clone());
     }
     span.scope().skip(1).find_map(|span| span.extensions().get::<InScope>().cloned())
+}
+
+/// Target of the span that carries a scope.
+const RUN_TARGET: &str = "parselog::run";
+
+static CALLSITE: RunSpan = RunSpan;
+
+static METADATA: Metadata<'static> = Metadata::new(
+    "run",
+    RUN_TARGET,
+    tracing::Level::ERROR,
+    None,
+    None,
+    None,
+    FieldSet::new(&[], Identifier(&CALLSITE)),
+    Kind::SPAN,
+);
+
+struct RunSpan;
+
+impl Callsite for RunSpan {
+    fn set_interest(&self, _: Interest) {}
+
+    fn metadata(&self) -> &Metadata<'_> {
+        &METADATA
+    }
+}
+
+/// A run's span, whatever the filters say.
+///
+/// The macros of `tracing` ask whether a span is wanted, and per-layer filters remember their last answer, whoever
+/// asked: an answer meant for something else can hide the next span. A scope hangs on this span, so this function asks
+/// nobody.
+pub(super) fn run_span() -> Span {
+    // Ask the other layers, which filter for themselves, about this span.
+    dispatcher::get_default(|dispatch| dispatch.enabled(&METADATA));
+    Span::new_root(&METADATA, &METADATA.fields().value_set(&[]))
 }

@@ -6,9 +6,7 @@
 
 mod encode;
 mod layer;
-mod origins;
 mod path;
-mod run_span;
 
 use std::fs::File;
 use std::io;
@@ -19,9 +17,8 @@ use tracing::Span;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
-pub(crate) use encode::EventVisitor;
+pub(crate) use encode::{EventVisitor, origin};
 pub use layer::{Outside, ScopeLayer};
-pub(crate) use origins::origin;
 
 use crate::ids::LogId;
 use crate::record::{Head, Level, LogEnding};
@@ -67,7 +64,7 @@ impl LogScope {
 
     fn of(log: LogId, open: Option<OpenLog>) -> Self {
         let sink = Arc::new(Sink { log, open, refused: AtomicU64::new(0) });
-        let span = run_span::new();
+        let span = layer::run_span();
         attach(&span, &sink);
         Self { sink, span }
     }

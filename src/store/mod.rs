@@ -26,7 +26,6 @@ mod pool;
 pub mod reparse;
 pub mod retention;
 pub mod run;
-mod steady;
 
 pub use action::RunAction;
 pub use batch::Batch;

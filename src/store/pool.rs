@@ -4,13 +4,13 @@
 //! connection and closes it: sqlx has neither keepalives nor a bound, and would wait for the answer when the
 //! connection goes back into its pool.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Error, PgConnection, Postgres};
 
-use super::steady::Steady;
 use crate::carry;
 
 /// How long connecting, or waiting for a free connection, may take.
@@ -306,4 +306,25 @@ pub(super) async fn bounded<T>(
 /// Whether this error makes the connection unusable.
 fn is_broken(error: &Error) -> bool {
     matches!(error, Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed)
+}
+
+/// How long the database has answered this process without a break; shared by all connections of a pool.
+#[derive(Debug, Clone, Default)]
+struct Steady(Arc<Mutex<Option<Instant>>>);
+
+impl Steady {
+    /// The database answered, whatever it said.
+    fn answered(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    /// A connection broke, stayed silent, or could not be had.
+    fn broke(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How long it has answered; zero before the first answer.
+    fn time(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }

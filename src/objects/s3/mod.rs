@@ -5,15 +5,15 @@
 //! slow but living pace, times the tries. Credentials, region and endpoint come from the standard
 //! AWS environment unless the options name them.
 
+mod bucket;
 mod confirm;
 mod error;
 mod get;
-mod list;
 mod put;
-mod request;
 mod upload;
-mod versions;
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
@@ -25,9 +25,11 @@ use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{self, Region};
 use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::types::ServerSideEncryption;
 
 use self::error::S3Failure;
-use super::{LinkHeaders, Missing, ObjectError, ObjectResult, ObjectUri, StaleUpload};
+use super::{LinkHeaders, Missing, ObjectError, ObjectResult, ObjectUri, Put, StaleUpload};
 
 /// How S3 is reached and used.
 #[derive(Debug, Clone)]
@@ -205,4 +207,28 @@ fn parts(uri: &ObjectUri) -> ObjectResult<(&str, &str, Option<String>)> {
         ObjectUri::S3 { bucket, key, version } => Ok((bucket, key, version.clone())),
         ObjectUri::File { .. } => Err(anyhow!("{uri} is not in S3").into()),
     }
+}
+
+impl S3 {
+    fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
+        match &self.options.encryption {
+            Encryption::None => (None, None),
+            Encryption::Aes256 => (Some(ServerSideEncryption::Aes256), None),
+            Encryption::Kms { key_id } => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
+        }
+    }
+}
+
+fn condition(put: &Put) -> Option<String> {
+    put.if_none_match.then(|| "*".to_owned())
+}
+
+fn metadata(put: &Put) -> HashMap<String, String> {
+    put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// Some bytes of a file, read again from it at every try.
+async fn body(path: &Path, offset: u64, length: u64) -> anyhow::Result<ByteStream> {
+    let body = ByteStream::read_from().path(path).offset(offset).length(Length::Exact(length));
+    body.build().await.with_context(|| format!("failed to read {}", path.display()))
 }

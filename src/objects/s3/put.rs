@@ -14,11 +14,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::S3;
 use super::confirm::{Claim, Promise};
 use super::error::S3Failure;
-use super::request::{body, condition, metadata};
 use super::upload::promise;
+use super::{S3, body, condition, metadata};
 use crate::objects::{ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart};
 use crate::{carry, faults};
 

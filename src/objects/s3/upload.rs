@@ -11,10 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
 
-use super::S3;
 use super::confirm::{Claim, Promise};
 use super::error::S3Failure;
-use super::request::{body, condition, metadata};
+use super::{S3, body, condition, metadata};
 use crate::objects::{ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart, sha256_from};
 use crate::{carry, faults};
 

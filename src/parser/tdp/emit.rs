@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
 
 use super::index::{CaseProblem, EntryRun, RecordEntry, RecordIndex, What};
+use super::job::realigned;
 use super::job::{Job, PROGRESS_EVERY};
-use super::kin::realigned;
 use super::layout::{Fault, Header, LineSegment, RecordType};
 use super::record::Values;
 use super::source::Source;

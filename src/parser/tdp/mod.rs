@@ -28,7 +28,6 @@ mod header;
 mod index;
 mod invent;
 mod job;
-mod kin;
 mod layout;
 mod lines;
 mod period;

@@ -9,6 +9,7 @@ mod source;
 mod sql;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -18,7 +19,7 @@ use syn::visit::{self, Visit};
 use graph::Graph;
 use plan::levels;
 pub(crate) use source::files;
-use source::{all_sources, root, sources};
+use source::{Source, all_sources, root, sources};
 
 /// Imports between rooms of one level that are meant: (who, whom).
 const NEIGHBOURS: &[(&str, &str)] = &[
@@ -58,6 +59,19 @@ const WALLS: &[(&str, &[&str])] = &[
 ];
 
 const LONGEST_FILE: usize = 350;
+const SHORTEST_FILE: usize = 50;
+
+/// Files that are shorter, and why. A `main.rs` and a `mod.rs` may be.
+const SHORT: &[(&str, &str)] = &[
+    ("cli/cancel.rs", "one file per subcommand"),
+    ("cli/migrate.rs", "one file per subcommand"),
+    ("cluster/detach.rs", "unsafe code stands alone"),
+    ("doctor/spool.rs", "one file for each place that is examined"),
+    ("parser/command/stream.rs", "five files share it, and none owns it"),
+    ("parser/command/tally.rs", "two threads share it, and neither owns it"),
+    ("spool/missing.rs", "three ways to close a log share it"),
+    ("worker/ending.rs", "the words of an ending, not the way to it"),
+];
 
 #[test]
 fn imports_go_downward_only() {
@@ -131,6 +145,18 @@ fn no_file_is_longer_than_a_reader_can_hold() {
         .map(|(lines, path)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "over {LONGEST_FILE} lines: {long:?}");
+}
+
+#[test]
+fn no_file_is_shorter_than_a_noun_needs() {
+    let is_short = |source: &Source| source.text.lines().count() < SHORTEST_FILE;
+    let may_be = |path: &str| path.ends_with("main.rs") || path.ends_with("mod.rs");
+    let short: BTreeSet<String> = sources()
+        .filter(|source| is_short(source) && !may_be(&source.path))
+        .map(|source| source.path)
+        .collect();
+    let known = SHORT.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(short, known, "under {SHORTEST_FILE} lines, and those of SHORT");
 }
 
 const PRINTING: [&str; 5] = ["println", "eprintln", "print", "eprint", "dbg"];
