@@ -120,7 +120,7 @@ impl Answer {
             next.push((format!("parselog diff {run}"), "what changed since the parse before"));
         }
         if self.run.status.is_final() && self.run.status != RunStatus::Success {
-            next.push((format!("parselog reparse {file}"), "parse it once more"));
+            next.push((format!("parselog reparse {file}"), "parse it again"));
         }
         next
     }

@@ -79,7 +79,7 @@ pub async fn previous(pool: &PgPool, run: &Run) -> Result<Run> {
         let name = &run.name;
         DeskError::NotFound(format!(
             "run {} is the first of '{name}', so there is none before it: submit it again, or parse it \
-             once more with `parselog reparse {}`",
+             again with `parselog reparse {}`",
             run.id, run.data_file_id
         ))
     })

@@ -28,7 +28,7 @@ pub(super) fn result(run: &Run) -> MailText {
     );
     let mut body = match (run.status, run.reparse_id) {
         (RunStatus::Success, None) => "The submission was parsed.\n".to_owned(),
-        (RunStatus::Success, Some(_)) => "The submission was parsed once more.\n".to_owned(),
+        (RunStatus::Success, Some(_)) => "The submission was parsed again.\n".to_owned(),
         (status, _) => format!("The submission was not parsed: its run ended as {status}.\n"),
     };
     let mut say = |name: &str, value: String| {

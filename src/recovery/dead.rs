@@ -13,11 +13,11 @@ impl Recovery {
     /// The first step: kills what is left of dead processes' external parsers, closes their logs with a
     /// `crash` tail, and ends their runs. Returns how many logs it closed.
     ///
-    /// All orphans go first, since closing a long log takes a while; the database comes last, since it
-    /// may not answer. What a step could not do, it finds again the next time.
+    /// Orphans come first, since closing a long log takes a while; the database comes last, since it may not
+    /// answer. The next call finds what this one could not do.
     ///
     /// # Errors
-    /// When the spool can't be listed. What fails for one log is logged, and the next is tried.
+    /// The spool can't be listed. A failure of one log is logged, and the next log is tried.
     pub async fn recover(&self) -> Result<u64> {
         let _turn = self.turns[0].lock().await;
         let entries = self.list().await?;
@@ -57,8 +57,8 @@ impl Recovery {
         Ok(closed)
     }
 
-    /// Ends the runs that the database takes for running, and whose log lies here with nobody at it: a
-    /// process holds the lock of a run's log until the end of the run is on the row, or is given up.
+    /// Ends the runs that the database takes for running although no process holds the lock of their log here: a
+    /// process holds it until the run's end is on the row, or it gave up writing it.
     async fn end_runs(&self) -> Result<()> {
         let running = queue::running(&self.system.pool).await?;
         let spool = self.system.spool.clone();
@@ -71,7 +71,7 @@ impl Recovery {
             match queue::crashed(&self.system.pool, run).await {
                 Ok(Finished::Yes) => tracing::warn!(%run, "crashed: its worker is gone"),
                 Ok(_) => {}
-                // One row that refuses holds up no other.
+                // A refusing row must not stop the others.
                 Err(error) if store::refusal(&error).is_some() => {
                     tracing::error!(%run, "the run can't be ended: {error:#}");
                 }
@@ -117,7 +117,7 @@ fn complete(spool: &Spool, entry: &SpooledLog) -> MissingEvents {
     }
 }
 
-/// An attempt clears the file's earlier ones before it parses, so what fails here is only late.
+/// A failure here only delays: each attempt clears the file's earlier ones before it parses.
 async fn clear_after(dead: &[SpooledLog]) {
     if dead.is_empty() {
         return;

@@ -1,9 +1,9 @@
-//! Recovery: what processes that died left in the spool of this machine.
+//! Recovery: mends what dead processes left in the spool of this machine.
 //!
-//! The first step needs no object store, and mends what others wait for: it kills orphaned parsers,
-//! closes logs of the dead, and ends their runs, which queues the next attempts. The second archives
-//! the complete logs that nobody works on, and gives up for now when the store fails. How a log is
-//! closed is the spool's, how it is archived the archive's; when to do this is the callers'.
+//! The first step needs no object store, and does what others wait for: it kills orphaned parsers, closes the logs
+//! of the dead, and ends their runs, which queues the next attempts. The second archives the complete logs that nobody
+//! works on, and stops for now when the store fails. The spool knows how to close a log, `archive` how to archive it;
+//! the callers decide when.
 
 mod dead;
 
@@ -20,7 +20,7 @@ use crate::ids::LogId;
 use crate::spool::SpooledLog;
 use crate::system::System;
 
-/// After so many failures of the object store in a row the other logs wait for the next time.
+/// After so many failures of the object store in a row, the other logs wait for the next call.
 const PATIENCE: u32 = 3;
 
 /// Recovers one spool. Cheap to clone.
@@ -28,8 +28,8 @@ const PATIENCE: u32 = 3;
 pub struct Recovery {
     system: System,
     archiver: Archiver,
-    /// One turn for each step: who asks for a step while it is under way gets all of it done, and does not
-    /// pass over what the other has in hand.
+    /// One lock for each step: a second caller waits and then does the whole step, since the first may still have
+    /// had a log in hand.
     turns: Arc<[Mutex<()>; 2]>,
     waiting: Waiting,
 }
@@ -54,7 +54,7 @@ impl Recovery {
     /// Both steps, once.
     ///
     /// # Errors
-    /// When the spool can't be listed. What fails for one log is logged, and the next is tried.
+    /// The spool can't be listed. A failure of one log is logged, and the next log is tried.
     pub async fn sweep(&self) -> Result<Swept> {
         let recovered = self.recover().await?;
         Ok(Swept { recovered, ..self.archive_left().await? })
@@ -68,8 +68,8 @@ impl Recovery {
         self.archive_each(|_| true).await
     }
 
-    /// As [`Self::archive_left`], but a log that failed again and again is tried less and less often; for
-    /// a caller that comes back.
+    /// As [`Self::archive_left`], for a caller that comes back: it tries a log that fails repeatedly less and less
+    /// often.
     ///
     /// # Errors
     /// As [`Self::sweep`].
@@ -110,7 +110,7 @@ impl Recovery {
         Ok(swept)
     }
 
-    /// `None` where a process works on the log, or it is gone by now.
+    /// `None` if a process works on the log, or the log is gone.
     async fn archive_one(&self, entry: &SpooledLog) -> Result<Option<Archived>> {
         let (spool, sealed) = (self.system.spool.clone(), entry.clone());
         let log = carry::spawn_blocking(move || spool.take_sealed(&sealed)).await??;
@@ -143,7 +143,7 @@ struct Turn {
 }
 
 impl Waiting {
-    /// Counts one more sweep; whether it is the one to try this log again.
+    /// Counts a sweep; returns whether to try this log now.
     fn is_due(&self, log: LogId) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         turns.get_mut(&log).is_none_or(|turn| {
@@ -152,14 +152,14 @@ impl Waiting {
         })
     }
 
-    /// A log failed: it is tried again later than the last time.
+    /// Waits longer for this log than the last time.
     fn failed(&self, log: LogId) {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = turns.entry(log).or_default();
         *turn = Turn { pause: (turn.pause * 2).clamp(1, MOST), passed: 0 };
     }
 
-    /// A log was archived, so the store is well: all others are tried again at once.
+    /// Forgets all waits: a log was archived, so the store works.
     fn end(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -109,7 +109,7 @@ impl Window {
                 });
                 if stored.is_err() {
                     self.mapping = Mapping::None;
-                    // What was reserved may be gone with the page, so it is written once more.
+                    // The reserved space may be gone with the page, so this writes it again.
                     self.reserved = self.len;
                     self.doubtful = true;
                     return stored;

@@ -152,7 +152,7 @@ async fn what_can_not_be_is_refused_as_it_is_read() {
 async fn the_only_run_of_a_file_has_nothing_before_it_and_the_error_says_how_to_get_another() {
     let desk = Desk::new().await;
     desk.output(&["run", &sample("tanf-active-2021-q1.txt")]);
-    assert_refused(&desk.output(&["diff", "1"]), 4, "parse it once more with `parselog reparse 1`");
+    assert_refused(&desk.output(&["diff", "1"]), 4, "parse it again with `parselog reparse 1`");
     assert_refused(&desk.output(&["logs", "1@previous"]), 4, "submit it again");
 }
 

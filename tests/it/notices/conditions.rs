@@ -132,7 +132,7 @@ async fn a_reparse_is_told_to_the_submitter_only_when_the_verdict_is_not_accepte
     assert_eq!(told.len(), 5);
     assert_eq!(told[0], (ADMIN.to_owned(), format!("parselog: run {run} ended as fail")));
     let mails = post.server.received();
-    assert!(mails.iter().filter(|mail| mail.body.contains("parsed once more")).count() == 3);
+    assert!(mails.iter().filter(|mail| mail.body.contains("parsed again")).count() == 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
