@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use parselog::parser::count_unread;
 use parselog::record::Level;
 
 use super::Run;
@@ -118,4 +119,13 @@ fn each_event_of_a_program_says_how_far_its_output_was_read() {
     run.script("echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three").expect("an outcome");
     let output: Vec<_> = run.said.iter().map(|said| said.output).collect();
     assert_eq!(output, [Some([4, 0]), Some([4, 4]), Some([10, 4])]);
+}
+
+#[test]
+fn lines_that_nobody_read_are_counted_with_one_that_has_no_end() {
+    let run = Run::new();
+    assert_eq!(count_unread(&run.path("log")).expect("no files"), 0);
+    fs::write(run.path("log.stdout"), "one\ntwo\n").expect("a file");
+    fs::write(run.path("log.stderr"), "three").expect("a file");
+    assert_eq!(count_unread(&run.path("log")).expect("readable files"), 3);
 }

@@ -84,9 +84,13 @@ fn the_log_of_a_dead_process_is_completed_in_a_refuge_where_its_folder_refuses()
     fs::create_dir_all(desk.dir.path().join(format!("spool/{}.tail-0/in the way", head.log))).unwrap();
     let entry = desk.spool.list().unwrap().remove(0);
     drop(scope);
+    // Recovery found three lines of a program that the log could not take.
+    assert!(desk.spool.reopen_abandoned(&entry).is_err());
+    assert!(desk.spool.close_abandoned(&entry, MissingEvents { emitted: 0, more: 3 }).unwrap());
     let log = take(&desk, &entry);
     assert_eq!((log.path().parent(), log.tail.ending), (Some(desk.refuge().as_path()), LogEnding::Crash));
-    assert_accounts(&log, 300);
+    assert_eq!(log.tail.dropped, 3);
+    assert_accounts(&log, 303);
 }
 
 #[test]
