@@ -19,12 +19,17 @@ use anyhow::{Context, Result, bail, ensure};
 use bytesize::ByteSize;
 use parselog::carry;
 use parselog::cluster::{Cluster, Keep};
+use parselog::config::WorkerConfig;
 use parselog::desk::submit;
 use parselog::objects::{FolderStore, Objects, Put};
-use parselog::parser::Outcome;
+use parselog::parse::{Parsers, prepare_scratch};
+use parselog::parser::{CommandOptions, Outcome};
 use parselog::queue::{self, Claimant, Ending};
+use parselog::spool::Spool;
 use parselog::store::{self, NewFile, PgPool, Request};
-use parselog_benches::{parse_sample, peak_memory, program, write_sample};
+use parselog::system::System;
+use parselog::worker::Worker;
+use parselog_benches::{parse_sample, peak_memory, program, subscriber, write_sample};
 use sha2::{Digest, Sha256};
 
 const SLOTS: usize = 4;
@@ -33,6 +38,7 @@ const SUBMISSION: u64 = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    tracing::subscriber::set_global_default(subscriber())?;
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
@@ -65,15 +71,19 @@ async fn log(bytes: u64) -> Result<()> {
         gzip / 1_000_000,
         run.log_dropped.unwrap_or_default(),
     );
-    println!("           peak memory of the worker {peak} MB");
+    println!(
+        "           peak memory of the worker {} MB, of the parse process {} MB",
+        peak.worker, peak.parse_process
+    );
     let began = Instant::now();
     let mut verify = place.command(&["verify", "@latest"]);
     let peak = watch(&mut verify.spawn()?)?;
-    println!("verify     {:.1} s, peak memory {peak} MB", began.elapsed().as_secs_f64());
+    println!("verify     {:.1} s, peak memory {} MB", began.elapsed().as_secs_f64(), peak.worker);
     Ok(())
 }
 
-/// So many runs wait; the queue alone is drained, waiting for the disk and not, then as many whole runs.
+/// So many runs wait; the queue alone is drained, waiting for the disk and not, then as many whole runs, in
+/// the worker's own process and in others.
 async fn runs(many: usize) -> Result<()> {
     let place = Place::new().await?;
     let outcome = parse_sample(place.file.path())?;
@@ -90,15 +100,28 @@ async fn runs(many: usize) -> Result<()> {
         );
     }
 
-    place.submit(many, true).await?;
-    let (peak, seconds) = place.worker(&["--drain"])?;
+    // In turns, since the machine may grow slower or faster meanwhile.
+    for round in 1..=2 {
+        place.submit(many, true).await?;
+        let seconds = place.worker_here().await?;
+        let pace = many as f64 / seconds;
+        println!(
+            "worker     round {round}: {many} runs parsed in the worker's own process, logs archived, in {seconds:.1} s: {pace:.0}/s"
+        );
+        place.submit(many, true).await?;
+        let (peak, seconds) = place.worker(&["--drain"])?;
+        let pace = many as f64 / seconds;
+        println!(
+            "           round {round}: {many} runs parsed in processes of their own, logs archived, in {seconds:.1} s: {pace:.0}/s"
+        );
+        println!(
+            "           peak memory of the worker {} MB, of a parse process {} MB, {SLOTS} slots",
+            peak.worker, peak.parse_process
+        );
+    }
     let runs = store::find(&place.pool, &store::RunFilter::default()).await?;
     let archived = runs.iter().filter(|run| run.logs_uri.is_some()).count();
-    println!(
-        "worker     {archived} runs parsed and their logs archived in {seconds:.1} s: {:.0}/s",
-        archived as f64 / seconds
-    );
-    println!("           peak memory of the worker {peak} MB, {SLOTS} slots");
+    ensure!(archived == 4 * many, "only {archived} logs are archived");
     Ok(())
 }
 
@@ -154,8 +177,22 @@ impl Place {
         command
     }
 
-    /// Runs a worker to its end; the peak of its memory in MB, and seconds.
-    fn worker(&self, arguments: &[&str]) -> Result<(u64, f64)> {
+    /// Drains the queue with a worker that parses in this process; seconds.
+    async fn worker_here(&self) -> Result<f64> {
+        let (spool, scratch) = (self.home.path().join("spool"), self.home.path().join("scratch"));
+        prepare_scratch(&scratch)?;
+        let spool = Spool::open(&spool, 1 << 30)?;
+        let system = System::new(self.pool.clone(), self.objects.clone(), spool, scratch);
+        let parsers = Parsers::new(&[], &CommandOptions::default())?;
+        let config = WorkerConfig { slots: SLOTS, ..WorkerConfig::default() };
+        let worker = Worker::new(system, parsers).with_config(config).with_drain(Some(Duration::ZERO));
+        let began = Instant::now();
+        worker.serve(std::future::pending()).await?;
+        Ok(began.elapsed().as_secs_f64())
+    }
+
+    /// Runs a worker to its end; the peaks of its memory, and seconds.
+    fn worker(&self, arguments: &[&str]) -> Result<(Peak, f64)> {
         let slots = SLOTS.to_string();
         let arguments = [&["worker", "--slots", &slots][..], arguments].concat();
         let began = Instant::now();
@@ -201,17 +238,33 @@ impl Place {
     }
 }
 
-/// Waits for a process; the peak of its memory in MB.
-fn watch(child: &mut Child) -> Result<u64> {
-    let process = child.id().to_string();
-    let mut peak = 0;
+/// The most memory that a worker had, and one of its parse processes, in MB.
+#[derive(Default)]
+struct Peak {
+    worker: u64,
+    parse_process: u64,
+}
+
+/// Waits for a process; the peaks of its memory and of its children's.
+fn watch(process: &mut Child) -> Result<Peak> {
+    let id = process.id().to_string();
+    let mut peak = Peak::default();
     let ended = loop {
-        peak = peak_memory(&process).unwrap_or(peak).max(peak);
-        match child.try_wait()? {
+        peak.worker = peak.worker.max(peak_memory(&id).unwrap_or_default() / 1000);
+        for child in children(&id) {
+            peak.parse_process = peak.parse_process.max(peak_memory(&child).unwrap_or_default() / 1000);
+        }
+        match process.try_wait()? {
             Some(ended) => break ended,
             None => std::thread::sleep(Duration::from_millis(10)),
         }
     };
     ensure!(ended.success(), "it ended with {ended}");
-    Ok(peak / 1000)
+    Ok(peak)
+}
+
+fn children(process: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }

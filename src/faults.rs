@@ -1,11 +1,12 @@
 //! Fault points: named places where a test can kill the process as `kill -9` would.
 //!
 //! Without the feature `faults` a point is an empty inline function, and the environment is not
-//! looked at. With it, `PARSELOG_FAULT=name[:n[:stop]]` ends the process with SIGKILL at the n-th
+//! looked at. With it, `PARSELOG_FAULT=name[:n[:how]]` ends the process with SIGKILL at the n-th
 //! passage of that point: no destructor runs, nothing is flushed. With `stop` it is SIGSTOP, and the
-//! process goes on when somebody lets it. `tests/crash` does both. `PARSELOG_FAULT_HELPER=name[:n]` makes
-//! a helper of the worker panic in its n-th round; `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync
-//! of that name the n-th time.
+//! process goes on when somebody lets it. `tests/crash` does both. A point that a parse process comes to
+//! ends or stops its worker too, since it stands for the end of everything; with `alone` only parse processes
+//! die. `PARSELOG_FAULT_HELPER=name[:n]` makes a helper of the worker panic in its n-th round;
+//! `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync of that name the n-th time.
 //!
 //! A test may also play the disk in its own process: `observe` tells it each point and each sync.
 
@@ -23,26 +24,47 @@ pub fn point(name: &'static str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use rustix::process::{Signal, getpid, kill_process};
+    use rustix::process::{Signal, getpid, getppid, kill_process};
 
-    static WANTED: OnceLock<Option<(String, AtomicU64, Signal)>> = OnceLock::new();
+    static WANTED: OnceLock<Option<(String, AtomicU64, Signal, bool)>> = OnceLock::new();
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("PARSELOG_FAULT").ok()?;
         let mut parts = text.split(':');
         let name = parts.next()?.to_owned();
         let passage = parts.next().unwrap_or("1").parse().expect("PARSELOG_FAULT=name:n");
-        let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
-        Some((name, AtomicU64::new(passage), signal))
+        let how = parts.next().unwrap_or("all");
+        let signal = if how == "stop" { Signal::STOP } else { Signal::KILL };
+        Some((name, AtomicU64::new(passage), signal, how == "alone"))
     });
+    let is_child = IS_CHILD.load(Ordering::SeqCst);
     ask(FaultStep::Point(name));
-    if let Some((wanted, left, signal)) = wanted
+    if let Some((wanted, left, signal, alone)) = wanted
         && wanted == name
+        && (is_child || !alone)
         && left.fetch_sub(1, Ordering::SeqCst) == 1
     {
+        if is_child && !alone {
+            let _ = getppid().map(|worker| kill_process(worker, *signal));
+        }
         let _ = kill_process(getpid(), *signal);
         // Another thread may take the signal; this one gets no further until it is dealt with.
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
+}
+
+/// This process belongs to a worker: what ends it at a point ends its worker before it.
+#[cfg(feature = "faults")]
+static IS_CHILD: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// From now on a point ends the worker of this process as well.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn end_worker_too() {}
+
+/// From now on a point ends the worker of this process as well.
+#[cfg(feature = "faults")]
+pub fn end_worker_too() {
+    IS_CHILD.store(true, std::sync::atomic::Ordering::SeqCst);
 }
 
 /// The beginning of a round of a helper, where it may panic.

@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! main cli telemetry > desk > worker report doctor > recovery
-//!   > archive reader diff notify > scope queue system > config
+//!   > archive reader diff notify parse > scope queue system > config
 //!   > spool objects store cluster parser > ids record redact gzip carry durable faults
 //! ```
 
@@ -50,6 +50,8 @@ pub mod ids;
 pub mod notify;
 #[doc(hidden)]
 pub mod objects;
+#[doc(hidden)]
+pub mod parse;
 #[doc(hidden)]
 pub mod parser;
 #[doc(hidden)]

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{CliError, run_command_line};
+use crate::parse::Parsers;
 use crate::parser::Parser;
-use crate::worker::Parsers;
 
 /// The whole program, with every command. A program of a team's own is this with its parsers.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::error::Error as _;
+use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::builder::Resettable;
@@ -12,22 +13,42 @@ use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 use super::{Cli, Exit, show};
 use crate::record::write_safe;
 
+/// The first argument of a parse process; behind it is the command line of its worker, so that it has the
+/// same settings.
+pub(super) const PARSE_PROCESS: &str = "parse-process";
+
+/// What the arguments ask for.
+pub(super) enum Asked {
+    /// This command.
+    Command(Box<Cli>),
+    /// To be a parse process of this command.
+    ParseProcess(Box<Cli>),
+    /// Nothing more: an error was printed, or help.
+    Exit(Exit),
+}
+
 /// Reads the arguments of this process.
 ///
 /// # Errors
-/// The output can't be printed. Within: the exit after an error that was printed, or after help.
-pub(super) fn read() -> Result<Result<Cli, Exit>> {
+/// The output can't be printed.
+pub(super) fn read() -> Result<Asked> {
+    let mut arguments: Vec<OsString> = env::args_os().collect();
+    let is_parse_process = arguments.get(1).is_some_and(|first| first == PARSE_PROCESS);
+    if is_parse_process {
+        arguments.remove(1);
+    }
     let mut command = without_empty(Cli::command());
-    let read = command.try_get_matches_from_mut(env::args_os());
+    let read = command.try_get_matches_from_mut(arguments);
     let error = match read.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => return Ok(Ok(cli)),
+        Ok(cli) if is_parse_process => return Ok(Asked::ParseProcess(Box::new(cli))),
+        Ok(cli) => return Ok(Asked::Command(Box::new(cli))),
         Err(error) => error,
     };
     match line(&command, &error) {
         Some(line) => show::note(&format!("parselog: {line}")),
         None => show::usage(&error)?,
     }
-    Ok(Err(if error.use_stderr() { Exit::Usage } else { Exit::Ok }))
+    Ok(Asked::Exit(if error.use_stderr() { Exit::Usage } else { Exit::Ok }))
 }
 
 /// The command, which ignores empty variables, as compose's `${VAR:-}` makes them.

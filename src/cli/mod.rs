@@ -17,6 +17,7 @@ mod logs;
 mod migrate;
 mod notices;
 mod open;
+mod parse_process;
 mod records;
 mod reparse;
 mod reparses;
@@ -42,13 +43,14 @@ use clap::{Parser, Subcommand};
 
 pub use self::app::App;
 use crate::config::{
-    DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ReportConfig, S3Config,
+    DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ProcessConfig, ReportConfig, S3Config,
 };
 use crate::desk::DeskError;
 use crate::record::Safe;
 use crate::telemetry;
 
 use self::app::OwnParsers;
+use self::arguments::Asked;
 use crate::worker::HelperDied;
 
 /// How a command ends, for scripts.
@@ -126,6 +128,8 @@ pub struct Common {
     #[command(flatten)]
     parser: ParserConfig,
     #[command(flatten)]
+    process: ProcessConfig,
+    #[command(flatten)]
     report: ReportConfig,
     #[command(flatten)]
     mail: MailConfig,
@@ -182,11 +186,15 @@ enum Command {
 /// Runs the command line of this process with these parsers.
 fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
     let ended = parsers.and_then(|parsers| match arguments::read()? {
-        Ok(mut cli) => {
+        Asked::Command(mut cli) => {
             cli.common.parsers = parsers;
-            start(cli)
+            start(&cli.common, cli.command.is_worker(), None, cli.command.run(&cli.common))
         }
-        Err(exit) => Ok(exit),
+        Asked::ParseProcess(mut cli) => {
+            cli.common.parsers = parsers;
+            start(&cli.common, cli.command.is_worker(), Some(1), parse_process::run(cli.command, &cli.common))
+        }
+        Asked::Exit(exit) => Ok(exit),
     });
     match ended.and_then(|exit| show::finish().map(|()| exit)) {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -198,19 +206,25 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
     }
 }
 
-fn start(cli: Cli) -> Result<Exit> {
-    let log = &cli.common.log;
-    let global = log.global_levels(matches!(cli.command, Command::Worker(_)));
+/// Sets up logging and a runtime, with so many threads or one per processor, and does `work` in it.
+fn start(
+    common: &Common,
+    is_worker: bool,
+    threads: Option<usize>,
+    work: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
+    let log = &common.log;
     let redactor = log.redactor().map_err(|error| CliError::usage(format!("{error:#}")))?;
-    telemetry::init(log.run_levels(), global, log.global_format, redactor)?;
+    telemetry::init(log.run_levels(), log.global_levels(is_worker), log.global_format, redactor)?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build().context("failed to start the runtime")?;
     let result = runtime.block_on(async {
-        let result = Box::pin(cli.command.run(&cli.common)).await;
-        cli.common.opened.close().await;
+        let result = Box::pin(work).await;
+        common.opened.close().await;
         result
     });
     // A parser that would not stop must not keep the process alive.
@@ -219,6 +233,10 @@ fn start(cli: Cli) -> Result<Exit> {
 }
 
 impl Command {
+    fn is_worker(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+
     async fn run(self, common: &Common) -> Result<Exit> {
         match self {
             Self::Run(command) => command.run(common).await,

@@ -1,18 +1,24 @@
 //! Opens the system of a command, as configured, and a worker of it. Without a configuration the database is
 //! embedded and the object store a folder.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{env, iter};
+
 use anyhow::{Context, Result};
 
+use super::arguments::PARSE_PROCESS;
 use super::database::{COMMAND_SLOTS, open_database_for};
-use super::{CliError, Common};
+use super::{CliError, Common, show};
 use crate::config::{ParserRule, WorkerConfig};
 use crate::notify::Notifier;
 use crate::objects::{FolderStore, Objects, S3, S3Options};
+use crate::parse::{ParseTools, Parsers, prepare_scratch};
 use crate::parser::CommandOptions;
 use crate::record::event::EXTERNAL;
-use crate::spool::Spool;
+use crate::spool::{Spool, Syncer};
 use crate::system::System;
-use crate::worker::{Parsers, Worker, prepare_scratch};
+use crate::worker::{ProcessPlan, Worker};
 
 /// Opens everything. This migrates the embedded database, but not a configured one.
 ///
@@ -30,12 +36,7 @@ pub(super) async fn open_for(common: &Common, slots: usize) -> Result<System> {
     let pool = open_database_for(common, slots).await?;
     let place = &common.place;
     let spool = Spool::open(&place.spool(), common.log.log_cap.as_u64())?.with_refuges(place.refuges());
-    let home = place.home();
-    let objects = match &place.bucket {
-        Some(_) => open_s3(common).await,
-        None => Objects::Folder(FolderStore::open(&home.join("objects"))?),
-    };
-    let system = System::new(pool, objects, spool, home.join("scratch"));
+    let system = System::new(pool, open_objects(common).await?, spool, scratch_folder(common));
     let system = system.with_redactor(common.log.redactor()?);
     Ok(match &place.bucket {
         Some(bucket) => system.with_bucket(bucket),
@@ -43,7 +44,8 @@ pub(super) async fn open_for(common: &Common, slots: usize) -> Result<System> {
     })
 }
 
-/// A worker of this system. `rules` go before the configured parser rules.
+/// A worker of this system, which parses in processes of their own. `rules` go before the configured parser
+/// rules.
 ///
 /// # Errors
 /// A parser rule or a mail setting that can't be read, or no scratch folder.
@@ -54,6 +56,60 @@ pub(super) fn worker(
     config: WorkerConfig,
 ) -> Result<Worker> {
     scratch(&system)?;
+    let parsers = parsers(common, rules, &config)?;
+    let notifier = Notifier::new(&common.mail, system.clone()).map_err(|error| wrong(&error))?;
+    let redactor = system.redactor.clone();
+    let plan = ProcessPlan {
+        arguments: iter::once(PARSE_PROCESS.into()).chain(env::args_os().skip(1)).collect(),
+        runs_each: common.process.runs_per_process,
+        memory: common.process.run_memory.as_u64(),
+        said: Arc::new(move |line| show::note(&redactor.redact(line))),
+    };
+    let worker = Worker::new(system, parsers).with_config(config).with_processes(plan);
+    Ok(worker.with_notifier(notifier).with_reports(common.report.reports))
+}
+
+/// What a parse process works with: everything but the database.
+///
+/// # Errors
+/// As [`open`] and [`worker`].
+pub(super) async fn parse_tools(
+    common: &Common,
+    rules: &[ParserRule],
+    config: &WorkerConfig,
+) -> Result<ParseTools> {
+    let (place, scratch) = (&common.place, scratch_folder(common));
+    prepare_scratch(&scratch).context("failed to make the scratch folder")?;
+    Ok(ParseTools {
+        spool: Spool::at(&place.spool(), common.log.log_cap.as_u64()).with_refuges(place.refuges()),
+        syncer: Arc::new(Syncer::start()),
+        objects: open_objects(common).await?,
+        redactor: common.log.redactor()?,
+        scratch: scratch.into(),
+        parsers: Arc::new(parsers(common, rules, config)?),
+    })
+}
+
+/// Makes the folder for short-lived files.
+///
+/// # Errors
+/// It can't be made.
+pub(super) fn scratch(system: &System) -> Result<()> {
+    prepare_scratch(&system.scratch).context("failed to make the scratch folder")
+}
+
+fn scratch_folder(common: &Common) -> PathBuf {
+    common.place.home().join("scratch")
+}
+
+async fn open_objects(common: &Common) -> Result<Objects> {
+    Ok(match &common.place.bucket {
+        Some(_) => open_s3(common).await,
+        None => Objects::Folder(FolderStore::open(&common.place.home().join("objects"))?),
+    })
+}
+
+fn parsers(common: &Common, rules: &[ParserRule], config: &WorkerConfig) -> Result<Parsers> {
     let rules = [rules, &common.parser.rules()].concat();
     let options = CommandOptions {
         timeout: config.run_timeout,
@@ -65,18 +121,7 @@ pub(super) fn worker(
         verdict_from: common.parser.verdict_from,
         grace: CommandOptions::default().grace,
     };
-    let parsers = common.parsers.behind(Parsers::new(&rules, &options).map_err(|error| wrong(&error))?);
-    let notifier = Notifier::new(&common.mail, system.clone()).map_err(|error| wrong(&error))?;
-    let worker = Worker::new(system, parsers).with_config(config);
-    Ok(worker.with_notifier(notifier).with_reports(common.report.reports))
-}
-
-/// Makes the folder for short-lived files.
-///
-/// # Errors
-/// It can't be made.
-pub(super) fn scratch(system: &System) -> Result<()> {
-    prepare_scratch(&system.scratch).context("failed to make the scratch folder")
+    Ok(common.parsers.behind(Parsers::new(&rules, &options).map_err(|error| wrong(&error))?))
 }
 
 async fn open_s3(common: &Common) -> Objects {

@@ -22,6 +22,19 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Whether the records of a run that has not begun can be written there.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(super) fn check(path: &Path) -> Result<()> {
+        // A pipe that is opened and closed would end for its reader.
+        let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file());
+        if !is_special {
+            Self::create(path)?;
+        }
+        Ok(())
+    }
+
     /// Records for this path; `-` is stdout.
     ///
     /// # Errors

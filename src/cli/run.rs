@@ -15,11 +15,11 @@ use crate::carry;
 use crate::config::{ParserRule, WorkerConfig};
 use crate::desk::submit::{self, Candidate, Intake};
 use crate::ids::RunId;
-use crate::parser::{CancelReason, RecordSink, SummaryStatus};
+use crate::parser::{CancelReason, SummaryStatus};
 use crate::queue;
 use crate::record::Safe;
 use crate::store::{self, Run as Row, RunStatus};
-use crate::worker::{RunsInFlight, Worker};
+use crate::worker::{RecordsTo, RunsInFlight, Worker};
 
 /// How often to move the bar.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,14 +37,19 @@ pub(super) struct RunArgs {
     what: SubmissionArgs,
     /// Parse with this command instead of the built-in parser, for instance 'python3 my.py {file}'.
     #[arg(long, value_parser = ParserRule::of_all, value_name = "COMMAND")]
-    parser: Option<ParserRule>,
+    pub(super) parser: Option<ParserRule>,
     /// Write the accepted records here, one JSON object per line; with '-' they go to stdout, and the
     /// result to stderr.
     #[arg(long, value_name = "OUT")]
-    records: Option<PathBuf>,
+    pub(super) records: Option<PathBuf>,
     /// Print one JSON object per run instead of text.
     #[arg(long)]
     json: bool,
+}
+
+/// The files are parsed one after another.
+pub(super) fn config() -> WorkerConfig {
+    WorkerConfig { slots: 1, ..WorkerConfig::default() }
 }
 
 impl RunArgs {
@@ -57,7 +62,7 @@ impl RunArgs {
         let candidates = Candidate::all(&self.files, &what).await?;
         let rules = self.parser.as_slice();
         let intake = Intake::new(open::open(common).await?, show::note);
-        let worker = open::worker(intake.system().clone(), common, rules, WorkerConfig::default())?;
+        let worker = open::worker(intake.system().clone(), common, rules, config())?;
         worker.begin_notices().await;
         let in_flight = RunsInFlight::default();
         let (mut helpers, of_supervisor) = (worker.helpers(&in_flight), in_flight.clone());
@@ -83,11 +88,14 @@ impl RunArgs {
                     file.name
                 )));
             }
-            let sink = self.records.as_deref().map(Records::create).transpose()?;
+            if let Some(path) = &self.records {
+                Records::check(path)?;
+            }
             let queued = submit::queue_one(&worker.system().pool, file, &request).await?;
-            let (row, report) = parse(&worker, &in_flight, queued.run_id, sink).await?;
+            let (row, report) = parse(&worker, &in_flight, queued.run_id, self.records.is_some()).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {
+                show::look_for_reader()?;
                 show::note(&result);
             } else {
                 show::line(result)?;
@@ -128,14 +136,14 @@ async fn parse(
     worker: &Worker,
     in_flight: &RunsInFlight,
     run: RunId,
-    sink: Option<Records>,
+    wants_records: bool,
 ) -> Result<(Row, Option<String>)> {
     let Some(claimed) = queue::claim_run(&worker.system().pool, worker.claimant(), run).await? else {
         return Ok((wait_for_another(worker, run).await?, None));
     };
     let bar = progress_bar(in_flight.clone(), run);
-    let sink = sink.map(|sink| Box::new(sink) as Box<dyn RecordSink>);
-    let done = worker.run_one(claimed, in_flight, sink, || {}).await;
+    let records = if wants_records { RecordsTo::ParseProcess } else { RecordsTo::Nobody };
+    let done = worker.run_one(claimed, in_flight, records, || {}).await;
     bar.abort();
     Ok((read(worker, run).await?, done.error_report))
 }

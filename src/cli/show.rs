@@ -10,6 +10,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::CliError;
@@ -45,6 +46,20 @@ impl Write for Out {
 /// It can't be written, now or before.
 pub(super) fn finish() -> Result<()> {
     Ok(Out.flush()?)
+}
+
+/// Looks whether somebody still reads stdout, where another process wrote to it.
+///
+/// # Errors
+/// The reader has gone away.
+pub(super) fn look_for_reader() -> Result<()> {
+    let stdout = io::stdout();
+    let mut looked = [PollFd::new(&stdout, PollFlags::empty())];
+    let answers = poll(&mut looked, Some(&Timespec::default())).map_err(io::Error::from)?;
+    if answers > 0 && looked[0].revents().contains(PollFlags::ERR) {
+        return Err(failed(&ErrorKind::BrokenPipe.into()).into());
+    }
+    Ok(())
 }
 
 /// Whether a reader such as `head` had enough: then unwritten output is not an error.

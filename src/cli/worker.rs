@@ -17,7 +17,7 @@ use crate::system::System;
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
     #[command(flatten)]
-    config: WorkerConfig,
+    pub(super) config: WorkerConfig,
     /// Stop once nothing is left to do: the queue is empty, and everything of dead workers is recovered.
     #[arg(long)]
     drain: bool,

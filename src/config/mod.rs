@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 pub use database::DatabaseConfig;
 pub use levels::Levels;
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
-pub use parser::{ParserConfig, ParserRule};
+pub use parser::{ParserConfig, ParserRule, ProcessConfig};
 pub use s3::S3Config;
 pub use value::{Commas, LineList, List, duration};
 pub use worker::{WorkerConfig, default_worker_name};

@@ -1,4 +1,4 @@
-//! Settings for external parsers.
+//! Settings for external parsers, and for the processes in which files are parsed.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -47,6 +47,20 @@ pub struct ParserConfig {
     /// Most memory of an external parser; unlimited by default.
     #[arg(long, env = "PARSELOG_PARSER_MEMORY", value_parser = value::memory, value_name = "SIZE", global = true, hide_short_help = true)]
     pub parser_memory: Option<ByteSize>,
+}
+
+/// The processes in which files are parsed, apart from the worker.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Parse processes")]
+pub struct ProcessConfig {
+    /// Most memory of the process that parses a file, and of each process of an external parser. A run that
+    /// needs more ends as a crash, and no other run with it.
+    #[arg(long, env = "PARSELOG_RUN_MEMORY", default_value = "4GiB", value_parser = value::memory, value_name = "SIZE", global = true, hide_short_help = true)]
+    pub run_memory: ByteSize,
+
+    /// How many runs a process parses, one after another, before a new one takes its place.
+    #[arg(long, env = "PARSELOG_RUNS_PER_PROCESS", default_value = "100", value_parser = value::runs, value_name = "N", global = true, hide_short_help = true)]
+    pub runs_per_process: u32,
 }
 
 /// The name of an environment variable, as shells write it.

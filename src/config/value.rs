@@ -56,6 +56,11 @@ pub(super) fn attempts(text: &str) -> Result<u32, String> {
     number(text, 1..=100)
 }
 
+/// Reads the number of runs of one process.
+pub(super) fn runs(text: &str) -> Result<u32, String> {
+    number(text, 1..=1_000_000)
+}
+
 /// Reads a size such as `8MiB`.
 pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     text.trim().parse().map_err(|_| "expected a size such as 8MiB or 4GiB".to_owned())

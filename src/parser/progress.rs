@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 /// The progress of a parse; the progress bar reads it while the parse runs.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -21,7 +23,7 @@ pub struct Progress {
 pub struct Cancel(AtomicU8);
 
 /// Why a parse should stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum CancelReason {
     /// A person asked for it.

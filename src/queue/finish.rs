@@ -1,15 +1,16 @@
 //! Ends a run: writes the outcome on its row, and queues the next attempt if it deserves one.
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{BatchId, RunId};
-use crate::parser::Outcome;
+use crate::parser::{CancelReason, Outcome};
 use crate::store::DbContext as _;
 use crate::store::{self, PgPool, RunStatus, batch, entry, fit};
 
 /// How a run ends. Reasons are for people and hold nothing private.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// It was parsed, whatever the verdict.
     Success(Box<Outcome>),
@@ -25,6 +26,14 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// The ending of a run that was stopped for this reason.
+    pub fn stopped(reason: CancelReason) -> Self {
+        match reason {
+            CancelReason::Shutdown => Self::HandBack,
+            reason => Self::Terminate { reason: reason.to_string() },
+        }
+    }
+
     /// The final status of the run.
     pub fn status(&self) -> RunStatus {
         match self {

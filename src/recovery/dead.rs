@@ -1,12 +1,15 @@
 //! The first step: orphaned parsers, open logs and running runs of processes that died here.
 
+use std::fs::File;
+
 use anyhow::{Context, Result};
 
 use super::Recovery;
-use crate::ids::RunId;
+use crate::ids::{LogId, RunId};
 use crate::queue::{self, Finished};
+use crate::record::LogEnding;
 use crate::scope::LogScope;
-use crate::spool::{MissingEvents, Spool, SpooledLog};
+use crate::spool::{AbandonedLog, MissingEvents, PROCESS_DIED, SealedLog, Spool, SpooledLog};
 use crate::{carry, faults, parser, store};
 
 impl Recovery {
@@ -46,11 +49,11 @@ impl Recovery {
 
     async fn close(&self, entry: SpooledLog) -> Result<bool> {
         let spool = self.system.spool.clone();
-        let closed = carry::spawn_blocking(move || {
-            let missing = complete(&spool, &entry);
-            spool.close_abandoned(&entry, missing)
+        let closed = carry::spawn_blocking(move || match spool.take_abandoned(&entry, None)? {
+            Some(log) => close(&spool, log, LogEnding::Crash, PROCESS_DIED).map(Some),
+            None => Ok(None),
         });
-        let closed = closed.await??;
+        let closed = closed.await??.is_some();
         if closed {
             faults::point("recovered");
         }
@@ -90,14 +93,39 @@ impl Recovery {
     }
 }
 
+/// Completes the log of a process that this one saw die, and that may have shared the lock of the log with it as
+/// `hold`. `None` if the log is not here, or others have it; one that the process completed stays as it is.
+///
+/// # Errors
+/// The log can't be read, or neither the spool nor a refuge takes it.
+pub fn close_dead(
+    spool: &Spool,
+    log: LogId,
+    hold: Option<File>,
+    ending: LogEnding,
+    reason: &str,
+) -> Result<Option<SealedLog>> {
+    let Some(entry) = spool.find(log) else { return Ok(None) };
+    if entry.sealed {
+        return spool.take_sealed(&entry, hold);
+    }
+    let abandoned = spool.take_abandoned(&entry, hold)?;
+    abandoned.map(|abandoned| close(spool, abandoned, ending, reason)).transpose()
+}
+
+fn close(spool: &Spool, abandoned: AbandonedLog, ending: LogEnding, reason: &str) -> Result<SealedLog> {
+    let missing = complete(spool, &abandoned);
+    spool.close_abandoned(abandoned, missing, ending, reason)
+}
+
 /// Logs what a dead run's program wrote and nobody read, as the run would have. Lines that its log can't take go
 /// to the global log, and count as missing.
-fn complete(spool: &Spool, entry: &SpooledLog) -> MissingEvents {
-    let log = entry.log;
+fn complete(spool: &Spool, abandoned: &AbandonedLog) -> MissingEvents {
+    let log = abandoned.log();
     if !spool.has_output(log) {
         return MissingEvents::default();
     }
-    match spool.reopen_abandoned(entry) {
+    match spool.reopen_abandoned(abandoned) {
         Ok(None) => MissingEvents::default(),
         Ok(Some((open, logged))) => {
             let scope = LogScope::of_abandoned(log, open);

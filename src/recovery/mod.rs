@@ -7,6 +7,8 @@
 
 mod dead;
 
+pub use dead::close_dead;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
@@ -113,7 +115,7 @@ impl Recovery {
     /// `None` if a process works on the log, or the log is gone.
     async fn archive_one(&self, entry: &SpooledLog) -> Result<Option<Archived>> {
         let (spool, sealed) = (self.system.spool.clone(), entry.clone());
-        let log = carry::spawn_blocking(move || spool.take_sealed(&sealed)).await??;
+        let log = carry::spawn_blocking(move || spool.take_sealed(&sealed, None)).await??;
         Ok(match log {
             Some(log) => Some(self.archiver.archive(log).await),
             None => None,

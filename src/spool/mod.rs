@@ -18,6 +18,7 @@
 //! another folder of the same kind. This room does not use the network.
 
 mod bus;
+mod dead;
 mod files;
 mod journal;
 mod missing;
@@ -31,7 +32,7 @@ mod sync;
 mod tail;
 mod window;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 
+pub use dead::{AbandonedLog, PROCESS_DIED};
 pub use journal::{Journal, Stored};
 pub use missing::MissingEvents;
 pub use open::OpenLog;
@@ -49,9 +51,8 @@ pub use sync::{SYNC_INTERVAL, Syncer};
 pub use tail::TailReader;
 
 use self::files::{SpoolFolder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
-use self::rescue::Remains;
 use crate::ids::LogId;
-use crate::record::{Head, LevelCounts, LogEnding, STREAMS, Tail};
+use crate::record::{Head, LevelCounts, STREAMS, Tail};
 use crate::{carry, durable, faults};
 
 /// Of the folder.
@@ -87,9 +88,14 @@ impl Spool {
             .mode(MODE)
             .create(dir)
             .with_context(|| format!("failed to make the spool folder {}", dir.display()))?;
-        let spool = Self { dir: dir.to_owned(), cap, refuges: Arc::default() };
+        let spool = Self::at(dir, cap);
         spool.probe().with_context(|| format!("failed to write to the spool folder {}", dir.display()))?;
         Ok(spool)
+    }
+
+    /// The folder that another process of ours opened: it stays the spool even where it takes no file now.
+    pub fn at(dir: &Path, cap: u64) -> Self {
+        Self { dir: dir.to_owned(), cap, refuges: Arc::default() }
     }
 
     /// Sets the folders, on other disks, for logs that the spool's disk refuses to complete; the first that
@@ -208,114 +214,6 @@ impl Spool {
             }
         }
         Ok(strays)
-    }
-
-    /// Whether an external program of the log's run left output that may not be in the log.
-    pub fn has_output(&self, log: LogId) -> bool {
-        STREAMS.iter().any(|ending| file_of(&self.dir, log, ending).exists())
-    }
-
-    /// Opens a dead process's log to append what is missing before it is closed; beside it, up to which byte of
-    /// an external program's output its events go. `None` if a living process holds it, or it is complete or
-    /// gone by now.
-    ///
-    /// # Errors
-    /// The file can't be read or written to.
-    pub fn reopen_abandoned(&self, entry: &SpooledLog) -> Result<Option<(OpenLog, [u64; 2])>> {
-        carry::may_block();
-        if entry.sealed {
-            return Ok(None);
-        }
-        let Some(file) = self.lock(entry)? else { return Ok(None) };
-        let folder = SpoolFolder::open(&self.dir).context("failed to open the spool folder")?;
-        let Some(reopened) = recover::reopen(file, &folder, entry.log)? else { return Ok(None) };
-        let output = reopened.output;
-        Ok(Some((OpenLog::new(Journal::resume(reopened, folder)), output)))
-    }
-
-    /// Completes an open log of a dead process with a `crash` tail that counts what is `missing`; `false` if a
-    /// living process holds it, or it is complete or gone by now.
-    ///
-    /// # Errors
-    /// The file can't be read, or neither it nor a refuge can be written to; the file does not change.
-    pub fn close_abandoned(&self, entry: &SpooledLog, missing: MissingEvents) -> Result<bool> {
-        carry::may_block();
-        if entry.sealed {
-            return Ok(false);
-        }
-        let Some(file) = self.lock(entry)? else { return Ok(false) };
-        let closed = file.try_clone().context("failed to share a file").and_then(|file| {
-            let folder = SpoolFolder::open(&self.dir).context("failed to open the spool folder")?;
-            recover::close_abandoned(file, &folder, entry.log, missing)
-        });
-        if let Err(refused) = closed {
-            self.rescue(entry.log, &file, missing, refused)?;
-        }
-        Ok(true)
-    }
-
-    /// Takes over a complete log of a dead process; `None` if a living process holds it, or it is incomplete
-    /// or gone by now.
-    ///
-    /// # Errors
-    /// The file can't be read; it does not change.
-    pub fn take_sealed(&self, entry: &SpooledLog) -> Result<Option<SealedLog>> {
-        carry::may_block();
-        if !entry.sealed {
-            return Ok(None);
-        }
-        let Some(file) = self.lock(entry)? else { return Ok(None) };
-        if entry.path.parent() != Some(&self.dir) {
-            return SealedLog::read(file, &entry.path, Some(self.dir.clone())).map(Some);
-        }
-        match self.probe() {
-            Ok(()) => SealedLog::read(file, &entry.path, None).map(Some),
-            // There is no room for the archive either, and the log can't go once it is archived.
-            Err(refused) => self.rescue(entry.log, &file, MissingEvents::default(), refused.into()).map(Some),
-        }
-    }
-
-    /// The log's file, locked by this process; `None` if a living process holds it, or it is gone.
-    fn lock(&self, entry: &SpooledLog) -> Result<Option<File>> {
-        let opened = OpenOptions::new().read(true).write(true).open(&entry.path);
-        // On a disk that is read-only it can be read and locked all the same.
-        let file = match opened.or_else(|_| File::open(&entry.path)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context("failed to open a spool file"),
-        };
-        match file.try_lock() {
-            // Between open and lock its owner may have sealed, moved or removed it: only the name counts.
-            Ok(()) => Ok(self.find(entry.log).filter(|found| found.path == entry.path).map(|_| file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).context("failed to lock a spool file"),
-        }
-    }
-
-    /// Completes a log in a refuge, because the spool's disk refuses.
-    fn rescue(
-        &self,
-        log: LogId,
-        file: &File,
-        missing: MissingEvents,
-        refused: anyhow::Error,
-    ) -> Result<SealedLog> {
-        let remains = Remains {
-            log,
-            folder: &self.dir,
-            main: file,
-            head: None,
-            missing,
-            ending: LogEnding::Crash,
-            reason: Some(recover::REASON.to_owned()),
-        };
-        let refuge = refuge::first_that_takes(&self.refuges, |refuge| remains.complete_in(refuge));
-        refuge
-            .map_err(|error| {
-                refused
-                    .context(error.map_or_else(|| "no refuge is set".to_owned(), |error| error.to_string()))
-            })
-            .context("the spool's disk refuses the log, and no refuge takes it")
     }
 
     /// Whether the folder takes files. A fixed name, so the next process removes a probe left by a crash.

@@ -20,9 +20,6 @@ use crate::faults;
 use crate::ids::LogId;
 use crate::record::{Cut, Head, Level, LogEnding, Record, Tail, level_of, seq_of, timestamp_of};
 
-/// The reason in the tail of a dead process's log.
-pub(super) const REASON: &str = "the process of the run died; its log was recovered";
-
 /// How much of a log's end is read at a time.
 const LAST_CHUNK: u64 = 1 << 20;
 
@@ -45,23 +42,21 @@ pub(super) struct Reopened {
     pub(super) output: [u64; 2],
 }
 
-/// Seals the log behind the locked `.open` file with a `crash` tail, unless it has a tail already.
+/// Seals the log behind the locked `.open` file with a tail of this ending, unless it has a tail already.
 /// Returns its sealed path. Safe to repeat: it also recovers its own crash.
 pub(super) fn close_abandoned(
     file: File,
     folder: &SpoolFolder,
     log: LogId,
     missing: MissingEvents,
+    ending: LogEnding,
+    reason: &str,
 ) -> Result<PathBuf> {
     let Mended { mut window, tally, has_tail, .. } = mend(file, folder, log)?;
     if !has_tail {
         let all = LogTally { emitted: missing.emitted_in_all(tally.emitted), ..tally };
-        let tail = Tail {
-            ending: LogEnding::Crash,
-            reason: Some(REASON.to_owned()),
-            events: all.stored,
-            dropped: all.dropped(),
-        };
+        let tail =
+            Tail { ending, reason: Some(reason.to_owned()), events: all.stored, dropped: all.dropped() };
         window.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
         faults::point("recover-tail-written");
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgExecutor};
 
 use super::failure::DbContext as _;
@@ -67,7 +67,7 @@ pub struct NewFile {
 }
 
 /// The facts of a fetched file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstSeen {
     /// Empty if the store names none.
     pub version_id: String,

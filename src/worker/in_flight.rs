@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Worker;
 use crate::faults;
 use crate::ids::RunId;
-use crate::parser::{Cancel, CancelReason, Progress};
+use crate::parse::Flight;
+use crate::parser::{CancelReason, Progress};
 use crate::queue::{self, ClaimedRun};
 
 /// The runs in flight of one worker. Cheap to clone.
@@ -18,12 +18,9 @@ pub struct RunsInFlight(Arc<Mutex<HashMap<RunId, InFlight>>>);
 
 /// One run in flight.
 #[derive(Debug, Clone)]
-pub(super) struct InFlight {
+struct InFlight {
     token: Uuid,
-    /// Cancelled once the parser was asked to stop.
-    pub(super) stopping: CancellationToken,
-    pub(super) cancel: Arc<Cancel>,
-    pub(super) progress: Arc<Progress>,
+    flight: Flight,
 }
 
 /// Takes a run out of the runs in flight when dropped.
@@ -51,14 +48,14 @@ impl RunsInFlight {
 
     /// Asks every run in flight to stop.
     pub fn cancel_all(&self, reason: CancelReason) {
-        for (_, flight) in self.all() {
-            flight.stop(reason);
+        for (_, run) in self.all() {
+            run.flight.stop(reason);
         }
     }
 
     /// The progress of a run in flight.
     pub fn progress(&self, run: RunId) -> Option<Arc<Progress>> {
-        self.lock().get(&run).map(|flight| Arc::clone(&flight.progress))
+        self.lock().get(&run).map(|run| Arc::clone(&run.flight.progress))
     }
 
     /// The runs in flight.
@@ -66,21 +63,17 @@ impl RunsInFlight {
         self.lock().keys().copied().collect()
     }
 
-    pub(super) fn add(&self, claimed: &ClaimedRun) -> (InFlight, InFlightGuard) {
-        let flight = InFlight {
-            token: claimed.lease_token,
-            stopping: CancellationToken::new(),
-            cancel: Arc::default(),
-            progress: Arc::default(),
-        };
-        self.lock().insert(claimed.run.id, flight.clone());
+    pub(super) fn add(&self, claimed: &ClaimedRun) -> (Flight, InFlightGuard) {
+        let flight = Flight::default();
+        let run = InFlight { token: claimed.lease_token, flight: flight.clone() };
+        self.lock().insert(claimed.run.id, run);
         (flight, InFlightGuard { in_flight: self.clone(), run: claimed.run.id })
     }
 
     fn apply(&self, asked: &[(RunId, Uuid)], beats: &[queue::Beat]) {
         let flights = self.lock();
         for (run, _) in asked {
-            let Some(flight) = flights.get(run) else { continue };
+            let Some(InFlight { flight, .. }) = flights.get(run) else { continue };
             match beats.iter().find(|beat| beat.run == *run) {
                 None => flight.stop(CancelReason::Fenced),
                 Some(beat) if beat.cancel_requested => {
@@ -98,14 +91,6 @@ impl RunsInFlight {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, InFlight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl InFlight {
-    /// Asks the parser to stop; the first reason given stands.
-    pub(super) fn stop(&self, reason: CancelReason) {
-        self.cancel.set(reason);
-        self.stopping.cancel();
     }
 }
 

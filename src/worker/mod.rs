@@ -1,17 +1,20 @@
 //! The worker: claims N runs at once, and takes each from its claim to its archived log.
 //!
-//! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it.
+//! `run_one` is the whole story of a run, top to bottom; `service` is the loop around it. It parses in other
+//! processes, if there is a plan for them, and supervises these: a file that ends one of them ends its own run
+//! and no other.
 
+mod apart;
+mod death;
 mod drain;
-mod ending;
-mod fetch;
 mod helpers;
 mod in_flight;
 mod notices;
-mod parsers;
+mod process;
+mod processes;
 mod report;
+mod row;
 mod run_one;
-mod scratch;
 mod service;
 mod ship;
 
@@ -20,16 +23,18 @@ use std::time::Duration;
 
 pub use helpers::{HelperDied, Helpers};
 pub use in_flight::RunsInFlight;
-pub use parsers::Parsers;
-pub use run_one::RunReport;
-pub use scratch::prepare_scratch;
+pub use process::ProcessPlan;
+pub use run_one::{RecordsTo, RunReport};
 
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use self::processes::ParseProcesses;
+
 use crate::archive::Archiver;
 use crate::config::{ReportFormat, WorkerConfig};
 use crate::notify::Notifier;
+use crate::parse::{ParseTools, Parsers};
 use crate::queue::Claimant;
 use crate::recovery::Recovery;
 use crate::spool::Syncer;
@@ -43,6 +48,7 @@ pub struct Worker {
     syncer: Arc<Syncer>,
     archiver: Archiver,
     parsers: Arc<Parsers>,
+    parses_in: ParsesIn,
     config: WorkerConfig,
     claimant: Claimant,
     /// Time between heartbeats.
@@ -53,15 +59,35 @@ pub struct Worker {
     reports: Option<ReportFormat>,
 }
 
+/// Where a worker parses.
+#[derive(Clone)]
+enum ParsesIn {
+    /// In its own process.
+    This(Box<ParseTools>),
+    /// In others, which it supervises.
+    Others(Arc<ParseProcesses>),
+}
+
 impl Worker {
-    /// A worker of this system with the default settings and these parsers, without mails and reports. Call
-    /// [`prepare_scratch`] first to make the system's scratch folder.
+    /// A worker of this system with the default settings and these parsers, without mails and reports, which
+    /// parses in its own process. Call [`prepare_scratch`](crate::parse::prepare_scratch) first to make the
+    /// system's scratch folder.
     pub fn new(system: System, parsers: Parsers) -> Self {
         let config = WorkerConfig::default();
+        let (syncer, parsers) = (Arc::new(Syncer::start()), Arc::new(parsers));
+        let tools = ParseTools {
+            spool: system.spool.clone(),
+            syncer: Arc::clone(&syncer),
+            objects: system.objects.clone(),
+            redactor: system.redactor.clone(),
+            scratch: Arc::clone(&system.scratch),
+            parsers: Arc::clone(&parsers),
+        };
         Self {
-            syncer: Arc::new(Syncer::start()),
+            syncer,
             archiver: Archiver::new(system.clone()),
-            parsers: Arc::new(parsers),
+            parsers,
+            parses_in: ParsesIn::This(Box::new(tools)),
             claimant: claimant_of(&config),
             heartbeat: config.heartbeat(),
             config,
@@ -76,6 +102,13 @@ impl Worker {
     #[must_use]
     pub fn with_config(self, config: WorkerConfig) -> Self {
         Self { claimant: claimant_of(&config), heartbeat: config.heartbeat(), config, ..self }
+    }
+
+    /// The same, which parses in processes of this plan; set its slots before.
+    #[must_use]
+    pub fn with_processes(self, plan: ProcessPlan) -> Self {
+        let processes = ParseProcesses::new(plan, self.config.slots);
+        Self { parses_in: ParsesIn::Others(Arc::new(processes)), ..self }
     }
 
     /// The same, with this time between heartbeats.

@@ -8,11 +8,11 @@ use std::fs::File;
 use anyhow::{Context, Result, anyhow};
 
 use super::Worker;
-use super::scratch::LocalCopy;
 use crate::archive::Archived;
 use crate::config::ReportFormat;
 use crate::ids::report_key;
 use crate::objects::{self, ObjectUri, Put};
+use crate::parse::LocalCopy;
 use crate::queue::Ending;
 use crate::record::RunSubject;
 use crate::report::Report;

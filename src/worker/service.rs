@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::drain::Drain;
-use super::{Helpers, RunsInFlight, Worker, spawn_in};
+use super::{Helpers, RecordsTo, RunsInFlight, Worker, spawn_in};
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
 use crate::recovery::Recovery;
@@ -111,7 +111,7 @@ impl Worker {
                     }
                     let (worker, in_flight) = (self.clone(), in_flight.clone());
                     spawn_in(runs, async move {
-                        worker.run_one(claimed, &in_flight, None, move || drop(permit)).await;
+                        worker.run_one(claimed, &in_flight, RecordsTo::Nobody, move || drop(permit)).await;
                     });
                     continue;
                 }

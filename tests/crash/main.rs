@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod commands;
+mod deaths;
 mod disk;
 #[expect(dead_code, reason = "the other test binary uses all of it")]
 #[path = "../it/fault_server.rs"]

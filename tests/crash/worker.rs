@@ -91,6 +91,21 @@ impl Worker {
     pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended by itself a moment ago.
         let _ = kill_process(Pid::from_child(&self.child), signal);
+        if signal == Signal::CONT {
+            // A point stops a parse process together with its worker.
+            for process in self.parse_processes() {
+                let _ = kill_process(process, signal);
+            }
+        }
+    }
+
+    /// Its parse processes that are there now.
+    pub(crate) fn parse_processes(&self) -> Vec<Pid> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        let children: Vec<String> = lists.collect();
+        let pids = children.iter().flat_map(|list| list.split_whitespace());
+        pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
     }
 
     pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {

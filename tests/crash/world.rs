@@ -149,9 +149,20 @@ impl World {
 
     /// Submits a file that makes the test's parser log `events` on each of `threads`.
     pub(crate) async fn submit(&mut self, events: u64, threads: u64, pause_micros: u64) {
+        self.submit_with(events, threads, pause_micros, "").await;
+    }
+
+    /// Submits such a file, whose parse comes to this fate; returns the file's name.
+    pub(crate) async fn submit_with(
+        &mut self,
+        events: u64,
+        threads: u64,
+        pause_micros: u64,
+        fate: &str,
+    ) -> String {
         let number = self.submissions.len() + 1;
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let text = format!("{events} {threads} {pause_micros} {number}\n");
+        let text = format!("{events} {threads} {pause_micros} {number} {fate}\n");
         file.write_all(text.as_bytes()).unwrap();
         let put = Put {
             content_type: "text/plain",
@@ -173,7 +184,9 @@ impl World {
             fiscal_quarter: 1,
             ..NewFile::default()
         };
+        let name = file.name.clone();
         store::submit(&self.db.pool, &[file], &request_by("crash-test")).await.unwrap();
+        name
     }
 
     /// Works until every run has ended and every log is archived, with an unharmed worker.

@@ -32,6 +32,7 @@ mod objects_links;
 mod objects_plain;
 mod objects_s3;
 mod objects_upload;
+mod parse_processes;
 mod plain_server;
 mod printing;
 mod promises;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use parselog::config::WorkerConfig;
 use parselog::objects::{FolderStore, Objects, Put};
+use parselog::parse::Parsers;
 use parselog::parser::CommandOptions;
 use parselog::spool::Spool;
 use parselog::store::{self, NewFile};
 use parselog::system::System;
-use parselog::worker::{Parsers, Worker};
+use parselog::worker::Worker;
 use sha2::{Digest, Sha256};
 
 use crate::scope::install;

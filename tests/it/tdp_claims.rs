@@ -34,7 +34,7 @@ fn parsed(parts: &Parts) -> Parsed {
 }
 
 /// The good workbook with one text of one part replaced.
-fn spoilt(part: &str, from: &str, to: &str) -> Parts {
+pub(crate) fn spoilt(part: &str, from: &str, to: &str) -> Parts {
     let mut parts = good();
     let text = parts.get_mut(part).expect(part);
     assert!(text.contains(from), "{part} has no {from}");

@@ -14,9 +14,10 @@ const LIFE: [&str; 7] =
     ["started", "finished", "ended as ", "archived", "fell back: ", "let go: ", "report stored"];
 
 /// How those begin that say what keeps a run, or its log, from going on.
-const TROUBLE: [&str; 17] = [
+const TROUBLE: [&str; 19] = [
     "a log in the spool could not be archived",
     "a run whose lease is over can't be ended",
+    "a parse process ",
     "an unfinished upload may be left",
     "crashed: ",
     "events could not be stored in the log",
@@ -32,6 +33,7 @@ const TROUBLE: [&str; 17] = [
     "the row does not say",
     "the run can't be ended",
     "the spool needs the log no more",
+    "what was fetched is not on the row yet",
 ];
 
 pub(super) fn check(world: &World, runs: &[Run], losses: Losses, complaints: &mut String) {

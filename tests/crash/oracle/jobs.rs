@@ -44,7 +44,7 @@ async fn check_submissions(world: &World, runs: &[Run], complaints: &mut String)
 }
 
 /// The attempts of a job follow one another, none begins before the one before it ended, and the last
-/// is a success, or was cancelled, or there were as many as may be.
+/// is a success, or was cancelled or too late, or there were as many as may be.
 fn check_attempts(runs: &[Run], complaints: &mut String) {
     let mut jobs: BTreeMap<_, Vec<&Run>> = BTreeMap::new();
     for run in runs {
@@ -57,7 +57,8 @@ fn check_attempts(runs: &[Run], complaints: &mut String) {
         let expected: Vec<_> = (1..=attempts.len() as i32).collect();
         let done = last.status == RunStatus::Success
             || last.attempt == last.max_attempts
-            || last.cancel_requested_at.is_some();
+            || last.cancel_requested_at.is_some()
+            || last.status == RunStatus::Terminate && last.finished_at > last.deadline;
         if numbers != expected || !done {
             let _ = writeln!(
                 complaints,

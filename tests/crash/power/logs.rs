@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use parselog::ids::LogId;
-use parselog::spool::{MissingEvents, Spool};
+use parselog::record::LogEnding;
+use parselog::recovery::close_dead;
+use parselog::spool::{PROCESS_DIED, Spool};
 use serde_json::Value;
 
 /// The numbers of the events that a log still holds.
@@ -43,14 +45,15 @@ pub(super) fn refuge(root: &Path) -> PathBuf {
 fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (LogId, Vec<u8>)>, String> {
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
         if !entry.sealed {
-            let closed = spool.close_abandoned(&entry, MissingEvents::default());
+            let closed = close_dead(spool, entry.log, None, LogEnding::Crash, PROCESS_DIED);
             let closed = closed.map_err(|error| format!("a log can't be recovered: {error:#}"))?;
-            assert!(closed, "nobody holds it");
+            assert!(closed.is_some(), "nobody holds it");
         }
     }
     let mut logs = BTreeMap::new();
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
-        let log = spool.take_sealed(&entry).map_err(|error| format!("a log can't be read: {error:#}"))?;
+        let log =
+            spool.take_sealed(&entry, None).map_err(|error| format!("a log can't be read: {error:#}"))?;
         let path = log.ok_or("a log is left open")?.path().to_owned();
         logs.insert(path.clone(), (entry.log, fs::read(path).unwrap()));
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use parselog::gzip;
 use parselog::record::{Head, Level, LogEnding, timestamp_of};
-use parselog::spool::{MissingEvents, OpenLog, SealedLog, Stored};
+use parselog::recovery::close_dead;
+use parselog::spool::{OpenLog, PROCESS_DIED, SealedLog, Stored};
 
 use super::logs;
 use super::objects;
@@ -160,10 +161,10 @@ fn dead(recorder: &Recorder, root: &Path) {
 pub(super) fn recover(recorder: &Recorder, root: &Path, cap: u64) {
     let spool = logs::spool(root, cap);
     for entry in spool.list().unwrap().iter().filter(|entry| !entry.sealed) {
-        assert!(spool.close_abandoned(entry, MissingEvents::default()).unwrap());
+        assert!(close_dead(&spool, entry.log, None, LogEnding::Crash, PROCESS_DIED).unwrap().is_some());
     }
     for entry in spool.list().unwrap() {
-        let log = spool.take_sealed(&entry).unwrap().unwrap();
+        let log = spool.take_sealed(&entry, None).unwrap().unwrap();
         is_complete(recorder, &log);
         archive(recorder, root, &log);
     }

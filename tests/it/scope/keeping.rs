@@ -70,11 +70,11 @@ fn a_log_that_is_held_is_not_taken_over() {
     let entry = desk.spool.list().unwrap().remove(0);
     assert!(
         !desk.spool.is_abandoned(&entry)
-            && !desk.spool.close_abandoned(&entry, MissingEvents::default()).unwrap()
+            && close_dead(&desk.spool, entry.log, None, LogEnding::Crash, PROCESS_DIED).unwrap().is_none()
     );
     let log = seal(scope);
     let entry = desk.spool.list().unwrap().remove(0);
-    assert!(entry.sealed && desk.spool.take_sealed(&entry).unwrap().is_none());
+    assert!(entry.sealed && desk.spool.take_sealed(&entry, None).unwrap().is_none());
     drop(log);
     take(&desk, &entry);
 }

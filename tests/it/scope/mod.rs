@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use parselog::config::Levels;
 use parselog::ids::LogId;
 use parselog::record::{Head, Level, LogEnding, Record};
+use parselog::recovery::close_dead;
 use parselog::scope::LogScope;
-use parselog::spool::{MissingEvents, SealedLog, Spool, SpooledLog, Syncer};
+use parselog::spool::{MissingEvents, PROCESS_DIED, SealedLog, Spool, SpooledLog, Syncer};
 use parselog::{carry, telemetry};
 use tracing::Instrument;
 use tracing_subscriber::Registry;
@@ -119,9 +120,7 @@ fn assert_accounts(log: &SealedLog, emitted: u64) {
 fn take(desk: &Desk, entry: &SpooledLog) -> SealedLog {
     let began = Instant::now();
     loop {
-        desk.spool.close_abandoned(entry, MissingEvents::default()).unwrap();
-        let sealed = desk.spool.find(entry.log).unwrap();
-        if let Some(log) = desk.spool.take_sealed(&sealed).unwrap() {
+        if let Some(log) = close_dead(&desk.spool, entry.log, None, LogEnding::Crash, PROCESS_DIED).unwrap() {
             return log;
         }
         assert!(began.elapsed() < PATIENCE, "somebody holds the log");

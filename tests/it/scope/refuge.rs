@@ -45,7 +45,7 @@ fn a_log_whose_folder_refuses_its_seal_is_completed_in_a_refuge_with_every_event
         assert_eq!(found().as_deref(), Some(log.path()));
         let listed = desk.spool.list().unwrap();
         assert_eq!(listed.iter().map(|entry| entry.path.as_path()).collect::<Vec<_>>(), [log.path()]);
-        assert!(desk.spool.take_sealed(&listed[0]).unwrap().is_none(), "it is locked");
+        assert!(desk.spool.take_sealed(&listed[0], None).unwrap().is_none(), "it is locked");
         log.remove().unwrap();
         assert!(found().is_none() && desk.spool.list().unwrap().is_empty());
         assert!(!desk.files().is_empty() && desk.spool.strays(Duration::ZERO).unwrap().is_empty());
@@ -85,9 +85,10 @@ fn the_log_of_a_dead_process_is_completed_in_a_refuge_where_its_folder_refuses()
     let entry = desk.spool.list().unwrap().remove(0);
     drop(scope);
     // Recovery found three lines of a program that the log could not take.
-    assert!(desk.spool.reopen_abandoned(&entry).is_err());
-    assert!(desk.spool.close_abandoned(&entry, MissingEvents { emitted: 0, more: 3 }).unwrap());
-    let log = take(&desk, &entry);
+    let abandoned = desk.spool.take_abandoned(&entry, None).unwrap().unwrap();
+    assert!(desk.spool.reopen_abandoned(&abandoned).is_err());
+    let missing = MissingEvents { emitted: 0, more: 3 };
+    let log = desk.spool.close_abandoned(abandoned, missing, LogEnding::Crash, PROCESS_DIED).unwrap();
     assert_eq!((log.path().parent(), log.tail.ending), (Some(desk.refuge().as_path()), LogEnding::Crash));
     assert_eq!(log.tail.dropped, 3);
     assert_accounts(&log, 303);

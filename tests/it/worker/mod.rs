@@ -20,13 +20,14 @@ use parselog::archive::Archived;
 use parselog::carry;
 use parselog::config::WorkerConfig;
 use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
+use parselog::parse::Parsers;
 use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
 use parselog::queue::{self, Finished};
 use parselog::record::Record;
 use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Queued, Request, RunStatus};
 use parselog::system::System;
-use parselog::worker::{Parsers, RunsInFlight, Worker};
+use parselog::worker::{RecordsTo, RunsInFlight, Worker};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -107,7 +108,7 @@ impl Bench {
     async fn run_next(&self) -> parselog::worker::RunReport {
         let claimed =
             queue::claim(&self.db.pool, self.worker.claimant()).await.unwrap().expect("a run to claim");
-        self.worker.run_one(claimed, &RunsInFlight::default(), None, || {}).await
+        self.worker.run_one(claimed, &RunsInFlight::default(), RecordsTo::Nobody, || {}).await
     }
 
     async fn drain(&self, slots: usize) {

@@ -4,7 +4,8 @@ use std::process::{Child, Stdio};
 
 use parselog::ids::RunId;
 use parselog::record::LogEnding;
-use parselog::spool::MissingEvents;
+use parselog::recovery::close_dead;
+use parselog::spool::PROCESS_DIED;
 
 use super::*;
 use crate::support::skip::needs_root;
@@ -60,7 +61,7 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
     }
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
     let entry = bench.worker.system().spool.find(dead.run).unwrap();
-    let log = bench.on_spool(move |spool| spool.take_sealed(&entry).unwrap()).await;
+    let log = bench.on_spool(move |spool| spool.take_sealed(&entry, None).unwrap()).await;
     let log = log.expect("its log is complete");
     assert_eq!(log.tail.ending, LogEnding::Crash);
     drop(log);
@@ -91,7 +92,11 @@ async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once(
     let dead = Dead::leave(&bench, "sealed.txt").await;
     let entry = bench.worker.system().spool.find(dead.run).unwrap();
     assert!(
-        bench.on_spool(move |spool| spool.close_abandoned(&entry, MissingEvents::default()).unwrap()).await
+        bench
+            .on_spool(move |spool| close_dead(&spool, entry.log, None, LogEnding::Crash, PROCESS_DIED)
+                .unwrap()
+                .is_some())
+            .await
     );
 
     assert_eq!(bench.worker.recovery().recover().await.unwrap(), 0, "its log was complete");

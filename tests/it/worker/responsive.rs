@@ -48,7 +48,7 @@ async fn long_log(bench: &Bench, bytes: u64) -> SealedLog {
             write(&tail.to_line(Utc::now()));
             file.flush().unwrap();
             let entry = spool.find(head.log).unwrap();
-            spool.take_sealed(&entry).unwrap().expect("nobody holds it")
+            spool.take_sealed(&entry, None).unwrap().expect("nobody holds it")
         })
         .await
 }

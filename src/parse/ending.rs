@@ -14,7 +14,7 @@ pub(super) fn log_ending(ending: &Ending) {
 }
 
 /// Logs the line of the global log: only ids and counts.
-pub(super) fn lifecycle(run: RunId, ending: &Ending) {
+pub fn lifecycle(run: RunId, ending: &Ending) {
     match ending {
         Ending::Success(outcome) => tracing::info!(
             %run,
@@ -32,7 +32,8 @@ pub(super) fn lifecycle(run: RunId, ending: &Ending) {
     }
 }
 
-pub(super) fn tail_words(ending: &Ending) -> (record::LogEnding, Option<String>) {
+/// The words for the log's last record.
+pub fn tail_words(ending: &Ending) -> (record::LogEnding, Option<String>) {
     match ending {
         Ending::Success(outcome) => (record::LogEnding::Success, Some(outcome.summary.to_string())),
         Ending::Fail { reason, .. } => (record::LogEnding::Fail, Some(reason.clone())),

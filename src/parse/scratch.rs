@@ -14,15 +14,19 @@ const COPY: &str = "copy";
 
 /// A file for a copy, removed when dropped.
 #[derive(Debug)]
-pub(super) struct LocalCopy {
-    pub(super) path: PathBuf,
+pub struct LocalCopy {
+    /// Its path.
+    pub path: PathBuf,
     /// Held for its lock.
     _file: File,
 }
 
 impl LocalCopy {
     /// Makes an empty file of this kind for a run; only this user can read it.
-    pub(super) fn create(folder: &Path, run: RunId, kind: &str) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The folder can't take the file.
+    pub fn create(folder: &Path, run: RunId, kind: &str) -> io::Result<Self> {
         let path = folder.join(format!("{run}.{kind}.{COPY}"));
         loop {
             let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

@@ -1,0 +1,48 @@
+//! The parse of a claimed run: fetches the file, parses it inside the run's log scope, and seals the log.
+//!
+//! It works in the worker's own process, or in a parse process, which a hostile file may end without harm to
+//! anybody else. It needs no database: what belongs on the run's row, it tells a [`RunRow`].
+
+mod ending;
+mod fetch;
+mod job;
+mod message;
+mod parsers;
+
+mod scratch;
+mod serve;
+mod story;
+mod wire;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use ending::{lifecycle, tail_words};
+pub use job::{Flight, ParseJob, STOP_GRACE};
+pub use message::{Order, ParseNews, Sealed};
+pub use parsers::Parsers;
+pub use scratch::{LocalCopy, prepare_scratch};
+pub use serve::{confine, serve};
+pub use story::{Parsed, RunRow};
+pub use wire::{Received, Wire};
+
+use crate::objects::Objects;
+use crate::redact::Redactor;
+use crate::spool::{Spool, Syncer};
+
+/// What a parse works with. Cheap to clone.
+#[derive(Clone)]
+pub struct ParseTools {
+    /// Where the log is written.
+    pub spool: Spool,
+    /// Makes open logs durable.
+    pub syncer: Arc<Syncer>,
+    /// Where the submitted file is.
+    pub objects: Objects,
+    /// Removes private shapes from reasons.
+    pub redactor: Redactor,
+    /// The folder for the local copy.
+    pub scratch: Arc<Path>,
+    /// The parsers.
+    pub parsers: Arc<Parsers>,
+}
