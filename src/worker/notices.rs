@@ -32,10 +32,14 @@ impl Worker {
         // Its own task, so that the end of the time does not cut off a mail under way.
         let worker = self.clone();
         let told = carry::spawn(async move { worker.notify(LAST_ROUND).await });
+        let round = told.abort_handle();
         if tokio::time::timeout(LAST_ROUND, told).await.is_err() {
             tracing::warn!("mails are left to other workers: there are many, or the mail server is slow");
         }
-        self.quiet().await
+        let quiet = self.quiet().await;
+        // It is between two mails, and begins none when they may go on.
+        round.abort();
+        quiet
     }
 
     /// Holds mails back, once the mail under way has ended or taken too long.

@@ -63,7 +63,10 @@ impl Worker {
         if over == Over::Drained {
             join_all(&mut runs).await;
             self.leave_drained(&recovery).await;
-            let _no_more_mails = self.notify_at_last().await;
+            let no_more_mails = self.notify_at_last().await;
+            // Only then the mails may go on: one that a helper began now would be cut off.
+            drop(helpers);
+            drop(no_more_mails);
             return Ok(());
         }
 
@@ -81,7 +84,10 @@ impl Worker {
         if tokio::time::timeout(LAST_GRACE, join_all(&mut runs)).await.is_err() {
             tracing::warn!(runs = runs.len(), "stopped with runs unfinished: the next worker recovers them");
         }
-        let _no_more_mails = self.quiet().await;
+        let no_more_mails = self.quiet().await;
+        // As above.
+        drop(helpers);
+        drop(no_more_mails);
         died.map_or(Ok(()), |helper| Err(helper.into()))
     }
 

@@ -93,7 +93,7 @@ async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once(
     let entry = bench.worker.system().spool.find(dead.run).unwrap();
     assert!(
         bench
-            .on_spool(move |spool| close_dead(&spool, entry.log, None, LogEnding::Crash, PROCESS_DIED)
+            .on_spool(move |spool| close_dead(spool, entry.log, None, LogEnding::Crash, PROCESS_DIED)
                 .unwrap()
                 .is_some())
             .await
