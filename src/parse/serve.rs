@@ -71,9 +71,7 @@ pub async fn serve(
         carry::thread(move || listen(&wire, &in_hand, &jobs_in, &answers_in))
     };
     let row = WorkersRow { wire: Arc::clone(&wire), answers: answers.into() };
-    while let Some(job) = jobs.recv().await {
-        let flight = Flight::default();
-        *lock(&in_hand) = Some(flight.clone());
+    while let Some((job, flight)) = jobs.recv().await {
         let teller = tell(&wire, &flight);
         let parsed = tools.parse(&job, &flight, &row, &records).await;
         teller.abort();
@@ -95,7 +93,7 @@ pub async fn serve(
 fn listen(
     wire: &Wire,
     in_hand: &InHand,
-    jobs: &UnboundedSender<Box<ParseJob>>,
+    jobs: &UnboundedSender<(Box<ParseJob>, Flight)>,
     answers: &UnboundedSender<Result<bool, String>>,
 ) -> Result<()> {
     loop {
@@ -104,7 +102,12 @@ fn listen(
         match received? {
             None => break,
             Some(received) => match received.message {
-                Order::Parse(job) => drop(jobs.send(job)),
+                Order::Parse(job) => {
+                    // At once, so that a request to stop which comes right behind the job finds it.
+                    let flight = Flight::default();
+                    *lock(in_hand) = Some(flight.clone());
+                    drop(jobs.send((job, flight)));
+                }
                 Order::Noted(answer) => drop(answers.send(answer)),
                 Order::Stop(reason) => {
                     if let Some(flight) = &*lock(in_hand) {

@@ -22,7 +22,7 @@ use crate::spool::SealedLog;
 use crate::system::System;
 
 /// How long a parse process may take to end a run by itself once its parser had the time to stop.
-const LAST_GRACE: Duration = Duration::from_secs(5);
+const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// One parse in a process of its own.
 pub(super) struct ParseApart<'a, R> {
