@@ -188,7 +188,9 @@ fn a_keeper_of_another_version_makes_room_unless_it_is_in_use() {
 fn a_program_that_was_removed_leaves_a_keeper_that_ends_all_the_same() {
     let home = Home::new();
     let copy = home.path().join("parselog");
-    fs::copy(env!("CARGO_BIN_EXE_parselog"), &copy).unwrap();
+    // By another process: a program that this one writes can't be started while a child of another test has
+    // its file open.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_parselog")).arg(&copy).status().unwrap().success());
     let mut command = Command::new(&copy);
     command.args(["runs"]).env("PARSELOG_HOME", home.path()).env("PARSELOG_DB_IDLE", LONG);
     assert!(command.env_remove("DATABASE_URL").status().unwrap().success());
