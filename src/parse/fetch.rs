@@ -24,7 +24,7 @@ enum Refusal {
 }
 
 impl ParseTools {
-    /// A local copy of exactly the submitted bytes, else the run's ending.
+    /// Returns a local copy of exactly the submitted bytes, or the run's ending.
     pub(super) async fn fetch(&self, job: &ParseJob, row: &impl RunRow) -> Result<LocalCopy, Ending> {
         let refusal = match self.fetch_submitted(job, row).await {
             Ok(copy) => return Ok(copy),

@@ -1,5 +1,5 @@
-//! A claimed run to parse, with all facts at hand, so that it can be parsed without a database; and the parse
-//! under way: how to stop it, and how far it is.
+//! A claimed run to parse, with all facts that a parse without a database needs; and the handle of the parse
+//! under way, which stops it and shows its progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct ParseJob {
     pub section: String,
     pub fiscal_year: i32,
     pub fiscal_quarter: i16,
-    /// The size and the hash that the file must have, as far as they are known.
+    /// The size and the hash that the file must have, if they are known.
     pub size_bytes: Option<i64>,
     pub sha256: Option<[u8; 32]>,
     /// Whether somebody named the state that submits; if not, the file's header says it.
@@ -44,7 +44,7 @@ pub struct ParseJob {
 /// A parse under way. Cheap to clone; all clones are the same parse.
 #[derive(Debug, Clone, Default)]
 pub struct Flight {
-    /// Cancelled once the parser was asked to stop.
+    /// Cancelled when the parser is asked to stop.
     pub stopping: CancellationToken,
     /// Why it was asked to.
     pub cancel: Arc<Cancel>,
@@ -59,7 +59,7 @@ impl Flight {
         self.stopping.cancel();
     }
 
-    /// Waits until the parser was asked to stop, or for `timeout`, and then asks it.
+    /// Waits until the parser is asked to stop; after `timeout` it asks the parser itself.
     pub async fn stopped_or_late(&self, timeout: Duration) {
         if tokio::time::timeout(timeout, self.stopping.cancelled()).await.is_err() {
             self.stop(CancelReason::TimedOut);

@@ -16,7 +16,7 @@ pub enum Order {
     Parse(Box<ParseJob>),
     /// Ask the parser to stop.
     Stop(CancelReason),
-    /// What became of [`ParseNews::FirstSeen`]: the answer of the row, or why there is none.
+    /// The row's answer to [`ParseNews::FirstSeen`], or why there is none.
     Noted(Result<bool, String>),
 }
 
@@ -39,7 +39,7 @@ pub enum ParseNews {
     Done { spent: bool },
 }
 
-/// The facts of a complete log that only whoever completed it knows without reading it again.
+/// The facts of a complete log that only its writer knows without reading it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     pub tail: Tail,

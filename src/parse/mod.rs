@@ -1,7 +1,7 @@
 //! The parse of a claimed run: fetches the file, parses it inside the run's log scope, and seals the log.
 //!
-//! It works in the worker's own process, or in a parse process, which a hostile file may end without harm to
-//! anybody else. It needs no database: what belongs on the run's row, it tells a [`RunRow`].
+//! It works in the worker's own process, or in a parse process, so that a hostile file can end only that. It
+//! needs no database: it tells a [`RunRow`] everything that belongs on the run's row.
 
 mod ending;
 mod fetch;
@@ -30,7 +30,7 @@ use crate::objects::Objects;
 use crate::redact::Redactor;
 use crate::spool::{Spool, Syncer};
 
-/// What a parse works with. Cheap to clone.
+/// The tools of a parse. Cheap to clone.
 #[derive(Clone)]
 pub struct ParseTools {
     /// Where the log is written.

@@ -38,8 +38,8 @@ impl Parsers {
         Ok(Self { rules, built_in: Arc::new(Tdp::new()) })
     }
 
-    /// The same with one more rule, behind all others: `parser` reads the files of this program and
-    /// section, each a code or `*`. This is how a parser of one's own, in this process, gets its runs.
+    /// The same with one more rule, behind all others: `parser` reads the files of this program and section,
+    /// each a code or `*`. So a parser of one's own in this process gets its runs.
     #[must_use]
     pub fn with(mut self, program: &str, section: &str, parser: Arc<dyn Parser>) -> Self {
         self.rules.push(AssignedParser { program: program.to_owned(), section: section.to_owned(), parser });

@@ -22,19 +22,20 @@ use crate::{carry, faults};
 /// How often the worker learns how far the parse is.
 const TOLD: Duration = Duration::from_millis(100);
 
-/// What the system takes into account when it has to end a process for lack of memory: the most.
+/// The score by which the system chooses a process to end for lack of memory: the highest, so this one goes
+/// first.
 const FIRST_TO_GO: &str = "1000";
 
 /// The parse in hand, for the thread that listens.
 type InHand = Arc<Mutex<Option<Flight>>>;
 
-/// Confines this process. `memory` is the most that it may have, in bytes; its external programs inherit
-/// that limit, each for itself.
+/// Confines this process. `memory` is its limit in bytes; each of its external programs inherits the same
+/// limit.
 ///
 /// # Errors
 /// The system refuses a limit.
 pub fn confine(memory: u64) -> Result<()> {
-    // The thread that started it lives as long as its worker has use for it.
+    // The thread that started it lives as long as its worker needs it.
     set_parent_process_death_signal(Some(Signal::KILL))
         .context("failed to tie a parse process to its worker")?;
     faults::end_worker_too();
@@ -56,7 +57,7 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
 /// for accepted records.
 ///
 /// # Errors
-/// The worker says something that can't be understood.
+/// A message of the worker can't be understood.
 pub async fn serve(
     tools: ParseTools,
     wire: Wire,
@@ -89,7 +90,7 @@ pub async fn serve(
     listener.join().map_err(|_| anyhow!("the listener of a parse process panicked"))?
 }
 
-/// Passes on what the worker says, until it is gone.
+/// Passes on the worker's messages, until the worker is gone.
 fn listen(
     wire: &Wire,
     in_hand: &InHand,
@@ -118,7 +119,7 @@ fn listen(
         }
     }
     if lock(in_hand).is_some() {
-        // Nobody is there who could take the outcome, and another worker may parse the file next.
+        // Nobody could take the outcome, and another worker may parse the file next.
         let _ = kill_process(getpid(), Signal::KILL);
     }
     Ok(())

@@ -22,10 +22,10 @@ use crate::{carry, faults};
 /// The reason on the row of a run without a log.
 const NEVER_OPENED: &str = "the log could not be opened in the spool; its events are in the global log";
 
-/// Takes what belongs on the row of the run that is parsed. A failure of the row fails no parse: whoever
-/// implements this tries again, or says it in the global log.
+/// Takes the facts that belong on the row of the run. A failure of the row fails no parse: the implementation
+/// tries again, or reports it in the global log.
 pub trait RunRow: Sync {
-    /// The log is open. Its lock, shared by `hold`, must be held until the run's ending is on the row:
+    /// The log is open. `hold` shares its lock, which must be held until the run's ending is on the row:
     /// recovery takes a log that nobody holds for a dead run's.
     fn opened(&self, hold: Option<Arc<File>>) -> impl Future<Output = ()> + Send;
 
@@ -66,7 +66,7 @@ impl ParseTools {
     ) -> Parsed {
         let scope = self.open_scope(job, row).await;
         faults::point("scope-opened");
-        // Without a log nobody looks for what a program left beside it.
+        // Without a log, nobody else looks for what a program left beside it.
         let output = scope.hold().map(|_| self.spool.stem(job.run.run));
         let parse = self.parse_inside(job, flight, row, records, output);
         let parsed = parse.instrument(scope.span().clone()).await;
@@ -117,7 +117,7 @@ impl ParseTools {
             fiscal_quarter: u64::try_from(job.fiscal_quarter).ok(),
         };
         submission.log();
-        // Never two parsers at one file, whoever recovers dead runs, and whenever.
+        // Two parsers must never read one file, whoever recovers dead runs, and whenever.
         let earlier = job.earlier.clone();
         let cleared = carry::spawn_blocking(move || parser::clear_after(&earlier)).await;
         if let Err(error) = cleared.context("clearing panicked").flatten() {

@@ -34,7 +34,7 @@ pub struct Received<T> {
 }
 
 impl Wire {
-    /// The end that this socket is.
+    /// Wraps this socket as an end.
     pub fn new(socket: UnixStream) -> Self {
         Self { socket, turn: Mutex::new(()) }
     }
@@ -48,7 +48,7 @@ impl Wire {
         Ok((Self::new(ours), theirs.into()))
     }
 
-    /// Sends a message, and a share in this open file.
+    /// Sends a message, and shares this open file with it.
     ///
     /// # Errors
     /// The other end is gone.
@@ -68,7 +68,7 @@ impl Wire {
     /// Waits for a message; `None` once the other end is gone.
     ///
     /// # Errors
-    /// What came is not a message; nothing that follows can be read.
+    /// The bytes are not a message; nothing that follows can be read.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<Received<T>>> {
         let (mut length, mut file) = ([0; 4], None);
         if !self.fill(&mut length, &mut file)? {

@@ -1,7 +1,7 @@
 //! Takes over the logs of other processes: complete ones, and those that a dead process left open.
 //!
-//! A process that saw another die may have a share in the lock of its log, a hold; with it nobody comes between
-//! the death and the end of the log.
+//! A process that saw another die may already share the lock of its log (a hold); then nobody can take the
+//! log between the death and its completion.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -19,7 +19,7 @@ use crate::carry;
 use crate::ids::LogId;
 use crate::record::{Head, LogEnding, STREAMS, Tail};
 
-/// The reason in the tail of a log whose process died, where nobody knows more.
+/// The reason in the tail of a dead process's log, where nobody knows more.
 pub const PROCESS_DIED: &str = "the process of the run died; its log was recovered";
 
 /// An open log whose process is gone, locked by this process.
@@ -55,8 +55,8 @@ impl Spool {
         STREAMS.iter().any(|ending| file_of(&self.dir, log, ending).exists())
     }
 
-    /// Opens an abandoned log to append what is missing before it is closed; beside it, up to which byte of an
-    /// external program's output its events go. `None` if it has its tail.
+    /// Opens an abandoned log to append what is missing before it is closed. Also returns the byte of an
+    /// external program's output up to which its events go. `None` if it has its tail.
     ///
     /// # Errors
     /// The file can't be read or written to.
@@ -113,8 +113,8 @@ impl Spool {
         SealedLog::read(file, &entry.path, leftovers).map(Some)
     }
 
-    /// Takes over a log that another process completed, and whose lock it shared with this one as `file`. The
-    /// other facts are those that [`SealedLog`] has. `None` if the log is not here.
+    /// Takes over a log that another process completed; `file` shares the lock with that process. The other
+    /// facts are those of [`SealedLog`]. `None` if the log is not here.
     pub fn take_over(
         &self,
         file: File,
@@ -131,7 +131,7 @@ impl Spool {
     /// The log's file, locked by this process; `None` if a living process holds it, or it is gone.
     pub(super) fn lock(&self, entry: &SpooledLog) -> Result<Option<File>> {
         let opened = OpenOptions::new().read(true).write(true).open(&entry.path);
-        // On a disk that is read-only it can be read and locked all the same.
+        // On a read-only disk it can still be read and locked.
         let file = match opened.or_else(|_| File::open(&entry.path)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -145,7 +145,7 @@ impl Spool {
         }
     }
 
-    /// The same, where this process may have a share in the lock already.
+    /// The same, where this process may already share the lock.
     fn locked(&self, entry: &SpooledLog, hold: Option<File>) -> Result<Option<File>> {
         match hold.filter(|hold| is_at(hold, &entry.path)) {
             Some(hold) => Ok(Some(hold)),
@@ -158,12 +158,13 @@ impl Spool {
         Ok((file, SpoolFolder::open(&self.dir).context("failed to open the spool folder")?))
     }
 
-    /// The folder where a complete log at this path may have leftovers: it was completed in a refuge.
+    /// The folder that may hold leftovers of a complete log at this path, because the log was completed in a
+    /// refuge.
     fn leftovers(&self, path: &Path) -> Option<PathBuf> {
         (path.parent() != Some(&self.dir)).then(|| self.dir.clone())
     }
 
-    /// Completes a log in a refuge, because the spool's disk refuses.
+    /// Completes a log in a refuge, because the spool's disk refuses it.
     fn rescue(
         &self,
         log: LogId,

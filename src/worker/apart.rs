@@ -1,5 +1,5 @@
-//! A parse in a process of its own: what the process says goes to the row, and when it dies, its run ends as
-//! a crash, with its log, and nobody else's.
+//! A parse in a process of its own. Its messages go to the row; if it dies, only its own run ends as a crash,
+//! with its log.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::recovery::close_dead;
 use crate::spool::SealedLog;
 use crate::system::System;
 
-/// How long a parse process may take to end a run by itself once its parser had the time to stop.
+/// How long a parse process may take to end a run by itself after its parser had its time to stop.
 const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// One parse in a process of its own.
@@ -111,7 +111,7 @@ impl<R: RunRow> ParseApart<'_, R> {
         }
     }
 
-    /// Takes note of what does not end anything.
+    /// Takes note of the news that end nothing.
     async fn note(&self, process: &ParseProcess, news: ParseNews) {
         match news {
             ParseNews::Lost { reason, dropped } => self.row.lost(&reason, dropped).await,
@@ -130,8 +130,8 @@ impl<R: RunRow> ParseApart<'_, R> {
         }
     }
 
-    /// Passes on the request to stop, and ends a process that does not follow it. The process keeps the deadline
-    /// by itself, unless it is stuck as a whole.
+    /// Passes on the request to stop, and ends a process that does not follow it. The process watches the
+    /// deadline itself, unless the whole process is stuck.
     async fn stop_in_time(&self, ender: &Ender) -> std::convert::Infallible {
         self.flight.stopped_or_late(self.job.timeout + LAST_GRACE).await;
         ender.tell(&Order::Stop(self.flight.cancel.reason().unwrap_or(CancelReason::TimedOut)));
@@ -140,7 +140,7 @@ impl<R: RunRow> ParseApart<'_, R> {
         std::future::pending().await
     }
 
-    /// How the run ended whose process died: as it was told to, or as a crash.
+    /// How the run of a dead process ended: as the process was told to end it, or as a crash.
     fn ending(&self, death: &Death) -> Ending {
         let reason = self.reason(death);
         match (self.flight.cancel.reason(), death) {
@@ -179,7 +179,7 @@ impl<R: RunRow> ParseApart<'_, R> {
             (self.system.spool.clone(), self.system.scratch.clone(), self.job.run.run);
         let (word, reason) = tail_words(ending);
         let closed = carry::spawn_blocking(move || -> Result<_> {
-            // Each for itself: the log is completed whatever else is left.
+            // Each step stands alone: the log is completed even if another fails.
             let cleared = parser::clear_after(&[run]);
             let emptied = prepare_scratch(&scratch).context("failed to remove the local copy");
             let closed = close_dead(&spool, run.into(), hold?, word, &reason.unwrap_or_default());

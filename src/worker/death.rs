@@ -15,12 +15,12 @@ pub(super) enum Death {
     Ended { status: ExitStatus, words: LastWords },
 }
 
-/// What a process said on stderr before it died, as far as it tells why.
+/// The words on stderr that explain the death of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct LastWords {
     out_of_memory: bool,
     out_of_stack: bool,
-    /// The system ended a process for lack of memory meanwhile.
+    /// The system ended some process for lack of memory meanwhile.
     pub(super) memory_was_short: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::parse::{Order, ParseNews, Received, Wire};
 /// The program of this process, even where its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// How long to wait for the last words of a dead process; something that it started may hold its stderr.
+/// How long to wait for the last words of a dead process, since a child of it may hold its stderr open.
 const WORDS: Duration = Duration::from_secs(2);
 
 /// The longest line of its stderr that is passed on in one piece, in bytes.
@@ -45,16 +45,16 @@ pub(super) struct ParseProcess {
     pub(super) runs: u32,
 }
 
-/// What a worker hears of a parse process.
+/// News of a parse process.
 #[derive(Debug)]
 pub(super) enum Heard {
     Said(ParseNews, Option<File>),
-    /// The last that is heard.
+    /// The last news.
     Died(Death),
 }
 
 impl ParseProcess {
-    /// Starts one, and does not wait for it: what it is told at once, it finds when it is there.
+    /// Starts one without waiting for it: it finds early messages when it is ready.
     ///
     /// # Errors
     /// This process has too many open files. A process that can't be started is a [`Death`].
@@ -66,24 +66,24 @@ impl ParseProcess {
         // The system ends the process together with the thread that started it.
         carry::thread(move || {
             let death = keep(&plan, theirs, &listening, &tell);
-            // Nobody listens any more once the process was dropped.
+            // After the process was dropped, nobody listens any more.
             let _ = tell.send(Heard::Died(death));
         });
         Ok(Self { wire, heard, runs: 0 })
     }
 
-    /// Tells it something. If it is dead, [`Self::hear`] says so.
+    /// Sends it a message. If it is dead, [`Self::hear`] says so.
     pub(super) fn tell(&self, order: &Order) {
         let _ = self.wire.send(order, None);
     }
 
-    /// The next that is heard of it.
+    /// Waits for the next news of it.
     pub(super) async fn hear(&mut self) -> Heard {
         let nothing = || Heard::Died(Death::NotStarted("its thread panicked".to_owned()));
         self.heard.recv().await.unwrap_or_else(nothing)
     }
 
-    /// Its death, if it died with nothing in hand.
+    /// Its death, if it died without a job in hand.
     pub(super) fn died(&mut self) -> Option<Death> {
         std::iter::from_fn(|| self.heard.try_recv().ok()).find_map(|heard| match heard {
             Heard::Died(death) => Some(death),
@@ -103,7 +103,7 @@ impl Drop for ParseProcess {
     }
 }
 
-/// Ends a parse process at once, and tells it things while another part of the worker listens to it.
+/// Ends a parse process at once, and sends it messages while another part of the worker listens to it.
 pub(super) struct Ender(Arc<Wire>);
 
 impl Ender {
@@ -131,7 +131,7 @@ fn keep(plan: &ProcessPlan, theirs: OwnedFd, wire: &Wire, tell: &UnboundedSender
     while let Ok(Some(Received { message, file })) = wire.receive() {
         let _ = tell.send(Heard::Said(message, file));
     }
-    // It has nobody to talk to any more, or says what nobody understands.
+    // The connection has ended, or its messages can't be understood.
     let _ = child.kill();
     let status = match child.wait() {
         Ok(status) => status,
@@ -151,7 +151,7 @@ fn command(plan: &ProcessPlan, socket: OwnedFd) -> Command {
     command
 }
 
-/// Passes on the stderr of the process; the result waits for its end, and returns what it heard.
+/// Passes on the stderr of the process; the returned function waits for its end, and returns what it said.
 fn pass_stderr(plan: &ProcessPlan, child: &mut Child) -> impl FnOnce() -> LastWords + use<> {
     let words = Arc::new(Mutex::new(LastWords::default()));
     let (ended, at_end) = mpsc::channel::<()>();
@@ -166,7 +166,7 @@ fn pass_stderr(plan: &ProcessPlan, child: &mut Child) -> impl FnOnce() -> LastWo
         });
     }
     move || {
-        // Both mean that there is nothing more to wait for: it hung up, or the time is over.
+        // Either result ends the wait: the process hung up, or the time is over.
         let _ = at_end.recv_timeout(WORDS);
         *words.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,7 +27,7 @@ impl ParseProcesses {
         processes
     }
 
-    /// A living process with nothing in hand. Whoever takes one gives it back, or says that it is gone.
+    /// A living process without a job. Whoever takes one gives it back, or reports that it is gone.
     ///
     /// # Errors
     /// None is left, and this process has too many open files for another one.
@@ -48,7 +48,7 @@ impl ParseProcesses {
         Ok(process)
     }
 
-    /// Takes a process back; one that has parsed its share of runs makes room for a new one.
+    /// Takes a process back; one that has parsed its share of runs is replaced.
     pub(super) fn give_back(&self, process: ParseProcess) {
         let mut pool = self.lock();
         pool.busy -= 1;
@@ -58,7 +58,7 @@ impl ParseProcesses {
         self.start_ahead(&mut pool);
     }
 
-    /// A process that was taken is gone.
+    /// Notes that a taken process is gone.
     pub(super) fn is_gone(&self) {
         let mut pool = self.lock();
         pool.busy -= 1;

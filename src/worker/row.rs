@@ -1,4 +1,4 @@
-//! The row of a claimed run, in the database: it takes what the parse tells, and tries for long.
+//! The row of a claimed run, in the database: it takes the news of the parse, and retries for long.
 
 use std::fs::File;
 use std::sync::Arc;

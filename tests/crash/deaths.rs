@@ -26,7 +26,7 @@ const ENVIRONMENT: [(&str, &str); 4] = [
     ("PARSELOG_RUNS_PER_PROCESS", "10"),
 ];
 
-/// The points that a parse process comes to, in their order.
+/// The points that a parse process passes, in order.
 const STEPS: [&str; 12] = [
     "file-created",
     "head-written",

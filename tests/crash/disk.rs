@@ -1,7 +1,7 @@
 //! A spool on a disk that is full, read-only, or fails: the parse goes on, and what was lost is counted.
 //!
-//! The disk is mounted in a namespace of the worker's own, and goes with it: a tmpfs, or an ext4 in a
-//! file on a tmpfs, which only root may mount.
+//! The disk is mounted in the worker's own namespace, and disappears with it: a tmpfs, or an ext4 in a file
+//! on a tmpfs, which only root may mount.
 
 use std::fs;
 use std::path::Path;
@@ -18,8 +18,8 @@ use crate::support::skip::{needs_root, skip};
 use crate::worker::Worker;
 use crate::world::World;
 
-/// An ext4 with options `$OPTIONS` in a file on a tmpfs, which is larger than it: beyond 12 MiB it
-/// can't take what ext4 believes to have room for, and a filler leaves room for `$LEFT` KiB.
+/// An ext4 with options `$OPTIONS` in a file on a smaller tmpfs. Beyond 12 MiB it fails although ext4
+/// believes to have room; a filler leaves room for `$LEFT` KiB.
 const EXT4: &str = "
     PATH=$PATH:/usr/sbin:/sbin && disk=$1.disk && mkdir -p \"$disk\" &&
     mount -t tmpfs -o size=12m tmpfs \"$disk\" && truncate -s 64m \"$disk/image\" &&
@@ -301,8 +301,8 @@ pub(crate) fn remount(world: &World, worker: &Worker, how: &str) {
     assert!(command.arg(world.home().join("spool")).status().unwrap().success(), "remount {how}");
 }
 
-/// Shuts the worker's ext4 down, by the call that is made for tests such as this one: from then on
-/// all it answers is EIO.
+/// Shuts the worker's ext4 down, by the call made for such tests: from then on it answers everything with
+/// EIO.
 fn die(world: &World, worker: &Worker) {
     const SHUTDOWN: &str = "import fcntl, os, struct, sys\n\
         fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";

@@ -45,7 +45,7 @@ for n in range(count):
 /// How often the worker is to be killed in a world, before all of it is looked at.
 const KILLS_PER_WORLD: u64 = 20;
 
-/// Whether a line is written to stderr.
+/// Whether a line goes to stderr.
 fn is_stderr(n: u64) -> bool {
     n % 4 == 3
 }
@@ -126,7 +126,7 @@ async fn kill_everything(world: &mut World, rng: &mut Rng, points: &[String], ta
     tally.kills += 1;
 }
 
-/// Kills all programs that ever said who they are; most are gone.
+/// Kills all programs that ever reported their ids; most are gone.
 fn kill_programs(world: &World) {
     let pids = fs::read_to_string(world.acks().join("pids")).unwrap_or_default();
     for pid in pids.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {

@@ -17,7 +17,7 @@ use crate::world::World;
 /// Kills in one world: the oracle looks at all of a world after each.
 const KILLS_PER_WORLD: usize = 12;
 
-/// How the points begin that a test of their own kills at: those of commands, of mails, and of external
+/// The prefixes of the points that have tests of their own: those of commands, of mails, and of external
 /// programs.
 const OF_OTHERS: [&str; 8] =
     ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-"];
@@ -30,7 +30,7 @@ fn all() -> BTreeSet<String> {
     names
 }
 
-/// The points whose names begin so; there must be some.
+/// The points with one of these prefixes; there must be some.
 pub(crate) fn of(beginning: &str) -> BTreeSet<String> {
     assert!(OF_OTHERS.contains(&beginning), "the worker's test kills at {beginning} too");
     let names: BTreeSet<String> = all().into_iter().filter(|name| name.starts_with(beginning)).collect();
@@ -38,7 +38,7 @@ pub(crate) fn of(beginning: &str) -> BTreeSet<String> {
     names
 }
 
-/// The points that a worker comes to by what it is there for.
+/// The points that a worker passes in its own work.
 pub(crate) fn of_worker() -> BTreeSet<String> {
     let mut names = all();
     names.retain(|name| !OF_OTHERS.iter().any(|beginning| name.starts_with(beginning)));

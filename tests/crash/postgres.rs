@@ -19,7 +19,7 @@ use crate::support::PATIENCE;
 use crate::support::TestDb;
 use crate::world::World;
 
-/// The server's own database, to govern the test's one from.
+/// The server's own database, from which the tests govern their own.
 struct Server {
     connection: PgConnection,
     database: String,

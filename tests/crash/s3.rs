@@ -20,7 +20,7 @@ const EXPIRED: &str = "<Error><Code>ExpiredToken</Code><Message>The token has ex
 const NO_BUCKET: &str = "<Error><Code>NoSuchBucket</Code><Message>It does not exist.</Message></Error>";
 const INTERNAL: &str = "<Error><Code>InternalError</Code><Message>We met an error.</Message></Error>";
 
-/// What becomes of all requests about logs while S3 is ill.
+/// The fate of all requests about logs while S3 is ill.
 fn faults() -> Vec<(&'static str, Fault)> {
     vec![
         ("503 SlowDown", Fault::Answer(503, SLOW_DOWN)),
@@ -149,7 +149,7 @@ async fn until(world: &mut World, name: &str, holds: impl Fn(&[Run]) -> bool) {
     }
 }
 
-/// A world whose S3 can fall ill: for all that is about logs, so that submissions still come.
+/// A world whose S3 can fall ill, but only for requests about logs, so that submissions still come.
 struct Ill {
     world: World,
     server: FaultServer,

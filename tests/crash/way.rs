@@ -98,7 +98,7 @@ impl Way {
         }
     }
 
-    /// What the worker is told that comes to the point.
+    /// The settings of the worker that comes to the point.
     pub(crate) fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             // The reaper trusts its connection after one lease.

@@ -1,4 +1,4 @@
-//! What a kill left, looked at before anything heals it.
+//! Looks at the state after a kill, before anything heals it.
 
 use parselog::ids::RunId;
 

@@ -1,7 +1,7 @@
-//! The space of a file, apart from its bytes: reserved, given back, and where it has none.
+//! The disk space of a file, apart from its bytes: reserves it, gives it back, finds the holes.
 //!
-//! Linux alone has all of it; elsewhere nothing is reserved, so that a program's output goes to memory, or to
-//! what a system has instead.
+//! Only Linux can do all of this. Elsewhere nothing is reserved, so a program's output goes to memory, or to
+//! the system's substitute for it.
 
 use std::fs::File;
 use std::io;
@@ -26,12 +26,12 @@ mod linux {
         Ok(fallocate(file, FallocateFlags::KEEP_SIZE, from, to - from)?)
     }
 
-    /// Gives back the space from `from` to `to`; what stood there is a hole.
+    /// Gives back the space from `from` to `to`, which leaves a hole.
     pub(in super::super) fn give_back(file: &File, from: u64, to: u64) -> io::Result<()> {
         Ok(fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, to - from)?)
     }
 
-    /// Where content begins, at byte `at` or behind the hole there.
+    /// The first byte of content at or behind byte `at`.
     pub(in super::super) fn content_from(file: &File, at: u64) -> io::Result<u64> {
         match seek(file, SeekFrom::Data(at)) {
             // A hole up to the end.
@@ -40,7 +40,7 @@ mod linux {
         }
     }
 
-    /// Where the next hole begins, at byte `at` or behind it.
+    /// The beginning of the first hole at or behind byte `at`.
     pub(in super::super) fn hole_from(file: &File, at: u64) -> io::Result<u64> {
         match seek(file, SeekFrom::Hole(at)) {
             Err(Errno::NXIO) => Ok(at),
@@ -48,7 +48,7 @@ mod linux {
         }
     }
 
-    /// A file in memory, to which all is appended.
+    /// A file in memory, opened for appending.
     pub(in super::super) fn in_memory(name: &str) -> io::Result<File> {
         let file = memfd_create(name, MemfdFlags::CLOEXEC)?;
         fcntl_setfl(&file, OFlags::APPEND)?;
@@ -76,7 +76,7 @@ pub(super) fn hole_from(_: &File, _: u64) -> io::Result<u64> {
     Ok(u64::MAX)
 }
 
-/// A file in no folder, to which all is appended.
+/// A file in no folder, opened for appending.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn in_memory(_: &str) -> io::Result<File> {
     let file = tempfile::tempfile()?;

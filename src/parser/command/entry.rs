@@ -1,8 +1,8 @@
-//! A record of an external parser becomes an event of its run.
+//! Turns a record of an external parser into an event of its run.
 //!
 //! A warning or an error that names a record or a category is a problem, and looks like one of the built-in
-//! parser; an error that names none is a problem of the file. What looks like a record and can't be read
-//! whole is a problem of its own beside that.
+//! parser; an error that names no record is a problem of the file. A line that looks like a record and can't be
+//! read whole counts as a second problem.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::record::event::EXTERNAL;
 use crate::record::{Foreign, Level, plain};
 
-/// Where loggers put an exception.
+/// The keys under which loggers put an exception.
 const EXCEPTIONS: [&str; 4] = ["exc_text", "exc_info", "stack_trace", "exception"];
 
 /// A record on its way to an event.
@@ -21,7 +21,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Logs and counts it. `output` is up to which byte of stdout and stderr everything is then logged.
+    /// Logs and counts it. `output` is the byte of stdout and of stderr up to which everything is then
+    /// logged.
     pub(super) fn log(mut self, tally: &Tally, output: [u64; 2]) {
         let level = self.level;
         let names_record = self.record.rest.get("record").is_some_and(|value| !value.is_null());
@@ -96,7 +97,7 @@ impl Entry {
         if let Some(damage) = damage {
             let message = format!("a line of the parser can't be read whole: {damage}");
             let problem = Problem { record, message: &message, ..Problem::new(Category::Record) };
-            // The rest of the line was read, so nothing is refused for it.
+            // The rest of the line was read, so this refuses nothing.
             problem.event().log(false, None, Some(output));
             tally.problem(&problem);
         }

@@ -1,4 +1,4 @@
-//! What an external parser is told, and what of our environment is kept from it.
+//! The environment of an external parser: the facts it is told, and the variables that are kept from it.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,11 +9,11 @@ use super::super::Submission;
 use super::CommandOptions;
 use crate::ids::{DataFileId, RunId};
 
-/// What a program needs of our environment to run as it does for its user; a name that ends in `*`
-/// stands for all that begin so.
+/// Variables that a program needs to run as it does for its user; a name that ends in `*` stands for all
+/// names that begin so.
 const INHERITED: [&str; 9] =
     ["PATH", "HOME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "PYTHON*", "PARSELOG_*"];
-/// Of these, what has one of these words in its name stays with us.
+/// Of these, variables with one of these words in their name are kept from it.
 const SECRETS: [&str; 10] =
     ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "KEY", "URL", "SMTP", "DATABASE", "TEST"];
 
@@ -43,8 +43,8 @@ impl Facts<'_> {
     }
 }
 
-/// Gives the program what it needs of our environment, what the operator passes to it, and the facts of
-/// the parse.
+/// Gives the program the variables it needs, those that the operator passes to it, and the facts of the
+/// parse.
 pub(super) fn prepare(command: &mut Command, facts: &Facts<'_>, options: &CommandOptions) {
     command.env_clear();
     for (name, value) in env::vars_os() {

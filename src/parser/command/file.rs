@@ -1,9 +1,9 @@
 //! A file that an external program writes one of its streams to, and that is read as it grows.
 //!
-//! It lies beside the log of the run, so that what was written outlives program and worker alike. Its space is
-//! reserved ahead of what is written, and what was read is given back: the file grows, what it takes of the
-//! disk does not. Where a folder can't do that, or there is none, it is memory: the same for the program, and
-//! gone with it.
+//! It lies beside the log of the run, so that the output outlives program and worker alike. Its space is
+//! reserved ahead of the program and given back behind the reader: the file grows, but not its share of the
+//! disk. Where a folder can't do that, or there is none, the file is in memory: the program sees no
+//! difference, but the output is gone with it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -19,9 +19,9 @@ use super::stream::Stream;
 use crate::faults;
 use crate::ids::RunId;
 
-/// What is reserved in front of a program, at most.
+/// The most space that is reserved in front of a program.
 const MOST_AHEAD: u64 = 8 << 20;
-/// A program that has less than this in front of it could come to its end between two looks.
+/// With less than this in front of it, a program could fill the space between two looks.
 const LEAST_AHEAD: u64 = 1 << 20;
 /// No file takes more than this share of what is free on the disk.
 const SHARE: u64 = 8;
@@ -30,22 +30,23 @@ const SHARE: u64 = 8;
 #[derive(Debug)]
 pub(super) struct OutputFile {
     stream: Stream,
-    /// Appends, and what the program gets.
+    /// For appending; the program gets it too.
     file: File,
-    /// Reads, from a description of its own.
+    /// For reading, with a file description of its own.
     reader: File,
-    /// `None` where it is memory.
+    /// `None` for a file in memory.
     path: Option<PathBuf>,
     space: Mutex<FileSpace>,
 }
 
-/// The space of a file. Its size alone does not tell that the program emptied it and wrote again, but what was
-/// reserved goes with that, so the disk then holds less than it should.
+/// The space of a file. If the program empties the file and writes again, the size alone does not show it.
+/// But the reserved space goes as well, so the file then holds less of the disk than it should.
 #[derive(Debug, Default)]
 struct FileSpace {
     /// Reserved up to here.
     reserved: u64,
-    /// To be reserved in front of the program, as far as the disk allows; 0 where nothing can be.
+    /// How much to reserve in front of the program, as far as the disk allows; 0 where nothing can be
+    /// reserved.
     ahead: u64,
     given_back: u64,
     /// How often the program emptied the file.
@@ -67,7 +68,7 @@ impl OutputFile {
         }
     }
 
-    /// The same in memory.
+    /// Creates the file in memory.
     pub(super) fn in_memory(run: RunId, stream: Stream) -> io::Result<Self> {
         let file = blocks::in_memory(&format!("{run}.{}", stream.name()))?;
         let reader = file.try_clone()?;
@@ -80,7 +81,7 @@ impl OutputFile {
         Self { stream, file, reader, path, space }
     }
 
-    /// What is left of one whose worker is dead.
+    /// Opens the file that a dead worker left.
     pub(super) fn left_over(stem: &Path, stream: Stream) -> io::Result<Self> {
         let path = stem.with_extension(stream.name());
         let reader = File::open(&path)?;
@@ -92,18 +93,18 @@ impl OutputFile {
         self.stream
     }
 
-    /// What the program writes to.
+    /// The file for the program to write to.
     pub(super) fn for_program(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// Bytes that were written, those that were given back too.
+    /// Bytes that were written, including those that were given back.
     pub(super) fn size(&self) -> io::Result<u64> {
         Ok(fstat(&self.reader)?.st_size.cast_unsigned())
     }
 
-    /// Reads content from byte `at` on; returns where it begins, behind a hole, and how much it is. A hole is
-    /// nothing that anybody wrote.
+    /// Reads content from byte `at` on; returns where it begins and how many bytes it has. Skips a hole,
+    /// since nobody wrote it.
     pub(super) fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<(u64, usize)> {
         let mut from = at;
         let mut read = self.reader.read_at(buffer, from)?;
@@ -120,17 +121,17 @@ impl OutputFile {
         Ok((from, read.min(usize::try_from(hole - from).unwrap_or(read))))
     }
 
-    /// Where content begins, at byte `at` or behind the hole there.
+    /// The first byte of content at or behind byte `at`.
     pub(super) fn content_from(&self, at: u64) -> io::Result<u64> {
         blocks::content_from(&self.reader, at)
     }
 
-    /// How often the program emptied it, as it does by opening it anew.
+    /// How often the program emptied it; opening it anew can do that.
     pub(super) fn times_emptied(&self) -> u64 {
         self.space().0.emptied
     }
 
-    /// Sees to it that enough space is reserved in front of the program; `false` if the disk has none.
+    /// Reserves enough space in front of the program; `false` if the disk has none.
     pub(super) fn reserve_ahead(&self) -> bool {
         let (mut space, size) = self.space();
         if space.reserved >= size + space.ahead / 2 {
@@ -148,8 +149,9 @@ impl OutputFile {
         false
     }
 
-    /// Gives back the space in front of byte `kept`, if that is `least` bytes or more, but for the last byte there,
-    /// which says whether a line ends. Gives back nothing if the file was emptied since it was so `emptied` times.
+    /// Gives back the space in front of byte `kept`, if it is at least `least` bytes. Keeps the last byte
+    /// before `kept`, which says whether a line ends there. Does nothing if the file has been emptied more
+    /// than `emptied` times.
     pub(super) fn give_back(&self, kept: u64, emptied: u64, least: u64) {
         let (mut space, _) = self.space();
         let (from, to) = (space.given_back, kept.saturating_sub(1) / BLOCK * BLOCK);
@@ -171,25 +173,25 @@ impl OutputFile {
         (space, size)
     }
 
-    /// Gives back what was reserved in front of a program that is dead.
+    /// Gives back the reserved space in front of a dead program.
     pub(super) fn end_reserve(&self) {
         let Ok(size) = self.size() else { return };
         let end = size.next_multiple_of(BLOCK);
         let _ = blocks::give_back(&self.file, end, end + 2 * MOST_AHEAD);
-        // Some filesystems do it by this alone.
+        // On some filesystems this alone gives it back.
         let _ = self.file.set_len(size);
     }
 
     /// Removes it from its folder.
     pub(super) fn remove(&self) {
         if let Some(path) = &self.path {
-            // What stays is removed with the log.
+            // If this fails, it is removed with the log.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Reserves the first space in front of a program, no more than the disk can spare; returns how much.
+/// Reserves the first space in front of a program, at most what the disk can spare; returns how much.
 fn first_reserve(file: &File) -> io::Result<u64> {
     let disk = fstatvfs(file)?;
     let ahead = (disk.f_bavail * disk.f_frsize / SHARE).min(MOST_AHEAD);
@@ -197,7 +199,7 @@ fn first_reserve(file: &File) -> io::Result<u64> {
         return Err(Errno::NOSPC.into());
     }
     blocks::reserve(file, 0, ahead)?;
-    // A file whose space can't be given back would take the disk.
+    // If its space can't be given back, a file would fill the disk.
     blocks::give_back(file, ahead, ahead + BLOCK)?;
     Ok(ahead)
 }

@@ -1,6 +1,6 @@
-//! One line of an external parser's output becomes one event.
+//! Turns one line of an external parser's output into one event.
 //!
-//! A record in JSON or a line that says its level is taken as such, any other line as text.
+//! A JSON record, or a line that says its level, is read as such; any other line is text.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -14,19 +14,19 @@ use super::traceback::Gathering;
 use crate::record::event::EXTERNAL;
 use crate::record::{Foreign, Level};
 
-/// Up to which byte of each stream everything is logged. Each event of a program carries it, so that a log alone
-/// says where to continue. The listeners of one program share it.
+/// The byte of each stream up to which everything is logged. Each event of a program carries it, so the log
+/// alone says where to continue. The listeners of one program share it.
 pub(super) type LoggedUpTo = Rc<[Cell<u64>; 2]>;
 
 /// A line as it came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Raw<'a> {
     pub(super) bytes: &'a [u8],
-    /// Numbers the parts of a line that was too long, from 1.
+    /// The number of this piece of a line that was too long, from 1.
     pub(super) piece: Option<u64>,
-    /// How often what stood on the line before was written over, as a progress bar does.
+    /// How often the text of the line was overwritten before, as a progress bar does.
     pub(super) overwritten: u64,
-    /// The byte of the stream behind it.
+    /// The byte of the stream behind the line.
     pub(super) end: u64,
 }
 
@@ -47,13 +47,13 @@ impl Listener {
         Self { stream, tally, gathering: Gathering::default(), heard, logged }
     }
 
-    /// Where the text begins that it holds, if it holds any.
+    /// The beginning of the text that it holds, if any.
     pub(super) fn holds_from(&self) -> Option<u64> {
         self.gathering.is_holding().then(|| self.logged[self.stream as usize].get())
     }
 
-    /// The program emptied its file, so that it begins anew. `unread` bytes at least went with it; there may have been
-    /// more, which is said the first time.
+    /// The program emptied its file, so the file begins anew. At least `unread` bytes were lost with it; the
+    /// first time, the event says that there may have been more.
     pub(super) fn begin_anew(&mut self, unread: u64, is_first: bool) {
         self.settle();
         self.heard = 0;
@@ -100,7 +100,7 @@ impl Listener {
         self.logged.each_ref().map(Cell::get)
     }
 
-    /// Logs one line, or holds it until it is known what belongs to it.
+    /// Logs one line, or holds it until its other lines are known.
     pub(super) fn hear(&mut self, raw: Raw<'_>) {
         let line = readable(raw.bytes);
         let is_whole_or_first = raw.piece.is_none_or(|piece| piece == 1);
@@ -133,7 +133,7 @@ impl Listener {
         }
     }
 
-    /// Logs what is held: nothing more comes for now.
+    /// Logs the held text, since nothing more comes for now.
     pub(super) fn settle(&mut self) {
         match self.gathering.flush() {
             Some(held) => self.say(held),
@@ -172,18 +172,18 @@ impl Listener {
     }
 }
 
-/// How many lines are known to be lost with bytes that nobody read: only that there is one can be known.
+/// How many lines are known to be lost with unread bytes: at least one, and nobody can know more.
 fn lines_in(bytes: u64) -> u64 {
     bytes.min(1)
 }
 
-/// Whether a line says its level, so that it may not be passed over.
+/// Whether a line says its level; such a line must not be skipped.
 pub(super) fn says_its_level(bytes: &[u8]) -> bool {
     let line = String::from_utf8_lossy(bytes);
     Foreign::read(&line).is_some() || text::read(&line).is_some()
 }
 
-/// The bytes as text, with those that are no UTF-8 as `\xNN`.
+/// The bytes as text, with invalid UTF-8 as `\xNN`.
 fn readable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

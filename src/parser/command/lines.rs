@@ -1,32 +1,32 @@
-//! Cuts what a program writes into lines, wherever its bytes were torn apart.
+//! Cuts a program's output into lines, wherever reads tear it apart.
 //!
-//! No line, nor the lack of one, makes it hold more than [`LONGEST_RECORD`].
+//! It holds at most [`LONGEST_RECORD`] bytes, however long a line is.
 
 use super::line::{self, Raw};
 
 /// Longer lines are cut into pieces of this many bytes, …
 const LONGEST_PIECE: usize = 64 << 10;
-/// … but for those that begin like a record: what they say stands together, up to here.
+/// … except lines that begin like a record: they stay whole up to this length.
 const LONGEST_RECORD: usize = 1 << 20;
 
-/// Cuts a stream of bytes into lines, and long lines into numbered pieces. A carriage return within a
-/// line writes over what stands there, as on a terminal: only the last of it is a line, and it says how
-/// often that happened. What says its level is a line all the same.
+/// Cuts a stream of bytes into lines, and long lines into numbered pieces. A carriage return within a line
+/// overwrites its text, as on a terminal: only the last text becomes a line, with the number of texts
+/// overwritten. A text that says its level becomes a line all the same.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// The byte of the stream that comes next.
+    /// The next byte of the stream.
     at: u64,
-    /// Where the text begins that is held here.
+    /// The beginning of the text that is held here.
     kept_from: u64,
     open: Vec<u8>,
-    /// Where that begins.
+    /// The beginning of `open`.
     open_from: u64,
     /// Pieces of the open line that were handed on already.
     pieces: u64,
-    /// The last text of the open line that was written over, and how many there were.
+    /// The last overwritten text of the open line, and the number of overwritten texts.
     under: Vec<u8>,
     overwritten: u64,
-    /// The last byte was a carriage return: what comes next says what it meant.
+    /// The last byte was a carriage return; the next byte decides its meaning.
     returned: bool,
 }
 
@@ -36,12 +36,12 @@ impl Lines {
         Self { at, kept_from: at, pieces: u64::from(in_a_line), ..Self::default() }
     }
 
-    /// Where the text begins that was neither handed on nor written over.
+    /// The beginning of the text that was neither handed on nor overwritten.
     pub(super) fn kept_from(&self) -> u64 {
         self.kept_from
     }
 
-    /// The bytes up to byte `at` of the stream are none.
+    /// Skips the stream up to byte `at`, where it has no bytes.
     pub(super) fn skip_to(&mut self, at: u64) {
         self.at = at;
     }

@@ -1,9 +1,9 @@
 //! A parser in any language: an external program that reads the submitted file.
 //!
-//! The program gets the file and its facts as words of its command line and as `PARSELOG_…`
-//! variables. What it writes to stdout and stderr goes to files beside the log of the run, and is logged line
-//! by line; its exit code, and a result file if it writes one, become the outcome. It runs in a process group
-//! of its own and is ended whole, children included, on cancel and when it takes too long or falls silent.
+//! The program gets the file and its facts as words of its command line and as `PARSELOG_…` variables. Its
+//! stdout and stderr go to files beside the log of the run, and are logged line by line; its exit code, and a
+//! result file if it writes one, become the outcome. It runs in a process group of its own. On cancel, or
+//! when it takes too long or falls silent, the whole group is ended, children included.
 //!
 //! This is not a sandbox: the program has the rights of parselog's user.
 
@@ -46,7 +46,7 @@ use crate::ids::RunId;
 
 use super::{CancelReason, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
 
-/// How often a running program is looked at.
+/// The pause between two looks at a running program.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs one command line as the parser.
@@ -56,8 +56,8 @@ pub struct CommandParser {
     options: CommandOptions,
 }
 
-/// Ends what dead workers left on this machine of the external parsers of runs that are over, so that it
-/// does not go on beside the next attempt. A worker that lives and lost the lease of such a run is met too.
+/// Ends external parsers on this machine whose runs are over and whose workers are dead, so that none goes on
+/// beside the next attempt. This also ends those of a living worker that lost the lease of such a run.
 ///
 /// # Errors
 /// A process could not be ended: it hangs in the kernel, or belongs to another user.
@@ -73,16 +73,16 @@ pub fn clear_after(runs: &[RunId]) -> anyhow::Result<()> {
     })
 }
 
-/// What says that a submission is accepted, where a program states no verdict in its result.
+/// Decides whether a submission is accepted, where a program's result states no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerdictSource {
-    /// Its result or its problems; one that says nothing has no verdict.
+    /// Its result or its problems; a program that states neither has no verdict.
     Stated,
     /// Its exit code too: 0 is accepted, 3 is rejected.
     Exit,
 }
 
-/// Stands between how a program ended and what it said last, which may quote the submission.
+/// Separates how a program ended from its last words, which may quote the submission.
 pub const LAST_WORDS: &str = "; its last words: ";
 
 /// The exit code that rejects a submission, where exit codes are verdicts.
@@ -95,15 +95,15 @@ pub struct CommandOptions {
     pub timeout: Duration,
     /// Longest time without a byte of output, likewise; `None` lets it be silent.
     pub silence: Option<Duration>,
-    /// Time between the request to end (SIGTERM) and the end (SIGKILL).
+    /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// Bytes of address space for each of its processes; `None` for no limit.
     pub memory: Option<u64>,
-    /// Variables that it inherits beside those that every program needs.
+    /// Variables that it inherits in addition to those that every program needs.
     pub pass: Vec<String>,
     /// What says that a submission is accepted.
     pub verdict_from: VerdictSource,
-    /// The least level that the program should log, told to it as `PARSELOG_LEVEL`.
+    /// The least level that the program should log; it gets this as `PARSELOG_LEVEL`.
     pub level: tracing::Level,
 }
 
@@ -140,7 +140,8 @@ impl CommandParser {
         let mut command = match self.options.memory {
             None => Command::new(&words[0]),
             Some(bytes) => {
-                // The limit must stand before the program's first instruction, for its children too.
+                // The limit must be set before the program's first instruction, so that its children have it
+                // too.
                 let mut shell = Command::new("/bin/sh");
                 shell.args(["-c", "ulimit -v \"$1\" && shift && exec \"$@\"", "sh"]);
                 shell.arg((bytes / 1024).max(1).to_string()).arg(&words[0]);
@@ -153,7 +154,7 @@ impl CommandParser {
         command
     }
 
-    /// Waits for the program's end; the error is the reason for which it has to be ended.
+    /// Waits for the program's end; the error is the reason to end it.
     fn wait(
         &self,
         group: &Group,
@@ -233,7 +234,7 @@ impl Parser for CommandParser {
     }
 }
 
-/// Looks for a program as it will be looked for when it is started.
+/// Looks for a program in the same way as its start does.
 fn find(program: &str) -> anyhow::Result<()> {
     let is_program =
         |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0);

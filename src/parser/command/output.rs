@@ -1,7 +1,7 @@
-//! What an external program writes: two files that grow, which one thread reads while another bounds them.
+//! The output of an external program: two growing files, which one thread reads while another bounds them.
 //!
-//! One thread reads both, so that their lines have one order: that of its looks, a few milliseconds apart. Of
-//! what came between two looks, it logs stdout first.
+//! One thread reads both, so that their lines have one order, which is that of its looks, a few milliseconds
+//! apart. If both grew between two looks, it logs stdout first.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -23,7 +23,7 @@ use super::throttle::Throttle;
 use crate::ids::RunId;
 use crate::{carry, faults};
 
-/// Longest wait for those that a program left behind, whatever they still say.
+/// Longest wait for processes that a program left behind, even if they still write.
 const LONGEST_FINISH: Duration = Duration::from_secs(60);
 
 /// The files of one program, and the threads that follow them.
@@ -35,8 +35,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Creates the files: beside the log if there is one, whose path `stem` is without its ending, and its disk has
-    /// room; else in memory.
+    /// Creates the files: beside the log if there is one and its disk has room, else in memory. `stem` is the
+    /// path of the log without its ending.
     pub(super) fn create(stem: Option<&Path>, run: RunId) -> io::Result<Self> {
         let beside = stem.map(|stem| {
             let stdout = OutputFile::create(stem, Stream::Stdout)?;
@@ -61,7 +61,7 @@ impl Output {
         Ok(Self { files: files.map(Arc::new), state, reader: None, throttle: None })
     }
 
-    /// Has the program write to them.
+    /// Makes the files the program's stdout and stderr.
     pub(super) fn give_to(&self, command: &mut Command) -> io::Result<()> {
         let [stdout, stderr] = &self.files;
         command.stdout(stdout.for_program()?).stderr(stderr.for_program()?);
@@ -81,14 +81,14 @@ impl Output {
         self.state.silent_for()
     }
 
-    /// Whether nobody reads any more, though nobody said so.
+    /// Whether the reader has ended although nobody closed the output.
     pub(super) fn is_unheard(&self) -> bool {
         self.reader.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
-    /// Waits for those that a program left behind and that may still write: until they are silent for
-    /// `patience`. One that never stops talking is not listened to for ever, and one that escaped from the
-    /// group not at all; returns whether there is one.
+    /// Waits until the processes that a program left behind, and that may still write, are silent for
+    /// `patience`. A process that never falls silent is waited for up to `LONGEST_FINISH`, and one that
+    /// escaped from the group not at all; returns whether one escaped.
     pub(super) fn finish(&self, patience: Duration, group: &Group) -> bool {
         let (started, mut pause) = (Instant::now(), SHORTEST_PAUSE);
         loop {
@@ -102,7 +102,7 @@ impl Output {
         }
     }
 
-    /// Reads what was written until now, however long that takes, and lets go of the files.
+    /// Reads all output written until now, however long that takes, and closes the files.
     pub(super) fn close(&mut self) {
         self.state.close();
         let ended = [self.reader.take(), self.throttle.take()].map(|thread| thread.map(JoinHandle::join));

@@ -1,7 +1,7 @@
 //! The processes of an external parser: started as one group, and ended as one.
 //!
-//! A child that left the group (`setsid`, a daemon) is found on Linux by the run id that it inherited in
-//! its environment, or, when it dropped that too, by the run's output that it holds; elsewhere it escapes.
+//! On Linux, a child that left the group (`setsid`, a daemon) is found by the run id in its inherited
+//! environment, or, if it dropped that too, by the run's output that it holds; elsewhere it escapes.
 
 #[cfg(target_os = "linux")]
 use std::os::unix::fs::MetadataExt as _;
@@ -20,11 +20,11 @@ const POLL: Duration = Duration::from_millis(10);
 /// Time for killed processes to vanish; only one that hangs in the kernel needs it.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What marks a process of a run's parser: the beginning of a variable, with the run's id behind it.
+/// Marks a process of a run's parser: a variable that begins so, followed by the run's id.
 #[cfg(target_os = "linux")]
 const MARK: &[u8] = b"PARSELOG_RUN_ID=";
 
-/// A program and all that it started. Dropping it kills what is left.
+/// A program and all that it started. Dropping it kills the processes that still live.
 pub(super) struct Group {
     child: Child,
     leader: Pid,
@@ -37,7 +37,7 @@ pub(super) struct Group {
 pub(super) struct Writers {
     /// Processes of the group, or with the run's mark.
     pub(super) known: bool,
-    /// Others, that have nothing of the run but its output.
+    /// Other processes, known only by the run's output that they hold.
     pub(super) escaped: bool,
 }
 
@@ -59,13 +59,13 @@ impl Group {
         self.run
     }
 
-    /// Whether the program itself has ended. It stays a zombie, so that its group's id stays ours.
+    /// Whether the program itself has ended. It stays a zombie, so that no other group gets its id.
     pub(super) fn has_exited(&self) -> bool {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(self.leader), peek), Ok(None) | Err(rustix::io::Errno::INTR))
     }
 
-    /// Who can still write to the run's output. Where nobody but the leader can be seen, it alone counts.
+    /// Who can still write to the run's output. Where only the leader is visible, it alone counts.
     pub(super) fn writers(&self) -> Writers {
         #[cfg(target_os = "linux")]
         let writers = {
@@ -82,7 +82,8 @@ impl Group {
         writers
     }
 
-    /// Ends what still lives: asks, waits at most `grace`, then kills. Says whether anything lived.
+    /// Ends the processes that still live: asks, waits at most `grace`, then kills. Returns whether any
+    /// lived.
     pub(super) fn end(&self, grace: Duration) -> bool {
         let mut found = false;
         for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, KILL_PATIENCE)] {
@@ -98,7 +99,7 @@ impl Group {
                 }
             }
             if survivors.is_empty() {
-                // Where nobody but the leader can be seen, the rest of its group goes now.
+                // Where only the leader is visible, this ends the rest of its group.
                 let _ = kill_process_group(self.leader, Signal::KILL);
                 return found;
             }
@@ -123,7 +124,7 @@ impl Group {
     }
 
     fn signal(&self, survivors: &[Pid], signal: Signal) {
-        // An error means that it is gone, which is what we want.
+        // An error means that the process is gone already.
         let _ = kill_process_group(self.leader, signal);
         for pid in survivors.iter().filter(|pid| **pid != self.leader) {
             let _ = kill_process(*pid, signal);
@@ -152,8 +153,8 @@ impl Drop for Group {
     }
 }
 
-/// Kills what still runs of the external parsers of runs that are over; the error is a process that did
-/// not end. Only Linux shows whose a process is; elsewhere this does nothing.
+/// Kills the external parsers that still run although their runs are over; the error is a process that did
+/// not end. Only Linux shows the run of a process; elsewhere this does nothing.
 #[cfg(target_os = "linux")]
 pub(super) fn end_orphans(runs: &[RunId]) -> Result<(), Pid> {
     let is_orphan =
@@ -218,8 +219,8 @@ fn living(fits: impl Fn(Pid, Option<Pid>) -> bool) -> Vec<Pid> {
         .collect()
 }
 
-/// The group of a living process; a zombie is not alive. The group itself is out of sight (0) where its
-/// leader is outside of our namespace of processes.
+/// The group of a living process; a zombie does not count as alive. The group is 0 if its leader is outside
+/// of our process namespace.
 #[cfg(target_os = "linux")]
 fn live_group(pid: Pid) -> Option<Option<Pid>> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
@@ -230,9 +231,9 @@ fn live_group(pid: Pid) -> Option<Option<Pid>> {
     (!matches!(state, "Z" | "X")).then_some(group)
 }
 
-/// Whether a process has the output of one of the runs open for writing: the files are named by the run. One
-/// of our own program does not count: a child that was forked for another run has our descriptors until it
-/// is that run's program.
+/// Whether a process has the output of one of the runs open for writing; the files are named by the run.
+/// Processes of our own program do not count: a child forked for another run has our descriptors until it
+/// becomes that run's program.
 #[cfg(target_os = "linux")]
 fn writes_to(pid: Pid, runs: &[RunId]) -> bool {
     let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());

@@ -1,4 +1,4 @@
-//! Reads one of a program's files as it grows, and has its lines logged.
+//! Reads one of a program's files as it grows, and passes its lines on to be logged.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use super::line::{Listener, LoggedUpTo};
 use super::lines::Lines;
 use super::tally::Tally;
 
-/// What is read at a time.
+/// Bytes read at a time.
 pub(super) const CHUNK: usize = 64 << 10;
-/// What may go on is held until the file grew no more for this long.
+/// Text that may go on is held until the file has not grown for this long.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// The reader of one file.
@@ -19,9 +19,9 @@ pub(super) struct OutputReader {
     file: Arc<OutputFile>,
     lines: Lines,
     listener: Listener,
-    /// The byte that comes next.
+    /// The next byte to read.
     at: u64,
-    /// Bytes that were in it at the last look.
+    /// The size of the file at the last look.
     seen: u64,
     last_grown: Instant,
     /// How often the program emptied it, as the file counts.
@@ -45,12 +45,12 @@ impl OutputReader {
         }
     }
 
-    /// The same, which begins in the middle of a line.
+    /// The same reader, beginning in the middle of a line.
     pub(super) fn in_a_line(self) -> Self {
         Self { lines: Lines::starting(self.at, true), ..self }
     }
 
-    /// What is still needed of the file begins here.
+    /// The first byte of the file that is still needed.
     pub(super) fn kept_from(&self) -> u64 {
         self.listener.holds_from().unwrap_or(u64::MAX).min(self.lines.kept_from())
     }
@@ -65,12 +65,12 @@ impl OutputReader {
         self.was_emptied
     }
 
-    /// Whether all was read up to here.
+    /// Whether everything up to here was read.
     pub(super) fn is_at(&self, end: u64) -> bool {
         self.at >= end
     }
 
-    /// Reads what comes next, up to a buffer; `each` is called with every line. Returns whether there was any.
+    /// Reads the next bytes, at most a buffer; calls `each` with every line. Returns whether there were any.
     pub(super) fn look(&mut self, buffer: &mut [u8], mut each: impl FnMut()) -> bool {
         let emptied = self.file.times_emptied();
         let size = self.size();
@@ -102,7 +102,7 @@ impl OutputReader {
             return false;
         }
         if self.file.times_emptied() != emptied {
-            // What was read may be of both times.
+            // These bytes may be from before and after the file was emptied.
             return true;
         }
         self.last_grown = Instant::now();
@@ -115,14 +115,14 @@ impl OutputReader {
         true
     }
 
-    /// Nothing more comes: logs what is open and what is held.
+    /// Logs the open line and the held text, since nothing more comes.
     pub(super) fn end(&mut self) {
         let listener = &mut self.listener;
         self.lines.end(&mut |line| listener.hear(line));
         self.listener.settle();
     }
 
-    /// The program cut its own file, which it can do by opening it anew.
+    /// The program cut its own file; opening it anew can do that.
     fn begin_anew(&mut self, emptied: u64) {
         let unread = self.seen.saturating_sub(self.at);
         let listener = &mut self.listener;

@@ -1,4 +1,4 @@
-//! The optional result file: a JSON object in the shape of an outcome, any part of it left out.
+//! The optional result file: a JSON object in the shape of an outcome, in which any part may be missing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -60,9 +60,9 @@ impl ResultFile {
         Ok(Self { folder, path })
     }
 
-    /// Removes what a process that died left of it.
+    /// Removes what a dead process left of it.
     pub(super) fn remove_left_over(run: RunId) {
-        // Mostly there is nothing, and a folder that stays holds counts and no data.
+        // Mostly there is none, and a folder that stays holds counts, no data.
         let _ = fs::remove_dir_all(Self::folder_of(run));
     }
 
@@ -74,7 +74,7 @@ impl ResultFile {
         &self.path
     }
 
-    /// Reads what the program wrote; nothing is fine. Errors hold no part of the file.
+    /// Reads the file that the program wrote; it may be missing. Errors quote no part of it.
     pub(super) fn read(&self) -> anyhow::Result<Stated> {
         let Ok(found) = fs::symlink_metadata(&self.path) else { return Ok(Stated::default()) };
         if !found.is_file() || found.len() > LARGEST_RESULT {
@@ -94,7 +94,7 @@ impl ResultFile {
     }
 }
 
-/// Refuses a key that means nothing, which may be one that is misspelt.
+/// Refuses an unknown key, which may be misspelt.
 fn check_keys(bytes: &[u8]) -> anyhow::Result<()> {
     let Ok(keys) = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes) else { return Ok(()) };
     let Some(unknown) = keys.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
@@ -111,8 +111,8 @@ impl Drop for ResultFile {
 }
 
 impl Stated {
-    /// The outcome: what the program stated, and where it was silent what was counted in its log.
-    /// `by_exit` is the verdict of its exit code, where that counts as one.
+    /// The outcome: what the program stated, completed by the counts of its log. `by_exit` is the verdict of
+    /// its exit code, if exit codes are verdicts.
     pub(super) fn into_outcome(self, counted: Outcome, by_exit: Option<SummaryStatus>) -> Outcome {
         let counts_records = self.records_in_file.is_some()
             || self.records_created.is_some()

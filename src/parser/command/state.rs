@@ -1,15 +1,15 @@
-//! What the threads that follow a program's output know of each other, and how often they look at it.
+//! The state that the threads behind a program's output share, and the pauses between their looks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::stream::Stream;
 
-/// Between two looks at files that grow, …
+/// The pause between two looks at files that grow, …
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// … and at those that don't.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(8);
-/// Between two looks at files of a program that empties them: what it writes is gone with its next line.
+/// The same for a program that empties its files: its next line may empty the file before this one is read.
 pub(super) const PAUSE_ONCE_EMPTIED: Duration = Duration::from_micros(100);
 
 /// The state of a program's output.
@@ -31,7 +31,7 @@ impl OutputState {
         }
     }
 
-    /// Notes a sign of life: output, a line that was logged, or that the program may not write.
+    /// Notes a sign of life: output, a logged line, or that the program is stopped and can't write.
     pub(super) fn touch(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_sign.store(now, Ordering::Relaxed);
@@ -43,7 +43,7 @@ impl OutputState {
         self.started.elapsed().saturating_sub(last)
     }
 
-    /// From now on nobody writes, or is listened to.
+    /// From now on nobody writes, or nobody is listened to.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
     }

@@ -7,7 +7,7 @@ use crate::record::STREAMS;
 pub(super) enum Stream {
     /// Lines without a level of their own are INFO.
     Stdout,
-    /// Lines without a level of their own are WARN, but for what a progress bar leaves.
+    /// Lines without a level of their own are WARN, except the remains of a progress bar.
     Stderr,
 }
 

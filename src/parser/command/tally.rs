@@ -20,7 +20,7 @@ pub(super) struct Counted {
 }
 
 impl Tally {
-    /// Counts a problem that the program told.
+    /// Counts a problem that the program reported.
     pub(super) fn problem(&self, problem: &Problem<'_>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).outcome.count(problem);
     }
@@ -36,7 +36,7 @@ impl Tally {
         counted.last_record = counted.last_record.max(number);
     }
 
-    /// Tells the progress what is known only from the program's lines.
+    /// Shows in the progress what only the program's lines tell.
     pub(super) fn show(&self, progress: &Progress) {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         progress.records.store(counted.last_record, Ordering::Relaxed);

@@ -35,7 +35,7 @@ impl Template {
         &self.program
     }
 
-    /// The words with the facts in place. A fact is never looked into for placeholders again.
+    /// Puts the facts in place of the placeholders. Placeholders within a fact stay as they are.
     pub(super) fn words(&self, facts: &Facts<'_>) -> Vec<OsString> {
         let fill = |part: &Part| match part {
             Part::Text(text) => OsString::from(text),

@@ -8,7 +8,7 @@ use serde_json::Map;
 
 use crate::record::Foreign;
 
-/// A line says its level so early (bytes), or not at all.
+/// A line that says its level does so within its first bytes, up to here.
 const EARLY: usize = 160;
 
 static LEVEL: LazyLock<Regex> = LazyLock::new(|| form(r"\b(?:LEVELS)\b"));

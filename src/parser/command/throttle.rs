@@ -1,8 +1,8 @@
-//! Bounds what a program's output takes of the disk.
+//! Bounds the disk space of a program's output.
 //!
-//! Space is reserved in front of the program, so that no write of it meets a full disk, and given back behind
-//! the reader. A program that is too far ahead of the reader, or whose space can't be reserved, is stopped
-//! (SIGSTOP, its whole group) until the reader has caught up: slowed down, as by a full pipe.
+//! Space is reserved in front of the program, so that its writes never meet a full disk, and given back
+//! behind the reader. A program that is too far ahead of the reader, or whose space can't be reserved, is
+//! stopped (SIGSTOP, its whole group) until the reader has caught up: it is slowed down, as by a full pipe.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,30 +16,30 @@ use super::process::{self, Group};
 use super::state::{LONGEST_PAUSE, OutputState, SHORTEST_PAUSE};
 use crate::ids::RunId;
 
-/// A program may be so many bytes ahead of the reader.
+/// How many bytes a program may be ahead of the reader.
 const MOST_UNREAD: u64 = 8 << 20;
-/// One that was stopped goes on when no more than this is unread.
+/// A stopped program goes on when no more than this is unread.
 const FEW_UNREAD: u64 = MOST_UNREAD / 4;
 /// Space is given back in steps of this size.
 const STEP: u64 = 1 << 20;
-/// So long a program waits for a full disk before its log says so.
+/// How long a program waits for a full disk before its log says so.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So many looks in a row see a stopped program write before it is looked for who else does.
+/// If a stopped program's output grows at this many looks in a row, other writers are looked for.
 const LOOKS: u32 = 3;
 
 /// Bounds the output of one program.
 pub(super) struct Throttle {
     files: [Arc<OutputFile>; 2],
-    /// Bytes in them at the last look.
+    /// The sizes of the files at the last look.
     seen: [u64; 2],
     state: Arc<OutputState>,
     leader: Pid,
     run: RunId,
     /// Since when the program is stopped.
     stopped: Option<Instant>,
-    /// Looks in a row at which it wrote all the same.
+    /// Looks in a row at which its output grew although it was stopped.
     defied: u32,
-    /// Stopped too, outside of its group.
+    /// Stopped processes outside of its group.
     others: Vec<Pid>,
     said_full: bool,
 }
@@ -106,7 +106,7 @@ impl Throttle {
             }
             return;
         };
-        // It would speak if it could.
+        // A stopped program is not silent: it can't write.
         self.state.touch();
         if !found.is_full && found.unread <= FEW_UNREAD {
             return self.let_go_on();
@@ -124,7 +124,7 @@ impl Throttle {
 
     fn stop(&mut self) {
         self.stopped = Some(Instant::now());
-        // An error means that it is gone.
+        // An error means that the process is gone.
         let _ = kill_process_group(self.leader, Signal::STOP);
     }
 

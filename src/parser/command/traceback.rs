@@ -1,20 +1,20 @@
-//! A Python traceback, its chained exceptions and the error that was logged with it, as one event.
+//! Gathers a Python traceback, its chained exceptions and the error that was logged with it into one event.
 //!
-//! Lines come one by one. What may go on is held until the next line, or until the stream falls silent.
+//! Lines come one by one. Text that may go on is held until the next line, or until the stream falls silent.
 
 use crate::record::{Foreign, Level};
 
-/// A traceback is gathered up to so many bytes of text.
+/// The most bytes of text that a traceback gathers.
 const LONGEST: usize = 256 << 10;
 
 const BEGINNING: &str = "Traceback (most recent call last):";
-/// What stands between the exceptions of a chain.
+/// The lines between the exceptions of a chain.
 const LINKS: [&str; 2] = [
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
 ];
 
-/// What is held of one stream.
+/// The text held of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     /// An error that was logged as text: a traceback may belong to it.
@@ -29,22 +29,22 @@ struct Traceback {
     exception: Option<String>,
 }
 
-/// What came of a line.
+/// The result of taking a line.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// Is whole now, and comes before the line.
+    /// An event that is whole now, and comes before the line.
     pub(super) before: Option<Foreign>,
     /// Whether the line is held.
     pub(super) held: bool,
 }
 
 impl Gathering {
-    /// Takes a line of text; `read` is what it says of its level.
+    /// Takes a line of text; `read` is the line as a record, if it says its level.
     pub(super) fn take(&mut self, line: &str, read: Option<&Foreign>) -> Gathered {
         let begins = line.trim_start_matches(['+', '|', ' ']).ends_with(BEGINNING);
         let goes_on = match &mut self.traceback {
             Some(traceback) => traceback.goes_on(line),
-            // It belongs to the error that is held, if one is.
+            // A traceback belongs to the held error, if there is one.
             None => begins,
         };
         let before = if goes_on { None } else { self.flush() };
@@ -80,7 +80,7 @@ impl Traceback {
             Some(_) => is_link,
         };
         if belongs {
-            // Frames and marks are indented; what is not is the exception itself.
+            // Frames and marks are indented; the line of the exception is not.
             let is_frame = line.starts_with([' ', '\t', '|', '+']) || line == BEGINNING;
             self.exception = (!is_frame && !is_link).then(|| line.to_owned());
             self.text.push('\n');

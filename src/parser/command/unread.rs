@@ -1,4 +1,4 @@
-//! What a program wrote and nobody read, because all were killed: recovery reads it by the same means.
+//! Output of a program that nobody read because everything was killed: recovery reads it by the same means.
 
 use std::cell::Cell;
 use std::io;
@@ -72,10 +72,10 @@ fn left_over(stem: &Path, stream: Stream) -> io::Result<Option<OutputFile>> {
 
 fn start(file: OutputFile, logged: &LoggedUpTo) -> io::Result<OutputReader> {
     let logged_here = &logged[file.stream() as usize];
-    // A file that is shorter was emptied since.
+    // If the file is shorter, it has been emptied since.
     let begin = if logged_here.get() > file.size()? { 0 } else { logged_here.get() };
     let content = file.content_from(begin)?;
-    // What was given back ends within a line that the levels dropped: the rest of that line is passed over.
+    // The space given back ends within a line that the levels dropped; skips the rest of that line.
     let at = if content == begin { begin } else { behind_a_line(&file, content)? };
     logged_here.set(at);
     let in_a_line = content == begin && !ends_a_line(&file, begin)?;
