@@ -18,13 +18,10 @@ pub(super) async fn run(command: Command, common: &Common) -> Result<Exit> {
     let socket = io::stdin().as_fd().try_clone_to_owned().context("failed to open the wire")?;
     let socket = UnixStream::from(socket);
     let (rule, records, config) = match command {
-        Command::Run(run) => (run.parser, run.records, run::config()),
-        Command::Worker(worker) => (None, None, worker.config),
+        Command::Run(run) if socket.peer_addr().is_ok() => (run.parser, run.records, run::config()),
+        Command::Worker(worker) if socket.peer_addr().is_ok() => (None, None, worker.config),
         _ => return Err(CliError::usage("a parse process is started by a worker, and by nobody else")),
     };
-    if socket.peer_addr().is_err() {
-        return Err(CliError::usage("a parse process is started by a worker, and by nobody else"));
-    }
     confine(common.process.run_memory.as_u64())?;
     // Whoever ends the worker may send these to all of its processes; the worker then says what to do.
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {

@@ -141,12 +141,15 @@ impl<R: RunRow> ParseApart<'_, R> {
     }
 
     /// How the run of a dead process ended: as the process was told to end it, or as a crash.
-    fn ending(&self, death: &Death) -> Ending {
+    fn ending(&self, death: &Death, had_log: bool) -> Ending {
         let reason = self.reason(death);
         match (self.flight.cancel.reason(), death) {
             (Some(told), _) => Ending::stopped(told),
             (None, Death::NotStarted(_)) => Ending::Fail { reason, retry: true },
-            (None, Death::Ended { .. }) => Ending::Crash { reason },
+            (None, Death::Ended { .. }) if had_log => Ending::Crash { reason },
+            (None, Death::Ended { .. }) => Ending::Crash {
+                reason: format!("{reason}, before its log was open: the global log may say why"),
+            },
         }
     }
 
@@ -160,7 +163,7 @@ impl<R: RunRow> ParseApart<'_, R> {
             let run = self.job.run.run;
             tracing::warn!(%run, "a parse process did not stop in time: the worker ended it");
         }
-        let ending = self.ending(death);
+        let ending = self.ending(death, hold.is_some());
         let (log, ()) = tokio::join!(self.close_log(hold, &ending), self.row.ended(&ending));
         Parsed { ending, log, left_behind: false }
     }

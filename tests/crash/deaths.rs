@@ -159,6 +159,10 @@ async fn a_parse_process_that_dies_at_any_step_costs_only_its_own_run() {
         }
         world.wants_no_more_of(&mut worker);
     }
+    let all = store::find(&world.db.pool, &RunFilter::default()).await.unwrap();
+    let early = all.iter().filter(|run| run.name == "1.txt");
+    let says = |run: &Run| run.failure.as_deref().is_some_and(|why| why.contains("before its log was open"));
+    assert!(early.clone().count() == 3 && early.clone().all(says), "{:?}", early.collect::<Vec<_>>());
     let counts = oracle::check(&mut world, Losses::None, "parse processes that die").await;
     let before_the_end = STEPS.iter().position(|point| *point == "before-seal").unwrap();
     assert!(counts.crashed >= 3 * before_the_end as u64, "each is tried three times: {counts:?}");
