@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Cut, Head, Level, MAX_LINE_BYTES, Tail};
+use super::{Arrival, Cut, Head, Level, MAX_LINE_BYTES, Tail};
 
 /// The streams of an external program, in the order of [`Record::output`]; its files end in these names.
 pub const STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -36,6 +36,9 @@ pub struct Record {
     /// Up to which byte of an external program's [`STREAMS`] the log has everything, with this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<[u64; 2]>,
+    /// Where a record of another process came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Arrival>,
     /// `file:line` of the log call.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
@@ -79,6 +82,7 @@ impl Record {
                 message: String::from_utf8_lossy(shown).trim_end_matches('\n').to_owned(),
                 record: None,
                 output: None,
+                from: None,
                 source: String::new(),
                 span: String::new(),
                 fields: Map::new(),

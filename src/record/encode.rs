@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::fmt::{self, Write as _};
 
 use chrono::DateTime;
+use serde_json::Value;
 
 use super::escape::escape_from;
-use super::{Level, MAX_VALUE_BYTES, push_escaped};
+use super::{Arrival, Level, MAX_VALUE_BYTES, push_escaped, push_json_escaped};
 
 /// Version of the record format, in every head.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -26,6 +27,7 @@ pub struct Encoder {
     fields: Vec<u8>,
     record: Option<u64>,
     output: Option<[u64; 2]>,
+    from: Option<Arrival>,
     lost: u64,
     has_message: bool,
 }
@@ -55,6 +57,7 @@ impl Encoder {
         self.fields.clear();
         self.record = None;
         self.output = None;
+        self.from = None;
         self.lost = 0;
         self.has_message = false;
         self.line.extend_from_slice(&origin.opening);
@@ -76,6 +79,11 @@ impl Encoder {
     /// Says up to which byte of an external program's stream the log has everything, with this event.
     pub fn output(&mut self, stream: usize, end: u64) {
         self.output.get_or_insert_default()[stream] = end;
+    }
+
+    /// Says where a record of another process came from.
+    pub fn from(&mut self, from: Arrival) {
+        self.from = Some(from);
     }
 
     /// Notes that so many events before this one are lost. The line does not say it; its number does.
@@ -132,6 +140,27 @@ impl Encoder {
         }
     }
 
+    /// Adds a field with any value; one that is nested and too long becomes text and is cut.
+    pub fn value(&mut self, key: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.text(key, text),
+            Value::Number(number) => self.literal(key, number),
+            Value::Array(_) | Value::Object(_) => match value.to_string() {
+                json if json.len() > MAX_VALUE_BYTES => self.text(key, &json),
+                json => {
+                    self.key(key);
+                    push_json_escaped(&mut self.fields, &json);
+                }
+            },
+            Value::Null | Value::Bool(_) => self.literal(key, value),
+        }
+    }
+
+    /// Bytes of the fields so far.
+    pub(super) fn fields_bytes(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Ends the record and returns the part behind the prefix, newline included. `span` is an escaped
     /// span path.
     pub fn finish(&mut self, origin: &Origin, span: &[u8]) -> &[u8] {
@@ -147,6 +176,13 @@ impl Encoder {
             push_number(&mut self.line, stdout);
             self.line.push(b',');
             push_number(&mut self.line, stderr);
+            self.line.push(b']');
+        }
+        if let Some(Arrival { connection, end }) = self.from {
+            self.line.extend_from_slice(b",\"from\":[");
+            push_number(&mut self.line, connection);
+            self.line.push(b',');
+            push_number(&mut self.line, end);
             self.line.push(b']');
         }
         self.line.extend_from_slice(&origin.source);

@@ -8,14 +8,15 @@
 
 use serde_json::{Map, Value};
 
+use super::members::Members;
 use super::{Level, lenient};
 
-/// The keys for the level; the first one present counts.
+/// The keys for the level; the first one with a known level counts.
 const LEVELS: [&str; 7] = ["level", "levelname", "severity", "log.level", "lvl", "loglevel", "levelno"];
 /// The keys for the message.
 const MESSAGES: [&str; 3] = ["message", "msg", "event"];
-
-type Members = Vec<(String, Value)>;
+/// The keys for an exception; a list of its lines becomes a text.
+pub const EXCEPTIONS: [&str; 4] = ["exc_text", "exc_info", "stack_trace", "exception"];
 
 /// A record of another process's logger.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,29 +31,55 @@ pub struct Foreign {
     pub damage: Option<String>,
 }
 
+/// A record whose level and message are read; the rest is still open.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) level: Option<Level>,
+    pub(super) message: String,
+    pub(super) members: Members,
+    pub(super) damage: Option<String>,
+}
+
 impl Foreign {
     /// Reads a line. `None` if it is not a record: not a JSON object, or a whole one without level
     /// and message.
     pub fn read(line: &str) -> Option<Self> {
-        let lenient::Object { mut members, mut damage, torn } = lenient::object(line)?;
+        let Parts { level, message, members, damage } = Parts::of_line(line)?;
+        Some(Self { level, message, rest: members.fold(), damage })
+    }
+}
+
+impl Parts {
+    /// Reads a line; `None` if it is not a record.
+    pub(super) fn of_line(line: &str) -> Option<Self> {
+        let lenient::Object { members, damage, torn } = lenient::object(line)?;
+        Self::of(Members::new(members), damage, torn.then_some(line))
+    }
+
+    /// Reads the members of a record. A `torn` line may have lost its message, and then is it.
+    pub(super) fn of(mut members: Members, mut damage: Option<String>, torn: Option<&str>) -> Option<Self> {
         unfold_loguru(&mut members);
         unfold_ecs(&mut members);
         let scale = Scale::of(&members);
         let level = take_level(&mut members, scale);
-        let message = MESSAGES.iter().find_map(|name| take(&mut members, name));
-        if level.is_none() && message.is_none() && !torn {
+        let message = MESSAGES.iter().find_map(|name| members.take(name));
+        if level.is_none() && message.is_none() && torn.is_none() {
             return None;
         }
         let known = level.as_ref().and_then(|level| level_of(level, scale));
         if let (Some(level), None) = (level, known) {
             damage.get_or_insert(format!("unknown level {level}"));
         }
-        if let Some(Value::Object(fields)) = take(&mut members, "fields") {
+        if let Some(Value::Object(fields)) = members.take("fields") {
             members.extend(fields);
         }
-        // A torn line may have lost its message: then show the whole line.
-        let message = message.map_or_else(|| if torn { line.to_owned() } else { String::new() }, plain);
-        Some(Self { level: known, message, rest: lenient::fold(members), damage })
+        for name in EXCEPTIONS {
+            if let Some(value) = members.get_mut(name) {
+                join_lines(value);
+            }
+        }
+        let message = message.map_or_else(|| torn.unwrap_or_default().to_owned(), plain);
+        Some(Self { level: known, message, members, damage })
     }
 }
 
@@ -68,44 +95,42 @@ enum Scale {
 impl Scale {
     /// Bunyan and pino write `msg` and identify themselves; otherwise the more severe scale counts.
     fn of(members: &Members) -> Self {
-        let has = |name: &str| members.iter().any(|(known, _)| known == name);
-        if has("msg") && (has("pid") || has("hostname") || has("v")) { Self::Bunyan } else { Self::Python }
+        let names_itself = ["pid", "hostname", "v"].iter().any(|name| members.has(name));
+        if members.has("msg") && names_itself { Self::Bunyan } else { Self::Python }
     }
 }
 
 /// Loguru wraps its record: `{"text": "…", "record": {"level": {"name": "ERROR", "no": 40}, …}}`.
 fn unfold_loguru(members: &mut Members) {
-    let wraps = |(name, value): &(String, Value)| {
-        name == "record" && value.get("message").is_some() && value.get("level").is_some()
-    };
-    if let Some(at) = members.iter().position(wraps)
-        && let (_, Value::Object(record)) = members.remove(at)
-    {
-        members.retain(|(name, _)| name != "text");
+    let wraps = |value: &Value| value.get("message").is_some() && value.get("level").is_some();
+    if let Some(Value::Object(record)) = members.take_if("record", wraps) {
+        members.take_all("text");
         members.extend(record);
     }
 }
 
 /// The Elastic Common Schema may nest: `{"log": {"level": "error", "logger": "x"}}`.
 fn unfold_ecs(members: &mut Members) {
-    if let Some((_, Value::Object(log))) = members.iter_mut().find(|(name, _)| name == "log")
+    if let Some(Value::Object(log)) = members.get_mut("log")
         && let Some(level) = log.remove("level")
     {
-        members.push(("log.level".to_owned(), level));
+        members.push("log.level", level);
     }
 }
 
-/// Takes the level out. If there are two, the more severe counts.
+/// Takes the level out. If its key stands there twice, the more severe counts.
 fn take_level(members: &mut Members, scale: Scale) -> Option<Value> {
-    let name = LEVELS.iter().find(|name| members.iter().any(|(known, _)| known == *name))?;
-    let (found, others): (Members, Members) = members.drain(..).partition(|(known, _)| known == name);
-    *members = others;
-    found.into_iter().map(|(_, level)| level).max_by_key(|level| level_of(level, scale))
+    let is_known = |name: &&&str| members.get(name).is_some_and(|level| level_of(level, scale).is_some());
+    let name = LEVELS.iter().find(is_known).or_else(|| LEVELS.iter().find(|name| members.has(name)))?;
+    members.take_all(name).into_iter().max_by_key(|level| level_of(level, scale))
 }
 
-fn take(members: &mut Members, name: &str) -> Option<Value> {
-    let at = members.iter().position(|(known, _)| known == name)?;
-    Some(members.remove(at).1)
+/// Makes a list of lines a text, whether they end in a newline or not.
+fn join_lines(value: &mut Value) {
+    let Value::Array(lines) = value else { return };
+    let Some(lines) = lines.iter().map(Value::as_str).collect::<Option<Vec<&str>>>() else { return };
+    let lines: Vec<&str> = lines.into_iter().map(|line| line.strip_suffix('\n').unwrap_or(line)).collect();
+    *value = lines.join("\n").into();
 }
 
 /// A value as a person writes it: a string without its quotes.
@@ -114,6 +139,11 @@ pub fn plain(value: Value) -> String {
         Value::String(text) => text,
         value => value.to_string(),
     }
+}
+
+/// The level that a name or a number in Python's scale stands for.
+pub(super) fn pythons_level(value: &Value) -> Option<Level> {
+    level_of(value, Scale::Python)
 }
 
 fn level_of(value: &Value, scale: Scale) -> Option<Level> {

@@ -4,7 +4,9 @@
 //! size and control characters in texts. Repeated keys, endless nesting and torn text are damage: the part
 //! before it stays, and the result names the damage.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
+
+use super::members::Members;
 
 /// Deepest nesting of values.
 const DEEPEST: usize = 64;
@@ -37,18 +39,6 @@ pub(super) fn object(text: &str) -> Option<Object> {
         reader.say("more text follows the object".to_owned());
     }
     Some(Object { members, damage: reader.damage, torn: reader.torn })
-}
-
-/// Members as a map. Of a repeated key the first counts; the others are kept beside it.
-pub(super) fn fold(members: Vec<(String, Value)>) -> Map<String, Value> {
-    let mut map = Map::new();
-    for (mut name, value) in members {
-        while map.contains_key(&name) {
-            name.push('\'');
-        }
-        map.insert(name, value);
-    }
-    map
 }
 
 struct LenientReader<'a> {
@@ -122,7 +112,7 @@ impl LenientReader<'_> {
             Some(b'{' | b'[') if depth >= DEEPEST => self.skip(),
             Some(b'{') => {
                 self.at += 1;
-                Value::Object(fold(self.members(depth + 1)))
+                Value::Object(Members::new(self.members(depth + 1)).fold())
             }
             Some(b'[') => {
                 self.at += 1;
@@ -301,7 +291,7 @@ mod tests {
 
     fn read(text: &str) -> (Value, Option<String>) {
         let read = object(text).expect(text);
-        (Value::Object(fold(read.members)), read.damage)
+        (Value::Object(Members::new(read.members).fold()), read.damage)
     }
 
     #[test]

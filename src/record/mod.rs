@@ -6,26 +6,33 @@
 //! ```
 //!
 //! `seq` numbers the emitted events of one log from 1 without a gap, so a reader sees dropped ones.
-//! `timestamp` is the time of arrival; an event of another process may keep its own `time` beside it.
+//! `timestamp` is the time of arrival; an event of another process may keep its own `time` beside it, and say where
+//! it came `from`.
 //! Head, cut and tail are records too, with `seq` 0 and an object of their own.
 //! Pure: no file, no clock, no tracing subscriber.
 
+mod arrival;
 mod decode;
 mod encode;
 mod escape;
 pub mod event;
 mod foreign;
 mod frame;
+mod incoming;
 mod lenient;
 mod level;
+mod members;
+mod moment;
 mod text;
 
+pub use arrival::Arrival;
 pub use decode::{Record, STREAMS, level_of, seq_of, timestamp_of};
 pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};
 pub use escape::{push_escaped, push_json_escaped};
-pub use foreign::{Foreign, plain};
+pub use foreign::{EXCEPTIONS, Foreign, plain};
 pub use frame::{Cut, Head, LogEnding, RunSubject, SegmentSubject, Subject, Tail};
+pub use incoming::Incoming;
 pub use level::{Level, LevelCounts};
 pub use text::{Safe, Text, write_safe};
 

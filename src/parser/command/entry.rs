@@ -9,10 +9,7 @@ use serde_json::Value;
 use super::super::{Category, Problem};
 use super::tally::Tally;
 use crate::record::event::EXTERNAL;
-use crate::record::{Foreign, Level, plain};
-
-/// The keys under which loggers put an exception.
-const EXCEPTIONS: [&str; 4] = ["exc_text", "exc_info", "stack_trace", "exception"];
+use crate::record::{EXCEPTIONS, Foreign, Level, plain};
 
 /// A record on its way to an event.
 pub(super) struct Entry {

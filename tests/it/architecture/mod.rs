@@ -71,6 +71,7 @@ const SHORT: &[(&str, &str)] = &[
     ("parse/ending.rs", "the words of an ending, not the way to it"),
     ("parser/command/stream.rs", "five files share it, and none owns it"),
     ("parser/command/tally.rs", "two threads share it, and neither owns it"),
+    ("record/arrival.rs", "encoding and decoding share it, and neither owns it"),
     ("spool/missing.rs", "three ways to close a log share it"),
 ];
 
