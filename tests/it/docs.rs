@@ -61,7 +61,7 @@ fn files_that_the_docs_and_the_source_name_exist() {
     for (page, text) in pages().into_iter().chain(source) {
         for word in text.split(|c: char| c.is_whitespace() || "`()|,*:\"".contains(c)) {
             let word = word.trim_end_matches(['.', ';']);
-            let folders = ["tests/", "samples/", "localstack/", "examples/", "scripts/", "src/"];
+            let folders = ["tests/", "samples/", "localstack/", "examples/", "scripts/", "src/", "python/"];
             if folders.iter().any(|folder| word.starts_with(folder)) {
                 assert!(root.join(word).exists(), "{page} names {word}");
             }
@@ -87,8 +87,8 @@ fn code(page: &str) -> Vec<String> {
 
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut names =
-        vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned(), "localstack/README.md".to_owned()];
+    let readmes = ["README.md", "ARCHITECTURE.md", "localstack/README.md", "python/README.md"];
+    let mut names = readmes.map(ToOwned::to_owned).to_vec();
     let docs = fs::read_dir(root.join("docs")).unwrap().flatten();
     names.extend(docs.map(|entry| format!("docs/{}", entry.file_name().to_str().unwrap())));
     names.into_iter().map(|name| (name.clone(), read(&name))).collect()

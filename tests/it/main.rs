@@ -36,6 +36,7 @@ mod parse_processes;
 mod plain_server;
 mod printing;
 mod promises;
+mod python;
 mod queue;
 mod reading;
 mod redact;
