@@ -8,6 +8,7 @@ mod any_bytes;
 mod app;
 mod architecture;
 mod cli;
+mod clients;
 mod cluster;
 mod command_parser;
 mod compiled_once;

@@ -1,0 +1,43 @@
+//! Real clients from the registries log into parselog, configured as docs/INTAKE.md says: what they sent is what
+//! is stored.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::skip::skip;
+
+/// What scripts/test-clients has installed.
+struct Installed(PathBuf);
+
+impl Installed {
+    /// `None` if the test is left out.
+    fn find() -> Option<Self> {
+        let folder = std::env::var("PARSELOG_TEST_CLIENTS").ok();
+        if folder.is_none() {
+            skip("PARSELOG_TEST_CLIENTS names no clients: run eval \"$(scripts/test-clients)\"");
+        }
+        Some(Self(folder?.into()))
+    }
+
+    /// A file of it, if it could be installed.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        let path = self.0.join(name);
+        if !path.exists() {
+            skip(&format!("{} is missing: run scripts/test-clients", path.display()));
+            return None;
+        }
+        Some(path)
+    }
+}
+
+#[test]
+fn pip_installs_the_handler_as_it_is_here() {
+    let Some(python) = Installed::find().and_then(|installed| installed.path("python/bin/python")) else {
+        return;
+    };
+    let script = "import inspect, parselog_handler; print(inspect.getsource(parselog_handler), end='')";
+    let output = Command::new(python).args(["-I", "-c", script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let here = include_str!("../../../python/parselog_handler.py");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), here);
+}
