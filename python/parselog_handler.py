@@ -35,6 +35,7 @@ CONNECTION_TIMEOUT = 30.0
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "_logger", "_name"}
 _SENT = ("name", "levelname", "levelno", "created", "pathname", "lineno", "funcName")
 _SENT_IF_KNOWN = ("process", "processName", "threadName", "taskName", "stack_info")
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # some programs would die of SIGPIPE
 
 
 class ParselogHandler(logging.Handler):
@@ -136,7 +137,7 @@ class _Sender:
         self._direct = False  # a signal handler that logs in the middle of this finds the queue
         try:
             _check_open(sock)
-            sent = sock.send(frame)
+            sent = sock.send(frame, _NO_SIGNAL)
         except OSError as error:
             if not isinstance(error, BlockingIOError):
                 self.hang_up()
@@ -153,9 +154,8 @@ class _Sender:
         most, most_bytes = share * self._settings.queue_records, share * self._settings.queue_bytes
 
         def has_room() -> bool:
-            return not self._queue or (
-                len(self._queue) < most and self._queued_bytes + len(frame) <= most_bytes
-            )
+            fits = len(self._queue) < most and self._queued_bytes + len(frame) <= most_bytes
+            return fits or not self._queue
 
         if not has_room() and not self._stalled:
             self._stalled = not self._changed.wait_for(has_room, self._settings.queue_wait)
@@ -228,7 +228,7 @@ class _Sender:
                     return
                 # Much at once, because a busy application lets this thread run only 200 times a second.
                 chunk = b"".join(islice(self._queue, 512))[self._offset :]
-            sent = sock.send(chunk)
+            sent = sock.send(chunk, _NO_SIGNAL)
             with self._changed:
                 self._take_off(sent)
                 self._changed.notify_all()
@@ -300,7 +300,7 @@ def _fields(record: logging.LogRecord, service: str | None) -> dict[str, Any]:
     fields.update((name, known[name]) for name in _SENT_IF_KNOWN if known.get(name))
     if "request" in extras:
         extras["request"] = _request(extras["request"])
-    return {**fields, **{name: value for name, value in extras.items() if name not in fields}}
+    return {**fields, **{f"{name}_" if name in fields else name: value for name, value in extras.items()}}
 
 
 def _request(request: Any) -> Any:

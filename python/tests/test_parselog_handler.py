@@ -144,8 +144,10 @@ class Fields(Case):
         self.assertIn("number is required", record["format_error"])
 
     def test_an_event_of_structlog_is_a_message_and_its_fields(self) -> None:
-        record = self.sent({"event": "paid", "cart": 7}, extra={"_name": "shop", "_logger": self.logger})
+        event = {"event": "paid", "cart": 7, "name": "Ann"}
+        record = self.sent(event, extra={"_name": "shop", "_logger": self.logger})
         self.assertEqual((record["message"], record["cart"]), ("paid", 7))
+        self.assertEqual((record["name"], record["name_"]), (self.id(), "Ann"))
         self.assertFalse({"event", "_name", "_logger"} & set(record))
 
     def test_a_record_that_is_too_large_is_cut_and_says_so(self) -> None:
@@ -256,6 +258,19 @@ class Losses(Case):
         self.assertEqual(self.run_script(script).returncode, -signal.SIGKILL)
         self.receiver.wait_for(2)
         self.assertEqual(self.receiver.messages, ["first", "last words"])
+
+    @unittest.skipUnless(hasattr(signal, "SIGPIPE"), "this system has no pipes that kill")
+    def test_a_receiver_that_hangs_up_kills_no_process_that_dies_of_broken_pipes(self) -> None:
+        script = """
+            import signal, socket
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            wait_until(lambda: handler._sender._direct)
+            handler._sender._socket.shutdown(socket.SHUT_WR)
+            logging.info("second")
+        """
+        self.assertEqual(self.run_script(script).returncode, 0)
+        self.receiver.wait_for(2)
+        self.assertEqual(self.receiver.messages, ["first", "second"])
 
     def test_a_process_that_ends_sends_what_waits(self) -> None:
         script = """
