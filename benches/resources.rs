@@ -24,7 +24,7 @@ use parselog::desk::submit;
 use parselog::objects::{FolderStore, Objects, Put};
 use parselog::parse::{Parsers, prepare_scratch};
 use parselog::parser::{CommandOptions, Outcome};
-use parselog::queue::{self, Claimant, Ending};
+use parselog::queue::{self, Claimant, Ending, Takes};
 use parselog::spool::Spool;
 use parselog::store::{self, NewFile, PgPool, Request};
 use parselog::system::System;
@@ -130,7 +130,12 @@ async fn drain_queue(pool: &PgPool, outcome: &Outcome) -> Result<()> {
     let tasks: Vec<_> = (0..SLOTS)
         .map(|slot| {
             let (pool, outcome) = (pool.clone(), outcome.clone());
-            let claimant = Arc::new(Claimant { worker: format!("bench-{slot}"), lease: hour, timeout: hour });
+            let claimant = Arc::new(Claimant {
+                worker: format!("bench-{slot}"),
+                lease: hour,
+                timeout: hour,
+                takes: Takes::any(),
+            });
             carry::spawn(async move {
                 while let Some(claimed) = queue::claim(&pool, &claimant).await? {
                     let (run, token) = (claimed.run.id, claimed.lease_token);

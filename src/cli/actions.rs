@@ -8,10 +8,10 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::clock::{self, WHEN, when};
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
-use super::value::{WHEN, when};
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_run;
 use crate::record::Safe;
@@ -30,7 +30,7 @@ pub(super) struct ActionsArgs {
     /// Only this run, or the latest run of this file.
     #[arg(long, value_name = "RUN|FILE")]
     run: Option<String>,
-    /// Only at this time or later: a time (UTC), or how long ago, such as 2h.
+    /// Only at this time or later: a time, or how long ago, such as 2h.
     #[arg(long, value_name = WHEN, value_parser = when)]
     since: Option<DateTime<Utc>>,
     /// Only before this time.
@@ -100,10 +100,10 @@ fn csv<T: Serialize>(rows: &[T]) -> Result<()> {
 }
 
 fn actions_table(rows: &[RunAction]) -> Table<6> {
-    let mut table = Table::new(["AT (UTC)", "TASK", "ACTION", "RUN", "WORKER", "DETAIL"]);
+    let mut table = Table::new(["@AT", "TASK", "ACTION", "#RUN", "~?WORKER", "~DETAIL"]);
     for row in rows {
         table.row([
-            &row.at.format("%Y-%m-%d %H:%M:%S%.3f"),
+            &clock::millisecond(row.at),
             &row.task,
             &row.action,
             &row.run_id.map_or_else(|| "-".to_owned(), |run| run.to_string()),
@@ -115,9 +115,9 @@ fn actions_table(rows: &[RunAction]) -> Table<6> {
 }
 
 fn counts_table(rows: &[ActionCount]) -> Table<4> {
-    let mut table = Table::new(["TASK", "ACTION", ">COUNT", "LATEST (UTC)"]);
+    let mut table = Table::new(["TASK", "ACTION", ">COUNT", "@LATEST"]);
     for row in rows {
-        table.row([&row.task, &row.action, &row.count, &row.latest_at.format("%Y-%m-%d %H:%M:%S")]);
+        table.row([&row.task, &row.action, &row.count, &clock::second(row.latest_at)]);
     }
     table
 }

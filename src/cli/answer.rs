@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use chrono::Utc;
 use clap::Args;
 use serde_json::json;
 
+use super::clock;
 use super::table::Table;
 use super::value::TARGET_HELP;
-use super::verdict::{MINUTE, category_name, outcome};
+use super::verdict::{category_name, outcome, took};
 use super::{Common, Exit, open, show};
 use crate::desk::answer::{Answer, answer};
 use crate::desk::lookup::find_run;
@@ -70,9 +72,9 @@ impl ShowArgs {
         // Writing to a string does not fail.
         let _ = write!(text, "\n  why          {}", Safe(answer.why()));
         let _ =
-            write!(text, "\n  submitted    {} by {}", run.queued_at.format(MINUTE), Safe(&run.requested_by));
-        if let (Some(started), Some(finished)) = (run.started_at, run.finished_at) {
-            let _ = write!(text, "\n  took         {:.1} s", (finished - started).as_seconds_f64());
+            write!(text, "\n  submitted    {} by {}", clock::moment(run.queued_at), Safe(&run.requested_by));
+        if run.finished_at.is_some() {
+            let _ = write!(text, "\n  took         {}", took(run, Utc::now()));
         }
         if answer.attempts.len() > 1 {
             let _ = write!(text, "\n\n{}", attempts(answer));
@@ -96,16 +98,16 @@ impl ShowArgs {
 }
 
 fn attempts(answer: &Answer) -> Table<4> {
-    let mut table = Table::new([">TRY", "STATUS", "RUN", "REASON"]).within([0; 4]);
+    let mut table = Table::new([">TRY", "OUTCOME", "#RUN", "~REASON"]).within([0; 4]);
     for run in &answer.attempts {
         let reason = run.failure.as_deref().unwrap_or("-");
-        table.row([&run.attempt, &run.status, &run.id, &reason]);
+        table.row([&run.attempt, &run.verdict(), &run.id, &reason]);
     }
     table
 }
 
 fn problems(groups: &[ProblemGroup]) -> Table<5> {
-    let mut table = Table::new([">COUNT", "KIND", "WHERE", "RECORDS", "PROBLEM"]).within([0; 5]);
+    let mut table = Table::new([">COUNT", "~KIND", "~WHERE", "~?RECORDS", "~PROBLEM"]).within([0; 5]);
     for group in groups {
         let place = [&group.record_type, &group.item, &group.field].map(String::as_str);
         let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();

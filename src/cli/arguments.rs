@@ -10,7 +10,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 
-use super::{Cli, Exit, show};
+use super::{Cli, Exit, clock, show};
 use crate::record::write_safe;
 
 /// The first argument of a parse process; behind it is the command line of its worker, so that it has the
@@ -36,6 +36,9 @@ pub(super) fn read() -> Result<Asked> {
     let is_parse_process = arguments.get(1).is_some_and(|first| first == PARSE_PROCESS);
     if is_parse_process {
         arguments.remove(1);
+    }
+    if arguments.iter().any(|argument| argument == clock::UTC_FLAG) {
+        clock::use_utc();
     }
     let mut command = without_empty(Cli::command());
     let read = command.try_get_matches_from_mut(arguments);

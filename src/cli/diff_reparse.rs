@@ -60,7 +60,7 @@ fn text(all: &ReparseDifference) -> String {
 }
 
 fn files(changes: &[FileChange], limit: usize) -> Table<5> {
-    let mut table = Table::new([">APPEARED", ">DISAPPEARED", "RUN", "FILE", ""]);
+    let mut table = Table::new([">APPEARED", ">DISAPPEARED", "#RUN", "~FILE", "~"]);
     for change in changes.iter().take(limit) {
         let mut more = String::new();
         if let Some(before) = change.verdict_before.as_ref().filter(|_| change.changed_verdict()) {

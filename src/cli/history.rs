@@ -1,8 +1,10 @@
 //! `parselog history`: every parse of a file over time.
 
 use anyhow::Result;
+use chrono::Utc;
 use clap::Args;
 
+use super::clock;
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
@@ -38,8 +40,16 @@ impl HistoryArgs {
 }
 
 fn table(runs: &[Run]) -> Table<8> {
-    let mut table =
-        Table::new(["QUEUED (UTC)", "WHY", ">FILE", "OUTCOME", "ERRORS BY CATEGORY", ">TOOK", "RUN", "LOG"]);
+    let mut table = Table::new([
+        "@QUEUED",
+        "WHY",
+        "?>FILE",
+        "~OUTCOME",
+        "~?ERRORS BY CATEGORY",
+        "?>TOOK",
+        "#RUN",
+        "~?LOG",
+    ]);
     for run in runs {
         let why = match run.attempt {
             1 => format!("{} {}", run.kind, run.batch_id),
@@ -53,19 +63,13 @@ fn table(runs: &[Run]) -> Table<8> {
                 if counts.is_empty() { "none".to_owned() } else { counts.join(" ") }
             },
         );
-        let took = match (run.started_at, run.finished_at) {
-            (Some(started), Some(finished)) => {
-                format!("{:.1} s", (finished - started).as_seconds_f64())
-            }
-            _ => "-".to_owned(),
-        };
         table.row([
-            &run.queued_at.format("%Y-%m-%d %H:%M:%S"),
+            &clock::second(run.queued_at),
             &why,
             &run.data_file_id,
             &run.verdict(),
             &errors,
-            &took,
+            &verdict::took(run, Utc::now()),
             &run.id,
             &verdict::log_place(run),
         ]);

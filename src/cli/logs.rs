@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use regex::Regex;
 
+use super::clock::{WHEN, when};
 use super::value::TARGET_HELP;
-use super::value::{WHEN, when};
 use super::{Common, Exit, open, show};
 use crate::desk::lookup;
 use crate::reader::{Cost, Follower, News, Selection};
@@ -37,7 +37,7 @@ pub(super) struct LogsArgs {
     /// Only lines A to B, counted from 1; both are optional.
     #[arg(long, value_name = "A:B", value_parser = range)]
     lines: Option<Range<u64>>,
-    /// Only lines at this time or later: a time (UTC), or how long ago, such as 10m.
+    /// Only lines at this time or later: a time, or how long ago, such as 10m.
     #[arg(long, value_name = WHEN, value_parser = when)]
     since: Option<DateTime<Utc>>,
     /// Only lines before this time.

@@ -7,12 +7,14 @@ mod answer;
 mod app;
 mod arguments;
 mod cancel;
+mod clock;
 mod database;
 mod db;
 mod diff;
 mod diff_reparse;
 mod doctor;
 mod history;
+mod live;
 mod logs;
 mod migrate;
 mod notices;
@@ -23,16 +25,19 @@ mod reparse;
 mod reparses;
 mod report;
 mod retention;
+mod retry;
 mod run;
 mod runs;
 mod sample;
 mod show;
+mod status;
 mod submit;
 mod table;
 mod url;
 mod value;
 mod verdict;
 mod verify;
+mod wait;
 mod worker;
 
 use std::process::ExitCode;
@@ -133,6 +138,9 @@ pub struct Common {
     report: ReportConfig,
     #[command(flatten)]
     mail: MailConfig,
+    /// Show and read times in UTC instead of this machine's zone.
+    #[arg(long, global = true, help_heading = "Times")]
+    utc: bool,
     /// The database, once a command has opened it.
     #[arg(skip)]
     opened: database::OpenedDatabase,
@@ -160,9 +168,11 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not 
 enum Command {
     Run(run::RunArgs),
     Submit(submit::SubmitArgs),
+    Wait(wait::WaitArgs),
     Worker(worker::WorkerArgs),
     Show(answer::ShowArgs),
     Runs(runs::RunsArgs),
+    Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Report(report::ReportArgs),
     History(history::HistoryArgs),
@@ -176,6 +186,7 @@ enum Command {
     Hold(retention::HoldArgs),
     Erase(retention::EraseArgs),
     Cancel(cancel::CancelArgs),
+    Retry(retry::RetryArgs),
     Doctor(doctor::DoctorArgs),
     Verify(verify::VerifyArgs),
     Db(db::DbArgs),
@@ -241,9 +252,11 @@ impl Command {
         match self {
             Self::Run(command) => command.run(common).await,
             Self::Submit(command) => command.run(common).await,
+            Self::Wait(command) => command.run(common).await,
             Self::Worker(command) => command.run(common).await,
             Self::Show(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,
+            Self::Status(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
             Self::Report(command) => command.run(common).await,
             Self::Diff(command) => command.run(common).await,
@@ -257,6 +270,7 @@ impl Command {
             Self::Hold(command) => command.run(common).await,
             Self::Erase(command) => command.run(common).await,
             Self::Cancel(command) => command.run(common).await,
+            Self::Retry(command) => command.run(common).await,
             Self::Doctor(command) => command.run(common).await,
             Self::Verify(command) => command.run(common).await,
             Self::Db(command) => command.run(common),

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use clap::Args;
 
+use super::clock;
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
 use super::value::{TARGET_HELP, limit};
-use super::verdict::MINUTE;
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_run;
 use crate::notify::IN_DOUBT;
@@ -69,16 +69,8 @@ impl NoticesArgs {
 }
 
 fn table(notices: &[Notice]) -> Table<8> {
-    let mut table = Table::new([
-        ">ID",
-        "QUEUED (UTC)",
-        "STATE",
-        "SENT (UTC)",
-        "KIND",
-        "RUN OR BATCH",
-        "ADDRESS",
-        "ERROR",
-    ]);
+    let mut table =
+        Table::new([">ID", "@QUEUED", "STATE", "?@SENT", "KIND", "#RUN OR BATCH", "~ADDRESS", "~?ERROR"]);
     for notice in notices {
         let about = match (notice.run_id, notice.batch_id) {
             (Some(run), _) => run.to_string(),
@@ -86,9 +78,9 @@ fn table(notices: &[Notice]) -> Table<8> {
         };
         table.row([
             &notice.id,
-            &notice.created_at.format(MINUTE),
+            &clock::minute(notice.created_at),
             &notice.state,
-            &notice.sent_at.map(|at| at.format(MINUTE).to_string()).unwrap_or_default(),
+            &notice.sent_at.map(clock::minute).unwrap_or_default(),
             &notice.kind,
             &about,
             &notice.address,

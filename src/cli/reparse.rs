@@ -7,17 +7,16 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
+use super::clock::{WHEN, when};
 use super::database::open_database;
 use super::reparses::{ReparseStatusArgs, interrupts, report, wait};
 use super::submit::{code, quarter, user};
 use super::table::Table;
-use super::value::{WHEN, when};
-use super::value::{attempts, priority, year};
+use super::value::{attempts, counted, priority, year};
 use super::{Common, Exit, show};
 use crate::config::duration;
-use crate::desk::reparse;
 use crate::desk::submit::ATTEMPTS;
-use crate::parser::SummaryStatus;
+use crate::desk::{ENDINGS, RunOutcome, reparse};
 use crate::store::reparse::{FileSelection, ReparseRequest, Selected};
 use crate::store::{PgPool, RunStatus};
 
@@ -88,10 +87,10 @@ struct Which {
     /// Files of this fiscal quarter.
     #[arg(long, value_parser = quarter)]
     quarter: Option<i16>,
-    /// Files whose latest run ended with any of these: accepted, accepted-with-errors,
-    /// partially-accepted, rejected, fail, terminate, inaction, crash.
-    #[arg(long, value_delimiter = ',', value_parser = outcome)]
-    status: Vec<String>,
+    /// Files whose latest run ended with any of these: accepted, accepted-with-errors, partially-accepted,
+    /// rejected, no-verdict, success (any of these five), fail, terminate, inaction, crash.
+    #[arg(long, visible_alias = "verdict", value_delimiter = ',', value_parser = ending, value_name = "OUTCOME")]
+    status: Vec<RunOutcome>,
     /// Files submitted at this time or later.
     #[arg(long, value_parser = when, value_name = WHEN)]
     since: Option<DateTime<Utc>>,
@@ -132,7 +131,7 @@ impl ReparseArgs {
         let stop = if self.wait { Some(interrupts()?) } else { None };
         let (id, files) = reparse::queue(&pool, &selection, &request).await?;
         if !self.json {
-            show::line(format_args!("reparse {id}  {files} files queued"))?;
+            show::line(format_args!("reparse {id}  {} queued", counted(files.unsigned_abs(), "file")))?;
         }
         if let Some(stop) = stop {
             wait(&pool, id, stop).await?;
@@ -154,7 +153,7 @@ impl Which {
             state: self.state,
             fiscal_year: self.year,
             fiscal_quarter: self.quarter,
-            status: self.status,
+            status: self.status.iter().map(ToString::to_string).collect(),
             since: self.since,
             every_version: self.every_version,
             all: self.all,
@@ -174,22 +173,19 @@ fn table(selected: &[Selected]) -> String {
         files += row.files;
         bytes += row.size_bytes;
     }
-    format!("{table}\n{files} files, {}, would be parsed again", ByteSize(bytes.unsigned_abs()))
+    format!(
+        "{table}\n{}, {}, would be parsed again",
+        counted(files.unsigned_abs(), "file"),
+        ByteSize(bytes.unsigned_abs())
+    )
 }
 
-/// A run status, or a verdict in lower case with hyphens.
-fn outcome(text: &str) -> Result<String, String> {
-    let verdict = |status: &SummaryStatus| status.as_str().to_lowercase().replace(' ', "-");
-    if text == "partially-accepted" {
-        return Ok(SummaryStatus::PartiallyAccepted.to_string());
-    }
-    if let Some(status) = SummaryStatus::ALL.iter().find(|status| verdict(status) == text.to_lowercase()) {
-        return Ok(status.to_string());
-    }
-    match text.parse::<RunStatus>() {
-        Ok(status) if status.is_final() => Ok(status.to_string()),
-        _ => Err("use accepted, accepted-with-errors, partially-accepted, rejected, success, fail, \
-                  terminate, inaction or crash"
-            .to_owned()),
+/// The outcome of a run that has ended.
+fn ending(text: &str) -> Result<RunOutcome, String> {
+    match text.parse() {
+        Err(_) | Ok(RunOutcome::Status(RunStatus::Queued | RunStatus::Running)) => {
+            Err(format!("expected one of {ENDINGS}"))
+        }
+        ended => ended,
     }
 }

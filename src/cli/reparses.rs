@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::clock;
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
-use super::verdict::{MINUTE, category_name};
+use super::verdict::category_name;
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_reparse;
 use crate::desk::reparse as desk;
@@ -69,19 +70,19 @@ impl ReparsesArgs {
         }
         let mut table = Table::new([
             ">ID",
-            "QUEUED (UTC)",
+            "@QUEUED",
             "STATE",
             ">FILES",
-            ">FINISHED",
-            ">SUCCEEDED",
+            "?>FINISHED",
+            "?>SUCCEEDED",
             ">FAILED",
-            "BY",
-            "REASON",
+            "~?BY",
+            "~REASON",
         ]);
         for row in &reparses {
             table.row([
                 &row.id,
-                &row.created_at.format(MINUTE),
+                &clock::minute(row.created_at),
                 &desk::state(row),
                 &row.files,
                 &row.finished(),
@@ -103,7 +104,7 @@ pub(super) fn interrupts() -> Result<Signal> {
 
 /// Returns when nothing of the reparse is queued or running, or at ^C.
 pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result<()> {
-    let bar = show::bar("{bar:30} {pos}/{len}  {per_sec}  eta {eta}  {msg}");
+    let bar = show::bar("{bar:20} {pos}/{len}  {per_sec}  eta {eta}  {wide_msg}");
     let progress = |row: &Row| {
         bar.set_length(row.files.unsigned_abs());
         bar.set_position(row.finished().unsigned_abs());
@@ -137,9 +138,7 @@ pub(super) async fn report(pool: &PgPool, id: BatchId, json: bool) -> Result<Exi
 }
 
 fn status_text(row: &Row, totals: &Totals) -> String {
-    let time = |time: Option<DateTime<Utc>>| {
-        time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
-    };
+    let time = |time: Option<DateTime<Utc>>| time.map_or_else(|| "-".to_owned(), clock::moment);
     let mut text = format!("reparse {}  {}  by {}", row.id, desk::state(row), Safe(&row.requested_by));
     if let Some(reason) = &row.reason {
         let _ = write!(text, ": {}", Safe(reason));

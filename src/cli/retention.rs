@@ -7,11 +7,11 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::clock;
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
-use super::value::{TARGET_HELP, age};
-use super::verdict::MINUTE;
+use super::value::{TARGET_HELP, age, counted};
 use super::{CliError, Common, Exit, open, show};
 use crate::desk::lookup::find_run;
 use crate::desk::retention::{self, Extent};
@@ -100,7 +100,7 @@ impl PruneArgs {
         let by = self.by.unwrap_or_else(user);
         let reason = format!("older than {}", humantime::format_duration(self.older_than));
         let Extent { logs, bytes } = retention::prune(&system, cut, &by, &reason).await?;
-        show::line(format_args!("{logs} logs, {}, deleted", ByteSize(bytes)))?;
+        show::line(format_args!("{}, {}, deleted", counted(logs, "log"), ByteSize(bytes)))?;
         Ok(Exit::Ok)
     }
 
@@ -113,10 +113,10 @@ impl PruneArgs {
             if named == 0 {
                 return Ok(());
             }
-            let mut table = Table::new(["ARCHIVED (UTC)", "RUN", ">SIZE", "LOG"]);
+            let mut table = Table::new(["@ARCHIVED", "#RUN", ">SIZE", "~LOG"]);
             for old in page.iter().take(named) {
                 let size = ByteSize(old.log_gzip_bytes.unsigned_abs());
-                table.row([&old.log_archived_at.format(MINUTE), &old.id, &size, &old.logs_uri]);
+                table.row([&clock::minute(old.log_archived_at), &old.id, &size, &old.logs_uri]);
             }
             show::line(table)
         };
@@ -126,9 +126,10 @@ impl PruneArgs {
         }
         let would = if logs == 0 { "nothing to delete" } else { "would be deleted" };
         show::line(format_args!(
-            "{logs} logs, {}, archived before {} UTC: {would}",
+            "{}, {}, archived before {}: {would}",
+            counted(logs, "log"),
             ByteSize(bytes),
-            cut.format(MINUTE)
+            clock::moment(cut)
         ))?;
         Ok(logs)
     }
@@ -141,7 +142,11 @@ impl HoldArgs {
         let (file, changed) =
             retention::hold(&pool, &self.file, !self.release, &by, self.reason.as_deref()).await?;
         let now = if self.release { "are no longer held" } else { "are held" };
-        show::line(format_args!("the logs of {} {now}: {} versions changed", Safe(&file.name), changed))?;
+        show::line(format_args!(
+            "the logs of {} {now}: {} changed",
+            Safe(&file.name),
+            counted(changed as u64, "version")
+        ))?;
         Ok(Exit::Ok)
     }
 }

@@ -1,8 +1,6 @@
 //! `parselog run`: submit, parse and archive files at once.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,22 +8,17 @@ use serde_json::Value;
 
 use super::records::{Records, is_stdout};
 use super::submit::SubmissionArgs;
-use super::{CliError, Common, Exit, open, show, verdict};
+use super::{CliError, Common, Exit, live, open, show, verdict};
 use crate::carry;
 use crate::config::{ParserRule, WorkerConfig};
 use crate::desk::submit::{self, Candidate, Intake};
+use crate::desk::wait;
 use crate::ids::RunId;
-use crate::parser::{CancelReason, SummaryStatus};
+use crate::parser::CancelReason;
 use crate::queue;
 use crate::record::Safe;
-use crate::store::{self, Run as Row, RunStatus};
+use crate::store::{self, Run as Row};
 use crate::worker::{RecordsTo, RunsInFlight, Worker};
-
-/// How often to move the bar.
-const TICK: Duration = Duration::from_millis(100);
-
-/// How often to ask for a run that another worker took: nothing notifies of a run's end.
-const ASK: Duration = Duration::from_secs(1);
 
 /// Submit, parse and archive files at once.
 #[derive(Debug, Args)]
@@ -42,6 +35,9 @@ pub(super) struct RunArgs {
     /// result to stderr.
     #[arg(long, value_name = "OUT")]
     pub(super) records: Option<PathBuf>,
+    /// Show the lines of each run's log as they come, on stderr.
+    #[arg(long)]
+    logs: bool,
     /// Print one JSON object per run instead of text.
     #[arg(long)]
     json: bool,
@@ -92,7 +88,7 @@ impl RunArgs {
                 Records::check(path)?;
             }
             let queued = submit::queue_one(&worker.system().pool, file, &request).await?;
-            let (row, report) = parse(&worker, &in_flight, queued.run_id, self.records.is_some()).await?;
+            let (row, report) = self.parse(&worker, &in_flight, queued.run_id).await?;
             let result = self.result(&row, report)?;
             if self.records.as_deref().is_some_and(is_stdout) {
                 show::look_for_reader()?;
@@ -100,7 +96,7 @@ impl RunArgs {
             } else {
                 show::line(result)?;
             }
-            exit = worse(exit, &row);
+            exit = verdict::worse(exit, &row);
         }
         let _no_more_mails = worker.notify_at_last().await;
         stopper.abort();
@@ -116,6 +112,35 @@ impl RunArgs {
 }
 
 impl RunArgs {
+    /// Takes the run to its end, here, or wherever another worker of the same database took it first.
+    /// Returns its row, and where its error report is.
+    async fn parse(
+        &self,
+        worker: &Worker,
+        in_flight: &RunsInFlight,
+        run: RunId,
+    ) -> Result<(Row, Option<String>)> {
+        let Some(claimed) = queue::claim_run(&worker.system().pool, worker.claimant(), run).await? else {
+            let mut ended = wait::wait(&worker.system().pool, &[run], show::note).await?;
+            return Ok((ended.pop().context("nothing was waited for")?, None));
+        };
+        let system = worker.system().clone();
+        let shown = if self.logs {
+            carry::spawn(live::print(system, run))
+        } else {
+            live::progress_bar(system, in_flight.clone(), run)
+        };
+        let records = if self.records.is_some() { RecordsTo::ParseProcess } else { RecordsTo::Nobody };
+        let done = worker.run_one(claimed, in_flight, records, || {}).await;
+        if self.logs && done.log.is_some() {
+            // The log is complete, so its last lines come at once.
+            shown.await?;
+        } else {
+            shown.abort();
+        }
+        Ok((read(worker, run).await?, done.error_report))
+    }
+
     /// The outcome of a run, as text or as JSON, with the location of its error report.
     fn result(&self, row: &Row, report: Option<String>) -> Result<String> {
         if !self.json {
@@ -130,60 +155,7 @@ impl RunArgs {
     }
 }
 
-/// Takes the run to its end, here, or wherever another worker of the same database took it first.
-/// Returns its row, and where its error report is.
-async fn parse(
-    worker: &Worker,
-    in_flight: &RunsInFlight,
-    run: RunId,
-    wants_records: bool,
-) -> Result<(Row, Option<String>)> {
-    let Some(claimed) = queue::claim_run(&worker.system().pool, worker.claimant(), run).await? else {
-        return Ok((wait_for_another(worker, run).await?, None));
-    };
-    let bar = progress_bar(in_flight.clone(), run);
-    let records = if wants_records { RecordsTo::ParseProcess } else { RecordsTo::Nobody };
-    let done = worker.run_one(claimed, in_flight, records, || {}).await;
-    bar.abort();
-    Ok((read(worker, run).await?, done.error_report))
-}
-
-async fn wait_for_another(worker: &Worker, run: RunId) -> Result<Row> {
-    loop {
-        let row = read(worker, run).await?;
-        if row.status.is_final() {
-            return Ok(row);
-        }
-        tokio::time::sleep(ASK).await;
-    }
-}
-
 async fn read(worker: &Worker, run: RunId) -> Result<Row> {
     let row = store::run::get(&worker.system().pool, run).await?;
     row.with_context(|| format!("run {run} is gone from the database"))
-}
-
-fn progress_bar(in_flight: RunsInFlight, run: RunId) -> tokio::task::JoinHandle<()> {
-    carry::spawn(async move {
-        let bar = show::bar("{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {msg}");
-        let mut ticks = tokio::time::interval(TICK);
-        loop {
-            ticks.tick().await;
-            let Some(progress) = in_flight.progress(run) else { continue };
-            bar.set_length(progress.total_bytes.load(Ordering::Relaxed));
-            bar.set_position(progress.bytes.load(Ordering::Relaxed));
-            let (records, problems) =
-                (progress.records.load(Ordering::Relaxed), progress.problems.load(Ordering::Relaxed));
-            bar.set_message(format!("{records} records, {problems} problems"));
-        }
-    })
-}
-
-fn worse(exit: Exit, row: &Row) -> Exit {
-    match (row.status, row.summary_status) {
-        (RunStatus::Success, Some(SummaryStatus::Rejected)) if exit == Exit::Ok => Exit::Rejected,
-        (RunStatus::Success, Some(SummaryStatus::NoVerdict)) if exit == Exit::Ok => Exit::NoVerdict,
-        (RunStatus::Success, _) => exit,
-        _ => Exit::Failed,
-    }
 }

@@ -7,17 +7,22 @@
 use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::CliError;
-use crate::record::{push_json_escaped, write_safe};
+use crate::record::{Record, Text, push_json_escaped, write_safe};
 
 /// Bytes per write to stdout.
 const AT_ONCE: usize = 1 << 16;
+
+/// How often a spinner turns.
+const TURN: Duration = Duration::from_millis(100);
 
 static STDOUT: LazyLock<Mutex<BufWriter<Stdout>>> =
     LazyLock::new(|| Mutex::new(BufWriter::with_capacity(AT_ONCE, io::stdout())));
@@ -72,9 +77,21 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// The columns of the terminal that stdout is, or those that the variable `COLUMNS` names; `None` where a program
+/// reads.
+pub(super) fn width() -> Option<usize> {
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    named.or_else(terminal).filter(|columns| *columns > 0)
+}
+
 /// Whether to colour stdout: only a terminal, unless `NO_COLOR` is set.
 pub(super) fn color() -> bool {
-    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    is_terminal() && wants_color()
+}
+
+fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints a line, or several, to stdout. Wrap values from outside in [`Safe`](crate::record::Safe) first,
@@ -88,6 +105,12 @@ pub(super) fn line(text: impl std::fmt::Display) -> Result<()> {
 pub(super) fn note(text: &str) {
     // Nobody reads a stderr that can't be written to.
     let _ = io::stderr().lock().write_all(printable(text).as_bytes());
+}
+
+/// Prints a record of a log to stderr, as people read it.
+pub(super) fn note_record(record: &Record) {
+    let color = io::stderr().is_terminal() && wants_color();
+    let _ = writeln!(io::stderr().lock(), "{}", Text { record, color });
 }
 
 /// Prints what clap says: an error to stderr, help and version to stdout.
@@ -127,6 +150,15 @@ pub(super) fn json_text(value: &impl Serialize) -> io::Result<Vec<u8>> {
 pub(super) fn bar(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::no_length().with_style(style).with_finish(ProgressFinish::AndClear)
+}
+
+/// A spinner on stderr with a message, for what has no known length; it shows itself on a terminal only.
+pub(super) fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}");
+    let spinner =
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.enable_steady_tick(TURN);
+    spinner.with_finish(ProgressFinish::AndClear)
 }
 
 /// Asks a person, on stderr; without a terminal there must be `--yes`.

@@ -5,6 +5,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::value::{attempts, priority, year};
+use super::wait::wait_and_print;
 use super::{Common, Exit, open, show};
 use crate::config::Address;
 use crate::desk::Description;
@@ -25,7 +26,10 @@ pub(super) struct SubmitArgs {
     /// Attempts at a run before it fails.
     #[arg(long, default_value_t = submit::ATTEMPTS, value_name = "N", value_parser = attempts)]
     max_attempts: i32,
-    /// Print one JSON object per queued run.
+    /// Wait until the runs end, print what came of them, and exit as `run` does; ^C ends only the wait.
+    #[arg(long)]
+    wait: bool,
+    /// Print one JSON object per queued run; with --wait per run that has ended, with every column.
     #[arg(long)]
     json: bool,
 }
@@ -65,11 +69,17 @@ impl SubmitArgs {
         let intake = Intake::new(open::open(common).await?, show::note);
         let (what, request) = self.what.split(self.priority, self.max_attempts);
         let files = Candidate::all(&self.files, &what).await?;
-        let bar = show::bar("{bar:30} {pos}/{len} files stored  {per_sec}  eta {eta}");
+        let bar = show::bar("{bar:20} {pos}/{len} files stored  {per_sec}  eta {eta}");
         bar.set_length(files.len() as u64);
         let stored = intake.store_all(files, &what, || bar.inc(1)).await?;
         bar.finish_and_clear();
-        for queued in submit::queue(&intake.system().pool, &stored, &request).await? {
+        let pool = &intake.system().pool;
+        let queued = submit::queue(pool, &stored, &request).await?;
+        if self.wait {
+            let runs: Vec<_> = queued.iter().map(|queued| queued.run_id).collect();
+            return wait_and_print(&pool.patient(), &runs, self.json).await;
+        }
+        for queued in queued {
             if self.json {
                 show::json(&queued)?;
             } else {

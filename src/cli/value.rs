@@ -1,16 +1,13 @@
-//! Reads numbers, times and lengths of time, and refuses those that the database would refuse or that are
-//! ambiguous.
+//! Reads numbers and ages, and refuses those that the database would refuse or that are ambiguous; writes counts.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
-
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 
 use crate::config::duration;
 
 /// Help text: how to name a run.
 pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name or key (its latest run), also with @latest, \
-     @previous or @failed behind it; or one of these alone";
+     @previous, @failed or @rejected behind it; or one of these alone";
 
 /// The fiscal years that a file can have.
 const YEARS: RangeInclusive<i32> = 1990..=2100;
@@ -49,35 +46,26 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     duration(text).map_err(|error| format!("{error}: expected an age such as 400d, 6months or 2years"))
 }
 
-fn within<N: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
-    text.parse().ok().filter(|number| range.contains(number))
+/// A count as people read it: `1,116`.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
-/// Help text: how to write a time.
-pub(super) const WHEN: &str = "TIME";
+/// A count of things: `1 run`, `2 runs`.
+pub(super) fn counted(count: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
 
-/// Reads `2026-11-21T06:30:00Z`, `2026-11-21 06:30[:00]` or `2026-11-21` (UTC), or a length of time
-/// such as `10m` or `7d`, counted back from now.
-///
-/// # Errors
-/// The text is none of these.
-pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    let plain = text.replace('T', " ");
-    for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(&plain, format) {
-            return Ok(Utc.from_utc_datetime(&time));
-        }
-    }
-    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Ok(Utc.from_utc_datetime(&day.into()));
-    }
-    let ago = duration(text).ok().and_then(|ago| chrono::Duration::from_std(ago).ok());
-    ago.and_then(|ago| Utc::now().checked_sub_signed(ago)).ok_or_else(|| {
-        "use a time such as 2026-11-21T06:30:00Z or 2026-11-21, or how long ago: 10m, 7d".into()
-    })
+fn within<N: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
+    text.parse().ok().filter(|number| range.contains(number))
 }
 
 #[cfg(test)]
@@ -95,20 +83,15 @@ mod tests {
     }
 
     #[test]
-    fn a_year_has_four_digits() {
-        assert_eq!(year("2026"), Ok(2026));
-        assert!(["26", "1989", "2101", "x"].iter().all(|text| year(text).is_err()));
+    fn counts_have_their_thousands_marked_and_their_plural_right() {
+        let counts = [0, 7, 999, 1000, 1_234_567];
+        assert_eq!(counts.map(grouped), ["0", "7", "999", "1,000", "1,234,567"]);
+        assert_eq!((counted(1, "run"), counted(1116, "run")), ("1 run".to_owned(), "1,116 runs".to_owned()));
     }
 
     #[test]
-    fn times_are_read_as_people_write_them() {
-        for text in
-            ["2026-11-21T06:30:00Z", "2026-11-21T08:30:00+02:00", "2026-11-21 06:30", "2026-11-21T06:30:00"]
-        {
-            assert_eq!(when(text).map(|time| time.timestamp()), Ok(1_795_242_600), "{text}");
-        }
-        assert_eq!(when("2026-11-21").map(|time| time.timestamp()), Ok(1_795_219_200));
-        assert!(when("10m").is_ok_and(|time| (chrono::Utc::now() - time).num_minutes() == 10));
-        assert!(when("yesterday").is_err());
+    fn a_year_has_four_digits() {
+        assert_eq!(year("2026"), Ok(2026));
+        assert!(["26", "1989", "2101", "x"].iter().all(|text| year(text).is_err()));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
+
+use super::Exit;
+use super::clock::{self, Took};
 use super::table::Table;
-use crate::parser::Category;
+use crate::parser::{Category, SummaryStatus};
 use crate::record::Safe;
 use crate::store::{LogState, Run, RunStatus};
-
-/// A time in a table.
-pub(super) const MINUTE: &str = "%Y-%m-%d %H:%M";
 
 /// The outcome of a run for a person: verdict, counts, first error, and the location of its log.
 pub(super) fn outcome(run: &Run) -> String {
@@ -63,18 +64,19 @@ pub(super) fn category_name(number: u8) -> String {
     known.map_or_else(|| format!("category {number}"), |category| format!("{number} {}", category.name()))
 }
 
-/// A table of runs, one line each.
-pub(super) fn table(runs: &[Run]) -> Table<9> {
+/// A table of runs, one line each, as of now.
+pub(super) fn table(runs: &[Run], now: DateTime<Utc>) -> Table<10> {
     let mut table = Table::new([
-        "RUN",
-        ">FILE",
-        "TRY",
-        "STATUS",
-        "VERDICT",
-        ">RECORDS",
-        ">ERRORS",
-        "QUEUED (UTC)",
-        "NAME",
+        "#RUN",
+        "??>FILE",
+        "??TRY",
+        "~OUTCOME",
+        "??>RECORDS",
+        "?>ERRORS",
+        "@QUEUED",
+        "?>TOOK",
+        "~NAME",
+        "~?REASON",
     ]);
     for run in runs {
         let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
@@ -82,13 +84,44 @@ pub(super) fn table(runs: &[Run]) -> Table<9> {
             &run.id,
             &run.data_file_id,
             &format_args!("{}/{}", run.attempt, run.max_attempts),
-            &run.status,
-            &run.summary_status.map_or("-", |summary| summary.as_str()),
+            &run.verdict(),
             &number(run.records_created),
             &number(run.error_count),
-            &run.queued_at.format(MINUTE),
+            &clock::minute(run.queued_at),
+            &took(run, now),
             &run.name,
+            &reason(run, now).unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     table
+}
+
+/// How long a run took, or takes until now; `-` before its start.
+pub(super) fn took(run: &Run, now: DateTime<Utc>) -> String {
+    run.started_at
+        .map_or_else(|| "-".to_owned(), |started| Took(run.finished_at.unwrap_or(now) - started).to_string())
+}
+
+/// Why a run is where it is: what failed, who has it, what it waits for, or its first error.
+pub(super) fn reason(run: &Run, now: DateTime<Utc>) -> Option<String> {
+    if let (Some(worker), Some(heartbeat)) =
+        (&run.worker, run.heartbeat_at.filter(|_| !run.status.is_final()))
+    {
+        let stops = if run.cancel_requested_at.is_some() { "; it is asked to stop" } else { "" };
+        return Some(format!("on {worker}, heartbeat {} ago{stops}", Took(now - heartbeat)));
+    }
+    if run.status == RunStatus::Queued && run.run_after > now {
+        return Some(format!("waits for {}", Took(run.run_after - now)));
+    }
+    run.failure.clone().or_else(|| run.first_error.clone())
+}
+
+/// The exit code of several runs, with one more: the worst decides.
+pub(super) fn worse(exit: Exit, run: &Run) -> Exit {
+    match (run.status, run.summary_status) {
+        (RunStatus::Success, Some(SummaryStatus::Rejected)) if exit == Exit::Ok => Exit::Rejected,
+        (RunStatus::Success, Some(SummaryStatus::NoVerdict)) if exit == Exit::Ok => Exit::NoVerdict,
+        (RunStatus::Success, _) => exit,
+        _ => Exit::Failed,
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Common, Exit, open};
 use crate::config::{WorkerConfig, duration};
@@ -12,8 +12,8 @@ use crate::system::System;
 
 /// Work on the queue until SIGTERM.
 ///
-/// After SIGTERM or ^C, runs get the grace to finish; then the worker hands them back to the queue. At the
-/// start it closes, archives and records the logs that dead workers of this machine left behind.
+/// After SIGTERM or ^C, runs get the grace to finish; then, or at a second ^C, the worker hands them back to the
+/// queue. At the start it closes, archives and records the logs that dead workers of this machine left behind.
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
     #[command(flatten)]
@@ -32,23 +32,43 @@ const ASKED: Duration = Duration::from_secs(10);
 
 impl WorkerArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;
+        let (stop, at_once) = (StopSignals::listen()?, StopSignals::listen()?);
         let slots = self.config.slots;
         let system = open::open_for(common, slots).await?;
         let worker = open::worker(system, common, &[], self.config)?;
         let worker = worker.with_drain(self.drain.then_some(self.drain_wait));
         tracing::info!(worker = worker.claimant().worker, slots, "worker started");
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        let (served, ()) = tokio::join!(worker.serve(stop), warn_of_versions(worker.system()));
+        let served = worker.serve_until(stop.nth(1), at_once.nth(2));
+        let (served, ()) = tokio::join!(served, warn_of_versions(worker.system()));
         served?;
         tracing::info!("worker stopped");
         Ok(Exit::Ok)
+    }
+}
+
+/// The signals that ask a worker to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From now on these signals do not end the process.
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("failed to listen for ^C")?,
+        })
+    }
+
+    /// Waits for the n-th of them, from 1. Two that come at the same moment may count as one.
+    async fn nth(mut self, n: usize) {
+        for _ in 0..n {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 
+use super::status::nobody_takes;
 use super::{DeskError, Result, lookup};
 use crate::parser::{Category, SummaryStatus};
 use crate::report::{ProblemGroup, Report};
@@ -16,6 +17,8 @@ pub struct Answer {
     pub attempts: Vec<Run>,
     /// Whether the file was parsed before, so that there is something to compare.
     pub has_earlier: bool,
+    /// Why nobody takes it, if it is queued.
+    pub waits: Option<String>,
     /// The problems by kind, the most frequent first; or why its log can't be read.
     pub groups: Result<Vec<ProblemGroup>>,
 }
@@ -33,8 +36,9 @@ pub async fn answer(system: &System, run: Run) -> Result<Answer> {
     let before =
         RunFilter { same_file_as: Some(run.data_file_id), before: Some(first), ..RunFilter::default() };
     let has_earlier = store::latest(&system.pool, &before).await?.is_some();
+    let waits = nobody_takes(&system.pool, &run).await?;
     let groups = groups(system, &run).await;
-    Ok(Answer { run, attempts, has_earlier, groups })
+    Ok(Answer { run, attempts, has_earlier, waits, groups })
 }
 
 async fn groups(system: &System, run: &Run) -> Result<Vec<ProblemGroup>> {
@@ -48,10 +52,12 @@ impl Answer {
     pub fn why(&self) -> String {
         let run = &self.run;
         match run.status {
-            RunStatus::Queued if run.attempt > 1 => {
-                format!("attempt {} of {} waits for a worker", run.attempt, run.max_attempts)
+            RunStatus::Queued => {
+                let attempt = format!("attempt {} of {}", run.attempt, run.max_attempts);
+                let it = if run.attempt > 1 { &attempt } else { "it" };
+                let waits = self.waits.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+                format!("{it} waits for a worker{waits}")
             }
-            RunStatus::Queued => "it waits for a worker".to_owned(),
             RunStatus::Running => {
                 format!("{} is parsing it", run.worker.as_deref().unwrap_or("a worker"))
             }

@@ -1,7 +1,8 @@
-//! Finds the run that a person means: by id or part of it, by file, or by `@latest` and `@failed`.
+//! Finds the run that a person means: by id or part of it, by file, or by `@latest`, `@failed` and `@rejected`.
 
 use super::{DeskError, Result};
 use crate::ids::{BatchId, RunId};
+use crate::parser::SummaryStatus;
 use crate::reader::LogSource;
 use crate::store::reparse::{self, Reparse};
 use crate::store::{self, DataFile, LogState, PgPool, Run, RunFilter, RunStatus};
@@ -20,13 +21,17 @@ pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
     let latest =
         async |filter: RunFilter, what: &str| store::latest(pool, &filter).await?.ok_or_else(|| none(what));
     let failed = vec![RunStatus::Fail, RunStatus::Crash, RunStatus::Terminate];
-    if let Some((file, which @ ("latest" | "previous" | "failed"))) = text.rsplit_once('@') {
+    if let Some((file, which @ ("latest" | "previous" | "failed" | "rejected"))) = text.rsplit_once('@') {
         let mut filter = RunFilter::default();
         if !file.is_empty() {
             filter.same_file_as = Some(find_file(pool, file).await?.id);
         }
         return match which {
             "failed" => latest(RunFilter { status: failed, ..filter }, "no run of it failed").await,
+            "rejected" => {
+                let verdict = vec![SummaryStatus::Rejected];
+                latest(RunFilter { verdict, ..filter }, "no run of it was rejected").await
+            }
             "latest" => latest(filter, "no runs yet").await,
             _ => previous(pool, &latest(filter, "no runs yet").await?).await,
         };

@@ -8,15 +8,20 @@
 //! `doctor::verify` and `store::notice` return types that tell the cases apart themselves.
 
 pub mod answer;
+pub mod choose;
 pub mod compare;
 pub mod compare_reparse;
 mod error;
 pub mod link;
 pub mod lookup;
 mod nature;
+mod outcome;
 pub mod reparse;
 pub mod retention;
+pub mod status;
 pub mod submit;
+pub mod wait;
 
 pub use error::{DeskError, Result};
 pub use nature::Description;
+pub use outcome::{ENDINGS, OUTCOMES, RunOutcome};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::config::ParserRule;
-use crate::parser::tdp::Tdp;
+use crate::parser::tdp::{self, Tdp};
 use crate::parser::{CommandOptions, CommandParser, Parser};
 
 /// The parsers of a worker.
@@ -33,7 +33,7 @@ impl Parsers {
         let rules = rules.iter().map(rule).collect::<Result<_>>()?;
         #[cfg(feature = "faults")]
         if let Some(parser) = crate::parser::acknowledging::Acknowledging::from_env() {
-            return Ok(Self { rules, built_in: Arc::new(parser) });
+            return Ok(Self { rules, built_in: Arc::new(Tdp::new()) }.with("*", "*", Arc::new(parser)));
         }
         Ok(Self { rules, built_in: Arc::new(Tdp::new()) })
     }
@@ -44,6 +44,13 @@ impl Parsers {
     pub fn with(mut self, program: &str, section: &str, parser: Arc<dyn Parser>) -> Self {
         self.rules.push(AssignedParser { program: program.to_owned(), section: section.to_owned(), parser });
         self
+    }
+
+    /// The programs and sections of the files that there is a parser for, each a code or `*` for any.
+    pub fn kinds(&self) -> Vec<(String, String)> {
+        let rules = self.rules.iter().map(|rule| (rule.program.clone(), rule.section.clone()));
+        let built_in = tdp::sections().map(|(program, section)| (program.to_owned(), section.to_owned()));
+        rules.chain(built_in).collect()
     }
 
     /// The parser of such files.

@@ -125,6 +125,9 @@ pub struct Unfinished {
     pub id: RunId,
     pub attempt: i32,
     pub run_after: DateTime<Utc>,
+    /// Of its file.
+    pub program: String,
+    pub section: String,
     /// The worker, while it runs.
     pub worker: Option<String>,
     /// The end of its lease, while it runs.
@@ -146,8 +149,9 @@ impl Unfinished {
 /// The database fails.
 pub async fn unfinished(pool: &PgPool) -> Result<Vec<Unfinished>> {
     sqlx::query_as(
-        "select id, attempt, run_after, worker, lease_until, now() as asked_at from parse_file_meta
-         where status in ('queued', 'running') order by id",
+        "select r.id, r.attempt, r.run_after, f.program, f.section, r.worker, r.lease_until, now() as asked_at
+         from parse_file_meta r join data_file f on f.id = r.data_file_id
+         where r.status in ('queued', 'running') order by r.id",
     )
     .fetch_all(pool)
     .await

@@ -11,10 +11,12 @@ mod cancel;
 mod claim;
 mod finish;
 mod lease;
+mod retry;
 mod waker;
 
 pub use cancel::{Cancelled, cancel};
-pub use claim::{Claimant, ClaimedRun, claim, claim_run};
+pub use claim::{Claimant, ClaimedRun, Takes, claim, claim_run};
 pub use finish::{Ending, Finished, crashed, finish};
 pub use lease::{Beat, REAPED_WITHIN, Unfinished, heartbeat, reap, reap_long_expired, running, unfinished};
+pub use retry::{Retried, retry};
 pub use waker::Waker;

@@ -1,19 +1,24 @@
 //! Finds runs: by subject, by ending, by part of their id.
 
+use std::str::FromStr;
+
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, QueryBuilder};
+use sqlx::{PgExecutor, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::failure::DbContext as _;
 use super::{LogState, Run, RunStatus};
 use crate::ids::{BatchId, DataFileId, RunId};
+use crate::parser::SummaryStatus;
 
 /// Selects runs; a `None` or empty field does not restrict.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
-    /// Any of these.
+    /// Any of these, or of the verdicts.
     pub status: Vec<RunStatus>,
+    /// Any of these, or of the statuses.
+    pub verdict: Vec<SummaryStatus>,
     /// Any of these.
     pub log_state: Vec<LogState>,
     pub data_file: Option<DataFileId>,
@@ -26,23 +31,117 @@ pub struct RunFilter {
     pub fiscal_year: Option<i32>,
     pub fiscal_quarter: Option<i16>,
     pub state: Option<String>,
+    /// Who asked for the run.
+    pub requested_by: Option<String>,
     /// Queued at this moment or later.
     pub since: Option<DateTime<Utc>>,
-    /// Older than this run: the page before it, or the previous run of a file.
+    /// Ended at this moment or later.
+    pub ended_since: Option<DateTime<Utc>>,
+    /// Older than this run: the previous run of a file.
     pub before: Option<RunId>,
+    pub order: RunOrder,
+    /// Behind this run, in the order: the next page.
+    pub after: Option<RunId>,
     /// At most so many.
     pub limit: Option<i64>,
 }
 
-/// The runs that match `filter`, the newest first.
+/// The order of a list of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunOrder {
+    pub by: RunSort,
+    /// The other way round.
+    pub reversed: bool,
+}
+
+/// What a list of runs is sorted by: names from A to Z, all else from the latest, longest or largest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RunSort {
+    #[default]
+    Queued,
+    Started,
+    Finished,
+    Took,
+    Size,
+    Errors,
+    Name,
+}
+
+impl FromStr for RunSort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "queued" => Self::Queued,
+            "started" => Self::Started,
+            "finished" => Self::Finished,
+            "took" => Self::Took,
+            "size" => Self::Size,
+            "errors" => Self::Errors,
+            "name" => Self::Name,
+            _ => return Err("expected queued, started, finished, took, size, errors or name".to_owned()),
+        })
+    }
+}
+
+impl RunSort {
+    /// What the rows have of it, as SQL; never null, so that a page can begin behind any row.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Queued => "queued_at",
+            Self::Started => "coalesce(started_at, '-infinity')",
+            Self::Finished => "coalesce(finished_at, '-infinity')",
+            Self::Took => "coalesce(coalesce(finished_at, now()) - started_at, '0')",
+            Self::Size => "coalesce(size_bytes, -1)",
+            Self::Errors => "coalesce(error_count, -1)",
+            Self::Name => "lower(name)",
+        }
+    }
+}
+
+/// The runs that match `filter`, in its order.
 ///
 /// # Errors
 /// The database fails.
 pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run>> {
     let mut query = QueryBuilder::new("select * from run where true");
-    if !filter.status.is_empty() {
+    restrict(&mut query, filter);
+    let key = filter.order.by.key();
+    let ascends = (filter.order.by == RunSort::Name) != filter.order.reversed;
+    let (direction, behind) = if ascends { ("asc", ">") } else { ("desc", "<") };
+    match (filter.order.by, filter.after) {
+        (_, None) => {}
+        (RunSort::Queued, Some(run)) => {
+            query.push(format!(" and id {behind} ")).push_bind(run);
+        }
+        (_, Some(run)) => {
+            query.push(format!(" and ({key}, id) {behind} (select {key}, id from run where id = "));
+            query.push_bind(run).push(")");
+        }
+    }
+    // Ids are in the order of queuing, and have an index.
+    let by = if filter.order.by == RunSort::Queued { String::new() } else { format!("{key} {direction}, ") };
+    query.push(format!(" order by {by}id {direction} limit ")).push_bind(filter.limit);
+    query.build_query_as().fetch_all(db).await.context("failed to list runs")
+}
+
+/// How many runs match `filter`, of all its pages; it stops to count at `most`.
+///
+/// # Errors
+/// The database fails.
+pub async fn count(db: impl PgExecutor<'_>, filter: &RunFilter, most: i64) -> Result<i64> {
+    let mut query = QueryBuilder::new("select count(*) from (select from run where true");
+    restrict(&mut query, filter);
+    query.push(" limit ").push_bind(most).push(") counted");
+    query.build_query_scalar().fetch_one(db).await.context("failed to count runs")
+}
+
+fn restrict(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
+    if !filter.status.is_empty() || !filter.verdict.is_empty() {
         let codes: Vec<_> = filter.status.iter().map(|status| status.as_str()).collect();
-        query.push(" and status = any(").push_bind(codes).push(")");
+        let verdicts: Vec<_> = filter.verdict.iter().map(|verdict| verdict.as_str()).collect();
+        query.push(" and (status = any(").push_bind(codes);
+        query.push(") or summary_status = any(").push_bind(verdicts).push("))");
     }
     if !filter.log_state.is_empty() {
         let codes: Vec<_> = filter.log_state.iter().map(|state| state.as_str()).collect();
@@ -61,11 +160,16 @@ pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run
     if let Some(batch) = filter.batch {
         query.push(" and batch_id = ").push_bind(batch);
     }
-    if let Some(program) = &filter.program {
-        query.push(" and program = ").push_bind(program);
-    }
-    if let Some(section) = &filter.section {
-        query.push(" and section = ").push_bind(section);
+    let texts = [
+        ("program", &filter.program),
+        ("section", &filter.section),
+        ("state", &filter.state),
+        ("requested_by", &filter.requested_by),
+    ];
+    for (column, value) in texts {
+        if let Some(value) = value {
+            query.push(format!(" and {column} = ")).push_bind(value.clone());
+        }
     }
     if let Some(year) = filter.fiscal_year {
         query.push(" and fiscal_year = ").push_bind(year);
@@ -73,17 +177,15 @@ pub async fn find(db: impl PgExecutor<'_>, filter: &RunFilter) -> Result<Vec<Run
     if let Some(quarter) = filter.fiscal_quarter {
         query.push(" and fiscal_quarter = ").push_bind(quarter);
     }
-    if let Some(state) = &filter.state {
-        query.push(" and state = ").push_bind(state);
-    }
     if let Some(since) = filter.since {
         query.push(" and queued_at >= ").push_bind(since);
+    }
+    if let Some(since) = filter.ended_since {
+        query.push(" and finished_at >= ").push_bind(since);
     }
     if let Some(run) = filter.before {
         query.push(" and id < ").push_bind(run);
     }
-    query.push(" order by id desc limit ").push_bind(filter.limit);
-    query.build_query_as().fetch_all(db).await.context("failed to list runs")
 }
 
 /// The newest run that matches `filter`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
 use super::failure::DbContext as _;
@@ -31,7 +32,7 @@ pub struct LogFacts {
 }
 
 /// A running run that should have ended.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Stuck {
     pub id: RunId,
     pub worker: String,

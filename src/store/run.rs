@@ -119,6 +119,22 @@ pub async fn get(db: impl PgExecutor<'_>, id: RunId) -> Result<Option<Run>> {
         .with_context(|| format!("failed to read run {id}"))
 }
 
+/// The last attempt at the job of this run; of a job that is over, the run that counts.
+///
+/// # Errors
+/// The database fails.
+pub async fn last_attempt(db: impl PgExecutor<'_>, id: RunId) -> Result<Option<Run>> {
+    sqlx::query_as(
+        "select * from run
+         where (batch_id, data_file_id) = (select batch_id, data_file_id from parse_file_meta where id = $1)
+         order by attempt desc limit 1",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await
+    .with_context(|| format!("failed to read the last attempt at the job of run {id}"))
+}
+
 pub(super) fn hexadecimal<S: Serializer>(hash: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
     hash.map(hex::encode).serialize(serializer)
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::ids::RunId;
-use crate::queue::{self, Unfinished};
+use crate::queue::{self, Takes, Unfinished};
 use crate::store::PgPool;
 
 /// Most left runs to name; for more, only the number.
@@ -43,9 +43,11 @@ impl Drain {
     ///
     /// # Errors
     /// The database fails.
-    pub(super) async fn is_over(&mut self, pool: &PgPool) -> Result<bool> {
+    pub(super) async fn is_over(&mut self, pool: &PgPool, takes: &Takes) -> Result<bool> {
         let unfinished = queue::unfinished(pool).await?;
-        let left: Vec<Unfinished> = unfinished.into_iter().filter(|run| self.waits_for(run)).collect();
+        let is_foreign = |run: &Unfinished| run.worker.is_none() && !takes.has(&run.program, &run.section);
+        let (foreign, ours): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_foreign);
+        let left: Vec<Unfinished> = ours.into_iter().filter(|run| self.waits_for(run)).collect();
         let rest = self.wait.saturating_sub(self.idle_since.elapsed());
         if left.iter().any(|run| run.due_in() < rest) {
             return Ok(false);
@@ -53,8 +55,14 @@ impl Drain {
         for run in left.iter().take(NAMED) {
             tracing::warn!(run = %run.id, "left to other workers after {:?}: {}", self.wait, words(run));
         }
-        if left.len() > NAMED {
-            tracing::warn!(runs = left.len() - NAMED, "more runs are left: `parselog runs` lists them");
+        for run in foreign.iter().take(NAMED) {
+            let (program, section) = (&run.program, &run.section);
+            tracing::warn!(run = %run.id, "left to other workers: there is no parser for {program}/{section} here");
+        }
+        let named = left.len().min(NAMED) + foreign.len().min(NAMED);
+        if left.len() + foreign.len() > named {
+            let runs = left.len() + foreign.len() - named;
+            tracing::warn!(runs, "more runs are left: `parselog runs` lists them");
         }
         Ok(true)
     }

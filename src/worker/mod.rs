@@ -10,6 +10,7 @@ mod drain;
 mod helpers;
 mod in_flight;
 mod notices;
+mod presence;
 mod process;
 mod processes;
 mod report;
@@ -35,7 +36,7 @@ use crate::archive::Archiver;
 use crate::config::{ReportFormat, WorkerConfig};
 use crate::notify::Notifier;
 use crate::parse::{ParseTools, Parsers};
-use crate::queue::Claimant;
+use crate::queue::{Claimant, Takes};
 use crate::recovery::Recovery;
 use crate::spool::Syncer;
 use crate::system::System;
@@ -86,9 +87,9 @@ impl Worker {
         Self {
             syncer,
             archiver: Archiver::new(system.clone()),
+            claimant: claimant_of(&config, &parsers),
             parsers,
             parses_in: ParsesIn::This(Box::new(tools)),
-            claimant: claimant_of(&config),
             heartbeat: config.heartbeat(),
             config,
             drain: None,
@@ -101,7 +102,7 @@ impl Worker {
     /// The same with these settings, and with the heartbeat that fits them.
     #[must_use]
     pub fn with_config(self, config: WorkerConfig) -> Self {
-        Self { claimant: claimant_of(&config), heartbeat: config.heartbeat(), config, ..self }
+        Self { claimant: claimant_of(&config, &self.parsers), heartbeat: config.heartbeat(), config, ..self }
     }
 
     /// The same, which parses in processes of this plan; set its slots before.
@@ -162,8 +163,9 @@ impl Worker {
     }
 }
 
-fn claimant_of(config: &WorkerConfig) -> Claimant {
-    Claimant { worker: config.name(), lease: config.lease, timeout: config.run_timeout }
+fn claimant_of(config: &WorkerConfig, parsers: &Parsers) -> Claimant {
+    let takes = Takes::of(parsers.kinds());
+    Claimant { worker: config.name(), lease: config.lease, timeout: config.run_timeout, takes }
 }
 
 /// Spawns into a set, which `carry::spawn` can't, inside the current span as it does.

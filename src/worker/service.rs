@@ -42,6 +42,18 @@ impl Worker {
     /// The spool can't be read; nothing was claimed. Or [`super::HelperDied`], after the worker handed back its
     /// runs in flight.
     pub async fn serve(&self, stop: impl Future<Output = ()>) -> Result<()> {
+        self.serve_until(stop, std::future::pending()).await
+    }
+
+    /// As [`Self::serve`]; `at_once`, after `stop`, ends the grace: the worker hands back all that it has.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub async fn serve_until(
+        &self,
+        stop: impl Future<Output = ()>,
+        at_once: impl Future<Output = ()>,
+    ) -> Result<()> {
         let spool = self.system.spool.clone();
         carry::spawn_blocking(move || spool.list()).await?.context("failed to read the spool")?;
         let in_flight = RunsInFlight::default();
@@ -50,6 +62,7 @@ impl Worker {
         self.look_after_others(&mut helpers, &recovery);
         self.begin_notices().await;
         self.notify_every(&mut helpers, self.config.sweep);
+        let presence = self.is_present(&mut helpers, &in_flight);
 
         let mut runs = JoinSet::new();
         let mut died = None;
@@ -60,6 +73,7 @@ impl Worker {
             }
         };
         let over = self.claim_until(&recovery, &in_flight, &mut runs, stopped).await;
+        self.leaves(presence).await;
         if over == Over::Drained {
             join_all(&mut runs).await;
             self.leave_drained(&recovery).await;
@@ -76,6 +90,7 @@ impl Worker {
         if died.is_none() {
             tokio::select! {
                 _ = tokio::time::timeout(grace, join_all(&mut runs)) => {}
+                () = at_once => tracing::info!(runs = runs.len(), "stopping at once"),
                 helper = helpers.died() => died = Some(helper),
             }
         }
@@ -149,7 +164,7 @@ impl Worker {
     /// Recovers the runs of dead processes first: they may be work to do.
     async fn is_drained(&self, drain: &mut Drain, recovery: &Recovery) -> Result<bool> {
         recovery.recover().await?;
-        drain.is_over(&self.system.pool).await
+        drain.is_over(&self.system.pool, &self.claimant.takes).await
     }
 
     async fn leave_drained(&self, recovery: &Recovery) {

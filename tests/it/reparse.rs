@@ -170,7 +170,7 @@ async fn a_reparse_asks_first_and_without_a_terminal_it_wants_a_yes() {
     let said = desk.run(&["reparse", "--all"]);
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("--yes"), "{}", said.err);
-    assert!(desk.ok(&["reparse", "--all", "--dry-run"]).out.contains("1 files"));
+    assert!(desk.ok(&["reparse", "--all", "--dry-run"]).out.contains("1 file,"));
     assert_eq!(desk.run(&["reparse"]).code, 2, "no selection");
     assert_eq!(desk.run(&["reparse", "--all", "--year", "2021"]).code, 2, "all, and not all");
     assert_eq!(desk.run(&["reparse", "--program", "fra", "--yes"]).code, 4, "none fits");
@@ -184,7 +184,7 @@ async fn interrupting_the_wait_leaves_the_reparse_queued() {
     let mut waiting =
         desk.command(&["reparse", "--all", "--yes", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(waiting.stdout.take().unwrap()).lines();
-    let queued = out.find(|line| line.as_ref().is_ok_and(|line| line.contains("files queued")));
+    let queued = out.find(|line| line.as_ref().is_ok_and(|line| line.contains("queued")));
     assert!(queued.is_some(), "it queued nothing");
     assert!(Command::new("kill").args(["-INT", &waiting.id().to_string()]).status().unwrap().success());
     assert!(waiting.wait().unwrap().success(), "^C was no ordinary end");

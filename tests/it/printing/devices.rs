@@ -13,6 +13,7 @@ fn lines(new: &str) -> Vec<Vec<&str>> {
     vec![
         vec!["runs"],
         vec!["runs", "--json"],
+        vec!["status"],
         vec!["show", "a.txt"],
         vec!["show", "a.txt", "--json"],
         vec!["history", "a.txt"],
@@ -37,6 +38,9 @@ fn lines(new: &str) -> Vec<Vec<&str>> {
         vec!["prune", "--older-than", "1d", "--yes"],
         vec!["submit", new],
         vec!["cancel", "@latest"],
+        vec!["retry", "@latest"],
+        vec!["cancel", "@latest"],
+        vec!["wait", "@latest"],
         vec!["run", new],
         vec!["run", new, "--json"],
         vec!["run", new, "--records", "-"],

@@ -21,7 +21,20 @@ fn holds(name: &str, printed: &str) {
 
 /// What a command printed and how it ended, without what differs from one time to the next.
 fn printed(desk: &Desk, arguments: &[&str]) -> String {
-    let Said { code, out, err } = desk.run(arguments);
+    without_what_differs(desk, arguments, desk.run(arguments))
+}
+
+/// What several commands print at a terminal of so many columns.
+fn printed_at(desk: &Desk, columns: &str, commands: &[&[&str]]) -> String {
+    let one = |arguments: &&[&str]| {
+        let output = desk.command(arguments).env("COLUMNS", columns).output().expect("the program starts");
+        without_what_differs(desk, arguments, Said::of(output))
+    };
+    commands.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+fn without_what_differs(desk: &Desk, arguments: &[&str], said: Said) -> String {
+    let Said { code, out, err } = said;
     let home = desk.path("");
     let shown = arguments.join(" ").replace(&home, "");
     let mut text = format!("$ parselog {shown}\n{out}");
@@ -33,7 +46,9 @@ fn printed(desk: &Desk, arguments: &[&str]) -> String {
     }
     for (pattern, instead) in [
         (regex::escape(home.trim_end_matches('/')).as_str(), "HOME"),
+        ("file://[^ ]*…", "file://…"),
         ("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
+        (r"\b[0-9a-f]{8}\b", "SHORT_ID"),
         ("[0-9]{8}T[0-9]{6}Z", "STAMP"),
         (r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( UTC|Z)?", "TIME"),
         (r" +[0-9]+\.[0-9] s\b", " TOOK"),

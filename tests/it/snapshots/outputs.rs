@@ -1,6 +1,6 @@
 //! What the main commands print, for people and for programs.
 
-use super::{all_printed, holds, printed};
+use super::{all_printed, holds, printed, printed_at};
 use crate::support::{Desk, sample_text};
 
 const FIRST: &str = "tanf-active-2021-q1.txt";
@@ -41,6 +41,10 @@ async fn lists_of_runs() {
         &["verify", "--all"],
     ];
     holds("lists", &all_printed(&desk, commands));
+    for columns in ["80", "200"] {
+        let lists: &[&[&str]] = &[&["runs"], &["runs", "-n", "1"], &["history", "a.txt"], &["show", "a.txt"]];
+        holds(&format!("lists-{columns}"), &printed_at(&desk, columns, lists));
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,12 @@ impl Desk {
             }
         }
         command.args(arguments).env("DATABASE_URL", self.db.url()).env("PARSELOG_HOME", self.home.path());
-        command.env("USER", "ann").env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+            .env("USER", "ann")
+            .env("NO_COLOR", "1")
+            .env("TZ", "UTC")
+            .env_remove("COLUMNS")
+            .stdin(Stdio::null());
         command
     }
 

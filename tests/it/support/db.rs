@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parselog::desk::submit;
 use parselog::ids::RunId;
-use parselog::queue::{self, Claimant, ClaimedRun};
+use parselog::queue::{self, Claimant, ClaimedRun, Takes};
 use parselog::store::{self, MIGRATOR, NewFile, PgPool, Queued, Request, Run};
 use parselog::{carry, parser};
 use sqlx::postgres::PgConnectOptions;
@@ -169,7 +169,7 @@ impl Drop for TestDb {
 /// A worker of this name, with an hour's lease.
 pub(crate) fn claimant(worker: &str) -> Claimant {
     let hour = Duration::from_secs(3600);
-    Claimant { worker: worker.to_owned(), lease: hour, timeout: hour }
+    Claimant { worker: worker.to_owned(), lease: hour, timeout: hour, takes: Takes::any() }
 }
 
 /// A file under this key, in the bucket `submissions`.

@@ -1,0 +1,2 @@
+drop index parse_file_meta_finished;
+drop table worker;

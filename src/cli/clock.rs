@@ -1,0 +1,149 @@
+//! Times and lengths of time as people read and write them: in the machine's zone, which is always named, or in
+//! UTC with `--utc`. JSON has UTC in every place.
+
+use std::fmt::{self, Display};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+
+use crate::config::duration;
+
+/// The flag for UTC. The arguments are searched for it before they are read, since times among them mean a zone.
+pub(super) const UTC_FLAG: &str = "--utc";
+
+/// Help text: how to write a time.
+pub(super) const WHEN: &str = "TIME";
+
+static IN_UTC: AtomicBool = AtomicBool::new(false);
+
+/// From now on people read and write UTC.
+pub(super) fn use_utc() {
+    IN_UTC.store(true, Ordering::Relaxed);
+}
+
+/// The zone now, as headings name it: `UTC`, or `+01:00`.
+pub(super) fn zone() -> String {
+    name(offset_at(Utc::now()))
+}
+
+/// A time in a table whose heading names the zone: `2026-11-21 06:30`. A time at which another offset held, as in
+/// summer, names its own.
+pub(super) fn minute(time: DateTime<Utc>) -> String {
+    in_table(time, "%Y-%m-%d %H:%M")
+}
+
+/// As [`minute`], with seconds.
+pub(super) fn second(time: DateTime<Utc>) -> String {
+    in_table(time, "%Y-%m-%d %H:%M:%S")
+}
+
+/// As [`minute`], with milliseconds.
+pub(super) fn millisecond(time: DateTime<Utc>) -> String {
+    in_table(time, "%Y-%m-%d %H:%M:%S%.3f")
+}
+
+/// A time outside of tables, with its zone: `2026-11-21 06:30 UTC`.
+pub(super) fn moment(time: DateTime<Utc>) -> String {
+    let offset = offset_at(time);
+    format!("{} {}", time.with_timezone(&offset).format("%Y-%m-%d %H:%M"), name(offset))
+}
+
+/// The offset of the zone at a time.
+pub(super) fn offset_at(time: DateTime<Utc>) -> FixedOffset {
+    if IN_UTC.load(Ordering::Relaxed) { Utc.fix() } else { Local.offset_from_utc_datetime(&time.naive_utc()) }
+}
+
+fn in_table(time: DateTime<Utc>, format: &str) -> String {
+    let offset = offset_at(time);
+    let shown = time.with_timezone(&offset).format(format);
+    if offset == offset_at(Utc::now()) { shown.to_string() } else { format!("{shown} {}", name(offset)) }
+}
+
+fn name(offset: FixedOffset) -> String {
+    if offset == Utc.fix() { "UTC".to_owned() } else { offset.to_string() }
+}
+
+/// A length of time: `0.4 s`, `2 min 5 s`, `3 h 12 min` or `4 d 3 h`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Took(pub(super) TimeDelta);
+
+impl Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.max(TimeDelta::zero()).as_seconds_f64();
+        let whole = self.0.num_seconds().max(0);
+        let text = match whole {
+            ..60 => format!("{:.1} s", (seconds * 10.0).floor() / 10.0),
+            60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+            3600..86_400 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+            _ => format!("{} d {} h", whole / 86_400, whole / 3600 % 24),
+        };
+        f.pad(&text)
+    }
+}
+
+/// Reads `2026-11-21T06:30:00Z`, `2026-11-21 06:30[:00]` or `2026-11-21` in the zone, or a length of time such as
+/// `10m` or `7d`, counted back from now.
+///
+/// # Errors
+/// The text is none of these.
+pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let plain = text.replace('T', " ");
+    for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"] {
+        if let Ok(time) = NaiveDateTime::parse_from_str(&plain, format) {
+            return in_zone(time);
+        }
+    }
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return in_zone(day.into());
+    }
+    let ago = duration(text).ok().and_then(|ago| TimeDelta::from_std(ago).ok());
+    ago.and_then(|ago| Utc::now().checked_sub_signed(ago)).ok_or_else(|| {
+        "use a time such as 2026-11-21T06:30:00Z or 2026-11-21, or how long ago: 10m, 7d".into()
+    })
+}
+
+/// A time that the clocks of the zone show; of one that they show twice, the earlier.
+fn in_zone(time: NaiveDateTime) -> Result<DateTime<Utc>, String> {
+    if IN_UTC.load(Ordering::Relaxed) {
+        return Ok(time.and_utc());
+    }
+    let local = Local.from_local_datetime(&time).earliest();
+    local
+        .map(|local| local.to_utc())
+        .ok_or_else(|| format!("no clock showed {time}: it was put forward then"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        use_utc(); // The other tests of this file read no zone.
+        for text in
+            ["2026-11-21T06:30:00Z", "2026-11-21T08:30:00+02:00", "2026-11-21 06:30", "2026-11-21T06:30:00"]
+        {
+            assert_eq!(when(text).map(|time| time.timestamp()), Ok(1_795_242_600), "{text}");
+        }
+        assert_eq!(when("2026-11-21").map(|time| time.timestamp()), Ok(1_795_219_200));
+        assert!(when("10m").is_ok_and(|time| (Utc::now() - time).num_minutes() == 10));
+        assert!(when("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_length_of_time_has_the_two_units_that_matter() {
+        for (milliseconds, text) in [
+            (-5, "0.0 s"),
+            (449, "0.4 s"),
+            (59_990, "59.9 s"),
+            (125_000, "2 min 5 s"),
+            (11_520_000, "3 h 12 min"),
+            (356_400_000, "4 d 3 h"),
+        ] {
+            assert_eq!(Took(TimeDelta::milliseconds(milliseconds)).to_string(), text);
+        }
+    }
+}

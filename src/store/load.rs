@@ -1,0 +1,137 @@
+//! The load of the whole system, in numbers: what waits, what runs, and what ended lately.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{FromRow, PgExecutor};
+
+use super::failure::DbContext as _;
+use super::{LogState, RunStatus};
+use crate::ids::RunId;
+
+/// Queued runs of files of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct Backlog {
+    pub program: String,
+    pub section: String,
+    pub queued: i64,
+    /// Those of them that could start now.
+    pub due: i64,
+    /// Since when the oldest of these could.
+    pub oldest_due_at: Option<DateTime<Utc>>,
+}
+
+/// A run that a worker has.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct RunningRun {
+    pub id: RunId,
+    pub name: String,
+    pub attempt: i32,
+    pub worker: String,
+    pub started_at: DateTime<Utc>,
+    pub heartbeat_at: DateTime<Utc>,
+}
+
+/// Runs that ended alike.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct EndedRuns {
+    /// The verdict, or the status of a run without one.
+    pub outcome: String,
+    pub runs: i64,
+}
+
+/// Runs that did not succeed, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct Failing {
+    pub status: RunStatus,
+    pub failure: String,
+    pub runs: i64,
+    /// The newest of them.
+    pub latest: RunId,
+}
+
+/// Logs that are not where they belong.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct KeptBack {
+    pub state: LogState,
+    pub logs: i64,
+}
+
+/// What is queued, by the kind of file.
+///
+/// # Errors
+/// The database fails.
+pub async fn backlog(db: impl PgExecutor<'_>) -> Result<Vec<Backlog>> {
+    sqlx::query_as(
+        "select f.program, f.section, count(*) as queued,
+                count(*) filter (where r.run_after <= now()) as due,
+                min(r.run_after) filter (where r.run_after <= now()) as oldest_due_at
+         from parse_file_meta r join data_file f on f.id = r.data_file_id
+         where r.status = 'queued' group by 1, 2 order by 1, 2",
+    )
+    .fetch_all(db)
+    .await
+    .context("failed to measure the queue")
+}
+
+/// What runs, the oldest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn running(db: impl PgExecutor<'_>) -> Result<Vec<RunningRun>> {
+    sqlx::query_as(
+        "select id, name, attempt, worker, started_at, heartbeat_at from run
+         where status = 'running' order by started_at, id",
+    )
+    .fetch_all(db)
+    .await
+    .context("failed to list what runs")
+}
+
+/// What ended within this time, the most frequent first.
+///
+/// # Errors
+/// The database fails.
+pub async fn ended(db: impl PgExecutor<'_>, within: Duration) -> Result<Vec<EndedRuns>> {
+    sqlx::query_as(
+        "select coalesce(summary_status, status) as outcome, count(*) as runs from parse_file_meta
+         where finished_at >= now() - $1 group by 1 order by 2 desc, 1",
+    )
+    .bind(within)
+    .fetch_all(db)
+    .await
+    .context("failed to count what ended")
+}
+
+/// The most frequent reasons for which runs failed within this time, at most so many.
+///
+/// # Errors
+/// The database fails.
+pub async fn failing(db: impl PgExecutor<'_>, within: Duration, most: i64) -> Result<Vec<Failing>> {
+    sqlx::query_as(
+        "select status, failure, count(*) as runs, (array_agg(id order by id desc))[1] as latest
+         from parse_file_meta
+         where finished_at >= now() - $1 and status in ('fail', 'crash', 'terminate')
+         group by 1, 2 order by 3 desc, 4 desc limit $2",
+    )
+    .bind(within)
+    .bind(most)
+    .fetch_all(db)
+    .await
+    .context("failed to count what failed")
+}
+
+/// The logs that wait for the object store, and those that are lost.
+///
+/// # Errors
+/// The database fails.
+pub async fn kept_back(db: impl PgExecutor<'_>) -> Result<Vec<KeptBack>> {
+    sqlx::query_as(
+        "select state, count(*) as logs from log where state in ('fallback', 'lost') group by 1 order by 1",
+    )
+    .fetch_all(db)
+    .await
+    .context("failed to count the logs that are kept back")
+}
