@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{LevelCounts, push_json_escaped, push_timestamp};
-use crate::ids::{BatchId, DataFileId, LogId, RunId};
+use crate::ids::{BatchId, DataFileId, LogId, RunId, ServiceName};
 
 /// The first record of a log: everything that recovery needs if only the spool file is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub struct RunSubject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentSubject {
     /// The service that owns the stream.
-    pub service: String,
+    pub service: ServiceName,
 }
 
 /// A head on a line. Before logs had their own ids, a head named only its run, whose id is still the id of
@@ -99,6 +99,14 @@ impl Subject {
         match self {
             Self::Run(run) => Some(run),
             Self::Segment(_) => None,
+        }
+    }
+
+    /// The service, if the subject is a segment of its stream.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Run(_) => None,
+            Self::Segment(segment) => Some(&segment.service),
         }
     }
 }

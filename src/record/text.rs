@@ -47,8 +47,7 @@ impl fmt::Display for Text<'_> {
                     }
                 }
                 Subject::Segment(segment) => {
-                    write!(f, "  log={} service=", head.log)?;
-                    write_safe(f, &segment.service)?;
+                    write!(f, "  log={} service={}", head.log, segment.service)?;
                 }
             }
         }

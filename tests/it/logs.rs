@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use parselog::archive::Archiver;
 use parselog::carry;
-use parselog::ids::LogId;
+use parselog::ids::{LogId, ServiceName};
 use parselog::objects::{FolderStore, Objects};
 use parselog::reader::{LogSource, Selection};
 use parselog::record::{Encoder, Head, Level, Origin, Record, SegmentSubject, Subject, Text};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::support::{TestDb, head};
 
 fn segment(log: LogId) -> Head {
-    let subject = Subject::Segment(SegmentSubject { service: "celery".to_owned() });
+    let subject = Subject::Segment(SegmentSubject { service: ServiceName::of("celery") });
     let log_key = format!("service_logs/celery/2026/11/28/celery-20261128T000000Z-{log}.log.gz");
     Head { log, bucket: "files".to_owned(), log_key, subject, ..head() }
 }
