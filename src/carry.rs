@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::thread;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{Instrument, Span};
 
 thread_local! {
@@ -23,6 +23,12 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(future.in_current_span())
+}
+
+/// Spawns a task of a set that runs inside the current span.
+#[expect(clippy::disallowed_methods, reason = "this is the span-carrying replacement")]
+pub fn spawn_in<T: Send + 'static>(set: &mut JoinSet<T>, future: impl Future<Output = T> + Send + 'static) {
+    set.spawn(future.in_current_span());
 }
 
 /// Runs blocking work on tokio's blocking pool, inside the current span.

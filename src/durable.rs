@@ -31,6 +31,8 @@ pub enum Synced {
     LogName,
     /// The events of the last second.
     Events,
+    /// Events whose sender waits for it.
+    Committed,
     /// The names of the files with a log's last records.
     SegmentNames,
     /// Errors in the main file, before the segment they came from is cleared.
@@ -63,11 +65,12 @@ pub enum Synced {
 
 impl Synced {
     /// Every one of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Folder,
         Self::Head,
         Self::LogName,
         Self::Events,
+        Self::Committed,
         Self::SegmentNames,
         Self::MovedErrors,
         Self::Sealed,
@@ -91,6 +94,7 @@ impl Synced {
             Self::Head => "head",
             Self::LogName => "log-name",
             Self::Events => "events",
+            Self::Committed => "committed",
             Self::SegmentNames => "segment-names",
             Self::MovedErrors => "moved-errors",
             Self::Sealed => "sealed",

@@ -17,7 +17,7 @@
 //! only (`tests/it/architecture` checks it):
 //!
 //! ```text
-//! main cli telemetry > desk > worker report doctor > recovery
+//! main cli telemetry > desk > worker report doctor intake > recovery
 //!   > archive reader diff notify parse > scope queue system > config
 //!   > spool objects store cluster parser > ids record redact gzip carry durable faults
 //! ```
@@ -46,6 +46,8 @@ pub mod faults;
 pub mod gzip;
 #[doc(hidden)]
 pub mod ids;
+#[doc(hidden)]
+pub mod intake;
 #[doc(hidden)]
 pub mod notify;
 #[doc(hidden)]

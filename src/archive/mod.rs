@@ -127,6 +127,11 @@ impl Archiver {
             first_at: head.started,
             last_at: log.closed_at,
         };
+        if head.subject.service().is_some()
+            && let Err(error) = store::log::begun(&self.system.pool, head).await
+        {
+            tracing::debug!(log = %head.log, "the segment has no row yet: {error:#}");
+        }
         match store::log::sealed(&self.system.pool, head.log, &content).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),

@@ -1,6 +1,7 @@
 //! The settings: one documented struct per concern, by flag or environment variable.
 
 mod database;
+mod intake;
 mod levels;
 mod mail;
 mod parser;
@@ -14,6 +15,7 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 pub use database::DatabaseConfig;
+pub use intake::IntakeConfig;
 pub use levels::Levels;
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};

@@ -22,12 +22,26 @@ impl Recovery {
     /// # Errors
     /// The spool can't be listed. A failure of one log is logged, and the next log is tried.
     pub async fn recover(&self) -> Result<u64> {
+        self.recover_for(false).await
+    }
+
+    /// The same for the collector of the spool, which alone may close segments of streams while connections are
+    /// to be decoded.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub async fn recover_as_collector(&self) -> Result<u64> {
+        self.recover_for(true).await
+    }
+
+    async fn recover_for(&self, is_collector: bool) -> Result<u64> {
         let _turn = self.turns[0].lock().await;
         let entries = self.list().await?;
         if entries.is_empty() {
             return Ok(0);
         }
         let dead = self.abandoned(entries.into_iter().filter(|entry| !entry.sealed).collect()).await?;
+        let dead = if is_collector { dead } else { self.without_collected(dead).await? };
         clear_after(&dead).await;
         let mut closed = 0;
         for entry in dead {
@@ -45,6 +59,25 @@ impl Recovery {
             tracing::warn!("the runs of dead processes are not ended yet: {error:#}");
         }
         Ok(closed)
+    }
+
+    /// Leaves out the segments that are a collector's to close.
+    async fn without_collected(&self, dead: Vec<SpooledLog>) -> Result<Vec<SpooledLog>> {
+        let spool = self.system.spool.clone();
+        let left = carry::spawn_blocking(move || -> Result<_> {
+            let is_segment = |entry| spool.head_of(entry).is_some_and(|head| head.run().is_none());
+            let mut segments: Vec<bool> = dead.iter().map(is_segment).collect();
+            if segments.contains(&true) && !spool.has_collector()? {
+                segments.fill(false);
+            }
+            Ok(dead
+                .into_iter()
+                .zip(segments)
+                .filter(|(_, is_left)| !is_left)
+                .map(|(entry, _)| entry)
+                .collect())
+        });
+        left.await.context("looking for segments panicked")?
     }
 
     async fn close(&self, entry: SpooledLog) -> Result<bool> {

@@ -21,6 +21,14 @@ pub(super) struct SpoolFolder {
     handle: Arc<File>,
 }
 
+/// The parts of a log that may not be on stable storage yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    pub(super) files: Vec<Arc<File>>,
+    /// Where names of its files are new in it.
+    pub(super) folder: Option<SpoolFolder>,
+}
+
 impl SpoolFolder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), handle: Arc::new(File::open(path)?) })

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 
-use super::files::SpoolFolder;
+use super::files::{SpoolFolder, Unsynced};
 use super::missing::MissingEvents;
 use super::recover::{self, Reopened, copy_lines};
 use super::rescue::Remains;
@@ -57,14 +57,6 @@ pub struct Journal {
     dirty: bool,
     /// A sync failed. The kernel reports that only once, so the journal remembers it.
     doubtful: bool,
-}
-
-/// The parts of a log that may not be on stable storage yet.
-#[derive(Debug, Default)]
-pub(super) struct Unsynced {
-    pub(super) files: Vec<Arc<File>>,
-    /// Where names of its files are new in it.
-    pub(super) folder: Option<SpoolFolder>,
 }
 
 impl Journal {
@@ -146,9 +138,19 @@ impl Journal {
         }
     }
 
+    /// What the line of the last event begins with: its time and its number.
+    pub(super) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
     /// Counts events that are lost before anybody could append them: they get numbers, and no lines.
     pub fn lose(&mut self, events: u64) {
         self.tally.emitted += events;
+    }
+
+    /// Bytes so far, its tail segments left out.
+    pub fn bytes(&self) -> u64 {
+        self.main.len()
     }
 
     /// Events so far, stored or not.

@@ -11,6 +11,7 @@
 //! <log>.log.gz     the archive on its way to S3
 //! <log>.summary    describes a whole archive, for reuse; without it the archive is made anew
 //! <log>.moved      only in a refuge: the log is archived, but the spool could not remove its leftovers
+//! connections/     what a collector received and has not decoded yet
 //! ```
 //!
 //! If nobody holds the lock of a `.open` or `.log` file, its process is gone. All state is in the files, so
@@ -18,6 +19,7 @@
 //! another folder of the same kind. This room does not use the network.
 
 mod bus;
+mod connections;
 mod dead;
 mod files;
 mod journal;
@@ -42,6 +44,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 
+pub use connections::CollectorLock;
 pub use dead::{AbandonedLog, PROCESS_DIED};
 pub use journal::{Journal, Stored};
 pub use missing::MissingEvents;
@@ -52,11 +55,14 @@ pub use tail::TailReader;
 
 use self::files::{SpoolFolder, file_of, files_in, is_older, remove_if_stale, remove_if_there};
 use crate::ids::LogId;
-use crate::record::{Head, LevelCounts, STREAMS, Tail};
+use crate::record::{Head, LevelCounts, Record, STREAMS, Tail};
 use crate::{carry, durable, faults};
 
 /// Of the folder.
 const MODE: u32 = 0o750;
+
+/// Bytes in which there is room for most heads.
+const HEAD: usize = 2048;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -105,9 +111,24 @@ impl Spool {
         Self { refuges: refuges.into_iter().collect(), ..self }
     }
 
+    /// The same spool, for logs that somebody cuts before they grow large.
+    #[must_use]
+    pub fn without_cap(self) -> Self {
+        Self { cap: u64::MAX, ..self }
+    }
+
     /// The folder's path.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Bytes of its disk that are free for this user.
+    ///
+    /// # Errors
+    /// The disk does not say.
+    pub fn free(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.dir)?;
+        Ok(disk.f_bavail * disk.f_frsize)
     }
 
     /// The path of a log's files, without their endings.
@@ -188,6 +209,13 @@ impl Spool {
             let path = file_of(&self.dir, log, ending);
             path.exists().then(|| SpooledLog { log, sealed: ending == "log", path })
         })
+    }
+
+    /// The head of a log; `None` if it can't be read.
+    pub fn head_of(&self, entry: &SpooledLog) -> Option<Head> {
+        let file = File::open(&entry.path).ok()?;
+        let lines = TailReader::new(Arc::new(file), 0).lines(HEAD).ok()?;
+        Some(*Record::decode(lines.split_inclusive(|byte| *byte == b'\n').next()?)?.head?)
     }
 
     /// Whether the log's process is certainly gone.

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::journal::{Journal, Unsynced};
+use super::files::Unsynced;
+use super::journal::Journal;
 use super::{SealedLog, Stored};
 use crate::durable::{self, Synced};
 use crate::record::{Level, LogEnding};
@@ -31,6 +32,14 @@ impl OpenLog {
         self.lock().as_mut().map(|journal| journal.append(level, body))
     }
 
+    /// Appends one event, and gives its whole line.
+    pub fn append_line(&self, level: Level, body: &[u8]) -> Option<(Stored, Vec<u8>)> {
+        self.lock().as_mut().map(|journal| {
+            let stored = journal.append(level, body);
+            (stored, [journal.prefix(), body].concat())
+        })
+    }
+
     /// Counts events that are lost before anybody could append them; `None` once the log is closed.
     pub fn lose(&self, events: u64) -> Option<()> {
         self.lock().as_mut().map(|journal| journal.lose(events))
@@ -49,6 +58,11 @@ impl OpenLog {
     /// Events emitted and not stored so far; `None` once the log is closed.
     pub fn dropped(&self) -> Option<u64> {
         self.lock().as_ref().map(Journal::dropped)
+    }
+
+    /// Bytes of the log so far, its tail segments left out; `None` once it is closed.
+    pub fn bytes(&self) -> Option<u64> {
+        self.lock().as_ref().map(Journal::bytes)
     }
 
     /// Completes the log as [`Journal::seal`] does; `None` if another handle already did.
@@ -74,6 +88,17 @@ impl OpenLog {
                 tracing::warn!(%log, "the disk of the spool does not take the log for good: {error}");
             }
         }
+    }
+
+    /// Makes everything durable that was appended to the log's file, its [hold](Self::hold), for whoever waits for
+    /// it. Unlike [`Self::sync`] it leaves nothing to another thread that is just at it, be it a sync or a seal.
+    ///
+    /// # Errors
+    /// The disk did not take it for good.
+    pub fn commit(&self, file: &File) -> io::Result<()> {
+        durable::data(file, Synced::Committed).inspect_err(|_| {
+            self.lock().as_mut().map(Journal::doubt);
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Journal>> {

@@ -15,6 +15,7 @@ use sqlx::{PgExecutor, Postgres};
 use super::failure::DbContext as _;
 use super::{LogState, fit};
 use crate::ids::LogId;
+use crate::record::Head;
 
 /// The contents of a complete log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,26 @@ pub struct ArchivedLog {
     pub gzip_bytes: u64,
     pub raw_sha256: [u8; 32],
     pub gzip_sha256: [u8; 32],
+}
+
+/// A segment of a stream was opened; it gets its row. A row that is there does not change.
+///
+/// # Errors
+/// The database fails, or the log is no segment.
+pub async fn begun(db: impl PgExecutor<'_>, head: &Head) -> Result<()> {
+    let service = head.subject.service().ok_or_else(|| anyhow!("log {} is no segment", head.log))?;
+    sqlx::query(
+        "insert into log (id, service, state, worker, first_at) values ($1, $2, 'open', $3, $4)
+         on conflict (id) do nothing",
+    )
+    .bind(head.log)
+    .bind(service.as_str())
+    .bind(fit::label(&head.worker))
+    .bind(head.started)
+    .execute(db)
+    .await
+    .with_context(|| format!("failed to note segment {} of stream {service}", head.log))?;
+    Ok(())
 }
 
 /// The log was opened. A row in a later state does not change.

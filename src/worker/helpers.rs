@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
-use super::{RunsInFlight, Worker, ship, spawn_in};
+use super::{RunsInFlight, Worker, ship};
+use crate::carry::spawn_in;
 use crate::faults;
 use crate::spool::SYNC_INTERVAL;
 

@@ -27,9 +27,6 @@ pub use in_flight::RunsInFlight;
 pub use process::ProcessPlan;
 pub use run_one::{RecordsTo, RunReport};
 
-use tokio::task::JoinSet;
-use tracing::Instrument;
-
 use self::processes::ParseProcesses;
 
 use crate::archive::Archiver;
@@ -166,10 +163,4 @@ impl Worker {
 fn claimant_of(config: &WorkerConfig, parsers: &Parsers) -> Claimant {
     let takes = Takes::of(parsers.kinds());
     Claimant { worker: config.name(), lease: config.lease, timeout: config.run_timeout, takes }
-}
-
-/// Spawns into a set, which `carry::spawn` can't, inside the current span as it does.
-#[expect(clippy::disallowed_methods, reason = "the future carries its span")]
-fn spawn_in<T: Send + 'static>(set: &mut JoinSet<T>, future: impl Future<Output = T> + Send + 'static) {
-    set.spawn(future.in_current_span());
 }

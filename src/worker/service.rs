@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::drain::Drain;
-use super::{Helpers, RecordsTo, RunsInFlight, Worker, spawn_in};
+use super::{Helpers, RecordsTo, RunsInFlight, Worker};
+use crate::carry::spawn_in;
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
 use crate::recovery::Recovery;

@@ -20,6 +20,7 @@ mod drain;
 mod fault_server;
 mod gzip;
 mod holds;
+mod intake;
 mod levels;
 mod links;
 mod lists;

@@ -18,8 +18,9 @@ use crate::support::head;
 pub(super) type Scenario = fn(&Recorder, &Path);
 
 /// All of them, with names for a failure.
-pub(super) const ALL: [(&str, Scenario); 9] = [
+pub(super) const ALL: [(&str, Scenario); 10] = [
     ("a log that is archived", archived),
+    ("a stream whose senders wait", committed),
     ("a log past its cap", capped),
     ("a log past its cap whose process died", dead),
     ("a log whose disk refuses the seal", refused),
@@ -140,6 +141,17 @@ fn archived(recorder: &Recorder, root: &Path) {
     assert!(log.first_fallback().unwrap());
     recorder.promise(|promise| promise.log.is_marked = true);
     archive(recorder, root, &log);
+}
+
+/// A log whose events count only once they are on the disk.
+fn committed(recorder: &Recorder, root: &Path) {
+    let mut writer = Writer::open(recorder, root, LARGE);
+    for _ in 0..3 {
+        writer.emit(5);
+        writer.open.commit(&writer.open.hold().unwrap()).unwrap();
+        recorder.promise(|promise| promise.log.synced = writer.emitted);
+    }
+    archive(recorder, root, &writer.seal());
 }
 
 /// A log that passes its cap, and drops what is between its head and its tail.

@@ -50,7 +50,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("quick_xml", &["parser"]),
     ("rust_xlsxwriter", &["report"]),
     ("csv", &["report", "cli"]),
-    ("toml", &["parser"]),
+    ("toml", &["intake", "parser"]),
     ("shlex", &["parser", "config"]),
     ("regex_syntax", &["redact"]),
     ("regex", &["redact", "parser", "reader", "cli"]),

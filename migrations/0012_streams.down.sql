@@ -1,0 +1,2 @@
+drop index log_of_service;
+alter table log drop column worker;
