@@ -19,7 +19,7 @@
 //! ```text
 //! main cli telemetry > desk > worker report doctor intake > recovery
 //!   > archive reader diff notify parse > scope queue system > config
-//!   > spool objects store cluster parser > ids record redact gzip carry durable faults
+//!   > spool objects store cluster parser > ids record frames redact gzip carry durable faults
 //! ```
 
 // The rooms are public for the tests and benches of this package alone.
@@ -42,6 +42,8 @@ pub mod doctor;
 pub mod durable;
 #[doc(hidden)]
 pub mod faults;
+#[doc(hidden)]
+pub mod frames;
 #[doc(hidden)]
 pub mod gzip;
 #[doc(hidden)]

@@ -59,7 +59,15 @@ impl Incoming {
     /// # Errors
     /// It is not a record: it has neither level nor message.
     pub fn of_object(object: Map<String, Value>) -> Result<Self, String> {
-        let parts = Parts::of(Members::new(object.into_iter().collect()), None, None);
+        Self::of_members(object.into_iter().collect())
+    }
+
+    /// The same from members that are no map yet.
+    ///
+    /// # Errors
+    /// It is not a record: it has neither level nor message.
+    pub fn of_members(members: Vec<(String, Value)>) -> Result<Self, String> {
+        let parts = Parts::of(Members::new(members), None, None);
         parts.map(Self::of).ok_or_else(|| "it has neither level nor message".to_owned())
     }
 

@@ -62,6 +62,57 @@ const OF_A_LOGGER: &[&str] = &[
     "\"",
 ];
 
+/// How a record's pickle may begin: a dict, and a key.
+const HEADS: &[&[u8]] = &[
+    b"}q\0U\x03msgq\x01",
+    b"}U\x09levelnameU\x04INFOsU\x01a",
+    b"\x80\x04}\x94\x8c\x03msg\x94",
+    b"\x80\x05}\x8c\x04nameU\x01xs\x8c\x05eventC\x01b(",
+];
+
+const OF_A_PICKLE: &[&str] = &[
+    "N",
+    "(",
+    ".",
+    "]",
+    "}",
+    ")",
+    "l",
+    "t",
+    "d",
+    "e",
+    "u",
+    "a",
+    "s",
+    "R",
+    "b",
+    "0",
+    "2",
+    "q\u{2}",
+    "h\u{1}",
+    "h\u{2}",
+    "K\u{7}",
+    "I01\n",
+    "L123L\n",
+    "F1.5\n",
+    "Vx\\u00e9\n",
+    "U\u{2}ab",
+    "X\u{1}\0\0\0x",
+    "C\u{2}ab",
+    "T\u{1}\0\0\0x",
+    "cdatetime\ndatetime\n",
+    "cdatetime\ntimedelta\n(K\u{1}K\u{2}K\u{3}tR",
+    "cdecimal\nDecimal\n",
+    "cbuiltins\nValueError\n",
+    "cuuid\nUUID\n)R}U\u{3}intK\u{7}sb",
+    "ccopyreg\n_reconstructor\n",
+    "cpathlib\nPosixPath\n(U\u{1}/tR",
+    "C\n\u{7}\u{7}\u{b}\u{1c}\u{a}\0\u{5}\0\0\u{1}",
+    "c_codecs\nencode\n",
+    "(i__main__\nX\n",
+    "cbuiltins\ngetattr\n",
+];
+
 const OF_A_KEY: &[&str] =
     &["/", "//", "..", "../", ".", "\0", "%2f", "parsing_logs/", "data_files/2021", "é", " "];
 
@@ -105,6 +156,20 @@ proptest! {
         ids in prop::collection::vec(any::<u8>(), 56), name in like(OF_A_KEY), times in 1..40_usize,
     ) {
         holds::key(&[&ids[..], &name.repeat(times)].concat());
+    }
+
+    #[test]
+    fn any_frame_is_a_record_or_refused(head in prop::sample::select(HEADS), bytes in like(OF_A_PICKLE)) {
+        holds::pickle(&bytes);
+        holds::pickle(&[head, &bytes, b"."].concat());
+        holds::pickle(&[head, &bytes, b"s."].concat());
+    }
+
+    #[test]
+    fn any_stream_is_cut_into_the_same_frames_however_it_arrives(
+        size in any::<u8>(), bytes in like(&["\0\0\0\u{5}", "\0\0\u{1}\0", "\0\0\u{2}\0", "{\"a\":1}\n", "\n", "GET / HTTP", "{"]),
+    ) {
+        holds::frames(&[&[size], &bytes[..]].concat());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod docs;
 mod doctor;
 mod drain;
 mod fault_server;
+mod frames;
 mod gzip;
 mod holds;
 mod intake;

@@ -29,6 +29,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("diff", "reader"),
     ("store", "parser"), // The outcome is what a run's row holds.
     ("record", "ids"),
+    ("frames", "record"),
     ("durable", "faults"),
 ];
 

@@ -1,0 +1,277 @@
+//! Cuts the bytes of a connection into frames or lines, however they arrive.
+
+/// The first bytes of a stream tell what it is, at most so many.
+const TELLING: usize = 4;
+
+/// Cuts a stream into frames or lines. It holds no more than what arrived of one frame, and no more than the cap:
+/// it skips a longer frame, and stays in step.
+#[derive(Debug)]
+pub struct FrameReader {
+    cap: usize,
+    form: StreamForm,
+    /// What arrived of the open frame, its length included, or of the open line.
+    open: Vec<u8>,
+    /// The byte of the stream behind everything that was taken.
+    at: u64,
+}
+
+/// What a stream consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StreamForm {
+    Unknown,
+    Frames,
+    /// Bytes that are left of a frame beyond the cap.
+    Skipping(u64),
+    Lines,
+    /// The rest of a line beyond the cap.
+    SkippingLine,
+    Strange,
+}
+
+/// What a stream is that holds no records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// A client that begins TLS.
+    Tls,
+    /// A request of HTTP.
+    Http,
+    /// Another text.
+    Text,
+}
+
+/// What a reader found in a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrived<'a> {
+    /// A whole frame, or a whole line.
+    Frame(&'a [u8]),
+    /// A frame or a line beyond the cap, which is skipped.
+    TooLong,
+    /// Nothing in the stream is a record; it is not read any further.
+    Strange(Stranger),
+}
+
+impl Stranger {
+    /// What it is, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Tls => "TLS, but this port takes no TLS",
+            Self::Http => "HTTP, but this port takes no HTTP",
+            Self::Text => "text that is neither frames nor lines of JSON",
+        }
+    }
+}
+
+impl FrameReader {
+    /// A reader of frames and lines of at most `cap` bytes.
+    pub fn new(cap: usize) -> Self {
+        Self { cap, form: StreamForm::Unknown, open: Vec::new(), at: 0 }
+    }
+
+    /// Takes the bytes that come next. `each` gets everything that is found, and the byte of the stream behind it.
+    pub fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Arrived<'_>, u64)) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = match self.form {
+                StreamForm::Unknown => self.learn(rest, each),
+                StreamForm::Frames => self.frame(rest, each),
+                StreamForm::Skipping(left) => self.skip(rest, left),
+                StreamForm::Lines => self.line(rest, each),
+                StreamForm::SkippingLine => self.skip_line(rest),
+                StreamForm::Strange => {
+                    self.at += rest.len() as u64;
+                    &[]
+                }
+            };
+        }
+    }
+
+    /// Takes the end of the stream: a last line needs no newline. Returns whether the stream ends within a frame.
+    pub fn end(&mut self, each: &mut impl FnMut(Arrived<'_>, u64)) -> bool {
+        let open = std::mem::take(&mut self.open);
+        match self.form {
+            StreamForm::Lines => {
+                found_line(&open, self.at, each);
+                false
+            }
+            StreamForm::Skipping(_) => true,
+            _ => !open.is_empty(),
+        }
+    }
+
+    /// Learns from the first bytes what the stream is.
+    fn learn<'a>(&mut self, bytes: &'a [u8], each: &mut impl FnMut(Arrived<'_>, u64)) -> &'a [u8] {
+        if self.open.is_empty() && bytes[0] == b'{' {
+            self.form = StreamForm::Lines;
+            return bytes;
+        }
+        let rest = self.fill(bytes, TELLING);
+        if let Ok(first) = <[u8; TELLING]>::try_from(&*self.open) {
+            match stranger(first).filter(|_| u32::from_be_bytes(first) as usize > self.cap) {
+                None => self.form = StreamForm::Frames,
+                Some(stranger) => {
+                    self.form = StreamForm::Strange;
+                    self.open = Vec::new();
+                    each(Arrived::Strange(stranger), self.at);
+                }
+            }
+        }
+        rest
+    }
+
+    fn frame<'a>(&mut self, bytes: &'a [u8], each: &mut impl FnMut(Arrived<'_>, u64)) -> &'a [u8] {
+        // Whole frames are read where they are.
+        if self.open.is_empty()
+            && let Some((length, behind)) = bytes.split_first_chunk()
+            && let length = u32::from_be_bytes(*length) as usize
+            && length <= self.cap
+            && let Some((frame, rest)) = behind.split_at_checked(length)
+        {
+            self.at += (4 + length) as u64;
+            each(Arrived::Frame(frame), self.at);
+            return rest;
+        }
+        let mut rest = self.fill(bytes, 4);
+        let Some(length) = self.open.first_chunk() else { return rest };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > self.cap {
+            self.form = StreamForm::Skipping(length as u64);
+            self.open = Vec::new();
+            each(Arrived::TooLong, self.at + length as u64);
+            return rest;
+        }
+        rest = self.fill(rest, 4 + length);
+        if self.open.len() == 4 + length {
+            each(Arrived::Frame(&self.open[4..]), self.at);
+            self.open.clear();
+        }
+        rest
+    }
+
+    /// Fills the open frame up to `length` bytes; returns the bytes that are left.
+    fn fill<'a>(&mut self, bytes: &'a [u8], length: usize) -> &'a [u8] {
+        let missing = length.saturating_sub(self.open.len()).min(bytes.len());
+        let (filling, rest) = bytes.split_at(missing);
+        self.open.extend_from_slice(filling);
+        self.at += missing as u64;
+        rest
+    }
+
+    fn skip<'a>(&mut self, bytes: &'a [u8], left: u64) -> &'a [u8] {
+        let skipped = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.at += skipped as u64;
+        let left = left - skipped as u64;
+        self.form = if left == 0 { StreamForm::Frames } else { StreamForm::Skipping(left) };
+        &bytes[skipped..]
+    }
+
+    fn line<'a>(&mut self, bytes: &'a [u8], each: &mut impl FnMut(Arrived<'_>, u64)) -> &'a [u8] {
+        let end = memchr::memchr(b'\n', bytes);
+        let (text, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+        self.at += text.len() as u64;
+        if self.open.len() + text.len() > self.cap {
+            self.open = Vec::new();
+            self.form = if end.is_some() { StreamForm::Lines } else { StreamForm::SkippingLine };
+            each(Arrived::TooLong, self.at);
+        } else if end.is_some() && self.open.is_empty() {
+            found_line(text, self.at, each);
+        } else {
+            self.open.extend_from_slice(text);
+            if end.is_some() {
+                found_line(&self.open, self.at, each);
+                self.open.clear();
+            }
+        }
+        rest
+    }
+
+    fn skip_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let end = memchr::memchr(b'\n', bytes);
+        if end.is_some() {
+            self.form = StreamForm::Lines;
+        }
+        let (text, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+        self.at += text.len() as u64;
+        rest
+    }
+}
+
+fn found_line(line: &[u8], end: u64, each: &mut impl FnMut(Arrived<'_>, u64)) {
+    let line = line.trim_ascii();
+    if !line.is_empty() {
+        each(Arrived::Frame(line), end);
+    }
+}
+
+fn stranger(first: [u8; 4]) -> Option<Stranger> {
+    match &first {
+        [0x16, 0x03, ..] => Some(Stranger::Tls),
+        b"GET " | b"POST" | b"PUT " | b"HEAD" | b"OPTI" | b"DELE" | b"PATC" | b"CONN" | b"TRAC" | b"PRI " => {
+            Some(Stranger::Http)
+        }
+        _ if first.iter().all(|byte| matches!(byte, 0x20..0x7f | b'\t' | b'\r' | b'\n')) => {
+            Some(Stranger::Text)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32).to_be_bytes(), body].concat()
+    }
+
+    /// What is found in a stream that arrives in pieces of one size, with where it ends; and how the stream ends.
+    fn found(stream: &[u8], piece: usize) -> (Vec<(String, u64)>, bool) {
+        let (mut found, mut reader) = (Vec::new(), FrameReader::new(64));
+        let mut each = |what: Arrived<'_>, end: u64| {
+            found.push(match what {
+                Arrived::Frame(body) => (String::from_utf8_lossy(body).into_owned(), end),
+                Arrived::TooLong => ("too long".to_owned(), end),
+                Arrived::Strange(stranger) => (format!("{stranger:?}"), end),
+            });
+        };
+        stream.chunks(piece).for_each(|piece| reader.take(piece, &mut each));
+        let torn = reader.end(&mut each);
+        (found, torn)
+    }
+
+    #[track_caller]
+    fn holds(stream: &[u8], expected: &[(&str, u64)], torn: bool) {
+        let expected: Vec<(String, u64)> =
+            expected.iter().map(|(text, end)| ((*text).to_owned(), *end)).collect();
+        for piece in 1..=stream.len() {
+            assert_eq!(found(stream, piece), (expected.clone(), torn), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn frames_are_found_however_they_arrive_and_long_ones_are_skipped_in_step() {
+        let stream = [frame(b"one"), frame(b""), frame(&[b'x'; 65]), frame(b"{two}")].concat();
+        holds(&stream, &[("one", 7), ("", 11), ("too long", 80), ("{two}", 89)], false);
+        holds(&stream[..stream.len() - 1], &[("one", 7), ("", 11), ("too long", 80)], true);
+        holds(&frame(&[b'x'; 65])[..40], &[("too long", 69)], true);
+        holds(&[0, 0], &[], true);
+    }
+
+    #[test]
+    fn lines_are_found_up_to_the_last_which_may_lack_its_newline() {
+        let long = [b'x'; 70];
+        let stream = [&b"{1}\n\r\n{2}\r\n"[..], &long, b"\n{3}"].concat();
+        for piece in 1..=stream.len() {
+            let (found, torn) = found(&stream, piece);
+            let texts: Vec<&str> = found.iter().map(|(text, _)| text.as_str()).collect();
+            assert_eq!((texts, torn), (vec!["{1}", "{2}", "too long", "{3}"], false), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_stream_of_records_is_named_once() {
+        holds(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[("Http", 4)], false);
+        holds(b"\x16\x03\x01\x02\0\x01\0", &[("Tls", 4)], false);
+        holds(b"<34>1 2026-11-28 syslog\n", &[("Text", 4)], false);
+        holds(&[0xff; 40], &[("too long", 4 + u64::from(u32::MAX))], true);
+    }
+}
