@@ -1,4 +1,4 @@
-//! `parselog logs`: print the log of a run, wherever it is, and follow it while the run goes on.
+//! `parselog logs`: print the log of a run or a stream, wherever it is, and follow it while it grows.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -11,19 +11,28 @@ use regex::Regex;
 
 use super::clock::{WHEN, when};
 use super::value::TARGET_HELP;
-use super::{Common, Exit, open, show};
+use super::{CliError, Common, Exit, open, show};
 use crate::desk::lookup;
-use crate::reader::{Cost, Follower, News, Selection};
+use crate::desk::stream::find_stream;
+use crate::ids::ServiceName;
+use crate::reader::{Cost, Follower, News, Selection, StreamFollower, StreamSource};
 use crate::record::{Level, Record, Text};
 use crate::store::Run;
 use crate::system::System;
 
-/// Print the log of a run, from this machine's spool or from the object store.
+/// What precedes the name of a stream.
+const STREAM: &str = "service:";
+
+/// Lines from which on a stream is followed.
+const FOLLOWED_FROM: u64 = 10;
+
+/// Print the log of a run, or with service:NAME the stream of a service, from this machine's spool or from the
+/// object store.
 ///
 /// From a large archived log, --tail, --lines and --since fetch only the lines they show.
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
-    #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
+    #[arg(value_name = "RUN|FILE|service:NAME", help = format!("{TARGET_HELP}; or service: and the name of a stream"))]
     target: String,
     /// Take the previous run of the same file.
     #[arg(long, conflicts_with = "attempt")]
@@ -31,7 +40,8 @@ pub(super) struct LogsArgs {
     /// Take this attempt of the same job, from 1.
     #[arg(long, value_name = "N")]
     attempt: Option<i32>,
-    /// Follow the log until it is closed; the run may be on another machine.
+    /// Follow the log until it is closed, or the stream from its last 10 lines on; the run may be on another
+    /// machine.
     #[arg(long, short, conflicts_with_all = ["lines", "head", "until"])]
     follow: bool,
     /// Only lines A to B, counted from 1; both are optional.
@@ -85,8 +95,18 @@ enum Form {
 
 impl LogsArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        if self.target.starts_with(STREAM)
+            && (self.previous || self.attempt.is_some() || self.lines.is_some())
+        {
+            return Err(CliError::usage(
+                "a stream has no runs and no first line: use --since, --until, --head or --tail",
+            ));
+        }
         let system = open::open(common).await?;
-        let run = self.find(&system).await?;
+        let run = match self.target.strip_prefix(STREAM) {
+            Some(_) => None,
+            None => Some(self.find(&system).await?),
+        };
         let form = if self.json { Form::Json } else { self.output };
         let printer = Printer { form, color: show::color() };
         let selection = Selection {
@@ -100,16 +120,19 @@ impl LogsArgs {
             head: self.head,
             tail: self.tail,
         };
+        let Some(run) = run else {
+            let service = find_stream(&system, &self.target[STREAM.len()..]).await?;
+            let cost = stream(&system, service, selection, self.follow, printer).await?;
+            say(cost, self.verbose);
+            return Ok(Exit::Ok);
+        };
         if self.follow && run.logs_uri.is_none() {
             follow(system, &run, selection, printer).await?;
             return Ok(Exit::Ok);
         }
         let each = move |line: &[u8]| printer.print(line);
         let cost = lookup::log(&system, &run)?.read(&system.objects, selection, each).await?;
-        if self.verbose {
-            let Cost { gets, bytes } = cost;
-            show::note(&format!("{gets} requests, {bytes} bytes ({}) fetched", ByteSize(bytes)));
-        }
+        say(cost, self.verbose);
         Ok(Exit::Ok)
     }
 
@@ -122,6 +145,47 @@ impl LogsArgs {
             Some(number) => Ok(lookup::attempt(&system.pool, &run, number).await?),
             None => Ok(run),
         }
+    }
+}
+
+fn say(Cost { gets, bytes }: Cost, is_verbose: bool) {
+    if is_verbose {
+        show::note(&format!("{gets} requests, {bytes} bytes ({}) fetched", ByteSize(bytes)));
+    }
+}
+
+/// Prints a stream, and follows it if asked.
+async fn stream(
+    system: &System,
+    service: ServiceName,
+    mut selection: Selection,
+    is_followed: bool,
+    printer: Printer,
+) -> Result<Cost> {
+    if is_followed && selection.since.is_none() {
+        selection.tail.get_or_insert(FOLLOWED_FROM);
+    }
+    let source = StreamSource::find(system, &service, &selection).await?;
+    for segment in source.elsewhere() {
+        show::note(&segment.to_string());
+    }
+    let each = move |line: &[u8]| printer.print(line);
+    let cost = source.read(&system.objects, selection.clone(), each).await?;
+    if !is_followed {
+        return Ok(cost);
+    }
+    show::Out.flush()?;
+    let mut follower = StreamFollower::behind(&source, system.clone(), service, selection);
+    drop(source);
+    let stop = tokio::signal::ctrl_c();
+    tokio::pin!(stop);
+    loop {
+        let lines = tokio::select! {
+            pressed = &mut stop => return pressed.context("failed to listen for ^C").map(|()| cost),
+            lines = follower.next() => lines?,
+        };
+        lines.iter().try_for_each(|line| printer.print(line))?;
+        show::Out.flush()?;
     }
 }
 

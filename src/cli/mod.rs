@@ -31,6 +31,7 @@ mod runs;
 mod sample;
 mod show;
 mod status;
+mod streams;
 mod submit;
 mod table;
 mod url;
@@ -174,6 +175,7 @@ enum Command {
     Runs(runs::RunsArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
+    Streams(streams::StreamsArgs),
     Report(report::ReportArgs),
     History(history::HistoryArgs),
     Actions(actions::ActionsArgs),
@@ -258,6 +260,7 @@ impl Command {
             Self::Runs(command) => command.run(common).await,
             Self::Status(command) => command.run(common).await,
             Self::Logs(command) => command.run(common).await,
+            Self::Streams(command) => command.run(common).await,
             Self::Report(command) => command.run(common).await,
             Self::Diff(command) => command.run(common).await,
             Self::Reparse(command) => command.run(common).await,

@@ -19,6 +19,7 @@ mod outcome;
 pub mod reparse;
 pub mod retention;
 pub mod status;
+pub mod stream;
 pub mod submit;
 pub mod wait;
 

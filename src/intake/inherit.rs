@@ -63,7 +63,7 @@ impl Inheritance {
         carry::may_block();
         let (mut closed, mut result) = (0, Ok(()));
         for segment in self.segments {
-            faults::point("segment-inherited");
+            faults::point("stream-inherited");
             match self.spool.close_abandoned(
                 segment,
                 MissingEvents::default(),

@@ -160,7 +160,7 @@ impl OpenStream {
                     tracing::error!(service = %self.service, log = %id, "a segment is not complete yet: {error}");
                 }
             }
-            faults::point("segment-sealed");
+            faults::point("stream-sealed");
             // Until here its file was synced for whoever waits for its events.
             self.lock().closing.retain(|segment| segment.id != id);
         }
@@ -245,7 +245,7 @@ impl Segments {
     }
 
     fn cut(&mut self) {
-        faults::point("segment-cut");
+        faults::point("stream-cut");
         self.closing.extend(self.open.take());
     }
 }

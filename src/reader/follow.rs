@@ -22,13 +22,13 @@ use crate::store::{self, LogState, follow};
 use crate::system::System;
 
 /// How often to check for more.
-const TICK: Duration = Duration::from_millis(200);
+pub(super) const TICK: Duration = Duration::from_millis(200);
 
 /// How long a wish to follow lasts without renewal.
 const WISH: Duration = Duration::from_secs(20);
 
 /// Bytes to read at once.
-const AT_ONCE: usize = 1 << 20;
+pub(super) const AT_ONCE: usize = 1 << 20;
 
 /// Follows one log from its beginning, or from as far back as another machine still has it.
 ///

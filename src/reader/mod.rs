@@ -6,6 +6,9 @@
 mod follow;
 mod ranged;
 mod select;
+mod spooled;
+mod stream;
+mod stream_follow;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,12 +20,14 @@ use tokio_util::io::SyncIoBridge;
 pub use follow::{Follower, News};
 pub use ranged::Cost;
 pub use select::{Selection, select};
+pub use stream::{ElsewhereSegment, StreamSource};
+pub use stream_follow::StreamFollower;
 
 use self::ranged::{CountedReader, Meter, Ranged};
 use crate::carry;
 use crate::gzip;
 use crate::objects::{ObjectUri, Objects};
-use crate::spool::{Spool, TailReader};
+use crate::spool::Spool;
 use crate::store::{LogState, Run};
 
 const BUFFER: usize = 1 << 18;
@@ -117,7 +122,10 @@ impl LogSource {
     ) -> Result<LogLines> {
         let (uri, raw_bytes) = match self {
             Self::Spool(file) => {
-                let start = TailReader::new(Arc::clone(file), 0);
+                let (file, selection) = (Arc::clone(file), selection.clone());
+                let start = carry::spawn_blocking(move || spooled::start(file, &selection));
+                let start =
+                    start.await.context("reading panicked")?.context("failed to read a log in the spool")?;
                 let lines = LogLines::new(BufReader::with_capacity(BUFFER, start), 0);
                 return Ok(LogLines { grows: true, ..lines });
             }

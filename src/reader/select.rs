@@ -58,7 +58,7 @@ impl Selection {
     }
 
     /// The number of last lines, if they are the last lines of the log as well.
-    fn plain_tail(&self) -> Option<u64> {
+    pub(super) fn plain_tail(&self) -> Option<u64> {
         let filtered = self.lines.is_some()
             || self.until.is_some()
             || self.level.is_some()

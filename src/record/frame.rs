@@ -152,6 +152,13 @@ impl Head {
         self.subject.run().map(|subject| subject.run)
     }
 
+    /// The time of the log's tail. A segment ends with its last event (microseconds since 1970), however late it is
+    /// closed: the next one begins there.
+    pub fn ends_at(&self, last_micros: i64) -> DateTime<Utc> {
+        let last = self.run().is_none().then(|| DateTime::from_timestamp_micros(last_micros)).flatten();
+        last.unwrap_or_else(Utc::now)
+    }
+
     /// The head as a line of the log.
     pub fn to_line(&self) -> Vec<u8> {
         frame_line(self.started, "log opened", "head", self)

@@ -232,7 +232,7 @@ impl Journal {
             }
         }
         let tail = Tail { ending, reason, events: self.tally.stored, dropped: self.tally.dropped() };
-        let at = Utc::now();
+        let at = self.head.ends_at(self.last_micros);
         self.main.append_closing(&tail.to_line(at))?;
         faults::point("tail-written");
         self.lines += 1;

@@ -52,12 +52,16 @@ pub(super) fn close_abandoned(
     ending: LogEnding,
     reason: &str,
 ) -> Result<PathBuf> {
-    let Mended { mut window, tally, has_tail, .. } = mend(file, folder, log)?;
+    let Mended { head, mut window, tally, has_tail } = mend(file, folder, log)?;
     if !has_tail {
+        let (last_micros, _) =
+            last_said(&head, &window).context("failed to read the end of an abandoned log")?;
         let all = LogTally { emitted: missing.emitted_in_all(tally.emitted), ..tally };
         let tail =
             Tail { ending, reason: Some(reason.to_owned()), events: all.stored, dropped: all.dropped() };
-        window.append_closing(&tail.to_line(Utc::now())).context("failed to close an abandoned log")?;
+        window
+            .append_closing(&tail.to_line(head.ends_at(last_micros)))
+            .context("failed to close an abandoned log")?;
         faults::point("recover-tail-written");
     }
     window
@@ -75,8 +79,7 @@ pub(super) fn reopen(file: File, folder: &SpoolFolder, log: LogId) -> Result<Opt
         return Ok(None);
     }
     let (last_micros, output) =
-        last_said(window.file(), window.len()).context("failed to read the end of an abandoned log")?;
-    let last_micros = last_micros.unwrap_or_else(|| head.started.timestamp_micros());
+        last_said(&head, &window).context("failed to read the end of an abandoned log")?;
     Ok(Some(Reopened { head, window, tally, last_micros, output }))
 }
 
@@ -100,12 +103,13 @@ fn mend(file: File, folder: &SpoolFolder, log: LogId) -> Result<Mended> {
     Ok(Mended { head, window, tally, has_tail })
 }
 
-/// Reads the end of a log of `len` bytes: the time of its last event, and up to which byte of an external
+/// Reads the end of a log: the time of its last event, or of its start; and up to which byte of an external
 /// program's output it goes, which the program's last event says.
-fn last_said(file: &File, len: u64) -> io::Result<(Option<i64>, [u64; 2])> {
+fn last_said(head: &Head, log: &Window) -> io::Result<(i64, [u64; 2])> {
+    let file = log.file();
     let mut last_micros = None;
     let mut chunk = Vec::new();
-    let (mut end, mut size) = (len, LAST_CHUNK);
+    let (mut end, mut size) = (log.len(), LAST_CHUNK);
     while end > 0 {
         let begin = end.saturating_sub(size);
         chunk.resize((end - begin) as usize, 0);
@@ -116,15 +120,20 @@ fn last_said(file: &File, len: u64) -> io::Result<(Option<i64>, [u64; 2])> {
         for line in chunk[whole..].split_inclusive(|byte| *byte == b'\n').rev() {
             last_micros = last_micros.or_else(|| timestamp_of(line));
             let may_say = memchr::memmem::find(line, b",\"output\":[").is_some();
-            if let Some(output) = may_say.then(|| Record::decode(line)?.output).flatten() {
+            let output = may_say.then(|| Record::decode(line)?.output).flatten();
+            if let Some((last_micros, output)) = last_micros.zip(output) {
                 return Ok((last_micros, output));
+            }
+            // No program writes into a stream.
+            if let Some(last_micros) = last_micros.filter(|_| head.run().is_none()) {
+                return Ok((last_micros, [0, 0]));
             }
         }
         // A line that fills the chunk needs a longer one.
         size = if whole == chunk.len() { size * 2 } else { LAST_CHUNK };
         end = if begin == 0 { 0 } else { begin + whole as u64 };
     }
-    Ok((last_micros, [0, 0]))
+    Ok((last_micros.unwrap_or_else(|| head.started.timestamp_micros()), [0, 0]))
 }
 
 #[derive(Debug, Default)]

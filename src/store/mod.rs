@@ -27,6 +27,7 @@ mod pool;
 pub mod reparse;
 pub mod retention;
 pub mod run;
+pub mod stream;
 pub mod worker;
 
 pub use action::RunAction;

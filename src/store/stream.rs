@@ -70,11 +70,22 @@ pub async fn segments(
     .with_context(|| format!("failed to look for the segments of stream {service}"))
 }
 
-/// All streams by name; only those of `service`, if there is one.
+/// The names of all streams.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(db: impl PgExecutor<'_>, service: Option<&str>) -> Result<Vec<StreamTotals>> {
+pub async fn names(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
+    sqlx::query_scalar("select distinct service from log where service is not null")
+        .fetch_all(db)
+        .await
+        .context("failed to list the names of streams")
+}
+
+/// All streams by name.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<StreamTotals>> {
     sqlx::query_as(
         "select service, count(*) as segments, count(*) filter (where state in ('none', 'open')) as open,
                 count(*) filter (where state = 'pruned') as pruned,
@@ -84,10 +95,9 @@ pub async fn list(db: impl PgExecutor<'_>, service: Option<&str>) -> Result<Vec<
                 coalesce(sum(raw_bytes), 0)::bigint as raw_bytes,
                 coalesce(sum(gzip_bytes) filter (where state = 'archived'), 0)::bigint as gzip_bytes,
                 min(first_at) as first_at, max(last_at) as last_at
-         from log where service is not null and ($1::text is null or service = $1)
+         from log where service is not null
          group by service order by service",
     )
-    .bind(service)
     .fetch_all(db)
     .await
     .context("failed to list streams")

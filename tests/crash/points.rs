@@ -17,10 +17,10 @@ use crate::world::World;
 /// Kills in one world: the oracle looks at all of a world after each.
 const KILLS_PER_WORLD: usize = 12;
 
-/// The prefixes of the points that have tests of their own: those of commands, of mails, and of external
-/// programs.
-const OF_OTHERS: [&str; 8] =
-    ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-"];
+/// The prefixes of the points that have tests of their own: those of commands, of mails, of external
+/// programs, and of streams.
+const OF_OTHERS: [&str; 9] =
+    ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-", "stream-"];
 
 /// Every point that the source names.
 fn all() -> BTreeSet<String> {

@@ -1,5 +1,6 @@
 //! The intake: what becomes of the records of other processes.
 
+mod reading;
 mod storing;
 
 use std::path::Path;

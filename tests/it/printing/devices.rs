@@ -13,6 +13,8 @@ fn lines(new: &str) -> Vec<Vec<&str>> {
     vec![
         vec!["runs"],
         vec!["runs", "--json"],
+        vec!["streams"],
+        vec!["streams", "--json"],
         vec!["status"],
         vec!["show", "a.txt"],
         vec!["show", "a.txt", "--json"],
@@ -63,10 +65,12 @@ async fn desk() -> (Desk, String) {
     let new = desk.file("new.txt", &text);
     // A difference for the doctor.
     desk.ok(&["submit", &new]);
-    sqlx::query("update parse_meta set deadline = now() - interval '1 day' where id = (select max(id) from parse_meta)")
-        .execute(&desk.db.pool)
-        .await
-        .unwrap();
+    for statement in [
+        "update parse_meta set deadline = now() - interval '1 day' where id = (select max(id) from parse_meta)",
+        "insert into log (service, state, first_at) values ('celery', 'open', now())",
+    ] {
+        sqlx::query(statement).execute(&desk.db.pool).await.unwrap();
+    }
     (desk, new)
 }
 

@@ -13,10 +13,11 @@ use crate::support::{Desk, Said, sample_text};
 const HOSTILE: &str = "\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{200f}\u{85}\u{2028}\r\nFORGED\t";
 
 /// Columns of which some command prints the text.
-const PRINTED: [&str; 13] = [
+const PRINTED: [&str; 14] = [
     "data_file.name",
     "data_file.key",
     "log.error",
+    "log.service",
     "parse_file_meta.failure",
     "parse_file_meta.first_error",
     "parse_file_meta.logs_uri",
@@ -40,6 +41,9 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
     let lines: Vec<Vec<&str>> = vec![
         vec!["runs"],
         vec!["runs", "--json"],
+        vec!["streams"],
+        vec!["streams", "--json"],
+        vec!["logs", "service:celery"],
         vec!["status"],
         vec!["status", "--json"],
         vec!["show", &run],
@@ -153,6 +157,7 @@ async fn desk_with_something_of_everything() -> Desk {
         "update log set state = 'fallback', uri = null, gzip_bytes = null, raw_sha256 = null, gzip_sha256 = null,
                         archived_at = null, error = 'down'
          where id = (select id from log where state = 'archived' order by id desc limit 1)",
+        "insert into log (service, state, first_at) values ('celery', 'open', now())",
     ] {
         sqlx::query(statement).execute(&desk.db.pool).await.unwrap();
     }
