@@ -17,7 +17,7 @@
 //! only (`tests/it/architecture` checks it):
 //!
 //! ```text
-//! main cli telemetry > desk > worker report doctor intake > recovery
+//! main cli telemetry > http > desk publish > worker report doctor intake > recovery
 //!   > archive reader diff notify parse > scope queue system > config
 //!   > spool objects store cluster parser > ids record frames redact gzip carry durable faults
 //! ```
@@ -47,6 +47,8 @@ pub mod frames;
 #[doc(hidden)]
 pub mod gzip;
 #[doc(hidden)]
+pub mod http;
+#[doc(hidden)]
 pub mod ids;
 #[doc(hidden)]
 pub mod intake;
@@ -58,6 +60,8 @@ pub mod objects;
 pub mod parse;
 #[doc(hidden)]
 pub mod parser;
+#[doc(hidden)]
+pub mod publish;
 #[doc(hidden)]
 pub mod queue;
 #[doc(hidden)]

@@ -29,11 +29,13 @@ mod retry;
 mod run;
 mod runs;
 mod sample;
+mod serve;
 mod show;
 mod status;
 mod streams;
 mod submit;
 mod table;
+mod token;
 mod url;
 mod value;
 mod verdict;
@@ -171,6 +173,7 @@ enum Command {
     Submit(submit::SubmitArgs),
     Wait(wait::WaitArgs),
     Worker(worker::WorkerArgs),
+    Serve(serve::ServeArgs),
     Show(answer::ShowArgs),
     Runs(runs::RunsArgs),
     Status(status::StatusArgs),
@@ -191,6 +194,7 @@ enum Command {
     Retry(retry::RetryArgs),
     Doctor(doctor::DoctorArgs),
     Verify(verify::VerifyArgs),
+    Token(token::TokenArgs),
     Db(db::DbArgs),
     Migrate(migrate::MigrateArgs),
     Sample(sample::SampleArgs),
@@ -201,11 +205,16 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
     let ended = parsers.and_then(|parsers| match arguments::read()? {
         Asked::Command(mut cli) => {
             cli.common.parsers = parsers;
-            start(&cli.common, cli.command.is_worker(), None, cli.command.run(&cli.common))
+            start(&cli.common, cli.command.is_service(), None, cli.command.run(&cli.common))
         }
         Asked::ParseProcess(mut cli) => {
             cli.common.parsers = parsers;
-            start(&cli.common, cli.command.is_worker(), Some(1), parse_process::run(cli.command, &cli.common))
+            start(
+                &cli.common,
+                cli.command.is_service(),
+                Some(1),
+                parse_process::run(cli.command, &cli.common),
+            )
         }
         Asked::Exit(exit) => Ok(exit),
     });
@@ -222,13 +231,13 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
 /// Sets up logging and a runtime, with so many threads or one per processor, and does `work` in it.
 fn start(
     common: &Common,
-    is_worker: bool,
+    is_service: bool,
     threads: Option<usize>,
     work: impl Future<Output = Result<Exit>>,
 ) -> Result<Exit> {
     let log = &common.log;
     let redactor = log.redactor().map_err(|error| CliError::usage(format!("{error:#}")))?;
-    telemetry::init(log.run_levels(), log.global_levels(is_worker), log.global_format, redactor)?;
+    telemetry::init(log.run_levels(), log.global_levels(is_service), log.global_format, redactor)?;
 
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {
@@ -246,8 +255,8 @@ fn start(
 }
 
 impl Command {
-    fn is_worker(&self) -> bool {
-        matches!(self, Self::Worker(_))
+    fn is_service(&self) -> bool {
+        matches!(self, Self::Worker(_) | Self::Serve(_))
     }
 
     async fn run(self, common: &Common) -> Result<Exit> {
@@ -256,6 +265,7 @@ impl Command {
             Self::Submit(command) => command.run(common).await,
             Self::Wait(command) => command.run(common).await,
             Self::Worker(command) => command.run(common).await,
+            Self::Serve(command) => command.run(common).await,
             Self::Show(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,
             Self::Status(command) => command.run(common).await,
@@ -276,6 +286,7 @@ impl Command {
             Self::Retry(command) => command.run(common).await,
             Self::Doctor(command) => command.run(common).await,
             Self::Verify(command) => command.run(common).await,
+            Self::Token(command) => command.run(common).await,
             Self::Db(command) => command.run(common),
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),

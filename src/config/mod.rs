@@ -1,6 +1,7 @@
 //! The settings: one documented struct per concern, by flag or environment variable.
 
 mod database;
+mod http;
 mod intake;
 mod levels;
 mod mail;
@@ -15,12 +16,13 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 pub use database::DatabaseConfig;
+pub use http::{HttpConfig, RedisConfig, WebOrigin};
 pub use intake::IntakeConfig;
 pub use levels::Levels;
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};
 pub use s3::S3Config;
-pub use value::{Commas, LineList, List, duration};
+pub use value::{Commas, LineList, List, duration, name};
 pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};

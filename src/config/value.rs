@@ -15,6 +15,12 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// The smallest cap of a log: room for its head, some errors and its tail.
 const LEAST_LOG: u64 = 16 << 10;
 
+/// The smallest bound of a request's body: room for a record.
+const LEAST_BODY: u64 = 64 << 10;
+
+/// The largest bound of a request's body: all bodies at once share four times as much memory.
+const MOST_BODY: u64 = 16 << 20;
+
 /// The least memory in which a program starts.
 const LEAST_MEMORY: u64 = 1 << 20;
 
@@ -71,6 +77,13 @@ pub(super) fn log_cap(text: &str) -> Result<ByteSize, String> {
     at_least(LEAST_LOG, size(text)?)
 }
 
+/// Reads the largest size of a request's body.
+pub(super) fn body(text: &str) -> Result<ByteSize, String> {
+    let size = at_least(LEAST_BODY, size(text)?)?;
+    let fits = size.as_u64() <= MOST_BODY;
+    fits.then_some(size).ok_or_else(|| format!("expected a size of at most {} MiB", MOST_BODY >> 20))
+}
+
 /// Reads how much memory a program may use.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     at_least(LEAST_MEMORY, size(text)?)
@@ -95,7 +108,10 @@ pub(super) fn bucket(text: &str) -> Result<String, String> {
 }
 
 /// Reads a name: text without blanks and control characters.
-pub(super) fn name(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// The text is empty, too long, or has such characters.
+pub fn name(text: &str) -> Result<String, String> {
     let fits =
         (1..=200).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace());
     fits.then(|| text.to_owned()).ok_or_else(|| "expected a name of 1 to 200 bytes without blanks".to_owned())

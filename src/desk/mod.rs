@@ -21,6 +21,7 @@ pub mod retention;
 pub mod status;
 pub mod stream;
 pub mod submit;
+pub mod token;
 pub mod wait;
 
 pub use error::{DeskError, Result};

@@ -32,7 +32,10 @@ pub async fn find_stream(system: &System, text: &str) -> Result<ServiceName> {
 }
 
 /// The names of all streams in the database and in this machine's spool, which may know more.
-async fn names(system: &System) -> Result<BTreeSet<ServiceName>> {
+///
+/// # Errors
+/// The database or the spool fails.
+pub async fn names(system: &System) -> Result<BTreeSet<ServiceName>> {
     let listed = store::stream::names(&system.pool).await?;
     let spool = system.spool.clone();
     let spooled = carry::spawn_blocking(move || -> anyhow::Result<Vec<ServiceName>> {

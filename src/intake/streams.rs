@@ -155,6 +155,11 @@ impl Streams {
         self.0.listeners.subscribe()
     }
 
+    /// Whether the disk of the spool is so full that only errors are kept.
+    pub fn is_nearly_full(&self) -> bool {
+        self.0.is_nearly_full.load(Ordering::Relaxed)
+    }
+
     /// Notes that nobody decodes a connection again before byte `end`. A segment is sealed only once this holds
     /// for all its records, since as long as it is open its lines say what it has.
     pub fn settled(&self, connection: u64, end: u64) {

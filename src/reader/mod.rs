@@ -4,6 +4,7 @@
 //! lines and records, but not their meaning for a submission.
 
 mod follow;
+mod placed;
 mod ranged;
 mod select;
 mod spooled;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio_util::io::SyncIoBridge;
 
 pub use follow::{Follower, News};
+pub use placed::{PlacedFollower, PlacedLine, PlacedStream, StreamPage, StreamPlace};
 pub use ranged::Cost;
 pub use select::{Selection, select};
 pub use stream::{ElsewhereSegment, StreamSource};

@@ -76,7 +76,7 @@ impl Ranged {
     }
 
     /// The bytes of the first of `members`, fetched together with those after it.
-    async fn member(&mut self, members: Range<usize>) -> Result<Vec<u8>> {
+    pub(super) async fn member(&mut self, members: Range<usize>) -> Result<Vec<u8>> {
         let wanted = self.index.byte_range(members.start..members.start + 1);
         let (from, bytes) = &self.piece;
         if wanted.start < *from || wanted.end > from + bytes.len() as u64 {

@@ -18,6 +18,7 @@
 //! recovery works with the database down. A log that the folder's disk refuses to complete goes to a refuge,
 //! another folder of the same kind. This room does not use the network.
 
+mod back;
 mod bus;
 mod connections;
 mod dead;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 
+pub use back::BackReader;
 pub use connections::CollectorLock;
 pub use dead::{AbandonedLog, PROCESS_DIED};
 pub use journal::{Journal, Stored};

@@ -185,6 +185,16 @@ codes! {
     }
 }
 
+codes! {
+    /// What a token allows (`token.role`).
+    TokenRole, "role" {
+        /// To send records, and nothing else.
+        Ingest = "ingest",
+        /// To read what was logged.
+        Staff = "staff",
+    }
+}
+
 text_column!(SummaryStatus, |text| SummaryStatus::ALL
     .into_iter()
     .find(|status| status.as_str() == text)

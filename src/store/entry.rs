@@ -52,6 +52,21 @@ pub async fn about_run(
     Ok(())
 }
 
+/// Adds an entry about no run, file or batch.
+///
+/// # Errors
+/// The database fails, or `entry` is not a code.
+pub async fn about(db: impl PgExecutor<'_>, actor: &str, entry: &str, detail: &str) -> Result<()> {
+    sqlx::query("insert into log_entry (actor, entry, detail) values ($1, $2, $3)")
+        .bind(fit::label(actor))
+        .bind(entry)
+        .bind(fit::text(detail))
+        .execute(db)
+        .await
+        .with_context(|| format!("failed to write the audit entry '{entry}'"))?;
+    Ok(())
+}
+
 /// Entries about a run, oldest first.
 ///
 /// # Errors

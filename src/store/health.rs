@@ -51,6 +51,15 @@ pub struct Overdue {
     pub unfinished: i64,
 }
 
+/// Asks whether the database answers.
+///
+/// # Errors
+/// It does not.
+pub async fn ping(db: impl PgExecutor<'_>) -> Result<()> {
+    sqlx::query("select 1").execute(db).await.context("the database does not answer")?;
+    Ok(())
+}
+
 /// The folders of all submitted files, without a last slash.
 ///
 /// # Errors

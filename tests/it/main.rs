@@ -21,6 +21,7 @@ mod fault_server;
 mod frames;
 mod gzip;
 mod holds;
+mod http;
 mod intake;
 mod levels;
 mod links;

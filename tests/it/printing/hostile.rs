@@ -55,6 +55,13 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
         vec!["actions", "-n", "500", "--json"],
         vec!["actions", "-n", "500", "--csv"],
         vec!["actions", "--counts"],
+        vec!["token", "create", HOSTILE],
+        vec!["token", "create", "web", "--by", HOSTILE, "--stream", HOSTILE],
+        vec!["token", "list"],
+        vec!["token", "list", "--json"],
+        vec!["token", "revoke", HOSTILE],
+        // Not an address of this machine.
+        vec!["serve", "--listen", "192.0.2.1:0"],
         vec!["notices"],
         vec!["notices", "--json"],
         vec!["reparses"],

@@ -1,0 +1,62 @@
+//! `parselog serve`: HTTP until SIGTERM.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{Common, Exit, open};
+use crate::config::{HttpConfig, IntakeConfig, RedisConfig};
+use crate::http::HttpServer;
+use crate::intake::Streams;
+use crate::publish::Publisher;
+
+/// Take records over HTTP, and answer what was logged, until SIGTERM.
+///
+/// Takes JSON, the forms of Python's HTTPHandler, OpenTelemetry and Loki; docs/INTAKE.md has the lines of each
+/// shipper's configuration. On a loopback address nobody needs a token; elsewhere everybody does: see
+/// `parselog token`. After SIGTERM or ^C, requests get ten seconds to finish.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    http: HttpConfig,
+    #[command(flatten)]
+    intake: IntakeConfig,
+    #[command(flatten)]
+    redis: RedisConfig,
+}
+
+impl ServeArgs {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;
+        let server = HttpServer::listen(self.http).await?;
+        let system = open::open(common).await?;
+        let streams = Streams::open(&system, self.intake)?;
+        let publisher = self.redis.redis_url.map(|url| Publisher::start(&url, &streams)).transpose()?;
+        tracing::info!(address = %server.address()?, "listening for HTTP");
+        let (stopped, mut served) = watch::channel(false);
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let serving = async {
+            let result = server.serve(&system, &streams, stop).await;
+            stopped.send_replace(true);
+            result
+        };
+        let until_served = async {
+            let _ = served.wait_for(|served| *served).await;
+        };
+        // The segments end once nobody stores any more.
+        let (served, kept) = tokio::join!(serving, streams.keep(until_served));
+        if let Some(publisher) = publisher {
+            publisher.stop().await;
+        }
+        served.and(kept)?;
+        tracing::info!("stopped");
+        Ok(Exit::Ok)
+    }
+}

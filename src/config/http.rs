@@ -1,0 +1,121 @@
+//! Settings for HTTP, and for those who listen to what is stored.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
+use secrecy::SecretString;
+use url::Url;
+
+use super::value::{self, Commas, List};
+
+/// What HTTP serves, and to whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpConfig {
+    /// Address and port to listen on. On any other than a loopback address, every request needs a token.
+    #[arg(long, env = "PARSELOG_HTTP_LISTEN", default_value = "127.0.0.1:8005", value_parser = address, value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Largest body of a request, as it is sent and unpacked.
+    #[arg(long, env = "PARSELOG_HTTP_BODY", default_value = "16MiB", value_parser = value::body, value_name = "SIZE")]
+    pub largest_body: ByteSize,
+
+    /// Origins of web pages that may send and read records, such as https://app.example.org, separated by
+    /// commas.
+    #[arg(long, env = "PARSELOG_HTTP_ORIGINS", value_name = "ORIGIN")]
+    origins: Vec<Commas<WebOrigin>>,
+
+    /// Answer only when the records are safe from a power cut too: on or off. One sync serves all who wait.
+    #[arg(long, env = "PARSELOG_INTAKE_SYNC", default_value = "off", action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(), value_name = "on|off")]
+    pub intake_sync: bool,
+}
+
+/// Where each stored record is published.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Redis")]
+pub struct RedisConfig {
+    /// Redis that gets each stored record on the channel `logs:all`: `redis://user:password@host:port`, or
+    /// `rediss://…` for TLS. A Redis that is slow or away misses records, and holds up nobody.
+    #[arg(long, env = "PARSELOG_REDIS_URL", hide_env_values = true, value_parser = redis_url, value_name = "URL")]
+    pub redis_url: Option<SecretString>,
+}
+
+/// Where a web page comes from: scheme, host and port, as browsers send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebOrigin(String);
+
+impl HttpConfig {
+    /// The origins of web pages that may send and read records.
+    pub fn origins(&self) -> Vec<WebOrigin> {
+        List::join(&self.origins)
+    }
+}
+
+impl WebOrigin {
+    /// As a browser writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WebOrigin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim().trim_end_matches('/');
+        let origin = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let origin = origin.map(|url| url.origin().ascii_serialization());
+        origin.filter(|origin| origin.eq_ignore_ascii_case(text)).map(Self).ok_or_else(|| {
+            format!("'{text}' is not the origin of a web page: expected one such as https://app.example.org")
+        })
+    }
+}
+
+impl fmt::Display for WebOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.trim().parse();
+    address.map_err(|_| "expected an address and a port, such as 127.0.0.1:8005 or [::]:8005".to_owned())
+}
+
+/// Reads the URL of a Redis. It may hold a password, so the error does not repeat it.
+fn redis_url(text: &str) -> Result<SecretString, String> {
+    let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss"));
+    known.then(|| text.trim().to_owned().into()).ok_or_else(|| {
+        "the URL of the Redis is wrong: expected redis://user:password@host:port or rediss://…".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_send_and_nothing_more() {
+        for text in ["https://app.example.org", " http://localhost:3000/ ", "https://[::1]:8443"] {
+            assert_eq!(
+                text.parse::<WebOrigin>().map(|origin| origin.0),
+                Ok(text.trim().trim_end_matches('/').to_owned())
+            );
+        }
+        for text in ["*", "null", "app.example.org", "https://a.org/x", "ftp://a.org", "https://u@a.org"] {
+            assert!(text.parse::<WebOrigin>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_redis_is_not_repeated_where_it_is_wrong() {
+        let error = redis_url("http://:secret@host").expect_err("not a Redis");
+        assert!(!error.contains("secret"), "{error}");
+        assert!(redis_url("rediss://:secret@host:6379/1").is_ok());
+    }
+}

@@ -1,0 +1,74 @@
+//! What all requests share: the streams, the bounds of what happens at once, and who may do what.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::error::{Answered, HttpError};
+use super::room::Memory;
+use super::tokens::Tokens;
+use crate::config::{HttpConfig, WebOrigin};
+use crate::intake::Streams;
+use crate::system::System;
+
+/// Readings of logs at once.
+const READINGS: usize = 8;
+
+/// Shared by all requests; cheap to clone.
+pub(super) type Shared = Arc<ServerState>;
+
+/// What requests are answered with.
+pub(super) struct ServerState {
+    pub(super) system: System,
+    pub(super) streams: Streams,
+    /// Who may do what; `None` if everybody on this machine may do everything.
+    pub(super) tokens: Option<Tokens>,
+    pub(super) origins: Vec<WebOrigin>,
+    pub(super) largest_body: usize,
+    /// Whether an answer waits until records are on the disk.
+    pub(super) waits_for_disk: bool,
+    /// The memory of all bodies.
+    pub(super) memory: Memory,
+    /// Bodies that are read into records at once: one for each processor.
+    pub(super) decoders: Arc<Semaphore>,
+    /// Logs that are read at once.
+    pub(super) readers: Arc<Semaphore>,
+    /// Whether somebody was told that records can't be sent by GET.
+    pub(super) told_of_get: AtomicBool,
+    /// True once the server stops.
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl ServerState {
+    pub(super) fn new(
+        system: System,
+        streams: Streams,
+        config: &HttpConfig,
+        tokens: Option<Tokens>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            system,
+            streams,
+            tokens,
+            origins: config.origins(),
+            largest_body: config.largest_body.as_u64() as usize,
+            waits_for_disk: config.intake_sync,
+            memory: Memory::default(),
+            decoders: Arc::new(Semaphore::new(processors)),
+            readers: Arc::new(Semaphore::new(READINGS)),
+            told_of_get: AtomicBool::new(false),
+            stopping,
+        }
+    }
+
+    /// Refuses a request before anything of it is stored, so that its sender can send all of it again.
+    pub(super) fn check_disk(&self) -> Answered<()> {
+        match self.streams.is_nearly_full() {
+            true => Err(HttpError::busy("the disk is nearly full")),
+            false => Ok(()),
+        }
+    }
+}
