@@ -1,7 +1,12 @@
 //! Real clients from the registries log into parselog, configured as docs/INTAKE.md says: what they sent is what
 //! is stored.
 
-use std::path::PathBuf;
+mod over_http;
+mod page;
+mod sending;
+mod stored;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::skip::skip;
@@ -28,6 +33,18 @@ impl Installed {
         }
         Some(path)
     }
+
+    /// A program of tests/clients in Python.
+    fn python(&self, script: &str) -> Option<Command> {
+        let mut command = Command::new(self.path("python/bin/python")?);
+        command.arg("-B").arg(here("tests/clients").join(script));
+        Some(command)
+    }
+}
+
+/// A file of this project.
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[test]
