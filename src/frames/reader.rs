@@ -85,6 +85,27 @@ impl FrameReader {
         }
     }
 
+    /// Bytes of memory that the open frame or line takes.
+    pub fn held(&self) -> usize {
+        self.open.capacity()
+    }
+
+    /// Gives the open frame or line up; the stream stays in step.
+    pub fn give_up(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        self.form = match (self.form, open.first_chunk()) {
+            (StreamForm::Lines, _) => StreamForm::SkippingLine,
+            (StreamForm::Frames, Some(length)) => {
+                StreamForm::Skipping(4 + u64::from(u32::from_be_bytes(*length)) - open.len() as u64)
+            }
+            // Less than a length is kept.
+            (form, _) => {
+                self.open = open;
+                form
+            }
+        };
+    }
+
     /// Takes the end of the stream: a last line needs no newline. Returns whether the stream ends within a frame.
     pub fn end(&mut self, each: &mut impl FnMut(Arrived<'_>, u64)) -> bool {
         let open = std::mem::take(&mut self.open);
@@ -93,7 +114,8 @@ impl FrameReader {
                 found_line(&open, self.at, each);
                 false
             }
-            StreamForm::Skipping(_) => true,
+            // It was told already.
+            StreamForm::Skipping(_) => false,
             _ => !open.is_empty(),
         }
     }
@@ -142,7 +164,7 @@ impl FrameReader {
         rest = self.fill(rest, 4 + length);
         if self.open.len() == 4 + length {
             each(Arrived::Frame(&self.open[4..]), self.at);
-            self.open.clear();
+            self.open = Vec::new();
         }
         rest
     }
@@ -178,7 +200,7 @@ impl FrameReader {
             self.open.extend_from_slice(text);
             if end.is_some() {
                 found_line(&self.open, self.at, each);
-                self.open.clear();
+                self.open = Vec::new();
             }
         }
         rest
@@ -252,7 +274,7 @@ mod tests {
         let stream = [frame(b"one"), frame(b""), frame(&[b'x'; 65]), frame(b"{two}")].concat();
         holds(&stream, &[("one", 7), ("", 11), ("too long", 80), ("{two}", 89)], false);
         holds(&stream[..stream.len() - 1], &[("one", 7), ("", 11), ("too long", 80)], true);
-        holds(&frame(&[b'x'; 65])[..40], &[("too long", 69)], true);
+        holds(&frame(&[b'x'; 65])[..40], &[("too long", 69)], false);
         holds(&[0, 0], &[], true);
     }
 
@@ -272,6 +294,6 @@ mod tests {
         holds(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[("Http", 4)], false);
         holds(b"\x16\x03\x01\x02\0\x01\0", &[("Tls", 4)], false);
         holds(b"<34>1 2026-11-28 syslog\n", &[("Text", 4)], false);
-        holds(&[0xff; 40], &[("too long", 4 + u64::from(u32::MAX))], true);
+        holds(&[0xff; 40], &[("too long", 4 + u64::from(u32::MAX))], false);
     }
 }

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
-use super::foreign::{Parts, pythons_level};
+use super::foreign::{Foreign, Parts, pythons_level};
 use super::members::{Members, free};
 use super::moment::moment;
 use super::{Arrival, Encoder, Level, MAX_LINE_BYTES, Origin};
@@ -146,6 +147,26 @@ impl Incoming {
             encoder.text(&own("damage"), damage);
         }
         encoder.finish(&origin, b"")
+    }
+}
+
+impl From<Incoming> for Foreign {
+    /// The same record where level and message alone have places of their own.
+    fn from(record: Incoming) -> Self {
+        let Incoming { service, logger, level, time, message, source, run, mut rest, damage } = record;
+        let time = time.and_then(DateTime::from_timestamp_micros);
+        let time = time.map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true));
+        let source = source.map(|(file, line)| format!("{file}:{line}"));
+        let logger = Some(logger).filter(|logger| !logger.is_empty());
+        let run = run.map(|run| run.to_string());
+        for (name, value) in
+            [("service", service), ("logger", logger), ("time", time), ("source", source), ("run_id", run)]
+        {
+            if let Some(value) = value {
+                rest.insert(free(&rest, name.to_owned()), value.into());
+            }
+        }
+        Self { level: Some(level), message, rest, damage }
     }
 }
 

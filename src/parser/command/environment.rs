@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::super::Submission;
 use super::CommandOptions;
+use super::port::HOST;
 use crate::ids::{DataFileId, RunId};
 
 /// Variables that a program needs to run as it does for its user; a name that ends in `*` stands for all
@@ -26,6 +27,8 @@ pub(super) struct Facts<'a> {
     pub(super) data_file: DataFileId,
     /// Where the program may write its result.
     pub(super) result: &'a Path,
+    /// The port for its log handlers, if the run has one.
+    pub(super) port: Option<u16>,
 }
 
 impl Facts<'_> {
@@ -65,8 +68,18 @@ pub(super) fn prepare(command: &mut Command, facts: &Facts<'_>, options: &Comman
         .env("PARSELOG_FISCAL_QUARTER", facts.submission.fiscal_quarter.to_string())
         .env("PARSELOG_LEVEL", options.level.as_str())
         .env("PARSELOG_RESULT", facts.result)
+        .env("PARSELOG_RUN", facts.run.to_string())
         // A Python program's lines reach the log when they are written, not when it ends.
         .env("PYTHONUNBUFFERED", "1");
+    match facts.port {
+        Some(port) => {
+            command.env("PARSELOG_LOG_HOST", HOST.to_string()).env("PARSELOG_LOG_PORT", port.to_string());
+        }
+        // Those of parselog's own environment are of another run.
+        None => {
+            command.env_remove("PARSELOG_LOG_HOST").env_remove("PARSELOG_LOG_PORT");
+        }
+    }
 }
 
 fn is_inherited(name: &str) -> bool {

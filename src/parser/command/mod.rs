@@ -1,8 +1,8 @@
 //! A parser in any language: an external program that reads the submitted file.
 //!
 //! The program gets the file and its facts as words of its command line and as `PARSELOG_…` variables. Its
-//! stdout and stderr go to files beside the log of the run, and are logged line by line; its exit code, and a
-//! result file if it writes one, become the outcome. It runs in a process group of its own. On cancel, or
+//! stdout and stderr go to files beside the log of the run, and are logged line by line; its log handlers may send
+//! records to a port of the run. Its exit code, and a result file if it writes one, become the outcome. It runs in a process group of its own. On cancel, or
 //! when it takes too long or falls silent, the whole group is ended, children included.
 //!
 //! This is not a sandbox: the program has the rights of parselog's user.
@@ -14,6 +14,7 @@ mod file;
 mod line;
 mod lines;
 mod output;
+mod port;
 mod process;
 mod reader;
 mod result;
@@ -191,15 +192,16 @@ impl Parser for CommandParser {
         context.cancel.check()?;
         let result = ResultFile::prepare(context.run)?;
         let file = absolute(submission.path)?;
+        let mut output = Output::create(context.output, context.run)
+            .context("failed to make the files of the parser's output")?;
         let facts = Facts {
             submission: *submission,
             file: &file,
             run: context.run,
             data_file: context.data_file,
             result: result.path(),
+            port: output.port(),
         };
-        let mut output = Output::create(context.output, context.run)
-            .context("failed to make the files of the parser's output")?;
         let mut command = self.command(&facts);
         output.give_to(&mut command).context("failed to share a file with the parser")?;
         let mut group = Group::spawn(&mut command, context.run)

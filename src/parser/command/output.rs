@@ -1,9 +1,11 @@
-//! The output of an external program: two growing files, which one thread reads while another bounds them.
+//! The output of an external program: two growing files, which one thread reads while another bounds them, and a
+//! port for its log handlers.
 //!
-//! One thread reads both, so that their lines have one order, which is that of its looks, a few milliseconds
+//! One thread reads all, so that their lines have one order, which is that of its looks, a few milliseconds
 //! apart. If both grew between two looks, it logs stdout first.
 
 use std::io;
+use std::net::TcpListener;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::file::OutputFile;
 use super::line::LoggedUpTo;
+use super::port::{self, PortReader};
 use super::process::Group;
 use super::reader::{CHUNK, OutputReader};
 use super::state::{LONGEST_PAUSE, OutputState, PAUSE_ONCE_EMPTIED, SHORTEST_PAUSE};
@@ -29,6 +32,8 @@ const LONGEST_FINISH: Duration = Duration::from_secs(60);
 /// The files of one program, and the threads that follow them.
 pub(super) struct Output {
     files: [Arc<OutputFile>; 2],
+    /// Where the program's log handlers send records, until the reader takes it.
+    port: Option<TcpListener>,
     state: Arc<OutputState>,
     reader: Option<JoinHandle<()>>,
     throttle: Option<JoinHandle<()>>,
@@ -57,8 +62,11 @@ impl Output {
             }
         };
         faults::point("output-created");
+        let port = port::open().inspect_err(|error| {
+            tracing::warn!("the run has no port for the parser's log handlers: {error}");
+        });
         let state = Arc::new(OutputState::new());
-        Ok(Self { files: files.map(Arc::new), state, reader: None, throttle: None })
+        Ok(Self { files: files.map(Arc::new), port: port.ok(), state, reader: None, throttle: None })
     }
 
     /// Makes the files the program's stdout and stderr.
@@ -68,12 +76,18 @@ impl Output {
         Ok(())
     }
 
+    /// The port to which the program's log handlers may send records; `None` if none could be had.
+    pub(super) fn port(&self) -> Option<u16> {
+        Some(self.port.as_ref()?.local_addr().ok()?.port())
+    }
+
     /// Starts to read. The lines are logged in the current span.
     pub(super) fn follow(&mut self, group: &Group, tally: &Tally) {
         let throttle = Throttle::new(&self.files, &self.state, group);
         self.throttle = Some(carry::thread(move || throttle.watch()));
         let (files, state, tally) = (self.files.clone(), Arc::clone(&self.state), tally.clone());
-        self.reader = Some(carry::thread(move || read(files, &state, &tally)));
+        let port = self.port.take();
+        self.reader = Some(carry::thread(move || read(files, port, &state, &tally)));
     }
 
     /// Time since the program's last sign of life, or since the start.
@@ -124,9 +138,10 @@ impl Drop for Output {
     }
 }
 
-fn read(files: [Arc<OutputFile>; 2], state: &OutputState, tally: &Tally) {
+fn read(files: [Arc<OutputFile>; 2], port: Option<TcpListener>, state: &OutputState, tally: &Tally) {
     let logged: LoggedUpTo = Rc::default();
     let mut readers = files.map(|file| OutputReader::new(file, tally.clone(), &logged));
+    let mut port = port.map(|listener| PortReader::new(listener, tally.clone(), &logged));
     let mut buffer = vec![0; CHUNK];
     let mut pause = SHORTEST_PAUSE;
     let mut end = None;
@@ -150,14 +165,23 @@ fn read(files: [Arc<OutputFile>; 2], state: &OutputState, tally: &Tally) {
         {
             break;
         }
-        if found {
-            pause = SHORTEST_PAUSE;
-        } else if readers.iter().any(OutputReader::was_emptied) {
-            thread::sleep(PAUSE_ONCE_EMPTIED);
-        } else {
-            thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        let patience = match readers.iter().any(OutputReader::was_emptied) {
+            _ if found => Duration::ZERO,
+            true => PAUSE_ONCE_EMPTIED,
+            false => pause,
+        };
+        pause = if found { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        match &mut port {
+            Some(port) => {
+                if port.look(patience, &mut buffer) {
+                    state.touch();
+                }
+            }
+            None => thread::sleep(patience),
         }
     }
     readers.iter_mut().for_each(OutputReader::end);
+    if let Some(port) = port {
+        port.end(&mut buffer);
+    }
 }

@@ -5,6 +5,7 @@ mod ending;
 mod files;
 mod lines;
 mod output;
+mod port;
 mod result;
 mod verdict;
 
