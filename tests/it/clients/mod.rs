@@ -2,6 +2,7 @@
 //! is stored.
 
 mod over_http;
+mod over_run;
 mod page;
 mod sending;
 mod stored;

@@ -6,6 +6,7 @@ use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
 use parselog::record::Record;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::sending::Sent;
@@ -66,4 +67,59 @@ pub(super) fn has_text(value: &Value, text: &str) -> bool {
         Value::Object(members) => members.values().any(|value| has_text(value, text)),
         _ => false,
     }
+}
+
+/// What must be stored of the shop; see tests/clients/shop/drive.py.
+#[derive(Debug, Deserialize)]
+pub(super) struct Expected {
+    logger: String,
+    message: Option<String>,
+    /// A part of the message.
+    contains: Option<String>,
+    /// How often; once without it.
+    times: Option<usize>,
+    /// The end of its traceback.
+    traceback: Option<String>,
+    /// Python's own handler can't send it.
+    #[serde(default)]
+    unpicklable: bool,
+}
+
+impl Expected {
+    fn is(&self, record: &Value) -> bool {
+        let message = record["message"].as_str().unwrap();
+        record["target"] == self.logger
+            && self.message.as_ref().is_none_or(|text| text == message)
+            && self.contains.as_ref().is_none_or(|text| message.contains(text))
+    }
+
+    fn is_whole(&self, record: &Value) -> bool {
+        let traceback = record["fields"]["exc_text"].as_str().unwrap_or_default();
+        let is_whole =
+            |end| traceback.starts_with("Traceback (most recent call last):\n") && traceback.ends_with(end);
+        self.traceback.as_deref().is_none_or(is_whole)
+    }
+}
+
+/// Whether everything is stored that the shop logged: each record once, with its whole traceback, those of one
+/// process in their order, and nothing of a request that is private.
+#[track_caller]
+pub(super) fn assert_shop(expected: &[Expected], stored: &[Value], sends_requests: bool) {
+    for expected in expected {
+        let found: Vec<_> = stored.iter().filter(|record| expected.is(record)).collect();
+        let times = if expected.unpicklable && !sends_requests { 0 } else { expected.times.unwrap_or(1) };
+        assert_eq!(found.len(), times, "{expected:?}: {found:#?}");
+        assert!(found.iter().all(|record| expected.is_whole(record)), "{expected:?}: {found:#?}");
+    }
+    let mut orders: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for fields in
+        stored.iter().filter(|record| record["target"] == "shop.web").map(|record| &record["fields"])
+    {
+        orders
+            .entry(fields["process"].as_u64().unwrap())
+            .or_default()
+            .push(fields["order"].as_u64().unwrap());
+    }
+    assert!(orders.values().all(|orders| orders.is_sorted()), "{orders:?}");
+    assert!(!stored.iter().any(|record| has_text(record, "sessionid")), "a cookie is stored");
 }
