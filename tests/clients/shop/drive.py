@@ -71,6 +71,8 @@ def main(folder: pathlib.Path) -> None:
             say(pause=number)
             sys.stdin.readline()
         assert get(folder, f"/order/{number}") == 200
+        for message in (folder / "sent").iterdir():
+            message.rename(folder / "queue" / message.name)
         if number % 10 == 7:
             assert get(folder, f"/fault/{number}") == 500
     wait_until(lambda: len(list((folder / "done").iterdir())) == count)

@@ -12,13 +12,14 @@ import settings
 from blocks import block
 
 folder = pathlib.Path(os.environ["SHOP_FOLDER"])
-(folder / "queue").mkdir(exist_ok=True)
-(folder / "done").mkdir(exist_ok=True)
+for name in ("sent", "queue", "done"):
+    (folder / name).mkdir(exist_ok=True)
 app = celery.Celery("shop", broker="filesystem://")
 app.conf.update(
     broker_transport_options={
         "data_folder_in": folder / "queue",
-        "data_folder_out": folder / "queue",
+        # A worker may read a message before it is written, so whoever drives the shop moves it when it is whole.
+        "data_folder_out": folder / "sent",
         "control_folder": folder / "control",
         "polling_interval": 0.02,
     },
