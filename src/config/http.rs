@@ -24,7 +24,7 @@ pub struct HttpConfig {
     #[arg(long, env = "PARSELOG_HTTP_BODY", default_value = "16MiB", value_parser = value::body, value_name = "SIZE")]
     pub largest_body: ByteSize,
 
-    /// Origins of web pages that may send and read records, such as https://app.example.org, separated by
+    /// Origins of web pages that may send and read records, such as `https://app.example.org`, separated by
     /// commas.
     #[arg(long, env = "PARSELOG_HTTP_ORIGINS", value_name = "ORIGIN")]
     origins: Vec<Commas<WebOrigin>>,

@@ -77,12 +77,11 @@ pub async fn serve(
         let parsed = tools.parse(&job, &flight, &row, &records).await;
         teller.abort();
         *lock(&in_hand) = None;
-        if let Some(log) = &parsed.log {
-            let sealed = Sealed { tail: log.tail.clone(), closed_at: log.closed_at, lines: log.lines };
-            row.say(&ParseNews::Sealed(sealed), Some(log.file()));
-        }
+        let log = parsed.log.as_ref();
+        let sealed =
+            log.map(|log| Sealed { tail: log.tail.clone(), closed_at: log.closed_at, lines: log.lines });
         let spent = parsed.left_behind || !tools.syncer.is_alive();
-        row.say(&ParseNews::Done { spent }, None);
+        row.say(&ParseNews::Done { sealed, spent }, log.map(|log| &**log.file()));
         if spent {
             return Ok(());
         }

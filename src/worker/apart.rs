@@ -89,23 +89,20 @@ impl<R: RunRow> ParseApart<'_, R> {
         ending: &Ending,
         hold: Option<&File>,
     ) -> (Option<SealedLog>, Left) {
-        let mut log = None;
         loop {
             match process.hear().await {
-                Heard::Said(ParseNews::Sealed(sealed), Some(file)) => {
-                    log = self.take_over(sealed, file).await;
+                Heard::Said(ParseNews::Done { sealed, spent }, file) => {
+                    let log = match sealed.zip(file) {
+                        Some((sealed, file)) => self.take_over(sealed, file).await,
+                        None => None,
+                    };
+                    return (log, if spent { Left::Gone } else { Left::Ready });
                 }
-                Heard::Said(ParseNews::Done { spent: false }, _) => return (log, Left::Ready),
-                Heard::Said(ParseNews::Done { spent: true }, _) => return (log, Left::Gone),
                 Heard::Said(news, _) => self.note(process, news).await,
                 Heard::Died(death) => {
                     let (run, reason) = (self.job.run.run, self.reason(&death));
                     tracing::warn!(%run, "a parse process died when its run had ended: {reason}");
-                    let log = match log {
-                        Some(log) => Some(log),
-                        None => self.close_log(hold, ending).await,
-                    };
-                    return (log, Left::Gone);
+                    return (self.close_log(hold, ending).await, Left::Gone);
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! (times, decimals, UUIDs, paths, exceptions, …) are rendered as people write them, all others by their class.
 //! References into another process (persistent ids, extension codes, buffers) refuse the pickle.
 //!
-//! Everything is bounded, and charged before it is made: see [`arena`].
+//! Everything is bounded, and charged before it is made: the arena counts what a pickle costs.
 
 mod arena;
 mod known;
