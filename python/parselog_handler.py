@@ -39,7 +39,7 @@ _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # some programs would die of SI
 
 
 class ParselogHandler(logging.Handler):
-    """Sends records to `parselog collect`, or to the run whose program this process is.
+    """Sends records to a port of parselog, such as that of the run whose program this process is.
 
     - host, port: where parselog listens. A host that begins with "/" is the path of a unix socket. Without
       both, PARSELOG_LOG_HOST and PARSELOG_LOG_PORT decide, which the program of a run has in its environment,
