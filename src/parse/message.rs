@@ -33,9 +33,13 @@ pub enum ParseNews {
     Progress { bytes: u64, total_bytes: u64, records: u64, problems: u64 },
     /// The parse is over; the log is not complete yet.
     Ended(Ending),
-    /// The log is complete, if there is one, and its file comes along. The process is ready for the next job, or
-    /// leaves if it is spent.
-    Done { sealed: Option<Sealed>, spent: bool },
+    /// The process is ready for the next job, or leaves.
+    Done {
+        /// The log is complete, and its file comes along; `None` without a log.
+        sealed: Option<Sealed>,
+        /// The process leaves.
+        spent: bool,
+    },
 }
 
 /// The facts of a complete log that only its writer knows without reading it again.
