@@ -137,14 +137,24 @@ impl LogsArgs {
     }
 
     async fn find(&self, system: &System) -> Result<Run> {
-        let run = lookup::find_run(&system.pool, &self.target).await?;
-        if self.previous {
-            return Ok(lookup::previous(&system.pool, &run).await?);
+        let pool = &system.pool;
+        if self.follow || self.previous || self.attempt.is_some() {
+            let run = lookup::find_run(pool, &self.target).await?;
+            return Ok(match self.attempt {
+                Some(number) => lookup::attempt(pool, &run, number).await?,
+                None if self.previous => lookup::previous(pool, &run).await?,
+                None => run,
+            });
         }
-        match self.attempt {
-            Some(number) => Ok(lookup::attempt(&system.pool, &run, number).await?),
-            None => Ok(run),
+        let (run, newer) = lookup::find_run_with_log(pool, &self.target).await?;
+        if let Some(newer) = newer {
+            let (id, outcome) = (newer.id, newer.verdict());
+            show::note(&format!(
+                "this is the log of run {}: the latest run, {id}, is {outcome} and has none",
+                run.id
+            ));
         }
+        Ok(run)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::duration;
 
 /// Help text: how to name a run.
-pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name or key (its latest run), also with @latest, \
+pub(super) const TARGET_HELP: &str = "Run id or a piece of it; data file id, file name, path, key or URI (its latest run), also with @latest, \
      @previous, @failed or @rejected behind it; or one of these alone";
 
 /// The fiscal years that a file can have.

@@ -1,6 +1,6 @@
 //! Finds the run that a person means: by id or part of it, by file, or by `@latest`, `@failed` and `@rejected`.
 
-use super::{DeskError, Result};
+use super::{DeskError, Result, names};
 use crate::ids::{BatchId, RunId};
 use crate::parser::SummaryStatus;
 use crate::reader::LogSource;
@@ -8,8 +8,7 @@ use crate::store::reparse::{self, Reparse};
 use crate::store::{self, DataFile, LogState, PgPool, Run, RunFilter, RunStatus};
 use crate::system::System;
 
-/// Most files and runs that a text may mean: a message that names more helps nobody.
-const MOST_FILES: i64 = 20;
+/// Most runs that a text may mean: a message that names more helps nobody.
 const MOST_RUNS: i64 = 10;
 
 /// Finds the run that `text` names.
@@ -39,14 +38,25 @@ pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
     if let Ok(id) = text.parse::<RunId>() {
         return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("run {id} not found")));
     }
-    // A file's number or name takes precedence over a part of a run id: four digits may be both.
-    if let Some(file) = newest_of_one_owner(store::data_file::matching(pool, text, MOST_FILES).await?, text)?
-    {
+    if let Some(id) = names::run_of_log(text) {
+        return store::run::get(pool, id).await?.ok_or_else(|| none(&format!("run {id} not found")));
+    }
+    let of_file = async |file: DataFile| {
         let filter = RunFilter { data_file: Some(file.id), ..RunFilter::default() };
-        return latest(filter, &format!("data file {} was never parsed", file.id)).await;
+        latest(filter, &format!("data file {} was never parsed", file.id)).await
+    };
+    // A file's number or name takes precedence over a part of a run id: four digits may be both.
+    if let Some(file) = names::exactly(pool, text).await? {
+        return of_file(file).await;
     }
     match store::matching(pool, text, MOST_RUNS).await?.as_slice() {
-        [] => Err(none(&format!("'{text}' names no run and no data file"))),
+        [] => match names::loosely(pool, text).await? {
+            Some(file) => of_file(file).await,
+            None => {
+                let near = names::suggestion(pool, text).await?;
+                Err(none(&format!("'{text}' names no run and no data file{near}")))
+            }
+        },
         [id] => store::run::get(pool, *id).await?.ok_or_else(|| none(&format!("run {id} not found"))),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
@@ -56,6 +66,24 @@ pub async fn find_run(pool: &PgPool, text: &str) -> Result<Run> {
             )))
         }
     }
+}
+
+/// Finds the run whose log `text` asks for: as [`find_run`], but of a file whose latest run has no log yet, the latest
+/// that has one, with the run that was passed over.
+///
+/// # Errors
+/// As [`find_run`].
+pub async fn find_run_with_log(pool: &PgPool, text: &str) -> Result<(Run, Option<Run>)> {
+    let run = find_run(pool, text).await?;
+    if run.log_state != LogState::None || text.parse::<RunId>().is_ok() {
+        return Ok((run, None));
+    }
+    let log_state = LogState::ALL.iter().copied().filter(|state| *state != LogState::None).collect();
+    let filter = RunFilter { same_file_as: Some(run.data_file_id), log_state, ..RunFilter::default() };
+    Ok(match store::latest(pool, &filter).await? {
+        Some(logged) => (logged, Some(run)),
+        None => (run, None),
+    })
 }
 
 /// Finds the reparse that `text` names: its id, or `@latest`.
@@ -115,26 +143,19 @@ pub fn log(system: &System, run: &Run) -> Result<LogSource> {
     })
 }
 
-/// Finds the data file that `text` names: by id, name or key; of several of one owner, the newest.
+/// Finds the data file that `text` names: by id, name, key, path or URI; of several submissions, the newest.
 ///
 /// # Errors
-/// None matches, or files of several owners do.
+/// None matches, or several files do.
 pub async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
-    newest_of_one_owner(store::data_file::matching(pool, text, MOST_FILES).await?, text)?
-        .ok_or_else(|| DeskError::NotFound(format!("'{text}' names no data file")))
-}
-
-/// The first of these files, if any; an error if files of several states have the name.
-fn newest_of_one_owner(found: Vec<DataFile>, text: &str) -> Result<Option<DataFile>> {
-    let Some(newest) = found.first() else { return Ok(None) };
-    if found.iter().any(|file| file.owner != newest.owner) {
-        let each = found.iter().map(|file| format!("{} ({})", file.id, file.owner));
-        return Err(DeskError::Ambiguous(format!(
-            "'{text}' may be any of the data files {}: give the id",
-            each.collect::<Vec<_>>().join(", ")
-        )));
+    if let Some(file) = names::exactly(pool, text).await? {
+        return Ok(file);
     }
-    Ok(found.into_iter().next())
+    if let Some(file) = names::loosely(pool, text).await? {
+        return Ok(file);
+    }
+    let near = names::suggestion(pool, text).await?;
+    Err(DeskError::NotFound(format!("'{text}' names no data file{near}")))
 }
 
 /// The runs of the file named `file`, in all its versions, the newest first; at most `limit`.

@@ -14,6 +14,7 @@ pub mod compare_reparse;
 mod error;
 pub mod link;
 pub mod lookup;
+mod names;
 mod nature;
 mod outcome;
 pub mod reparse;

@@ -228,3 +228,63 @@ pub async fn matching(db: impl PgExecutor<'_>, text: &str, limit: i64) -> Result
     .await
     .context("failed to look for data files")
 }
+
+/// As [`matching`], the files stored at this place: a path that ends with bucket and key. With a version, that one.
+///
+/// # Errors
+/// The database fails.
+pub async fn stored_at(
+    db: impl PgExecutor<'_>,
+    place: &str,
+    version: Option<&str>,
+    limit: i64,
+) -> Result<Vec<DataFile>> {
+    sqlx::query_as(
+        "select * from (
+             select distinct on (bucket, identity, owner) * from data_file
+             where right($1, length(bucket) + length(key) + 2) = '/' || bucket || '/' || key
+               and version_id = coalesce($2, version_id)
+             order by bucket, identity, owner, id desc
+         ) newest
+         order by id desc limit $3",
+    )
+    .bind(place)
+    .bind(version)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .context("failed to look for data files by their place")
+}
+
+/// As [`matching`], the files with this name in any case.
+///
+/// # Errors
+/// The database fails.
+pub async fn named_in_any_case(db: impl PgExecutor<'_>, name: &str, limit: i64) -> Result<Vec<DataFile>> {
+    sqlx::query_as(
+        "select * from (
+             select distinct on (bucket, identity, owner) * from data_file
+             where lower(name) = lower($1) order by bucket, identity, owner, id desc
+         ) newest
+         order by id desc limit $2",
+    )
+    .bind(name)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .context("failed to look for data files by name")
+}
+
+/// The names of the latest submissions, each once.
+///
+/// # Errors
+/// The database fails.
+pub async fn latest_names(db: impl PgExecutor<'_>, submissions: i64) -> Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select distinct name from (select name from data_file order by id desc limit $1) latest order by name",
+    )
+    .bind(submissions)
+    .fetch_all(db)
+    .await
+    .context("failed to list the names of data files")
+}

@@ -29,6 +29,7 @@ mod lists;
 mod localstack;
 mod logs;
 mod migrations;
+mod names;
 mod notices;
 mod notices_mail;
 mod objects_faults;

@@ -52,6 +52,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clap", &["cli", "config"]),
     ("indicatif", &["cli"]),
     ("unicode_width", &["cli"]),
+    ("strsim", &["desk"]),
     ("memmap2", &["spool"]),
     ("libc", &["spool"]),
     ("itoa", &["record"]),
