@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build run test nightly check deny bench crash cases fuzz sample demo clean
+.PHONY: help build run test nightly check deny bench crash cases fuzz sample demo install clean
 
 PARSELOG := target/debug/parselog
 SAMPLE := samples/tanf-active-2021-q1.txt
@@ -88,9 +88,16 @@ OUT ?= target/sample.txt
 sample: build ## generate a submission: make sample SIZE=1G OUT=big.txt FORCE=yes
 	$(PARSELOG) sample --size $(SIZE) $(if $(FORCE),--force) $(OUT)
 
-demo: build ## the whole story: submit, correct, compare, parse all once more, compare
+demo: build ## the whole story: submit, correct, compare, parse all once more; then three people's, with their times
 	@scripts/setup run
 	@scripts/demo
+	@scripts/stories
+
+PREFIX ?= /usr/local
+install: ## build and install the program, completions and man pages below PREFIX (/usr/local)
+	cargo build --locked --release
+	install -D -m 755 target/release/parselog "$(DESTDIR)$(PREFIX)/bin/parselog"
+	target/release/parselog completion --all "$(DESTDIR)$(PREFIX)/share"
 
 clean: ## remove what was built; the runs in .parselog stay
 	@test ! -x $(PARSELOG) || $(PARSELOG) db stop >/dev/null || :

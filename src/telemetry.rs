@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{GlobalFormat, Levels};
-use crate::record::{Encoder, Record, Text, push_prefix};
+use crate::record::{Encoder, Record, Text, TextStyle, push_prefix};
 use crate::redact::Redactor;
 use crate::scope::{EventVisitor, Outside, ScopeLayer, origin};
 
@@ -68,7 +68,10 @@ impl GlobalLog {
     fn write(&self, mut record: Record) {
         redact(&self.redactor, &mut record);
         let line = match self.format {
-            GlobalFormat::Text => format!("{}\n", Text { record: &record, color: self.color }),
+            GlobalFormat::Text => format!(
+                "{}\n",
+                Text { record: &record, style: TextStyle { color: self.color, ..TextStyle::default() } }
+            ),
             GlobalFormat::Json => serde_json::to_string(&record).unwrap_or_default() + "\n",
         };
         // If stderr can't be written to, nothing can report that.

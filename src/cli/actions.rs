@@ -77,7 +77,14 @@ impl ActionsArgs {
         if self.json {
             return rows.iter().try_for_each(show::json);
         }
-        if self.csv { csv(rows) } else { show::line(table(rows)) }
+        if self.csv {
+            return csv(rows);
+        }
+        if rows.is_empty() {
+            show::note("no actions match");
+            return Ok(());
+        }
+        show::line(table(rows))
     }
 }
 

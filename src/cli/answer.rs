@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::clock;
 use super::table::Table;
-use super::value::TARGET_HELP;
+use super::value::{TARGET_HELP, counted};
 use super::verdict::{category_name, outcome, took};
 use super::{Common, Exit, open, show};
 use crate::desk::answer::{Answer, answer};
@@ -24,14 +24,22 @@ pub(super) struct ShowArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
     /// Name at most so many kinds of problem.
-    #[arg(long, short = 'n', default_value_t = 10, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = NAMED, value_name = "N")]
     limit: usize,
     /// Print one JSON object: the run with every column, why, attempts, kinds of problem, and what to do next.
     #[arg(long)]
     json: bool,
 }
 
+/// Kinds of problem to name.
+const NAMED: usize = 10;
+
 impl ShowArgs {
+    /// What the command shows of this run by default.
+    pub(super) fn of(target: String) -> Self {
+        Self { target, limit: NAMED, json: false }
+    }
+
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let system = open::open(common).await?;
         let run = find_run(&system.pool, &self.target).await?;
@@ -84,7 +92,12 @@ impl ShowArgs {
             Ok(groups) => {
                 let _ = write!(text, "\n\n{}", problems(&groups[..groups.len().min(self.limit)]));
                 if let Some(more) = groups.len().checked_sub(self.limit).filter(|more| *more > 0) {
-                    let _ = write!(text, "\n  and {more} more kinds: --limit {}", groups.len());
+                    let _ = write!(
+                        text,
+                        "\n  and {} more: --limit {}",
+                        counted(more as u64, "kind"),
+                        groups.len()
+                    );
                 }
             }
             Err(_) if run.started_at.is_none() => {}
@@ -107,7 +120,7 @@ fn attempts(answer: &Answer) -> Table<4> {
 }
 
 fn problems(groups: &[ProblemGroup]) -> Table<5> {
-    let mut table = Table::new([">COUNT", "~KIND", "~WHERE", "~?RECORDS", "~PROBLEM"]).within([0; 5]);
+    let mut table = Table::new([">COUNT", "~KIND", "~WHERE", "~?LINES", "~PROBLEM"]).within([0; 5]);
     for group in groups {
         let place = [&group.record_type, &group.item, &group.field].map(String::as_str);
         let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use super::Common;
 use crate::carry;
-use crate::cluster::{Cluster, Keep};
+use crate::cluster::{self, Cluster, Keep};
 use crate::config::default_worker_name;
 use crate::store::{self, Limits, PgPool};
 
@@ -81,6 +81,18 @@ pub(super) async fn open_database_for(common: &Common, slots: usize) -> Result<P
         store::migrate(&pool).await?;
     }
     Ok(pool)
+}
+
+/// The configured database, or the embedded one if it runs: this starts nothing.
+///
+/// # Errors
+/// It can't be reached.
+pub(super) async fn open_running_database(common: &Common) -> Result<Option<PgPool>> {
+    let is_embedded = common.database.database_url.is_none();
+    if is_embedded && cluster::status(&common.place.home())?.server.is_none() {
+        return Ok(None);
+    }
+    connect(common, COMMAND_SLOTS).await.map(Some)
 }
 
 /// Starts or joins the embedded database.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::diff_reparse::diff_reparse;
 use super::table::Table;
-use super::value::TARGET_HELP;
+use super::value::{TARGET_HELP, counted};
 use super::verdict::category_name;
 use super::{Common, Exit, open, show};
 use crate::desk::compare::{self, Difference, Side};
@@ -62,7 +62,7 @@ impl DiffArgs {
             show::line(text(&name, &difference))?;
         } else {
             let unchanged = difference.problems.map_or(0, |total| total.unchanged);
-            show::note(&format!("no difference: {unchanged} problems are the same"));
+            show::note(&format!("no difference: {} unchanged", counted(unchanged, "problem")));
         }
         let (json, color) = (self.json, show::color());
         let each = move |change, problem: &LoggedProblem<'_>| {
@@ -129,15 +129,15 @@ fn changed(text: &mut String, what: &str, before: &str, after: &str) {
     }
 }
 
-/// One problem that changed: `+ record 2: T1: message`.
+/// One problem that changed: `+ line 2: T1: message`, in git's colours.
 fn entry(change: Change, problem: &LoggedProblem<'_>, color: bool) -> String {
     let (sign, paint) = match change {
-        Change::Appeared => ('+', "\x1b[31m"),
-        Change::Disappeared => ('-', "\x1b[32m"),
+        Change::Appeared => ('+', "\x1b[32m"),
+        Change::Disappeared => ('-', "\x1b[31m"),
     };
     let mut text = if color { format!("{paint}{sign}") } else { sign.to_string() };
     if let Some(record) = problem.record {
-        let _ = write!(text, " record {record}:");
+        let _ = write!(text, " line {record}:");
     }
     for part in [&problem.record_type, &problem.message] {
         if !part.is_empty() {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::table::Table;
+use super::value::counted;
 use super::verdict::category_name;
 use super::{Exit, show};
 use crate::desk::compare_reparse::{ReparseDifference, compare_reparse};
@@ -38,15 +39,20 @@ pub(super) async fn diff_reparse(
 
 fn text(all: &ReparseDifference) -> String {
     let mut text = format!(
-        "reparse {}  {} files: {} changed, {} unchanged, {} new, {} unfinished",
-        all.reparse, all.files, all.changed, all.unchanged, all.new, all.unfinished
+        "reparse {}  {}: {} changed, {} unchanged, {} new, {} unfinished",
+        all.reparse,
+        counted(all.files, "file"),
+        all.changed,
+        all.unchanged,
+        all.new,
+        all.unfinished
     );
     if all.unread > 0 {
-        let _ = write!(text, "\n  {} files could not be compared: see below", all.unread);
+        let _ = write!(text, "\n  {} could not be compared: see below", counted(all.unread, "file"));
     }
     let _ = write!(text, "\n  records   {} before, {} after", all.records_before, all.records_after);
     for (verdicts, files) in &all.verdicts {
-        let _ = write!(text, "\n  {files} {}: {verdicts}", if *files == 1 { "file" } else { "files" });
+        let _ = write!(text, "\n  {}: {verdicts}", counted(*files, "file"));
     }
     let columns = ["PROBLEMS", ">APPEARED", ">DISAPPEARED", ">UNCHANGED"];
     let mut table = Table::new(columns).within([20, 9, 11, 9]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
+use super::value::counted;
 use super::{Common, Exit, open, show};
 use crate::config::duration;
 use crate::desk::DeskError;
@@ -15,7 +16,7 @@ use crate::store;
 
 /// Compare rows, objects and spool both ways, and name every difference.
 ///
-/// Silent, with exit code 0, if there is no difference; 1 if some remain.
+/// The exit code is 0 if there is no difference, and 1 if some remain.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// Make safe repairs: archive abandoned logs, abort stale uploads, end runs without a worker.
@@ -50,10 +51,13 @@ impl DoctorArgs {
             let before = findings.len();
             doctor.repair(&findings).await?;
             findings = doctor.examine().await?;
-            show::note(&format!("{before} differences found, {} remain", findings.len()));
+            show::note(&format!("{} found, {} left", counted(before as u64, "difference"), findings.len()));
         }
         for finding in &findings {
             if self.json { show::json(finding)? } else { show::line(text(finding))? }
+        }
+        if findings.is_empty() {
+            show::note("rows, objects and spool fit together");
         }
         Ok(if findings.is_empty() { Exit::Ok } else { Exit::Failed })
     }

@@ -32,6 +32,8 @@ impl HistoryArgs {
         let runs = history(&pool, &self.file, self.limit).await?;
         if self.json {
             runs.iter().try_for_each(show::json)?;
+        } else if runs.is_empty() {
+            show::note("the file was never parsed");
         } else {
             show::line(table(&runs))?;
         }

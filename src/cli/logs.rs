@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
@@ -10,13 +12,14 @@ use clap::{Args, ValueEnum};
 use regex::Regex;
 
 use super::clock::{WHEN, when};
-use super::value::TARGET_HELP;
+use super::value::{TARGET_HELP, counted};
 use super::{CliError, Common, Exit, open, show};
 use crate::desk::lookup;
+use crate::desk::status::nobody_takes;
 use crate::desk::stream::find_stream;
 use crate::ids::ServiceName;
 use crate::reader::{Cost, Follower, News, Selection, StreamFollower, StreamSource};
-use crate::record::{Level, Record, Text};
+use crate::record::{Level, Record, Text, TextStyle};
 use crate::store::Run;
 use crate::system::System;
 
@@ -62,7 +65,7 @@ pub(super) struct LogsArgs {
     /// Only lines that match this regular expression.
     #[arg(long, value_name = "REGEX")]
     grep: Option<Regex>,
-    /// Only lines whose context has this value; repeatable.
+    /// Only lines whose context has this value, such as item=12 or, within an object, a.b=12; repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = field)]
     field: Vec<(String, String)>,
     /// Only the first N of them.
@@ -108,7 +111,8 @@ impl LogsArgs {
             None => Some(self.find(&system).await?),
         };
         let form = if self.json { Form::Json } else { self.output };
-        let printer = Printer { form, color: show::color() };
+        let printer = Printer { form, style: show::style(), lines: Arc::default() };
+        let printed = Arc::clone(&printer.lines);
         let selection = Selection {
             lines: self.lines,
             since: self.since,
@@ -132,8 +136,16 @@ impl LogsArgs {
         }
         let each = move |line: &[u8]| printer.print(line);
         let cost = lookup::log(&system, &run)?.read(&system.objects, selection, each).await?;
+        if printed.load(Ordering::Relaxed) == 0 {
+            show::note(&format!("no line of the log of run {} matches", run.id));
+        }
         say(cost, self.verbose);
         Ok(Exit::Ok)
+    }
+
+    /// Whether it is a text to read, and not one that goes on.
+    pub(super) fn is_paged(&self) -> bool {
+        !self.follow && self.output != Form::Raw
     }
 
     async fn find(&self, system: &System) -> Result<Run> {
@@ -160,7 +172,7 @@ impl LogsArgs {
 
 fn say(Cost { gets, bytes }: Cost, is_verbose: bool) {
     if is_verbose {
-        show::note(&format!("{gets} requests, {bytes} bytes ({}) fetched", ByteSize(bytes)));
+        show::note(&format!("{}, {bytes} bytes ({}) fetched", counted(gets, "request"), ByteSize(bytes)));
     }
 }
 
@@ -179,7 +191,8 @@ async fn stream(
     for segment in source.elsewhere() {
         show::note(&segment.to_string());
     }
-    let each = move |line: &[u8]| printer.print(line);
+    let print = printer.clone();
+    let each = move |line: &[u8]| print.print(line);
     let cost = source.read(&system.objects, selection.clone(), each).await?;
     if !is_followed {
         return Ok(cost);
@@ -200,6 +213,9 @@ async fn stream(
 }
 
 async fn follow(system: System, run: &Run, selection: Selection, printer: Printer) -> Result<()> {
+    if let Some(why) = nobody_takes(&system.pool, run).await? {
+        show::note(&format!("run {} waits: {why}", run.id));
+    }
     let mut follower = Follower::new(system, run.id, selection);
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
@@ -220,21 +236,24 @@ async fn follow(system: System, run: &Run, selection: Selection, printer: Printe
 }
 
 /// Prints lines of a log.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Printer {
     form: Form,
-    color: bool,
+    style: TextStyle,
+    /// How many it printed.
+    lines: Arc<AtomicU64>,
 }
 
 impl Printer {
-    fn print(self, line: &[u8]) -> io::Result<()> {
+    fn print(&self, line: &[u8]) -> io::Result<()> {
+        self.lines.fetch_add(1, Ordering::Relaxed);
         match self.form {
             Form::Raw => show::Out.write_all(line),
             Form::Json if Record::decode(line).is_some() => show::Out.write_all(line),
             Form::Json => show::write_json(&mut show::Out, &Record::decode_lossy(line)),
             Form::Text => {
                 let record = Record::decode_lossy(line);
-                writeln!(show::Out, "{}", Text { record: &record, color: self.color })
+                writeln!(show::Out, "{}", Text { record: &record, style: self.style })
             }
         }
     }

@@ -8,18 +8,23 @@ mod app;
 mod arguments;
 mod cancel;
 mod clock;
+mod completion;
+mod config;
 mod database;
 mod db;
 mod diff;
 mod diff_reparse;
 mod doctor;
+mod exit;
 mod history;
 mod live;
 mod logs;
 mod migrate;
 mod notices;
 mod open;
+mod pager;
 mod parse_process;
+mod parser;
 mod records;
 mod reparse;
 mod reparses;
@@ -47,69 +52,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 
 pub use self::app::App;
+pub use self::exit::{CliError, Exit};
 use crate::config::{
     DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ProcessConfig, ReportConfig, S3Config,
 };
-use crate::desk::DeskError;
 use crate::record::Safe;
 use crate::telemetry;
 
 use self::app::OwnParsers;
 use self::arguments::Asked;
-use crate::worker::HelperDied;
-
-/// How a command ends, for scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Success; every submission was accepted, with or without errors.
-    Ok = 0,
-    /// Failure; one line on stderr says why.
-    Failed = 1,
-    /// The command line is wrong. clap uses the same number.
-    Usage = 2,
-    /// The parse worked, and a submission was rejected.
-    Rejected = 3,
-    /// The command names something that does not exist.
-    NotFound = 4,
-    /// A vital part of the worker died; the worker handed its runs back.
-    HelperDied = 5,
-    /// The parse worked, and its parser gave no verdict.
-    NoVerdict = 6,
-}
-
-/// An error that ends the command with another code than [`Exit::Failed`].
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct CliError {
-    exit: Exit,
-    message: String,
-}
-
-impl CliError {
-    fn not_found(message: impl Into<String>) -> anyhow::Error {
-        Self { exit: Exit::NotFound, message: message.into() }.into()
-    }
-
-    fn usage(message: impl Into<String>) -> anyhow::Error {
-        Self { exit: Exit::Usage, message: message.into() }.into()
-    }
-}
-
-impl From<&DeskError> for Exit {
-    fn from(error: &DeskError) -> Self {
-        match error {
-            DeskError::NotFound(_) => Self::NotFound,
-            DeskError::Ambiguous(_) | DeskError::Invalid(_) | DeskError::OnHold(_) => Self::Usage,
-            DeskError::Conflict(_) | DeskError::Gone(_) | DeskError::Unavailable(_) | DeskError::Other(_) => {
-                Self::Failed
-            }
-        }
-    }
-}
 
 /// Gives every parse run of a submitted file its own log: kept through crashes, archived beside the
 /// file, with its location on the run's row.
@@ -142,14 +96,27 @@ pub struct Common {
     #[command(flatten)]
     mail: MailConfig,
     /// Show and read times in UTC instead of this machine's zone.
-    #[arg(long, global = true, help_heading = "Times")]
+    #[arg(long, global = true, help_heading = "Display", hide_short_help = true)]
     utc: bool,
+    /// Colours: on a terminal, unless `NO_COLOR` or `FORCE_COLOR` say otherwise.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Display",
+        hide_short_help = true
+    )]
+    color: ColorChoice,
     /// The database, once a command has opened it.
     #[arg(skip)]
     opened: database::OpenedDatabase,
     /// Parsers that were linked in.
     #[arg(skip)]
     parsers: OwnParsers,
+    /// Whether a pager shows the output, at a terminal.
+    #[arg(skip)]
+    is_paged: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -158,13 +125,15 @@ First steps:
   parselog show @latest           what came of it, why, and what to do next
   parselog logs @latest           read what the latest run said
   parselog runs                   list the runs
+  parselog status                 see the queue, the workers and what fails
 
 With a database and a bucket of your own:
   export DATABASE_URL=postgres://user@host/db PARSELOG_BUCKET=my-bucket
   parselog migrate && parselog submit submission.txt && parselog worker
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected; 4 not found;
-5 a part of the worker died, and it should be started again.";
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a submission was rejected;
+4 not found; 5 a part of the worker died, and it should be started again;
+6 a parser gave no verdict.";
 
 /// The subcommand. Each has its own help text, which a comment here would replace.
 #[derive(Debug, Subcommand)]
@@ -196,15 +165,20 @@ enum Command {
     Verify(verify::VerifyArgs),
     Token(token::TokenArgs),
     Db(db::DbArgs),
+    Parser(parser::ParserArgs),
+    Config(config::ConfigArgs),
+    Completion(completion::CompletionArgs),
     Migrate(migrate::MigrateArgs),
     Sample(sample::SampleArgs),
 }
 
 /// Runs the command line of this process with these parsers.
 fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
+    completion::answer();
     let ended = parsers.and_then(|parsers| match arguments::read()? {
         Asked::Command(mut cli) => {
             cli.common.parsers = parsers;
+            cli.common.is_paged = cli.command.is_paged();
             start(&cli.common, cli.command.is_service(), None, cli.command.run(&cli.common))
         }
         Asked::ParseProcess(mut cli) => {
@@ -218,12 +192,14 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
         }
         Asked::Exit(exit) => Ok(exit),
     });
-    match ended.and_then(|exit| show::finish().map(|()| exit)) {
+    // Whatever came of it, nobody may be left in a pager.
+    let finished = show::finish();
+    match ended.and_then(|exit| finished.map(|()| exit)) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(_) if show::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             show::note(&format!("parselog: {}", Safe(format!("{error:#}"))));
-            ExitCode::from(exit_of(&error) as u8)
+            ExitCode::from(Exit::of(&error) as u8)
         }
     }
 }
@@ -235,6 +211,7 @@ fn start(
     threads: Option<usize>,
     work: impl Future<Output = Result<Exit>>,
 ) -> Result<Exit> {
+    show::set_color(common.color);
     let log = &common.log;
     let redactor = log.redactor().map_err(|error| CliError::usage(format!("{error:#}")))?;
     telemetry::init(log.run_levels(), log.global_levels(is_service), log.global_format, redactor)?;
@@ -245,6 +222,9 @@ fn start(
     }
     let runtime = runtime.enable_all().build().context("failed to start the runtime")?;
     let result = runtime.block_on(async {
+        if common.is_paged {
+            show::page();
+        }
         let result = Box::pin(work).await;
         common.opened.close().await;
         result
@@ -257,6 +237,20 @@ fn start(
 impl Command {
     fn is_service(&self) -> bool {
         matches!(self, Self::Worker(_) | Self::Serve(_))
+    }
+
+    /// Whether its output is a text to read, as git's log and diff are.
+    fn is_paged(&self) -> bool {
+        match self {
+            Self::Logs(logs) => logs.is_paged(),
+            Self::Show(_)
+            | Self::Report(_)
+            | Self::Runs(_)
+            | Self::History(_)
+            | Self::Actions(_)
+            | Self::Diff(_) => true,
+            _ => false,
+        }
     }
 
     async fn run(self, common: &Common) -> Result<Exit> {
@@ -288,18 +282,12 @@ impl Command {
             Self::Verify(command) => command.run(common).await,
             Self::Token(command) => command.run(common).await,
             Self::Db(command) => command.run(common),
+            Self::Parser(command) => command.run(common).await,
+            Self::Config(command) => command.run(),
+            Self::Completion(command) => command.run(),
             Self::Migrate(command) => command.run(common).await,
             Self::Sample(command) => command.run(),
         }
-    }
-}
-
-fn exit_of(error: &anyhow::Error) -> Exit {
-    match error.downcast_ref::<CliError>() {
-        Some(error) => error.exit,
-        None if let Some(error) = error.downcast_ref::<DeskError>() => Exit::from(error),
-        None if error.is::<HelperDied>() => Exit::HelperDied,
-        None => Exit::Failed,
     }
 }
 

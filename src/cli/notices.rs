@@ -7,7 +7,7 @@ use super::clock;
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
-use super::value::{TARGET_HELP, limit};
+use super::value::{TARGET_HELP, counted, limit};
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_run;
 use crate::notify::IN_DOUBT;
@@ -55,8 +55,8 @@ impl NoticesArgs {
             let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
             let by = self.by.unwrap_or_else(user);
             let settled = notice::settle(&pool, &ids, self.retry, IN_DOUBT, &by).await?;
-            let done = if self.retry { "will be sent again" } else { "are dismissed" };
-            show::line(format_args!("{settled} mails {done}"))?;
+            let done = if self.retry { "to be sent again" } else { "dismissed" };
+            show::line(format_args!("{} {done}", counted(settled, "mail")))?;
         } else if self.json {
             notices.iter().try_for_each(show::json)?;
         } else if notices.is_empty() {

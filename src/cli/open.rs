@@ -15,6 +15,7 @@ use crate::notify::Notifier;
 use crate::objects::{FolderStore, Objects, S3, S3Options};
 use crate::parse::{ParseTools, Parsers, prepare_scratch};
 use crate::parser::CommandOptions;
+use crate::record::Safe;
 use crate::record::event::EXTERNAL;
 use crate::spool::{Spool, Syncer};
 use crate::system::System;
@@ -57,6 +58,12 @@ pub(super) fn worker(
 ) -> Result<Worker> {
     scratch(&system)?;
     let parsers = parsers(common, rules, &config)?;
+    for rule in [rules, &common.parser.rules()].concat().iter().filter(|rule| !rule.names_file()) {
+        let command = Safe(&rule.command);
+        show::note(&format!(
+            "the parser `{command}` has no {{file}} on its command line: it finds the file by PARSELOG_FILE alone"
+        ));
+    }
     let notifier = Notifier::new(&common.mail, system.clone()).map_err(|error| wrong(&error))?;
     let redactor = system.redactor.clone();
     let plan = ProcessPlan {
@@ -111,7 +118,13 @@ async fn open_objects(common: &Common) -> Result<Objects> {
 
 fn parsers(common: &Common, rules: &[ParserRule], config: &WorkerConfig) -> Result<Parsers> {
     let rules = [rules, &common.parser.rules()].concat();
-    let options = CommandOptions {
+    let options = command_options(common, config);
+    Ok(common.parsers.behind(Parsers::new(&rules, &options).map_err(|error| wrong(&error))?))
+}
+
+/// The bounds of external parsers.
+pub(super) fn command_options(common: &Common, config: &WorkerConfig) -> CommandOptions {
+    CommandOptions {
         timeout: config.run_timeout,
         silence: Some(common.parser.parser_silence),
         memory: common.parser.parser_memory.map(|size| size.as_u64()),
@@ -120,8 +133,7 @@ fn parsers(common: &Common, rules: &[ParserRule], config: &WorkerConfig) -> Resu
         pass: common.parser.passed(),
         verdict_from: common.parser.verdict_from,
         grace: CommandOptions::default().grace,
-    };
-    Ok(common.parsers.behind(Parsers::new(&rules, &options).map_err(|error| wrong(&error))?))
+    }
 }
 
 async fn open_s3(common: &Common) -> Objects {

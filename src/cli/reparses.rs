@@ -16,6 +16,7 @@ use super::verdict::category_name;
 use super::{Common, Exit, show};
 use crate::desk::lookup::find_reparse;
 use crate::desk::reparse as desk;
+use crate::desk::status::nobody_looks;
 use crate::ids::BatchId;
 use crate::parser::Category;
 use crate::record::Safe;
@@ -68,6 +69,10 @@ impl ReparsesArgs {
             reparses.iter().try_for_each(show::json)?;
             return Ok(Exit::Ok);
         }
+        if reparses.is_empty() {
+            show::note("no reparses yet: `parselog reparse` makes one");
+            return Ok(Exit::Ok);
+        }
         let mut table = Table::new([
             ">ID",
             "@QUEUED",
@@ -104,6 +109,9 @@ pub(super) fn interrupts() -> Result<Signal> {
 
 /// Returns when nothing of the reparse is queued or running, or at ^C.
 pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result<()> {
+    if let Some(why) = nobody_looks(pool).await? {
+        show::note(&why);
+    }
     let bar = show::bar("{bar:20} {pos}/{len}  {per_sec}  eta {eta}  {wide_msg}");
     let progress = |row: &Row| {
         bar.set_length(row.files.unsigned_abs());

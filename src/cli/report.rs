@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::value::TARGET_HELP;
+use super::answer::ShowArgs;
+use super::value::{TARGET_HELP, counted};
 use super::{CliError, Common, Exit, open, show};
 use crate::config::ReportFormat;
 use crate::desk::lookup;
@@ -18,7 +19,7 @@ use crate::report;
 pub(super) struct ReportArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: String,
-    /// The form; by default the extension of OUT decides, or csv without one.
+    /// The form; by default the extension of OUT decides. Without one it is csv, or at a terminal what `show` prints.
     #[arg(long)]
     format: Option<ReportFormat>,
     /// Write to this file and replace it if it exists; by default to stdout.
@@ -28,6 +29,9 @@ pub(super) struct ReportArgs {
 
 impl ReportArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        if self.format.is_none() && self.out.is_none() && show::is_terminal() {
+            return ShowArgs::of(self.target).run(common).await;
+        }
         let format = self.format()?;
         if format == ReportFormat::Xlsx && self.out.is_none() && show::is_terminal() {
             return Err(CliError::usage("a terminal can't show a workbook: give --out report.xlsx"));
@@ -46,7 +50,11 @@ impl ReportArgs {
                 write_whole(path, |file| report.write(format, file))
                     .with_context(|| format!("failed to write {shown}"))?;
                 let (problems, kinds) = (report.summary.problems, report.groups.len());
-                show::note(&format!("{shown}: {problems} problems of {kinds} kinds"));
+                show::note(&format!(
+                    "{shown}: {} of {}",
+                    counted(problems, "problem"),
+                    counted(kinds as u64, "kind")
+                ));
             }
         }
         Ok(Exit::Ok)

@@ -4,19 +4,21 @@
 //! Output counts as printed once it is written: [`finish`] writes the rest and reports errors, so that no
 //! command loses its last lines unnoticed.
 
-use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ColorChoice;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
-use super::CliError;
-use crate::record::{Record, Text, push_json_escaped, write_safe};
+use super::pager::Pager;
+use super::{CliError, clock};
+use crate::record::{Record, Text, TextStyle, push_json_escaped, write_safe};
 
 /// Bytes per write to stdout.
 const AT_ONCE: usize = 1 << 16;
@@ -24,8 +26,14 @@ const AT_ONCE: usize = 1 << 16;
 /// How often a spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
-static STDOUT: LazyLock<Mutex<BufWriter<Stdout>>> =
-    LazyLock::new(|| Mutex::new(BufWriter::with_capacity(AT_ONCE, io::stdout())));
+static STDOUT: LazyLock<Mutex<BufWriter<Box<dyn Write + Send>>>> =
+    LazyLock::new(|| Mutex::new(BufWriter::with_capacity(AT_ONCE, Box::new(io::stdout()))));
+
+/// The pager that shows stdout, if one does.
+static PAGER: Mutex<Option<Pager>> = Mutex::new(None);
+
+/// What `--color` says.
+static COLOR: OnceLock<ColorChoice> = OnceLock::new();
 
 /// The reader of stdout has gone away.
 static READER_GONE: AtomicBool = AtomicBool::new(false);
@@ -45,12 +53,30 @@ impl Write for Out {
     }
 }
 
-/// Writes the rest of stdout.
+/// From now on a pager shows stdout, if it is a terminal and somebody wants one.
+pub(super) fn page() {
+    if !is_terminal() {
+        return;
+    }
+    if let Some((pager, input)) = Pager::start() {
+        let mut out = STDOUT.lock().unwrap_or_else(PoisonError::into_inner);
+        *out = BufWriter::with_capacity(AT_ONCE, input);
+        *PAGER.lock().unwrap_or_else(PoisonError::into_inner) = Some(pager);
+    }
+}
+
+/// Writes the rest of stdout, and waits until nobody reads it in a pager any more.
 ///
 /// # Errors
 /// It can't be written, now or before.
 pub(super) fn finish() -> Result<()> {
-    Ok(Out.flush()?)
+    let written = Out.flush();
+    if let Some(pager) = PAGER.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let mut out = STDOUT.lock().unwrap_or_else(PoisonError::into_inner);
+        *out = BufWriter::new(Box::new(io::sink()));
+        pager.wait();
+    }
+    Ok(written?)
 }
 
 /// Looks whether somebody still reads stdout, where another process wrote to it.
@@ -85,13 +111,30 @@ pub(super) fn width() -> Option<usize> {
     named.or_else(terminal).filter(|columns| *columns > 0)
 }
 
-/// Whether to colour stdout: only a terminal, unless `NO_COLOR` is set.
-pub(super) fn color() -> bool {
-    is_terminal() && wants_color()
+/// Takes over what `--color` says.
+pub(super) fn set_color(choice: ColorChoice) {
+    let _ = COLOR.set(choice);
 }
 
-fn wants_color() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Whether to colour stdout.
+pub(super) fn color() -> bool {
+    wants_color(is_terminal())
+}
+
+/// By `--color`; else never with `NO_COLOR`, always with `FORCE_COLOR` or `CLICOLOR_FORCE`, else on a terminal.
+fn wants_color(is_terminal: bool) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    match COLOR.get() {
+        Some(ColorChoice::Always) => true,
+        Some(ColorChoice::Never) => false,
+        _ if is_set("NO_COLOR") => false,
+        _ => is_set("FORCE_COLOR") || is_set("CLICOLOR_FORCE") || is_terminal,
+    }
+}
+
+/// How a person reads a record on stdout.
+pub(super) fn style() -> TextStyle {
+    TextStyle { color: color(), offset_at: clock::offset_at, on_lines: true }
 }
 
 /// Prints a line, or several, to stdout. Wrap values from outside in [`Safe`](crate::record::Safe) first,
@@ -109,8 +152,8 @@ pub(super) fn note(text: &str) {
 
 /// Prints a record of a log to stderr, as people read it.
 pub(super) fn note_record(record: &Record) {
-    let color = io::stderr().is_terminal() && wants_color();
-    let _ = writeln!(io::stderr().lock(), "{}", Text { record, color });
+    let style = TextStyle { color: wants_color(io::stderr().is_terminal()), ..style() };
+    let _ = writeln!(io::stderr().lock(), "{}", Text { record, style });
 }
 
 /// Prints what clap says: an error to stderr, help and version to stdout.

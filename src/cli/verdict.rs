@@ -36,7 +36,7 @@ pub(super) fn outcome(run: &Run) -> String {
     if let Some(message) = &run.first_error {
         text.push_str("\n  first error  ");
         if let Some(record) = run.first_error_record {
-            let _ = write!(text, "record {record}: ");
+            let _ = write!(text, "line {record}: ");
         }
         let _ = write!(text, "{}", Safe(message));
     }

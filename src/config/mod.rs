@@ -1,6 +1,7 @@
 //! The settings: one documented struct per concern, by flag or environment variable.
 
 mod database;
+mod file;
 mod http;
 mod intake;
 mod levels;
@@ -16,6 +17,7 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 pub use database::DatabaseConfig;
+pub use file::{FileSetting, FileSettings};
 pub use http::{HttpConfig, RedisConfig, WebOrigin};
 pub use intake::IntakeConfig;
 pub use levels::Levels;

@@ -126,6 +126,11 @@ impl ParserRule {
         }
         Ok(Self { program: "*".to_owned(), section: "*".to_owned(), command: command.to_owned() })
     }
+
+    /// Whether the command names the submitted file.
+    pub fn names_file(&self) -> bool {
+        self.command.contains("{file}")
+    }
 }
 
 impl FromStr for ParserRule {

@@ -78,7 +78,8 @@ impl Answer {
             Some(SummaryStatus::AcceptedWithErrors) => format!("every record was accepted, with {problems}"),
             Some(SummaryStatus::PartiallyAccepted) => match (run.records_in_file, run.records_created) {
                 (Some(all), Some(created)) if all > created => {
-                    format!("{} of {all} records were not accepted: {problems}", all - created)
+                    let were = if all - created == 1 { "was" } else { "were" };
+                    format!("{} of {all} records {were} not accepted: {problems}", all - created)
                 }
                 _ => format!("not everything was accepted: {problems}"),
             },
@@ -97,7 +98,7 @@ impl Answer {
         let first =
             first.map(|message| (self.run.first_error_record.and_then(|at| u64::try_from(at).ok()), message));
         match said.or(first) {
-            Some((Some(record), message)) => format!("since record {record} says: {message}"),
+            Some((Some(record), message)) => format!("since line {record} says: {message}"),
             Some((None, message)) => format!("since {message}"),
             None => "for a reason that its row does not keep".to_owned(),
         }
@@ -105,7 +106,7 @@ impl Answer {
 
     /// The commands that go on from here, each with what it does.
     pub fn next(&self) -> Vec<(String, &'static str)> {
-        let (run, file) = (self.run.id, self.run.data_file_id);
+        let run = self.run.id;
         let has_problems = self.run.error_count.is_some_and(|count| count > 0);
         let mut next = Vec::new();
         match self.run.status {
@@ -125,8 +126,9 @@ impl Answer {
         if self.has_earlier && self.run.status == RunStatus::Success {
             next.push((format!("parselog diff {run}"), "what changed since the parse before"));
         }
-        if self.run.status.is_final() && self.run.status != RunStatus::Success {
-            next.push((format!("parselog reparse {file}"), "parse it again"));
+        let is_last = self.attempts.last().is_none_or(|last| last.id == run);
+        if is_last && self.run.status.is_final() && self.run.status != RunStatus::Success {
+            next.push((format!("parselog retry {run}"), "give it another attempt"));
         }
         next
     }

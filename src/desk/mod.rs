@@ -8,6 +8,7 @@
 //! `doctor::verify` and `store::notice` return types that tell the cases apart themselves.
 
 pub mod answer;
+pub mod check;
 pub mod choose;
 pub mod compare;
 pub mod compare_reparse;

@@ -94,12 +94,7 @@ pub async fn nobody_takes(pool: &PgPool, run: &Run) -> Result<Option<String>> {
     }
     let workers = worker::live(pool).await?;
     if workers.is_empty() {
-        let ago = worker::last_looked(pool).await?;
-        return Ok(Some(match ago {
-            Some(ago) if ago < SILENT => return Ok(None),
-            Some(ago) => format!("no worker has looked for {}: start one with `parselog worker`", words(ago)),
-            None => "no worker has looked yet: start one with `parselog worker`".to_owned(),
-        }));
+        return nobody_looks(pool).await;
     }
     let able = workers.iter().filter(|worker| takes(worker).has(&run.program, &run.section));
     let (slots, busy) =
@@ -111,6 +106,20 @@ pub async fn nobody_takes(pool: &PgPool, run: &Run) -> Result<Option<String>> {
         )),
         _ if busy >= slots => Some(format!("all {slots} slots of the live workers are busy")),
         _ => None,
+    })
+}
+
+/// That no worker looks for runs, in words that say what to do; `None` if one did lately.
+///
+/// # Errors
+/// The database fails.
+pub async fn nobody_looks(pool: &PgPool) -> Result<Option<String>> {
+    Ok(match worker::last_looked(pool).await? {
+        Some(ago) if ago < SILENT => None,
+        Some(ago) => {
+            Some(format!("no worker has looked for {}: start one with `parselog worker`", words(ago)))
+        }
+        None => Some("no worker has looked yet: start one with `parselog worker`".to_owned()),
     })
 }
 

@@ -46,7 +46,7 @@ impl ParseTools {
         let subject = &job.run;
         let version = Some(subject.object_version.as_str()).filter(|version| !version.is_empty());
         let uri = self.objects.uri(&job.head.bucket, &subject.key, version).map_err(Refusal::Store)?;
-        let copy = LocalCopy::create(&self.scratch, subject.run, "submitted")
+        let copy = LocalCopy::create(&self.scratch, subject.run, "submitted", &job.name)
             .context("failed to make a local copy")
             .map_err(Refusal::Failed)?;
         let stored = self.objects.download(&uri, &copy.path).await.map_err(Refusal::Store)?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::LogLines;
 use crate::gzip::Index;
-use crate::record::{Level, Record, Text, level_of, timestamp_of};
+use crate::record::{Level, Record, Text, TextStyle, level_of, timestamp_of};
 
 /// A selection of lines; by default all. Line numbers apply first, then all other conditions, then head or
 /// tail.
@@ -82,17 +82,16 @@ impl Selection {
             return true;
         }
         let record = Record::decode_lossy(line);
-        let says = |key: &str, wanted: &str| match record.fields.get(key) {
+        let says = |key: &str, wanted: &str| match record.field(key) {
             Some(Value::String(text)) => text == wanted,
             Some(other) => format!("{other}") == wanted,
             None => false,
         };
         self.record.is_none_or(|number| record.record == Some(number))
             && self.fields.iter().all(|(key, value)| says(key, value))
-            && self
-                .grep
-                .as_ref()
-                .is_none_or(|pattern| pattern.is_match(&Text { record: &record, color: false }.to_string()))
+            && self.grep.as_ref().is_none_or(|pattern| {
+                pattern.is_match(&Text { record: &record, style: TextStyle::default() }.to_string())
+            })
     }
 
     /// Whether no later line can match: the journal writes its lines in the order of their times.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Arrival, Cut, Head, Level, MAX_LINE_BYTES, Tail};
+use super::{Arrival, CONTEXT, Cut, Head, Level, MAX_LINE_BYTES, Tail};
 
 /// The streams of an external program, in the order of [`Record::output`]; its files end in these names.
 pub const STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -93,10 +93,23 @@ impl Record {
         })
     }
 
+    /// The field of this name, also one in the context; dots lead into objects.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        let context = || self.fields.get(CONTEXT)?.as_object();
+        in_object(&self.fields, name).or_else(|| in_object(context()?, name))
+    }
+
     /// Whether it is an event, not a head, cut or tail.
     pub fn is_event(&self) -> bool {
         self.seq > 0
     }
+}
+
+fn in_object<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).or_else(|| {
+        let (first, rest) = name.split_once('.')?;
+        in_object(object.get(first)?.as_object()?, rest)
+    })
 }
 
 /// Time of a line in microseconds since 1970, read from its fixed beginning alone.

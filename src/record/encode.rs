@@ -156,6 +156,19 @@ impl Encoder {
         }
     }
 
+    /// Adds a field that is an object, given as JSON; what is none, or is too long, becomes text.
+    pub fn object(&mut self, key: &str, json: &str) {
+        let is_object = json.len() <= MAX_VALUE_BYTES
+            && json.starts_with('{')
+            && serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
+        if is_object {
+            self.key(key);
+            push_json_escaped(&mut self.fields, json);
+        } else {
+            self.text(key, json);
+        }
+    }
+
     /// Bytes of the fields so far.
     pub(super) fn fields_bytes(&self) -> usize {
         self.fields.len()

@@ -34,7 +34,10 @@ pub use foreign::{EXCEPTIONS, Foreign, plain};
 pub use frame::{Cut, Head, LogEnding, RunSubject, SegmentSubject, Subject, Tail};
 pub use incoming::Incoming;
 pub use level::{Level, LevelCounts};
-pub use text::{Safe, Text, write_safe};
+pub use text::{Safe, Text, TextStyle, write_safe};
+
+/// The field that holds what an external program says beside what parselog knows, as an object.
+pub const CONTEXT: &str = "context";
 
 /// Longer string values (bytes) are cut, and the record says by how much.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;

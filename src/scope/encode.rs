@@ -6,7 +6,7 @@ use std::fmt;
 use tracing::Metadata;
 use tracing::field::{Field, Visit};
 
-use crate::record::{Encoder, Level, Origin};
+use crate::record::{CONTEXT, Encoder, Level, Origin};
 
 /// Encodes the fields of an event.
 pub(crate) struct EventVisitor<'a>(pub(crate) &'a mut Encoder);
@@ -19,6 +19,7 @@ impl Visit for EventVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.0.message(format_args!("{value}")),
+            "parselog_context" => self.0.object(CONTEXT, value),
             name if is_of_log_crate(name) => {}
             name => self.0.text(name, value),
         }

@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgExecutor};
 use super::failure::DbContext as _;
 use super::{LogState, RunStatus};
 use crate::ids::RunId;
+use crate::parser::LAST_WORDS;
 
 /// Queued runs of files of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
@@ -46,6 +47,7 @@ pub struct EndedRuns {
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Failing {
     pub status: RunStatus,
+    /// Without the last words of a program, which differ from run to run.
     pub failure: String,
     pub runs: i64,
     /// The newest of them.
@@ -111,13 +113,14 @@ pub async fn ended(db: impl PgExecutor<'_>, within: Duration) -> Result<Vec<Ende
 /// The database fails.
 pub async fn failing(db: impl PgExecutor<'_>, within: Duration, most: i64) -> Result<Vec<Failing>> {
     sqlx::query_as(
-        "select status, failure, count(*) as runs, (array_agg(id order by id desc))[1] as latest
+        "select status, split_part(failure, $3, 1) as failure, count(*) as runs, (array_agg(id order by id desc))[1] as latest
          from parse_file_meta
          where finished_at >= now() - $1 and status in ('fail', 'crash', 'terminate')
          group by 1, 2 order by 3 desc, 4 desc limit $2",
     )
     .bind(within)
     .bind(most)
+    .bind(LAST_WORDS)
     .fetch_all(db)
     .await
     .context("failed to count what failed")

@@ -69,7 +69,7 @@ impl Worker {
             Some(Archived::Yes { uri }) => Some(uri.clone()),
             Some(Archived::Kept { .. } | Archived::LetGo) | None => None,
         };
-        let copy = LocalCopy::create(&self.system.scratch, subject.run, "report")
+        let copy = LocalCopy::create(&self.system.scratch, subject.run, "report", "report")
             .context("failed to make a local copy")?;
         let (path, scratch, redactor) =
             (copy.path.clone(), self.system.scratch.clone(), self.system.redactor.clone());

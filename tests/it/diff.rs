@@ -213,7 +213,7 @@ async fn a_rerun_has_an_empty_diff_and_one_changed_byte_gives_exactly_that_chang
 
     let text = desk.ok(&["diff", "a.txt"]).out;
     assert!(text.contains("Accepted -> Accepted with Errors"), "{text}");
-    assert!(text.contains("+ record 2: T1 item 12 FAMILY_TYPE"), "{text}");
+    assert!(text.contains("+ line 2: T1 item 12 FAMILY_TYPE"), "{text}");
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use parselog::gzip::{BoundedReader, Index, IndexTail, MAX_MEMBER, compress, deco
 use parselog::ids::{BatchId, DataFileId, LogKey, RunId, report_key};
 use parselog::parser::tdp::{Tdp, identify, sections};
 use parselog::parser::{Cancel, Context, Outcome, ParseError, Parser, Progress, Submission};
-use parselog::record::{Encoder, Level, Origin, Record, Text, level_of, push_prefix, seq_of, timestamp_of};
+use parselog::record::{
+    Encoder, Level, Origin, Record, Text, TextStyle, level_of, push_prefix, seq_of, timestamp_of,
+};
 use parselog::redact::Redactor;
 use uuid::Uuid;
 
@@ -26,7 +28,7 @@ pub fn record(bytes: &[u8]) {
         let said = record.timestamp.map(|at| at.timestamp_micros());
         assert_eq!((said, record.seq, record.level), (Some(at), seq, level), "two readings of one line");
     }
-    let shown = Text { record: &Record::decode_lossy(bytes), color: false }.to_string();
+    let shown = Text { record: &Record::decode_lossy(bytes), style: TextStyle::default() }.to_string();
     assert!(!shown.chars().any(is_dangerous), "{shown:?}");
 
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]);

@@ -6,7 +6,7 @@ use parselog::carry;
 use parselog::ids::{LogId, ServiceName};
 use parselog::objects::{FolderStore, Objects};
 use parselog::reader::{LogSource, Selection};
-use parselog::record::{Encoder, Head, Level, Origin, Record, SegmentSubject, Subject, Text};
+use parselog::record::{Encoder, Head, Level, Origin, Record, SegmentSubject, Subject, Text, TextStyle};
 use parselog::recovery::Recovery;
 use parselog::spool::{Spool, Stored};
 use parselog::store::entry;
@@ -52,7 +52,7 @@ fn a_record_of_another_process_keeps_its_own_time_beside_that_of_its_arrival() {
     let record = decoded(&line);
     assert_eq!(record.time, DateTime::<Utc>::from_timestamp_micros(1_764_288_000_123_456));
     assert_eq!(record.timestamp, DateTime::<Utc>::from_timestamp_micros(1_764_288_001_000_000));
-    let text = Text { record: &record, color: false }.to_string();
+    let text = Text { record: &record, style: TextStyle::default() }.to_string();
     assert!(text.contains("task done  time=2025-11-28T00:00:00.123456Z"), "{text}");
 }
 

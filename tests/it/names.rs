@@ -75,15 +75,17 @@ async fn a_name_of_two_periods_or_two_states_is_listed_and_refused_by_every_comm
         );
     }
     desk.ok(&["history", "q2/active.txt"]);
-    submit(&desk, file("q2/active.txt", 2, "IL")).await;
-    let said = desk.run(&["hold", "q2/active.txt"]);
+    for (key, state) in [("wi/state.txt", "WI"), ("il/state.txt", "IL")] {
+        submit(&desk, NewFile { name: "state.txt".to_owned(), ..file(key, 1, state) }).await;
+    }
+    let said = desk.run(&["hold", "state.txt"]);
     assert_eq!(
-        (said.code, said.err.contains("3 (tanf active 2024 Q2, state IL)")),
+        (said.code, said.err.contains("4 (tanf active 2024 Q1, state IL)")),
         (2, true),
         "{}",
         said.err
     );
-    desk.ok(&["hold", "3"]);
+    desk.ok(&["hold", "4"]);
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ async fn logs_shows_the_lines_that_are_asked_for() {
     assert_eq!(desk.run(&["logs", "@latest", "--previous"]).code, 4);
     let said = desk.ok(&["logs", "@latest", "--tail", "1", "-o", "raw", "-v"]);
     assert!(said.json()[0]["tail"].is_object());
-    assert!(said.err.starts_with("1 requests, "), "{}", said.err);
+    assert!(said.err.starts_with("1 request, "), "{}", said.err);
 }
 
 /// A process that is ended with the test.

@@ -98,7 +98,7 @@ async fn prune_deletes_old_logs_but_not_held_ones_and_the_rows_keep_the_rest() {
     assert_eq!(Some(held as i64), runs[2].log_lines);
     assert_eq!(desk.run(&["erase", "b.txt", "--yes"]).code, 2, "a held log was erased");
     desk.ok(&["hold", "b.txt", "--release"]);
-    assert!(desk.ok(&["prune", "--older-than", "0s", "--force", "--yes"]).out.contains("1 logs"));
+    assert!(desk.ok(&["prune", "--older-than", "0s", "--force", "--yes"]).out.contains("1 log,"));
     let said = desk.ok(&["diff", "a.txt"]);
     assert!(said.err.contains("only statuses and counts are compared"), "{}", said.err);
     assert!(said.out.contains("Partially Accepted with Errors -> Accepted"), "{}", said.out);

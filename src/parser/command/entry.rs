@@ -78,7 +78,7 @@ impl Entry {
                         month = month.as_deref(),
                         case,
                         deprecated = deprecated.then_some(true),
-                        context = context.as_deref(),
+                        parselog_context = context.as_deref(),
                         "{message}"
                     )
                 };

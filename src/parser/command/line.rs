@@ -157,7 +157,10 @@ impl Listener {
             };
         }
         match self.stream {
-            Stream::Stderr if overwritten.is_none() => emit!(warn),
+            Stream::Stderr if overwritten.is_none() => {
+                self.tally.complaint(line);
+                emit!(warn);
+            }
             _ => emit!(info),
         }
     }
@@ -168,7 +171,11 @@ impl Listener {
             Stream::Stdout if record.damage.is_some() => Level::Warn,
             Stream::Stdout => Level::Info,
         };
-        Entry { level: record.level.unwrap_or(fallback), record }.log(&self.tally, self.log_up_to_heard());
+        let level = record.level.unwrap_or(fallback);
+        if matches!(self.stream, Stream::Stderr) && level >= Level::Warn {
+            self.tally.complaint(&record.message);
+        }
+        Entry { level, record }.log(&self.tally, self.log_up_to_heard());
     }
 }
 

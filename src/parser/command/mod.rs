@@ -228,7 +228,8 @@ impl Parser for CommandParser {
             (VerdictSource::Exit, Some(REJECTED)) => Some(SummaryStatus::Rejected),
             (VerdictSource::Stated, Some(0)) => None,
             _ => {
-                let words = counted.exception.map(|words| format!("{LAST_WORDS}{words}")).unwrap_or_default();
+                let words = counted.exception.or(counted.complaint);
+                let words = words.map(|words| format!("{LAST_WORDS}{words}")).unwrap_or_default();
                 return Err(ParseError::Failed(anyhow!("{}{words}", process::describe(status))));
             }
         };

@@ -15,6 +15,8 @@ pub(super) struct Counted {
     pub(super) outcome: Outcome,
     /// The line of the last exception that was printed.
     pub(super) exception: Option<String>,
+    /// The last line of warnings and errors on stderr.
+    pub(super) complaint: Option<String>,
     /// The highest record number that was named.
     last_record: u64,
 }
@@ -29,6 +31,13 @@ impl Tally {
     pub(super) fn exception(&self, text: &str) {
         let line = text.lines().rfind(|line| !line.trim().is_empty()).map(ToOwned::to_owned);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).exception = line;
+    }
+
+    /// Keeps the last line of what was said on stderr: a program that does not even start says there why.
+    pub(super) fn complaint(&self, text: &str) {
+        let line = text.lines().rfind(|line| !line.trim().is_empty()).map(ToOwned::to_owned);
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.complaint = line.or(counted.complaint.take());
     }
 
     pub(super) fn record(&self, number: u64) {

@@ -56,7 +56,7 @@ impl<'a> ProblemEvent<'a> {
                     month = said(&self.month),
                     case = self.case,
                     deprecated = self.deprecated.then_some(true),
-                    context,
+                    parselog_context = context,
                     parselog_stdout = stdout,
                     parselog_stderr = stderr,
                     "{}",

@@ -119,3 +119,10 @@ fn wait_until(condition: impl Fn() -> bool) {
         thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_program_that_does_not_even_start_has_its_last_line_on_stderr_on_the_row() {
+    let mut run = Run::new();
+    let reason = failure(run.script("echo first >&2; echo 'cannot open x.py' >&2; echo out; exit 2"));
+    assert_eq!(reason, "the parser exited with code 2; its last words: cannot open x.py");
+}

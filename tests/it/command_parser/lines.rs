@@ -35,7 +35,7 @@ print(json.dumps({"level":"error","record":6,"category":2,"message":"long","big"
     assert_eq!((counted, outcome.summary), (3, SummaryStatus::AcceptedWithErrors));
     let large = said(&run, "too large");
     assert_eq!((large.level, large.record, &large.fields["category"]), (Level::Error, Some(5), &2.into()));
-    assert!(large.fields["context"].as_str().expect("a text").contains(r#""amount":"Infinity""#));
+    assert!(large.fields["context"]["amount"] == "Infinity");
     let warned = run.messages().into_iter().filter(|message| message.contains("nested deeper")).count();
     assert_eq!(
         (warned, outcome.errors[&Category::Record]),
@@ -106,7 +106,7 @@ raise ValueError("no such column")"#,
         (Level::Error, "ValueError: no such column"),
     ];
     assert_eq!(said, expected);
-    assert!(run.said[3].fields["context"].as_str().expect("a text").contains("Traceback"));
+    assert!(run.said[3].fields["context"].to_string().contains("Traceback"));
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn python(run: &mut Run, program: &str) -> parselog::parser::Outcome {
 
 /// What an event keeps beside its message.
 fn context(said: &Record) -> Value {
-    serde_json::from_str(said.fields["context"].as_str().unwrap()).unwrap()
+    said.fields["context"].clone()
 }
 
 #[test]

@@ -37,6 +37,7 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
     let run = one(&desk, "select id::text from run where log_state = 'archived' order by id limit 1");
     let fallback = one(&desk, "select id::text from run where log_state = 'fallback'");
     let (run, fallback) = (run.await, fallback.await);
+    let said = desk.path("said.ndjson");
     let new = desk.file("new.txt", &sample_text("tanf-active-2021-q1.txt"));
     let lines: Vec<Vec<&str>> = vec![
         vec!["runs"],
@@ -102,6 +103,10 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
         vec!["run", &new, "--by", HOSTILE],
         vec!["run", &new, "--json", "--by", HOSTILE],
         vec!["worker", "--drain", "--name", HOSTILE],
+        vec!["config", "show"],
+        vec!["parser", "check", "cat {file}", &said],
+        vec!["config", "show", "--json"],
+        vec!["completion", "zsh"],
         vec!["migrate"],
         vec!["db", "status"],
         vec!["sample", "--size", "1k"],

@@ -70,7 +70,8 @@ fn hostile_text_forges_no_line_and_reaches_no_terminal() {
     assert!(!raw.chars().any(|c| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c)));
     let event = &events(log.path())[0];
     assert_eq!((event.message.as_str(), event.fields["value"].as_str()), (hostile, Some(hostile)));
-    let shown = parselog::record::Text { record: event, color: false }.to_string();
+    let shown =
+        parselog::record::Text { record: event, style: parselog::record::TextStyle::default() }.to_string();
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
 }
 

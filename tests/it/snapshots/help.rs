@@ -7,10 +7,18 @@ use super::holds;
 /// Where the options begin that every subcommand has.
 const COMMON: &str = "\nWhere things live:\n";
 
+/// The help at a wide terminal; at a narrow one it has the same words, within its width.
 fn help(arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
-    let output = command.args(arguments).arg("--help").env_clear().output().expect("the program starts");
-    String::from_utf8(output.stdout).expect("text")
+    let [wide, narrow] = [200, 80].map(|columns| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parselog"));
+        let command = command.args(arguments).arg("--help").env_clear().env("COLUMNS", columns.to_string());
+        String::from_utf8(command.output().expect("the program starts").stdout).expect("text")
+    });
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(&wide), words(&narrow), "{arguments:?}");
+    let widest = narrow.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{arguments:?}: {narrow}");
+    wide
 }
 
 /// The names under `Commands:`.

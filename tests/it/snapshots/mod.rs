@@ -5,6 +5,7 @@
 mod answer;
 mod help;
 mod outputs;
+mod shapes;
 
 use regex::Regex;
 

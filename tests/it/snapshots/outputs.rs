@@ -42,7 +42,18 @@ async fn lists_of_runs() {
     ];
     holds("lists", &all_printed(&desk, commands));
     for columns in ["80", "200"] {
-        let lists: &[&[&str]] = &[&["runs"], &["runs", "-n", "1"], &["history", "a.txt"], &["show", "a.txt"]];
+        let lists: &[&[&str]] = &[
+            &["runs"],
+            &["runs", "-n", "1"],
+            &["history", "a.txt"],
+            &["show", "a.txt"],
+            &["show", "b.txt"],
+            &["status"],
+            &["actions", "--counts"],
+            &["diff", "a.txt"],
+            &["reparse", "--all", "--dry-run"],
+            &["prune", "--older-than", "0s", "--force", "--dry-run"],
+        ];
         holds(&format!("lists-{columns}"), &printed_at(&desk, columns, lists));
     }
 }

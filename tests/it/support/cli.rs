@@ -39,6 +39,7 @@ impl Desk {
             .env("USER", "ann")
             .env("NO_COLOR", "1")
             .env("TZ", "UTC")
+            .env("XDG_CONFIG_HOME", self.home.path().join("settings"))
             .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
