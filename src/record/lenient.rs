@@ -4,12 +4,17 @@
 //! size and control characters in texts. Repeated keys, endless nesting and torn text are damage: the part
 //! before it stays, and the result names the damage.
 
+use std::collections::HashSet;
+
 use serde_json::{Number, Value};
 
 use super::members::Members;
 
 /// Deepest nesting of values.
 const DEEPEST: usize = 64;
+
+/// Members of an object up to which a repeated key is looked for one by one.
+const FEW: usize = 32;
 
 /// The readable part of an object.
 #[derive(Debug, Default)]
@@ -52,6 +57,7 @@ impl LenientReader<'_> {
     /// The members up to the closing brace, after the opening one.
     fn members(&mut self, depth: usize) -> Vec<(String, Value)> {
         let mut members: Vec<(String, Value)> = Vec::new();
+        let mut names: HashSet<String> = HashSet::new();
         loop {
             self.blanks();
             if self.take(b'}') {
@@ -67,7 +73,15 @@ impl LenientReader<'_> {
                 self.tear("a key and its value");
                 return members;
             }
-            if members.iter().any(|(known, _)| *known == key) {
+            // Of many keys one is not looked for among all others.
+            if members.len() == FEW {
+                names.extend(members.iter().map(|(known, _)| known.clone()));
+            }
+            let is_known = match members.len() {
+                ..FEW => members.iter().any(|(known, _)| *known == key),
+                _ => !names.insert(key.clone()),
+            };
+            if is_known {
                 self.say(format!("the key {:?} stands there twice", short(&key)));
             }
             let value = self.value(depth);
@@ -329,6 +343,9 @@ mod tests {
             assert_eq!(value, kept, "{text}");
             assert!(said.as_ref().is_some_and(|said| said.contains(damage)), "{text}: {said:?}");
         }
+        let many: String = (0..100).map(|key| format!("\"{key}\":1,")).collect();
+        let (value, damage) = read(&format!("{{{many}\"7\":2}}"));
+        assert_eq!((&value["7'"], damage.is_some_and(|damage| damage.contains("twice"))), (&json!(2), true));
         let deep = format!(r#"{{"a":{}1{},"level":"error"}}"#, "[".repeat(100_000), "]".repeat(100_000));
         let (value, damage) = read(&deep);
         assert_eq!(value["level"], "error");

@@ -113,6 +113,41 @@ const OF_A_PICKLE: &[&str] = &[
     "cbuiltins\ngetattr\n",
 ];
 
+const OF_A_BODY: &[&str] = &[
+    "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":",
+    "{\"streams\":[{\"stream\":{\"app\":\"web\"},\"values\":[[\"1\",",
+    "{\"stringValue\":\"x\"}",
+    "{\"arrayValue\":{\"values\":[",
+    "{\"message\":\"x\",\"level\":\"error\"}",
+    "[",
+    "]",
+    "]}",
+    "]}]}]}",
+    "}",
+    ",",
+    "\n",
+    "\"",
+    "NaN",
+    "msg=%25s&args=",
+    "(%27x%27%2C)",
+    "%28%7B",
+    "&levelname=INFO&",
+];
+
+const OF_A_MESSAGE: &[&str] = &[
+    "\u{a}\u{8}\u{12}\u{6}\u{12}\u{4}\u{2a}\u{2}\u{a}\0",
+    "\u{a}\u{d}\u{a}\u{b}{app=\"web\"}",
+    "\u{12}\u{3}\u{12}\u{1}x",
+    "\u{a}\u{2}\u{a}\0",
+    "\u{a}",
+    "\u{12}",
+    "\u{2a}",
+    "\u{32}",
+    "\u{9}",
+    "\0",
+    "\u{7f}",
+];
+
 const OF_A_KEY: &[&str] =
     &["/", "//", "..", "../", ".", "\0", "%2f", "parsing_logs/", "data_files/2021", "é", " "];
 
@@ -170,6 +205,17 @@ proptest! {
         size in any::<u8>(), bytes in like(&["\0\0\0\u{5}", "\0\0\u{1}\0", "\0\0\u{2}\0", "{\"a\":1}\n", "\n", "GET / HTTP", "{"]),
     ) {
         holds::frames(&[&[size], &bytes[..]].concat());
+    }
+
+    #[test]
+    fn any_body_of_a_request_is_records_and_what_is_none(
+        bytes in like(OF_A_BODY), wire in like(OF_A_MESSAGE),
+    ) {
+        holds::logs_body(&bytes);
+        holds::otlp_body(&bytes);
+        holds::loki_body(&bytes);
+        holds::otlp_body(&wire);
+        holds::loki_body(&wire);
     }
 
     #[test]

@@ -50,6 +50,14 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_very_many_keys_is_read_at_once() {
+        let keys: String = (0..80_000).map(|key| format!("\"k{key}\":1,")).collect();
+        let began = std::time::Instant::now();
+        assert_eq!(found(format!("{{{keys}\"message\":\"m\"}}").as_bytes()), [Ok("m".to_owned())]);
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn who_logged_and_how_badly_is_read_as_everywhere() {
         read(
             b"{\"service\":\"web\",\"levelname\":\"ERROR\",\"msg\":\"m\",\"name\":\"django\"}",
