@@ -20,7 +20,7 @@ trap 'exit 143' TERM HUP
 unset DATABASE_URL PARSELOG_BUCKET PARSELOG_SPOOL PARSELOG_PARSERS
 export PARSELOG_HOME="$work/home" PARSELOG_GLOBAL_LEVEL=error
 mkdir "$work/home"
-cd "$work"
+cd "$work" || exit
 
 say() {
     printf '\n\n== %s\n' "$*"

@@ -11,10 +11,12 @@ use tokio::sync::oneshot;
 use crate::spool::SYNC_INTERVAL;
 use crate::{carry, faults};
 
-/// The thread that syncs; stops when dropped.
+/// The thread that syncs. Dropped, it waits for the thread's end, since the thread has a share in the segments, and
+/// so in their locks.
 pub(super) struct Committer {
     shared: Arc<CommitQueue>,
-    thread: JoinHandle<()>,
+    /// `None` only while it is dropped.
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -47,15 +49,15 @@ impl Committer {
                 }
             }
         });
-        Self { shared, thread }
+        Self { shared, thread: Some(thread) }
     }
 
     /// Whether the thread is there.
     pub(super) fn is_alive(&self) -> bool {
-        !self.thread.is_finished()
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// CommitWaiters for a sync that begins after this.
+    /// Waits for a sync that begins after this.
     pub(super) async fn synced(&self) -> Result<(), String> {
         let (sender, receiver) = oneshot::channel();
         self.shared.lock().waiting.push(sender);
@@ -68,6 +70,10 @@ impl Drop for Committer {
     fn drop(&mut self) {
         self.shared.lock().stopped = true;
         self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was told to whoever waited.
+            let _ = thread.join();
+        }
     }
 }
 
