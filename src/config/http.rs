@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use secrecy::SecretString;
 use url::Url;
@@ -31,7 +30,7 @@ pub struct HttpConfig {
 
     /// Answer only when the records are safe from a power cut too: on or off. One sync serves all who wait.
     #[arg(long, env = "PARSELOG_INTAKE_SYNC", default_value = "off", action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(), value_name = "on|off")]
+        value_parser = value::switch, value_name = "on|off")]
     pub intake_sync: bool,
 }
 

@@ -89,6 +89,15 @@ pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     at_least(LEAST_MEMORY, size(text)?)
 }
 
+/// On or off.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}
+
 /// Reads the URL of a database. It may hold a password, so the error does not repeat it.
 pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));

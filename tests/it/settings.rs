@@ -8,21 +8,24 @@ use parselog::cli::Cli;
 
 use crate::support::{Desk, sample};
 
-/// Settings that may be any text: a folder has any name.
-const ANY_TEXT: [&str; 3] = ["PARSELOG_HOME", "PARSELOG_SPOOL", "PARSELOG_REFUGE"];
+/// Settings that may be any text: a folder or a file has any name.
+const ANY_TEXT: [&str; 4] = ["PARSELOG_HOME", "PARSELOG_SPOOL", "PARSELOG_REFUGE", "PARSELOG_STREAM_RULES"];
 
 /// What no other setting takes: no number, size, time, address, URL, level, rule, name or pattern.
 const NONSENSE: &str = "(?! non sense";
 
-/// Options with a variable, as `(variable, flag, secret)`.
-fn options() -> BTreeSet<(String, String, bool)> {
+/// Options with a variable, as `(variable, flag, secret, a command line that has it)`.
+fn options() -> BTreeSet<(String, String, bool, &'static [&'static str])> {
     let cli = Cli::command();
-    let commands = std::iter::once(&cli).chain(cli.get_subcommands());
-    let option = |option: &Arg| {
+    let option = |option: &Arg, command: &'static [&'static str]| {
         let variable = option.get_env()?.to_str()?.to_owned();
-        Some((variable, format!("--{}", option.get_long()?), option.is_hide_env_values_set()))
+        Some((variable, format!("--{}", option.get_long()?), option.is_hide_env_values_set(), command))
     };
-    commands.flat_map(clap::Command::get_arguments).filter_map(option).collect()
+    let of_serve = cli.find_subcommand("serve").into_iter().flat_map(clap::Command::get_arguments);
+    let others = cli.get_subcommands().filter(|command| command.get_name() != "serve");
+    let others = std::iter::once(&cli).chain(others).flat_map(clap::Command::get_arguments);
+    let of_serve = of_serve.filter_map(|found| option(found, &["serve"]));
+    others.filter_map(|found| option(found, &["worker", "--drain"])).chain(of_serve).collect()
 }
 
 fn refused(output: &Output) -> String {
@@ -38,16 +41,16 @@ async fn nonsense_in_any_setting_is_refused_in_one_line_with_name_value_and_what
     let desk = Desk::new().await;
     let options = options();
     assert!(options.len() > 25, "{options:?}");
-    for (variable, flag, secret) in options {
+    for (variable, flag, secret, command) in options {
         if ANY_TEXT.contains(&variable.as_str()) {
             continue;
         }
-        let said = refused(&desk.command(&["worker", "--drain"]).env(&variable, NONSENSE).output().unwrap());
+        let said = refused(&desk.command(command).env(&variable, NONSENSE).output().unwrap());
         assert!(said.starts_with(&format!("parselog: {variable}")), "{said}");
         assert_eq!(said.contains(NONSENSE), !secret, "{said}");
         if flag != "--s3-path-style" {
             let given = format!("{flag}={NONSENSE}");
-            let said = refused(&desk.output(&["worker", "--drain", &given]));
+            let said = refused(&desk.command(command).arg(&given).output().unwrap());
             assert!(said.starts_with(&format!("parselog: {flag}")), "{said}");
             assert_eq!(said.contains(NONSENSE), !secret, "{said}");
         }
