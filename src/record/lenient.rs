@@ -4,8 +4,6 @@
 //! size and control characters in texts. Repeated keys, endless nesting and torn text are damage: the part
 //! before it stays, and the result names the damage.
 
-use std::collections::HashSet;
-
 use serde_json::{Number, Value};
 
 use super::members::Members;
@@ -57,7 +55,7 @@ impl LenientReader<'_> {
     /// The members up to the closing brace, after the opening one.
     fn members(&mut self, depth: usize) -> Vec<(String, Value)> {
         let mut members: Vec<(String, Value)> = Vec::new();
-        let mut names: HashSet<String> = HashSet::new();
+        let mut names = std::collections::HashSet::new();
         loop {
             self.blanks();
             if self.take(b'}') {
@@ -73,15 +71,12 @@ impl LenientReader<'_> {
                 self.tear("a key and its value");
                 return members;
             }
-            // Of many keys one is not looked for among all others.
             if members.len() == FEW {
                 names.extend(members.iter().map(|(known, _)| known.clone()));
             }
-            let is_known = match members.len() {
-                ..FEW => members.iter().any(|(known, _)| *known == key),
-                _ => !names.insert(key.clone()),
-            };
-            if is_known {
+            let is_among_few = || members.iter().any(|(known, _)| *known == key);
+            let is_new = if names.is_empty() { !is_among_few() } else { names.insert(key.clone()) };
+            if !is_new {
                 self.say(format!("the key {:?} stands there twice", short(&key)));
             }
             let value = self.value(depth);
