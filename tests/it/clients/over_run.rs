@@ -43,8 +43,7 @@ fn run<T: DeserializeOwned>(desk: &Desk, client: &str, records: usize) -> (Vec<T
 
 /// An event of the program as it would stand in a stream: with its logger, and its fields as they are.
 fn plain(mut event: Value) -> Option<Value> {
-    let context = event["fields"]["context"].as_str().and_then(|context| serde_json::from_str(context).ok());
-    let mut fields: Value = context?;
+    let mut fields = event.get_mut("fields")?.get_mut("context")?.take();
     event["target"] = fields["logger"].take();
     event["fields"] = fields;
     Some(event)
