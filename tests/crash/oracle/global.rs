@@ -66,8 +66,11 @@ pub(super) fn check(world: &World, runs: &[Run], losses: Losses, complaints: &mu
 
 /// What a line says, without time, level and fields.
 fn message(line: &str) -> &str {
-    let said = line.get(30..).unwrap_or_default();
-    said.split("  ").next().unwrap_or_default()
+    let mut said = line;
+    for _time_and_level in 0..3 {
+        said = said.trim_start().split_once(' ').map_or("", |(_, behind)| behind);
+    }
+    said.trim_start().split("  ").next().unwrap_or_default()
 }
 
 /// An event of at least WARN, of a run that is known, said again for the first time.
