@@ -24,7 +24,7 @@ impl StreamsArgs {
         if self.json {
             streams.iter().try_for_each(show::json)?;
         } else if streams.is_empty() {
-            show::note("no streams yet: `parselog collect` and `parselog serve` take other processes' logs");
+            show::note("no streams yet: `parselog serve` takes other processes' logs");
         } else {
             show::line(table(&streams))?;
         }
