@@ -13,6 +13,7 @@ use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate};
 
 use super::database::open_running_database;
 use super::{Cli, Exit, show};
+use crate::record::Safe;
 use crate::store::{self, Run, RunFilter};
 
 /// The variable by which a completion script asks this program.
@@ -110,9 +111,14 @@ fn targets(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut found: Vec<_> = special.into_iter().collect();
     for run in latest_runs().unwrap_or_default() {
         let id = run.id.to_string();
-        let about = format!("{}, {}", run.name, run.verdict());
-        found.push(CompletionCandidate::new(&id[id.len() - 8..]).help(Some(about.into())));
-        found.push(CompletionCandidate::new(run.name));
+        let (name, verdict) = (Safe(&run.name).to_string(), run.verdict());
+        found.push(
+            CompletionCandidate::new(&id[id.len() - 8..]).help(Some(format!("{name}, {verdict}").into())),
+        );
+        // The shell would put a name that is not safe on the screen as it is; such a file is found by its run.
+        if name == run.name {
+            found.push(CompletionCandidate::new(name));
+        }
     }
     let begins = |candidate: &CompletionCandidate| candidate.get_value().to_string_lossy().starts_with(typed);
     found.retain(begins);

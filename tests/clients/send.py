@@ -2,8 +2,7 @@
 
 send.py TITLE HOST PORT COUNT
 
-TITLE is that of the client's section in docs/INTAKE.md, whose block is run as it stands. For rsyslog, whose block
-is its own configuration, HOST is the socket that it listens on. Each tenth record has a
+TITLE is that of the client's section in docs/INTAKE.md, whose block is run as it stands. Each tenth record has a
 traceback, each seventh is a warning. After half of them this prints a line with `pause`, and goes on when a line
 comes in: meanwhile the test may kill what listens, and start it again. Where a client sends tracebacks, the one
 that must arrive is printed too.
@@ -90,11 +89,7 @@ def divide(order: int) -> float:
 logging.getLogger("shop").setLevel(logging.INFO)
 if title == "loguru":
     names["loguru"].logger.remove()  # it writes to stderr unless told otherwise
-if title == "rsyslog":
-    handler = logging.handlers.SysLogHandler(host)
-    handler.ident = "shop: "
-    logging.getLogger().addHandler(handler)
-elif title != "requests":
+if title != "requests":
     exec(code, names)
 for order in range(count):
     if order == count // 2:

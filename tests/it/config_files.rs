@@ -113,6 +113,12 @@ async fn a_shell_completes_commands_options_run_ids_and_file_names() {
     assert!(complete(&["logs", &id[..3]]).contains(&id));
     assert!(complete(&["show", "tanf-"]).contains("tanf-active-2021-q1.txt"));
     assert!(complete(&["diff", "@"]).contains("@rejected"));
+
+    let text = std::fs::read_to_string(sample("tanf-active-2021-q1.txt")).unwrap();
+    desk.ok(&["submit", &desk.file("evil\u{1b}[2J\n.txt", &text)]);
+    for typed in ["evil", ""] {
+        assert!(!complete(&["show", typed]).contains("evil"), "no name with an escape is offered");
+    }
 }
 
 #[tokio::test]
