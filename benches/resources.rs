@@ -3,6 +3,7 @@
 //! ```text
 //! make bench BENCH="resources -- log 10GB"      writes and archives one log of this size
 //! make bench BENCH="resources -- queue 10000"   so many runs wait, then are done, each with a file of 100 KB
+//! make bench BENCH="resources -- sample 10000"  the same with the sample of the README, which has 5 KB
 //! ```
 //!
 //! Without arguments both, at 200 MB and 1,000 runs. It starts the program itself, with the embedded
@@ -29,14 +30,16 @@ use parselog::spool::Spool;
 use parselog::store::{self, NewFile, PgPool, Request};
 use parselog::system::System;
 use parselog::worker::Worker;
-use parselog_benches::{parse_sample, peak_memory, processor_time, program, subscriber, write_sample};
+use parselog_benches::{parse_sample, peak_memory, processor_time, program, root, subscriber, write_sample};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 const SLOTS: usize = 4;
 /// Pairs of drains, in the worker's own process and in processes of their own.
 const ROUNDS: usize = 4;
-/// Bytes of a submission.
+/// Bytes of an invented submission, and the shipped one.
 const SUBMISSION: u64 = 100_000;
+const SAMPLE: &str = "samples/tanf-active-2021-q1.txt";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -46,11 +49,12 @@ async fn main() -> Result<()> {
     match words[..] {
         [] => {
             log(200_000_000).await?;
-            runs(1000).await
+            runs(1000, invented()?).await
         }
         ["log", size] => log(size.parse::<ByteSize>().map_err(anyhow::Error::msg)?.as_u64()).await,
-        ["queue", many] => runs(many.parse()?).await,
-        _ => bail!("log SIZE or queue RUNS?"),
+        ["queue", many] => runs(many.parse()?, invented()?).await,
+        ["sample", many] => runs(many.parse()?, shipped()?).await,
+        _ => bail!("log SIZE, queue RUNS or sample RUNS?"),
     }
 }
 
@@ -59,7 +63,7 @@ async fn log(bytes: u64) -> Result<()> {
     const LINE: &str = "record %.0f: item 30 SEX is 7 and must be between 1 and 2, which is said at the length that such lines have";
     /// Of such a line in a log, with its time, number, level, target and span.
     const STORED: u64 = 245;
-    let place = Place::new().await?;
+    let place = Place::new(invented()?).await?;
     place.submit(1, true).await?;
     let parser = format!("tanf/*=seq -f '{LINE}' {}", bytes / STORED);
     let worker = ["--drain", "--parser-for", &parser, "--log-cap", "1TiB", "--parser-silence", "1h"];
@@ -86,8 +90,8 @@ async fn log(bytes: u64) -> Result<()> {
 
 /// So many runs wait; the queue alone is drained, waiting for the disk and not, then as many whole runs, in
 /// the worker's own process and in others.
-async fn runs(many: usize) -> Result<()> {
-    let place = Place::new().await?;
+async fn runs(many: usize, file: NamedTempFile) -> Result<()> {
+    let place = Place::new(file).await?;
     let outcome = parse_sample(place.file.path())?;
     for sync in ["on", "off"] {
         place.submit(many, false).await?;
@@ -135,6 +139,20 @@ async fn runs(many: usize) -> Result<()> {
     Ok(())
 }
 
+/// An invented submission.
+fn invented() -> Result<NamedTempFile> {
+    let file = NamedTempFile::new()?;
+    write_sample(file.path(), SUBMISSION)?;
+    Ok(file)
+}
+
+/// The sample that the README parses.
+fn shipped() -> Result<NamedTempFile> {
+    let file = NamedTempFile::new()?;
+    fs::copy(root().join(SAMPLE), file.path())?;
+    Ok(file)
+}
+
 async fn drain_queue(pool: &PgPool, outcome: &Outcome) -> Result<()> {
     let hour = Duration::from_secs(3600);
     let tasks: Vec<_> = (0..SLOTS)
@@ -166,21 +184,19 @@ async fn drain_queue(pool: &PgPool, outcome: &Outcome) -> Result<()> {
 struct Place {
     home: tempfile::TempDir,
     /// What is submitted.
-    file: tempfile::NamedTempFile,
+    file: NamedTempFile,
     pool: PgPool,
     objects: Objects,
     cluster: Cluster,
 }
 
 impl Place {
-    async fn new() -> Result<Self> {
+    async fn new(file: NamedTempFile) -> Result<Self> {
         let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let cluster = Cluster::start(home.path(), &Keep { program: program(), idle: Duration::ZERO })?;
         let pool = store::connect(&cluster.url(), "bench").await?;
         store::migrate(&pool).await?;
         let objects = Objects::Folder(FolderStore::open(&home.path().join("objects"))?);
-        let file = tempfile::NamedTempFile::new()?;
-        write_sample(file.path(), SUBMISSION)?;
         Ok(Self { home, file, pool, objects, cluster })
     }
 
