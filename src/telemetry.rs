@@ -17,6 +17,10 @@ use crate::record::{Encoder, Record, Text, TextStyle, push_prefix};
 use crate::redact::Redactor;
 use crate::scope::{EventVisitor, Outside, ScopeLayer, origin};
 
+/// The longest line (bytes) of the global log as JSON: what collects a console cuts longer ones, in the middle of
+/// their JSON, at 16 KiB.
+const LONGEST_LINE: usize = 15 << 10;
+
 /// Sets up logging for the whole process; once.
 ///
 /// `run` and `outside` are the levels of a run's log and of the global log.
@@ -72,10 +76,58 @@ impl GlobalLog {
                 "{}\n",
                 Text { record: &record, style: TextStyle { color: self.color, ..TextStyle::default() } }
             ),
-            GlobalFormat::Json => serde_json::to_string(&record).unwrap_or_default() + "\n",
+            GlobalFormat::Json => json_line(&record),
         };
         // If stderr can't be written to, nothing can report that.
         let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+/// A record as collectors of console output take it: one line of JSON, in bounds. Its longest texts are cut until
+/// it fits.
+fn json_line(record: &Record) -> String {
+    let rooms = [usize::MAX, 4096, 1024, 256, 64];
+    let lines = rooms
+        .map(Some)
+        .into_iter()
+        .chain([None])
+        .map(|room| serde_json::to_string(&shortened(record.clone(), room)).unwrap_or_default() + "\n");
+    let mut last = String::new();
+    for line in lines {
+        last = line;
+        if last.len() <= LONGEST_LINE {
+            break;
+        }
+    }
+    last
+}
+
+/// A record without texts that are longer than `room`; without room, also without fields.
+fn shortened(mut record: Record, room: Option<usize>) -> Record {
+    let Some(room) = room else {
+        record.fields.clear();
+        return shortened(record, Some(64));
+    };
+    for value in record.fields.values_mut() {
+        if (value.is_array() || value.is_object()) && room < usize::MAX {
+            *value = Value::String(value.to_string());
+        }
+        if let Value::String(text) = value {
+            cut(text, room);
+        }
+    }
+    for text in [&mut record.message, &mut record.span, &mut record.target, &mut record.source] {
+        cut(text, room);
+    }
+    record
+}
+
+/// Cuts a text that is longer, and says so.
+fn cut(text: &mut String, room: usize) {
+    if text.len() > room {
+        let left_out = text.len() - text.floor_char_boundary(room);
+        text.truncate(text.len() - left_out);
+        text.push_str(&format!("… [{left_out} more bytes]"));
     }
 }
 
@@ -116,4 +168,26 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
     tracing::error!(target: "parselog::panic", location, thread, "panicked: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_json_fits_in_what_collectors_of_consoles_take() {
+        let read = |record: Record| {
+            let line = json_line(&record);
+            assert!(line.len() <= LONGEST_LINE && line.ends_with('\n'), "{} bytes", line.len());
+            serde_json::from_str::<Value>(&line).expect("JSON")
+        };
+        let mut record = Record::decode_lossy(b"short");
+        assert_eq!(read(record.clone())["message"], "short");
+        record.message = "\u{1}".repeat(100_000);
+        for number in 0..2_000 {
+            record.fields.insert(format!("field {number}"), Value::from(vec!["x"; 100]));
+        }
+        let said = read(record)["message"].as_str().expect("a message").to_owned();
+        assert!(said.ends_with("more bytes]"), "{said}");
+    }
 }

@@ -5,6 +5,7 @@
 //! same key, so repeating repairs a crash or a lost answer anywhere. If the store refuses, the log stays in
 //! the spool, the row says why, and its warnings are replayed once to the global log. Recovery tries again.
 
+mod actions;
 mod pack;
 mod removal;
 mod replay;
@@ -17,11 +18,12 @@ use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 use tracing::field::display;
 
-pub use self::removal::{Removed, remove};
+pub use self::actions::ActionReader;
+pub use self::removal::{Removed, remove, remove_segment};
 
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;
-use crate::ids::LogId;
+use crate::ids::{LogId, ServiceName};
 use crate::objects::{ObjectError, Put};
 use crate::record::{Head, Level, LevelCounts};
 use crate::spool::SealedLog;
@@ -132,6 +134,9 @@ impl Archiver {
         {
             tracing::debug!(log = %head.log, "the segment has no row yet: {error:#}");
         }
+        if let Some(service) = head.subject.service() {
+            self.record_actions(log, service).await?;
+        }
         match store::log::sealed(&self.system.pool, head.log, &content).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
@@ -167,6 +172,23 @@ impl Archiver {
             self.abort_uploads(head).await;
         }
         Ok(Some(uri))
+    }
+
+    /// Records what a segment says that happened to tasks; most of it is recorded since it was stored.
+    async fn record_actions(&self, log: &SealedLog, service: &ServiceName) -> Result<()> {
+        let mut reader = ActionReader::new(log.head.log, service.clone(), Arc::clone(log.file()));
+        let read =
+            carry::spawn_blocking(move || reader.read_on()).await.context("reading actions panicked")?;
+        for action in read.context("failed to read the actions of a segment")? {
+            if let Err(error) = store::action::happened(&self.system.pool, &action).await {
+                if store::refusal(&error).is_none() {
+                    return Err(error);
+                }
+                // It stays in the stream.
+                tracing::warn!(%service, "an action is not listed: {error:#}");
+            }
+        }
+        Ok(())
     }
 
     async fn record(&self, log: LogId, archived: &ArchivedLog) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Deletes the stored objects of a run: its log and its reports.
+//! Deletes the stored objects of a run, its log and its reports, and segments of streams.
 //!
 //! The row lets the log go first, so that it never names a missing object. A crash in between leaves objects
 //! without a row. The log goes last: as long as anything is left, the doctor finds the log. Repeating it is
@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::config::ReportFormat;
 use crate::faults;
-use crate::ids::{LogKey, report_key};
+use crate::ids::{LogId, LogKey, report_key};
 use crate::objects::{ObjectError, ObjectUri, Objects};
-use crate::store::Run;
+use crate::store::{Run, retention};
+use crate::system::System;
 
 /// Whether there was a log to delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,19 @@ pub async fn remove(objects: &Objects, run: &Run, uri: Option<&str>) -> Result<R
     let removed = deleted.with_context(|| format!("failed to delete the log of run {}", run.id))?;
     faults::point("let-go-log-deleted");
     Ok(removed)
+}
+
+/// Lets an archived segment of a stream go, the row first, then deletes it; false if it is gone already.
+///
+/// # Errors
+/// The database or the object store fails.
+pub async fn remove_segment(system: &System, segment: LogId, by: &str, reason: &str) -> Result<bool> {
+    let Some(uri) = retention::let_segment_go(&system.pool, segment, by, reason).await? else {
+        return Ok(false);
+    };
+    let deleted = delete_current(&system.objects, &uri.parse()?).await;
+    deleted.with_context(|| format!("failed to delete segment {segment}"))?;
+    Ok(true)
 }
 
 /// Deletes the version that the URI names, or the current one: deleting without a version would only hide

@@ -15,6 +15,8 @@ use super::value::{TARGET_HELP, age, counted};
 use super::{CliError, Common, Exit, open, show};
 use crate::desk::lookup::find_run;
 use crate::desk::retention::{self, Extent};
+use crate::desk::stream::find_stream;
+use crate::ids::ServiceName;
 use crate::record::Safe;
 use crate::store::retention::OldLog;
 use crate::system::System;
@@ -25,12 +27,15 @@ const SHOWN: u64 = 20;
 /// Younger logs need --force.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Delete old logs; outcome, counts and hashes stay. Logs of files on legal hold stay whole.
+/// Delete old logs of runs, or with --stream the old segments of a stream; outcome, counts and hashes stay. Logs of files on legal hold stay whole.
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
     /// Logs archived longer ago than this, such as 400d or 6months.
     #[arg(long, value_parser = age, value_name = "AGE")]
     older_than: Duration,
+    /// Segments of this stream, and no logs of runs.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
     /// Only list all logs that would be deleted.
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
@@ -89,7 +94,11 @@ impl PruneArgs {
         }
         let cut = retention::cut(self.older_than)?;
         let system = open::open(common).await?;
-        let found = self.list(&system, cut).await?;
+        let stream = match &self.stream {
+            Some(name) => Some(find_stream(&system, name).await?),
+            None => None,
+        };
+        let found = self.list(&system, stream.as_ref(), cut).await?;
         if self.dry_run || found == 0 {
             return Ok(Exit::Ok);
         }
@@ -99,13 +108,13 @@ impl PruneArgs {
         }
         let by = self.by.unwrap_or_else(user);
         let reason = format!("older than {}", humantime::format_duration(self.older_than));
-        let Extent { logs, bytes } = retention::prune(&system, cut, &by, &reason).await?;
+        let Extent { logs, bytes } = retention::prune(&system, stream.as_ref(), cut, &by, &reason).await?;
         show::line(format_args!("{}, {}, deleted", counted(logs, "log"), ByteSize(bytes)))?;
         Ok(Exit::Ok)
     }
 
     /// Lists the logs archived before the cut, all of them or the first, and returns how many they are.
-    async fn list(&self, system: &System, cut: DateTime<Utc>) -> Result<u64> {
+    async fn list(&self, system: &System, stream: Option<&ServiceName>, cut: DateTime<Utc>) -> Result<u64> {
         let mut listed = 0;
         let list = |page: &[OldLog]| {
             let named = if self.dry_run { page.len() } else { SHOWN.saturating_sub(listed) as usize };
@@ -113,14 +122,15 @@ impl PruneArgs {
             if named == 0 {
                 return Ok(());
             }
-            let mut table = Table::new(["@ARCHIVED", "#RUN", ">SIZE", "~LOG"]);
+            let id = if stream.is_some() { "#SEGMENT" } else { "#RUN" };
+            let mut table = Table::new(["@ARCHIVED", id, ">SIZE", "~LOG"]);
             for old in page.iter().take(named) {
                 let size = ByteSize(old.log_gzip_bytes.unsigned_abs());
                 table.row([&clock::minute(old.log_archived_at), &old.id, &size, &old.logs_uri]);
             }
             show::line(table)
         };
-        let Extent { logs, bytes } = retention::old_logs(&system.pool, cut, list).await?;
+        let Extent { logs, bytes } = retention::old_logs(&system.pool, stream, cut, list).await?;
         if !self.dry_run && logs > SHOWN {
             show::line(format_args!("and {} more: --dry-run lists all", logs - SHOWN))?;
         }

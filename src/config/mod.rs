@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 pub use database::DatabaseConfig;
 pub use file::{FileSetting, FileSettings};
 pub use http::{HttpConfig, RedisConfig, WebOrigin};
-pub use intake::IntakeConfig;
+pub use intake::{IntakeConfig, KeptFor};
 pub use levels::Levels;
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};

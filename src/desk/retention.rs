@@ -9,7 +9,7 @@ use super::lookup::find_file;
 use super::{DeskError, Result};
 use crate::archive::{self, Removed};
 use crate::faults;
-use crate::ids::RunId;
+use crate::ids::{LogId, RunId, ServiceName};
 use crate::store::retention::{self, OldLog};
 use crate::store::{self, DataFile, LogState, PgPool, Run, data_file};
 use crate::system::System;
@@ -47,33 +47,45 @@ pub fn cut(older_than: Duration) -> Result<DateTime<Utc>> {
         .ok_or_else(|| DeskError::Invalid("that is too long ago".to_owned()))
 }
 
-/// Calls `each` with pages of the deletable logs archived before the cut; returns the totals.
+/// Calls `each` with pages of the deletable logs archived before the cut, of runs, or of the stream; returns the
+/// totals.
 ///
 /// # Errors
 /// The database or `each` fails.
 pub async fn old_logs(
     pool: &PgPool,
+    stream: Option<&ServiceName>,
     cut: DateTime<Utc>,
     mut each: impl FnMut(&[OldLog]) -> anyhow::Result<()>,
 ) -> Result<Extent> {
     let (mut extent, mut last) = (Extent::default(), None);
-    while let Some(page) = page_after(pool, cut, &mut last).await? {
+    while let Some(page) = page_after(pool, stream, cut, &mut last).await? {
         each(&page)?;
         page.iter().for_each(|log| extent.add(log));
     }
     Ok(extent)
 }
 
-/// Deletes the logs archived before the cut and their reports; returns the totals. Logs on legal hold
-/// stay.
+/// Deletes the logs archived before the cut: of runs, with their reports, or of the stream. Returns the totals.
+/// Logs on legal hold stay.
 ///
 /// # Errors
 /// The database or the object store fails; some may be gone by then.
-pub async fn prune(system: &System, cut: DateTime<Utc>, by: &str, reason: &str) -> Result<Extent> {
+pub async fn prune(
+    system: &System,
+    stream: Option<&ServiceName>,
+    cut: DateTime<Utc>,
+    by: &str,
+    reason: &str,
+) -> Result<Extent> {
     let (mut extent, mut last) = (Extent::default(), None);
-    while let Some(page) = page_after(&system.pool, cut, &mut last).await? {
+    while let Some(page) = page_after(&system.pool, stream, cut, &mut last).await? {
         for log in &page {
-            if delete(system, log.id, by, "pruned", Some(reason), false).await? {
+            let deleted = match stream {
+                Some(_) => archive::remove_segment(system, log.id, by, reason).await?,
+                None => delete(system, log.id.as_run(), by, "pruned", Some(reason), false).await?,
+            };
+            if deleted {
                 extent.add(log);
             }
         }
@@ -150,10 +162,14 @@ impl Erasable {
 /// The next page of old logs.
 async fn page_after(
     pool: &PgPool,
+    stream: Option<&ServiceName>,
     cut: DateTime<Utc>,
-    last: &mut Option<RunId>,
+    last: &mut Option<LogId>,
 ) -> Result<Option<Vec<OldLog>>> {
-    let page = retention::archived_before(pool, cut, *last, PAGE).await?;
+    let page = match stream {
+        Some(service) => retention::segments_before(pool, service, cut, *last, PAGE).await?,
+        None => retention::archived_before(pool, cut, *last, PAGE).await?,
+    };
     let Some(end) = page.last() else { return Ok(None) };
     *last = Some(end.id);
     Ok(Some(page))

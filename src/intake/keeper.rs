@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use chrono::{TimeDelta, Utc};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Streams;
-use crate::archive::Archiver;
+use crate::archive::{self, ActionReader, Archiver};
+use crate::ids::ServiceName;
 use crate::record::Head;
 use crate::recovery::Recovery;
 use crate::spool::SealedLog;
@@ -23,6 +25,10 @@ const REGISTER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often to look for logs that others left in the spool.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often to look for segments that are too old, and how many of a stream to delete then.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+const PRUNED: i64 = 1000;
 
 /// How long to archive the last segments; recovery archives what is left then.
 const LAST_GRACE: Duration = Duration::from_secs(10);
@@ -39,11 +45,12 @@ impl Streams {
         let mut archiving = JoinSet::new();
         tokio::select! {
             () = stop => {}
-            failed = self.tend(&archiver, &mut archiving) => return failed,
-            () = self.register_all() => {}
-            () = self.sweep_all(&recovery) => {}
+            failed = Box::pin(self.tend(&archiver, &mut archiving)) => return failed,
+            () = Box::pin(self.register_all()) => {}
+            () = Box::pin(self.sweep_all(&recovery)) => {}
+            () = Box::pin(self.prune_all()) => {}
         }
-        archive(self.ended(Duration::ZERO).await?, &archiver, &mut archiving);
+        archive_all(self.ended(Duration::ZERO).await?, &archiver, &mut archiving);
         let archived = async { while archiving.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_GRACE, archived).await.is_err() {
             tracing::warn!("segments of streams stay in the spool: the next process archives them");
@@ -61,7 +68,7 @@ impl Streams {
                 bail!("streams are not made durable any more: start the process again");
             }
             self.watch_the_disk().await;
-            archive(self.ended(self.0.config.segment_age).await?, archiver, archiving);
+            archive_all(self.ended(self.0.config.segment_age).await?, archiver, archiving);
             while archiving.try_join_next().is_some() {}
         }
     }
@@ -90,6 +97,15 @@ impl Streams {
         loop {
             ticks.tick().await;
             self.register().await;
+            for stream in self.0.all() {
+                for (log, reader) in stream.take_actions() {
+                    let read = self.record_actions(reader).await;
+                    if let Err(error) = &read {
+                        tracing::debug!(%log, "actions of tasks are not listed yet: {error:#}");
+                    }
+                    stream.put_actions(log, read.ok());
+                }
+            }
         }
     }
 
@@ -113,6 +129,45 @@ impl Streams {
                 }
             }
         }
+    }
+
+    /// Records what happened to tasks since the reader's last time; returns the reader behind that.
+    async fn record_actions(&self, mut reader: ActionReader) -> Result<ActionReader> {
+        let read = carry::spawn_blocking(move || reader.read_on().map(|actions| (reader, actions)));
+        let (reader, actions) = read.await.context("reading actions panicked")??;
+        for action in actions {
+            match store::action::happened(&self.0.system.pool, &action).await {
+                // The archive says so once more.
+                Err(error) if store::refusal(&error).is_none() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Deletes the segments that are older than their streams are to be kept.
+    async fn prune_all(&self) {
+        let mut ticks = ticks(PRUNE_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.prune().await {
+                tracing::warn!("old segments are not deleted yet: {error:#}");
+            }
+        }
+    }
+
+    async fn prune(&self) -> Result<()> {
+        let system = &self.0.system;
+        for name in store::stream::names(&system.pool).await? {
+            let Ok(service) = ServiceName::try_from(name) else { continue };
+            let Some(age) = self.0.config.kept_for(&service) else { continue };
+            let Some(cut) = Utc::now().checked_sub_signed(TimeDelta::from_std(age)?) else { continue };
+            let reason = format!("older than {}", humantime::format_duration(age));
+            for old in store::retention::segments_before(&system.pool, &service, cut, None, PRUNED).await? {
+                archive::remove_segment(system, old.id, "retention", &reason).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks after logs that others left in the spool.
@@ -144,7 +199,7 @@ impl Streams {
 }
 
 /// Archives each of these; what fails stays in the spool for the sweep.
-fn archive(sealed: Vec<SealedLog>, archiver: &Archiver, archiving: &mut JoinSet<()>) {
+fn archive_all(sealed: Vec<SealedLog>, archiver: &Archiver, archiving: &mut JoinSet<()>) {
     for log in sealed {
         let archiver = archiver.clone();
         carry::spawn_in(archiving, async move {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::StoredRecord;
+use crate::archive::ActionReader;
 use crate::faults;
 use crate::ids::{LogId, ServiceName};
 use crate::record::{Arrival, Level, LogEnding};
@@ -43,6 +44,9 @@ struct Segment {
     opened: Instant,
     /// By connection: the byte up to which it is stored, as far as this segment has it.
     positions: HashMap<u64, u64, foldhash::fast::FixedState>,
+    actions: ActionReader,
+    /// Whether it has actions that nobody read.
+    has_actions: bool,
 }
 
 /// What a stream did with a record.
@@ -60,6 +64,8 @@ pub(super) struct StreamLine<'a> {
     /// What follows time and number.
     pub(super) body: &'a [u8],
     pub(super) from: Option<Arrival>,
+    /// Whether it says what happened to a task.
+    pub(super) is_action: bool,
     /// Whether anybody listens.
     pub(super) is_told: bool,
 }
@@ -89,7 +95,7 @@ impl OpenStream {
         if segments.open.as_ref().is_some_and(|open| open.log.bytes().is_none_or(|bytes| bytes >= most)) {
             segments.cut();
         }
-        let segment = match segments.open_or(|| create(&self.service)) {
+        let segment = match segments.open_or(&self.service, create) {
             Ok(segment) => segment,
             Err(error) => {
                 if line.from.is_some() {
@@ -111,6 +117,7 @@ impl OpenStream {
         if let Some(Arrival { connection, end }) = line.from {
             segment.positions.insert(connection, end);
         }
+        segment.has_actions |= line.is_action;
         self.is_unsynced.store(true, Ordering::Release);
         let (stream, log) = (self.service.clone(), segment.id);
         Kept::Yes(told.map(|line| StoredRecord { stream, log, line, is_copy: false }))
@@ -165,6 +172,27 @@ impl OpenStream {
             self.lock().closing.retain(|segment| segment.id != id);
         }
         sealed
+    }
+
+    /// Readers of the actions that nobody read yet.
+    pub(super) fn take_actions(&self) -> Vec<(LogId, ActionReader)> {
+        let mut segments = self.lock();
+        let Segments { open, closing, .. } = &mut *segments;
+        let unread = open.iter_mut().chain(closing).filter_map(|segment| {
+            std::mem::take(&mut segment.has_actions).then(|| (segment.id, segment.actions.clone()))
+        });
+        unread.collect()
+    }
+
+    /// Notes how far the actions of a segment are read; `None` if they must be read again.
+    pub(super) fn put_actions(&self, log: LogId, read: Option<ActionReader>) {
+        let mut segments = self.lock();
+        let Segments { open, closing, .. } = &mut *segments;
+        // One that is sealed meanwhile is read again by the archive.
+        if let Some(segment) = open.iter_mut().chain(closing).find(|segment| segment.id == log) {
+            segment.has_actions |= read.is_none();
+            segment.actions = read.unwrap_or_else(|| segment.actions.clone());
+        }
     }
 
     /// Forgets a connection, which brings nothing again.
@@ -222,11 +250,15 @@ impl Segments {
     }
 
     /// The open segment, which `create` makes if there is none.
-    fn open_or(&mut self, create: impl FnOnce() -> io::Result<Journal>) -> io::Result<&mut Segment> {
+    fn open_or(
+        &mut self,
+        service: &ServiceName,
+        create: impl FnOnce(&ServiceName) -> io::Result<Journal>,
+    ) -> io::Result<&mut Segment> {
         match &mut self.open {
             Some(open) => Ok(open),
             none => {
-                let segment = Segment::new(create()?);
+                let segment = Segment::new(create(service)?, service);
                 segment.log.lose(std::mem::take(&mut self.unnumbered));
                 Ok(none.insert(segment))
             }
@@ -251,8 +283,10 @@ impl Segments {
 }
 
 impl Segment {
-    fn new(journal: Journal) -> Self {
+    fn new(journal: Journal, service: &ServiceName) -> Self {
         let (id, file, log) = (journal.log(), journal.hold(), OpenLog::new(journal));
-        Self { id, log, file, opened: Instant::now(), positions: HashMap::default() }
+        let actions = ActionReader::new(id, service.clone(), Arc::clone(&file));
+        let (opened, positions) = (Instant::now(), HashMap::default());
+        Self { id, log, file, opened, positions, actions, has_actions: false }
     }
 }

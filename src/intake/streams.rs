@@ -15,6 +15,7 @@ use tokio::sync::broadcast;
 use super::commit::Committer;
 use super::stream::{Kept, OpenStream, StreamLine};
 use super::{Refused, Rules, StoredRecord};
+use crate::archive::ActionReader;
 use crate::config::{IntakeConfig, default_worker_name};
 use crate::ids::{LogId, LogKey, ServiceName};
 use crate::record::{
@@ -106,8 +107,10 @@ impl Streams {
         carry::may_block();
         let names = self.0.rules.streams(record);
         ENCODER.with_borrow_mut(|encoder| {
+            let is_action = ActionReader::is_action(&record.rest);
             let body = record.encode(encoder, from);
-            self.append(&names, record.level, body, from)
+            let is_told = self.is_heard();
+            self.append(&names, StreamLine { level: record.level, body, from, is_action, is_told })
         })
     }
 
@@ -137,7 +140,9 @@ impl Streams {
             encoder.number("bytes", raw.len() as u64);
             encoder.text("raw", &String::from_utf8_lossy(raw));
             let body = encoder.finish(&origin, b"");
-            self.append(&[Cow::Borrowed(name.as_str())], Level::Warn, body, from)
+            let line =
+                StreamLine { level: Level::Warn, body, from, is_action: false, is_told: self.is_heard() };
+            self.append(&[Cow::Borrowed(name.as_str())], line)
         })
     }
 
@@ -187,7 +192,8 @@ impl Streams {
                 encoder.message(format_args!("{dropped} records were dropped: the spool did not take them"));
                 encoder.number("dropped", dropped);
                 let body = encoder.finish(&origin, b"");
-                self.0.append(&stream, StreamLine { level: Level::Warn, body, from: None, is_told: false })
+                let (from, is_action, is_told) = (None, false, false);
+                self.0.append(&stream, StreamLine { level: Level::Warn, body, from, is_action, is_told })
             });
             if let Kept::No(_) = said {
                 stream.put_back_dropped(dropped);
@@ -195,27 +201,25 @@ impl Streams {
         }
     }
 
-    fn append(
-        &self,
-        names: &[Cow<'_, str>],
-        level: Level,
-        body: &[u8],
-        from: Option<Arrival>,
-    ) -> Result<(), Refused> {
+    /// Whether anybody listens.
+    fn is_heard(&self) -> bool {
+        self.0.listeners.receiver_count() > 0
+    }
+
+    fn append(&self, names: &[Cow<'_, str>], line: StreamLine<'_>) -> Result<(), Refused> {
         let shared = &*self.0;
-        let is_told = shared.listeners.receiver_count() > 0;
-        let is_kept = level == Level::Error || !shared.is_nearly_full.load(Ordering::Relaxed);
+        let is_kept = line.level == Level::Error || !shared.is_nearly_full.load(Ordering::Relaxed);
         let mut result = Ok(());
         for (nth, name) in names.iter().enumerate() {
             let stream = shared.stream(name);
             if !is_kept {
-                if from.is_some() {
+                if line.from.is_some() {
                     stream.lose();
                 }
                 result = Err(Refused::NearlyFull);
                 continue;
             }
-            match shared.append(&stream, StreamLine { level, body, from, is_told }) {
+            match shared.append(&stream, line) {
                 Kept::Yes(None) => {}
                 Kept::Yes(Some(told)) => {
                     // Nobody may listen any more.

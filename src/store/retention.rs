@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgExecutor};
 
 use super::failure::DbContext as _;
 use super::{DataFile, PgPool, fit};
-use crate::ids::{DataFileId, RunId};
+use crate::ids::{DataFileId, LogId, RunId, ServiceName};
 
 /// Replaces an erased text.
 const ERASED: &str = "[erased]";
@@ -18,13 +18,14 @@ const ERASED: &str = "[erased]";
 /// A deletable log.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct OldLog {
-    pub id: RunId,
+    /// Of a run it is the run's id.
+    pub id: LogId,
     pub logs_uri: String,
     pub log_gzip_bytes: i64,
     pub log_archived_at: DateTime<Utc>,
 }
 
-/// The logs archived before this moment, after run `after`, in the order of their runs, without
+/// The runs' logs archived before this moment, after log `after`, in the order of their runs, without
 /// files on legal hold.
 ///
 /// # Errors
@@ -32,7 +33,7 @@ pub struct OldLog {
 pub async fn archived_before(
     db: impl PgExecutor<'_>,
     moment: DateTime<Utc>,
-    after: Option<RunId>,
+    after: Option<LogId>,
     limit: i64,
 ) -> Result<Vec<OldLog>> {
     sqlx::query_as(
@@ -47,6 +48,63 @@ pub async fn archived_before(
     .fetch_all(db)
     .await
     .context("failed to look for old logs")
+}
+
+/// The segments of a stream archived before this moment, after log `after`, in order.
+///
+/// # Errors
+/// The database fails.
+pub async fn segments_before(
+    db: impl PgExecutor<'_>,
+    service: &ServiceName,
+    moment: DateTime<Utc>,
+    after: Option<LogId>,
+    limit: i64,
+) -> Result<Vec<OldLog>> {
+    sqlx::query_as(
+        "select id, uri as logs_uri, gzip_bytes as log_gzip_bytes, archived_at as log_archived_at from log
+         where service = $1 and state = 'archived' and archived_at < $2 and ($3::uuid is null or id > $3)
+         order by id limit $4",
+    )
+    .bind(service.as_str())
+    .bind(moment)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .context("failed to look for old segments")
+}
+
+/// Lets an archived segment go, before its deletion: its row names no object any more. Returns the URI that the
+/// row had; the audit log keeps it. `None`, without a change, if it is no longer archived.
+///
+/// # Errors
+/// The database fails.
+pub async fn let_segment_go(
+    db: impl PgExecutor<'_>,
+    segment: LogId,
+    actor: &str,
+    reason: &str,
+) -> Result<Option<String>> {
+    sqlx::query_scalar(
+        "with was as (
+             select id, uri from log where id = $1 and service is not null and state = 'archived' for update
+         ), gone as (
+             update log set state = 'pruned', uri = null from was where log.id = was.id returning was.uri
+         ), told as (
+             insert into log_entry (actor, entry, detail)
+             select $2, e.entry, e.detail from gone
+             cross join lateral (values (1, 'deleting', uri), (2, 'pruned', $3)) as e (n, entry, detail)
+             order by e.n
+         )
+         select uri from gone",
+    )
+    .bind(segment)
+    .bind(fit::label(actor))
+    .bind(fit::text(reason))
+    .fetch_optional(db)
+    .await
+    .with_context(|| format!("failed to let segment {segment} go"))
 }
 
 /// Lets an archived log go, before its deletion: its row names no object any more. Returns the URI that the row

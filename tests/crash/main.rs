@@ -26,6 +26,7 @@ mod power;
 mod rng;
 mod s3;
 mod seeded;
+mod streams;
 #[expect(dead_code, unused_imports, reason = "the other test binary uses all of it")]
 #[path = "../it/support/mod.rs"]
 mod support;

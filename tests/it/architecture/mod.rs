@@ -80,7 +80,6 @@ const SHORT: &[(&str, &str)] = &[
     ("cli/pager.rs", "another program's life, apart from what is printed"),
     ("cli/parse_process.rs", "one file per subcommand"),
     ("cluster/detach.rs", "unsafe code stands alone"),
-    ("doctor/spool.rs", "one file for each place that is examined"),
     ("http/api/health.rs", "one file for each kind of client"),
     ("http/api/loki.rs", "one file for each kind of client"),
     ("parse/ending.rs", "the words of an ending, not the way to it"),

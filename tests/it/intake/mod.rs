@@ -1,5 +1,7 @@
 //! The intake: what becomes of the records of other processes.
 
+mod actions;
+mod keeping;
 mod reading;
 mod storing;
 

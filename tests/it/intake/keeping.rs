@@ -1,0 +1,77 @@
+//! Who closes the segments of dead processes, and how long segments are kept.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use parselog::archive::Archiver;
+use parselog::desk::retention;
+use parselog::doctor::Doctor;
+use parselog::ids::ServiceName;
+use parselog::recovery::Recovery;
+
+use super::{Place, at, blocking, incoming};
+
+async fn abandon(place: &Place) {
+    let dying = place.streams();
+    blocking(move || dying.store(&incoming("info", "INFO", "one"), at(1, 10)).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_of_a_dead_process_is_left_to_a_collector_as_long_as_there_is_one() {
+    let place = Place::new().await;
+    let recovery = Recovery::new(place.system.clone(), Archiver::new(place.system.clone()));
+    abandon(&place).await;
+    let spool = place.system.spool.clone();
+    let lock = blocking(move || spool.lock_collector().unwrap().unwrap()).await;
+    let spool = place.system.spool.clone();
+    assert!(blocking(move || spool.lock_collector().unwrap().is_none()).await, "two collectors");
+    assert_eq!(recovery.recover().await.unwrap(), 0, "a collector lives");
+
+    let connection = place.system.spool.connections().join("1");
+    std::fs::write(&connection, b"").unwrap();
+    drop(lock);
+    assert_eq!(recovery.recover().await.unwrap(), 0, "a connection is not decoded");
+    std::fs::remove_file(connection).unwrap();
+    assert_eq!(recovery.recover().await.unwrap(), 1);
+
+    abandon(&place).await;
+    let spool = place.system.spool.clone();
+    let lock = blocking(move || spool.lock_collector().unwrap().unwrap()).await;
+    assert_eq!(recovery.recover_as_collector().await.unwrap(), 1, "it is the collector's own");
+    drop(lock);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_knows_a_segment_from_the_log_of_a_run() {
+    let place = Place::new().await;
+    abandon(&place).await;
+    let doctor = Doctor::new(&place.system, Duration::ZERO);
+    let found = doctor.examine().await.unwrap();
+    let what: Vec<_> = found.iter().map(|finding| finding.what.as_str()).collect();
+    assert_eq!(
+        what,
+        ["an unfinished segment of stream info on which no process works: the sweep archives it"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_segments_of_one_stream_are_deleted_and_their_rows_stay() {
+    let place = Place::new().await;
+    abandon(&place).await;
+    let recovery = Recovery::new(place.system.clone(), Archiver::new(place.system.clone()));
+    assert_eq!(recovery.sweep().await.unwrap().archived, 1);
+    let (info, other) = (ServiceName::of("info"), ServiceName::of("celery"));
+    let system = &place.system;
+    for (stream, deleted) in [(&other, 0), (&info, 1), (&info, 0)] {
+        let pruned = retention::prune(system, Some(stream), Utc::now(), "ann", "old").await.unwrap();
+        assert_eq!(pruned.logs, deleted);
+    }
+    assert_eq!(place.rows("info").await, [("pruned".to_owned(), 1, 0)]);
+    let entries: Vec<(String, String)> = sqlx::query_as(
+        "select actor, entry from log_entry where entry in ('deleting', 'pruned') order by id",
+    )
+    .fetch_all(&place.db.pool)
+    .await
+    .unwrap();
+    assert_eq!(entries, [("ann", "deleting"), ("ann", "pruned")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+}
