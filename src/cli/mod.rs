@@ -35,12 +35,14 @@ mod run;
 mod runs;
 mod sample;
 mod serve;
+mod session;
 mod show;
 mod status;
 mod streams;
 mod submit;
 mod table;
 mod token;
+mod ui;
 mod url;
 mod value;
 mod verdict;
@@ -143,6 +145,7 @@ enum Command {
     Wait(wait::WaitArgs),
     Worker(worker::WorkerArgs),
     Serve(serve::ServeArgs),
+    Ui(ui::UiArgs),
     Show(answer::ShowArgs),
     Runs(runs::RunsArgs),
     Status(status::StatusArgs),
@@ -164,6 +167,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Verify(verify::VerifyArgs),
     Token(token::TokenArgs),
+    Session(session::SessionArgs),
     Db(db::DbArgs),
     Parser(parser::ParserArgs),
     Config(config::ConfigArgs),
@@ -260,6 +264,7 @@ impl Command {
             Self::Wait(command) => command.run(common).await,
             Self::Worker(command) => command.run(common).await,
             Self::Serve(command) => command.run(common).await,
+            Self::Ui(command) => command.run(common).await,
             Self::Show(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,
             Self::Status(command) => command.run(common).await,
@@ -281,6 +286,7 @@ impl Command {
             Self::Doctor(command) => command.run(common).await,
             Self::Verify(command) => command.run(common).await,
             Self::Token(command) => command.run(common).await,
+            Self::Session(command) => command.run(common).await,
             Self::Db(command) => command.run(common),
             Self::Parser(command) => command.run(common).await,
             Self::Config(command) => command.run(),

@@ -105,7 +105,8 @@ pub(super) fn scratch(system: &System) -> Result<()> {
     prepare_scratch(&system.scratch).context("failed to make the scratch folder")
 }
 
-fn scratch_folder(common: &Common) -> PathBuf {
+/// The folder for short-lived files.
+pub(super) fn scratch_folder(common: &Common) -> PathBuf {
     common.place.home().join("scratch")
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Common, Exit, open};
+use super::{CliError, Common, Exit, open};
 use crate::config::{HttpConfig, IntakeConfig, RedisConfig};
 use crate::http::HttpServer;
 use crate::intake::Streams;
@@ -14,8 +14,9 @@ use crate::publish::Publisher;
 /// Take records over HTTP, and answer what was logged, until SIGTERM.
 ///
 /// Takes JSON, the forms of Python's HTTPHandler, OpenTelemetry and Loki; docs/INTAKE.md has the lines of each
-/// shipper's configuration. On a loopback address nobody needs a token; elsewhere everybody does: see
-/// `parselog token`. After SIGTERM or ^C, requests get ten seconds to finish.
+/// shipper's configuration. On a loopback address programs need no token; elsewhere everybody does: see
+/// `parselog token`. People open the pages by a link of `parselog ui`, or through a proxy that says who they are.
+/// After SIGTERM or ^C, requests get ten seconds to finish.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -30,6 +31,9 @@ impl ServeArgs {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for ^C")?;
+        if let Some(why) = self.http.proxy.contradiction() {
+            return Err(CliError::usage(format!("{why}: expected all three, or none")));
+        }
         let server = HttpServer::listen(self.http).await?;
         let system = open::open(common).await?;
         let streams = Streams::open(&system, self.intake)?;

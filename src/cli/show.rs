@@ -5,6 +5,8 @@
 //! command loses its last lines unnoticed.
 
 use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -135,6 +137,13 @@ fn wants_color(is_terminal: bool) -> bool {
 /// How a person reads a record on stdout.
 pub(super) fn style() -> TextStyle {
     TextStyle { color: color(), offset_at: clock::offset_at, on_lines: true }
+}
+
+/// Starts a program beside this one that reads and prints nothing here. That it can't be started is no failure.
+pub(super) fn start_beside(program: &str, argument: &Path) {
+    let mut command = Command::new(program);
+    command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _ = command.spawn();
 }
 
 /// Prints a line, or several, to stdout. Wrap values from outside in [`Safe`](crate::record::Safe) first,

@@ -1,5 +1,7 @@
 //! `parselog token`: who may send and read over HTTP from other machines.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
@@ -8,10 +10,10 @@ use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
 use super::{Common, Exit, clock, show};
-use crate::config::name;
+use crate::config::{name, period};
 use crate::desk::token::{self as desk, TokenRequest};
 use crate::ids::ServiceName;
-use crate::store::{PgPool, Token, TokenRole, token};
+use crate::store::{PgPool, Role, Token, token};
 
 /// Create, list and revoke tokens for HTTP.
 ///
@@ -40,12 +42,19 @@ struct CreateArgs {
     /// A name for it
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    /// What it allows: ingest (to send records) or staff (to read what was logged).
+    /// What it allows: ingest (to send records), staff (to read what was logged), operator (also to act) or admin
+    /// (also to see who did what).
     #[arg(long, default_value = "ingest", value_name = "ROLE")]
-    role: TokenRole,
+    role: Role,
     /// The only stream that it may send to; repeatable. What it sends without a service goes to the first.
     #[arg(long, value_name = "SERVICE")]
     stream: Vec<String>,
+    /// The only program whose runs it shows; repeatable, for the role staff.
+    #[arg(long, value_name = "PROGRAM", value_parser = name)]
+    program: Vec<String>,
+    /// How long it works, such as 30d; without this, until it is revoked.
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    expires: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -67,9 +76,10 @@ impl TokenArgs {
         let pool = open_database(common).await?;
         let by = self.by.unwrap_or_else(user);
         match self.what {
-            TokenCommand::Create(CreateArgs { name, role, stream }) => {
+            TokenCommand::Create(CreateArgs { name, role, stream, program, expires }) => {
                 let streams = stream.iter().map(|text| ServiceName::of(text)).collect();
-                let created = desk::create(&pool, &TokenRequest { name, role, streams, by }).await?;
+                let request = TokenRequest { name, role, streams, programs: program, life: expires, by };
+                let created = desk::create(&pool, &request).await?;
                 show::line(created.expose_secret())?;
             }
             TokenCommand::List(ListArgs { json }) => list(&pool, json).await?,
@@ -91,10 +101,20 @@ async fn list(pool: &PgPool, json: bool) -> Result<()> {
     show::line(table(&tokens))
 }
 
-fn table(tokens: &[Token]) -> Table<6> {
-    let mut table = Table::new(["NAME", "ROLE", "~STREAMS", "@CREATED", "?BY", "?@REVOKED"]);
+fn table(tokens: &[Token]) -> Table<9> {
+    let mut table = Table::new([
+        "NAME",
+        "ROLE",
+        "~STREAMS",
+        "?PROGRAMS",
+        "@CREATED",
+        "?BY",
+        "?@USED",
+        "?@EXPIRES",
+        "?@REVOKED",
+    ]);
     for token in tokens {
-        let streams = if token.streams.is_empty() && token.role == TokenRole::Ingest {
+        let streams = if token.streams.is_empty() && token.role == Role::Ingest {
             "all".to_owned()
         } else {
             token.streams.join(", ")
@@ -103,8 +123,11 @@ fn table(tokens: &[Token]) -> Table<6> {
             &token.name,
             &token.role,
             &streams,
+            &token.programs.join(", "),
             &clock::minute(token.created_at),
             &token.created_by,
+            &token.last_used_at.map(clock::minute).unwrap_or_default(),
+            &token.expires_at.map(clock::minute).unwrap_or_default(),
             &token.revoked_at.map(clock::minute).unwrap_or_default(),
         ]);
     }

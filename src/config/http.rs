@@ -7,17 +7,19 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use clap::{ArgAction, Args};
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
+use super::ProxyConfig;
 use super::value::{self, Commas, List};
 
 /// What HTTP serves, and to whom.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpConfig {
-    /// Address and port to listen on. On any other than a loopback address, every request needs a token.
-    #[arg(long, env = "PARSELOG_HTTP_LISTEN", default_value = "127.0.0.1:8005", value_parser = address, value_name = "ADDRESS")]
-    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub site: SiteConfig,
+    #[command(flatten)]
+    pub proxy: ProxyConfig,
 
     /// Largest body of a request, as it is sent and unpacked.
     #[arg(long, env = "PARSELOG_HTTP_BODY", default_value = "16MiB", value_parser = value::body, value_name = "SIZE")]
@@ -32,6 +34,20 @@ pub struct HttpConfig {
     #[arg(long, env = "PARSELOG_INTAKE_SYNC", default_value = "off", action = ArgAction::Set,
         value_parser = value::switch, value_name = "on|off")]
     pub intake_sync: bool,
+}
+
+/// Where HTTP is served, and how people get there.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct SiteConfig {
+    /// Address and port to listen on. On any other than a loopback address, every request needs a token.
+    #[arg(long, env = "PARSELOG_HTTP_LISTEN", default_value = "127.0.0.1:8005", value_parser = address, value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Where people open the pages, such as `https://logs.example.org`; by default where parselog listens, if that
+    /// is a loopback address. Pages are served to https and to loopback alone: a cookie is a key.
+    #[arg(long, env = "PARSELOG_SITE", value_parser = site, value_name = "ORIGIN")]
+    site: Option<WebOrigin>,
 }
 
 /// Where each stored record is published.
@@ -55,10 +71,28 @@ impl HttpConfig {
     }
 }
 
+impl SiteConfig {
+    /// Where people open the pages of a server that listens at this address; `None` if nothing says it.
+    pub fn origin(&self, listens: SocketAddr) -> Option<WebOrigin> {
+        let local = listens.ip().is_loopback().then(|| WebOrigin(format!("http://{listens}")));
+        self.site.clone().or(local)
+    }
+
+    /// Whether somebody set it.
+    pub fn is_set(&self) -> bool {
+        self.site.is_some()
+    }
+}
+
 impl WebOrigin {
     /// As a browser writes it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether nobody on the way can read what is sent.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
     }
 }
 
@@ -86,6 +120,21 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     address.map_err(|_| "expected an address and a port, such as 127.0.0.1:8005 or [::]:8005".to_owned())
 }
 
+/// Reads where people open the pages.
+fn site(text: &str) -> Result<WebOrigin, String> {
+    let origin: WebOrigin = text.parse()?;
+    let host = Url::parse(origin.as_str()).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+    let is_local = match host {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    (origin.is_https() || is_local).then_some(origin).ok_or_else(|| {
+        "expected https, or http on localhost alone: whoever is on the way would read the cookie".to_owned()
+    })
+}
+
 /// Reads the URL of a Redis. It may hold a password, so the error does not repeat it.
 fn redis_url(text: &str) -> Result<SecretString, String> {
     let known = Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss"));
@@ -108,6 +157,23 @@ mod tests {
         }
         for text in ["*", "null", "app.example.org", "https://a.org/x", "ftp://a.org", "https://u@a.org"] {
             assert!(text.parse::<WebOrigin>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pages_are_open_to_https_and_to_this_machine_alone() {
+        for text in [
+            "https://logs.example.org",
+            "http://localhost:8005",
+            "http://127.0.0.1:8005",
+            "http://[::1]:8005",
+        ] {
+            assert!(site(text).is_ok(), "{text}");
+        }
+        for text in
+            ["http://logs.example.org", "http://10.0.0.5:8005", "http://localhost.example.org", "logs"]
+        {
+            assert!(site(text).is_err_and(|error| error.contains("expected")), "{text}");
         }
     }
 

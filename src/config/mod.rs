@@ -7,6 +7,7 @@ mod intake;
 mod levels;
 mod mail;
 mod parser;
+mod proxy;
 mod s3;
 mod value;
 mod worker;
@@ -18,13 +19,14 @@ use clap::{Args, ValueEnum};
 
 pub use database::DatabaseConfig;
 pub use file::{FileSetting, FileSettings};
-pub use http::{HttpConfig, RedisConfig, WebOrigin};
+pub use http::{HttpConfig, RedisConfig, SiteConfig, WebOrigin};
 pub use intake::{IntakeConfig, KeptFor};
 pub use levels::Levels;
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};
+pub use proxy::{PeerNetwork, PersonRule, ProxyConfig};
 pub use s3::S3Config;
-pub use value::{Commas, LineList, List, duration, name};
+pub use value::{Commas, LineList, List, duration, name, period};
 pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};

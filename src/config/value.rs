@@ -34,7 +34,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a length of time above zero and up to ten years.
-pub(super) fn period(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// The text is none.
+pub fn period(text: &str) -> Result<Duration, String> {
     let period = duration(text)?;
     let fits = !period.is_zero() && period <= LONGEST;
     fits.then_some(period).ok_or_else(|| "expected more than zero, and ten years at most".to_owned())

@@ -20,6 +20,7 @@ mod nature;
 mod outcome;
 pub mod reparse;
 pub mod retention;
+pub mod session;
 pub mod status;
 pub mod stream;
 pub mod submit;

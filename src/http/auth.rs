@@ -1,89 +1,107 @@
 //! Who asks, and whether they may: the check that stands before every route.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
+use super::asker::Asker;
+use super::door;
 use super::error::{Answered, HttpError};
-use super::state::{ServerState, Shared};
-use crate::store::{Token, TokenRole};
-
-/// Who asks: the holder of a token, or somebody on this machine.
-#[derive(Debug, Clone)]
-pub(super) struct Asker {
-    token: Option<Arc<Token>>,
-    peer: SocketAddr,
-}
+use super::headers;
+use super::route::{HttpRoute, RouteKind};
+use super::site;
+use super::state::{Access, ServerState, Shared};
 
 /// The peer of a connection, which every request of it carries.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-impl Asker {
-    /// Whether it still may ask: a token can be revoked meanwhile.
-    pub(super) fn is_known(&self, state: &ServerState) -> bool {
-        match (&state.tokens, &self.token) {
-            (Some(tokens), Some(token)) => tokens.has(token),
-            _ => true,
-        }
-    }
-
-    /// The streams that it may send to; empty: all of them.
-    pub(super) fn streams(&self) -> &[String] {
-        self.token.as_ref().map_or(&[], |token| &token.streams)
-    }
-}
-
-/// For the audit log.
-impl fmt::Display for Asker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.token {
-            Some(token) => write!(f, "token {} from {}", token.name, self.peer.ip()),
-            None => write!(f, "local, from {}", self.peer.ip()),
-        }
-    }
-}
-
-/// Lets a request pass if it may, with who asks.
+/// Lets a request pass if it may, with who asks, and gives the answer the headers of its kind.
 pub(super) async fn check(
-    State((state, role)): State<(Shared, Option<TokenRole>)>,
-    mut request: Request,
+    State((state, route)): State<(Shared, HttpRoute)>,
+    request: Request,
     next: Next,
 ) -> Response {
-    match identify(&state, role, &request) {
-        Ok(identity) => {
-            request.extensions_mut().insert(identity);
-            next.run(request).await
+    let is_page = route.kind == RouteKind::Page;
+    let (mut head, body) = request.into_parts();
+    let mut answer = match identify(&state, &route, &head).await {
+        Ok(asker) => {
+            state.access.proxy.strip(&mut head.headers);
+            head.extensions.insert(asker);
+            next.run(Request::from_parts(head, body)).await
         }
-        Err(refused) => refused.into_response(),
+        Err(error) if is_page => door::refused(&error, state.access.site.has_sessions()),
+        Err(error) => error.into_response(),
+    };
+    if is_page {
+        headers::on_pages(answer.headers_mut());
+    } else {
+        headers::on_all(answer.headers_mut());
     }
+    answer
 }
 
-fn identify(state: &ServerState, role: Option<TokenRole>, request: &Request) -> Answered<Asker> {
-    let Peer(peer) = *request.extensions().get().expect("every connection names its peer");
-    let Some(role) = role else { return Ok(Asker { token: None, peer }) };
-    let Some(tokens) = &state.tokens else {
-        check_page(state, request.headers())?;
-        return Ok(Asker { token: None, peer });
+async fn identify(state: &ServerState, route: &HttpRoute, head: &Parts) -> Answered<Asker> {
+    let Peer(peer) = *head.extensions.get().expect("every connection names its peer");
+    let peer = peer.ip().to_canonical();
+    let Some(needed) = route.role else { return Ok(Asker::anybody(peer)) };
+    let (method, headers) = (&head.method, &head.headers);
+    let is_local = state.access.is_local && route.kind == RouteKind::Api;
+    let asker = match person(&state.access, method, headers, peer).await {
+        Ok(Some(person)) if !is_local || person.may(needed) => person,
+        Err(error) if !is_local => return Err(error),
+        _ if is_local => {
+            site::check_local(headers, &state.origins)?;
+            Asker::local(peer)
+        }
+        _ => {
+            let token = shown(headers).and_then(|shown| state.access.tokens.identify(&shown));
+            let reason = "this needs a token: see `parselog token create`";
+            let token = token.ok_or_else(|| HttpError::new(StatusCode::UNAUTHORIZED, reason))?;
+            if route.kind == RouteKind::Page {
+                state.access.site.check_own(method, headers, true)?;
+            }
+            Asker::with_token(token, peer)
+        }
     };
-    let token = shown(request.headers()).and_then(|shown| tokens.identify(&shown));
-    let token = token.ok_or_else(|| {
-        HttpError::new(StatusCode::UNAUTHORIZED, "this needs a token: see `parselog token create`")
-    })?;
-    if token.role != role {
-        let reason = format!("a token of the role {} does not allow this: it needs {role}", token.role);
+    if !asker.may(needed) {
+        let role = asker.role().map(|role| format!("the role {role}")).unwrap_or_default();
+        let reason = format!("{role} does not allow this: it needs {needed}");
         return Err(HttpError::new(StatusCode::FORBIDDEN, reason));
     }
-    Ok(Asker { token: Some(token), peer })
+    Ok(asker)
+}
+
+/// The person who asks, by a proxy's word or with a session, from a page of this site. Its browser vouches for it
+/// with every request, whoever made it ask.
+async fn person(
+    access: &Access,
+    method: &Method,
+    headers: &HeaderMap,
+    peer: IpAddr,
+) -> Answered<Option<Asker>> {
+    let person = match access.proxy.person(headers, peer)? {
+        Some((name, rule)) => Some(Asker::through_proxy(&name, &rule, peer)),
+        None => match access.site.secret(headers) {
+            Some(secret) => {
+                let session = access.sessions.identify(&secret).await?;
+                session.map(|session| Asker::with_session(session, peer))
+            }
+            None => None,
+        },
+    };
+    if person.is_some() {
+        access.site.check_own(method, headers, false)?;
+    }
+    Ok(person)
 }
 
 /// The token of a request: as a bearer, or as the password of those who know only user and password.
@@ -95,35 +113,6 @@ fn shown(headers: &HeaderMap) -> Option<SecretString> {
     let login = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(shown.trim()).ok()).flatten()?;
     let (_, password) = std::str::from_utf8(&login).ok()?.split_once(':')?;
     Some(password.into())
-}
-
-/// Where nobody needs a token, a web page that somebody on this machine looks at must not be able to ask: neither
-/// from an origin that is not named, nor under a host name that it made point here.
-fn check_page(state: &ServerState, headers: &HeaderMap) -> Answered<()> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let refused = |what: &str| Err(HttpError::new(StatusCode::FORBIDDEN, what));
-    if let Some(host) = text(HOST)
-        && !is_local(host)
-    {
-        return refused("without a token, this machine is only served as localhost");
-    }
-    match text(ORIGIN) {
-        Some(origin) if !state.origins.iter().any(|known| known.as_str() == origin) => {
-            refused("pages of this origin may not ask: see --origins")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether a host, with or without a port, is this machine's own name or address.
-fn is_local(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -143,15 +132,5 @@ mod tests {
             Some("parselog_1_a")
         );
         assert_eq!((shown("Basic !"), shown("parselog_1_a"), shown("Digest x")), (None, None, None));
-    }
-
-    #[test]
-    fn only_names_of_this_machine_are_local() {
-        for host in ["localhost:8005", "LOCALHOST", "127.0.0.1:8005", "127.1.2.3", "[::1]:8005", "[::1]"] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in ["", "evil.example", "localhost.evil.example:8005", "10.0.0.1", "127.0.0.1.nip.io"] {
-            assert!(!is_local(host), "{host}");
-        }
     }
 }

@@ -1,34 +1,52 @@
 //! HTTP: the door for whatever logs over it, and the answers for whoever asks what was logged.
 //!
-//! `routes` is the one table of what is served. A body is received and stored within bounds of size, time and
-//! memory (`receive`, `room`), and read by pure readers (`body`). Streams, their files and their rules are
-//! `intake`'s.
+//! `routes` is the one table of what is served, and to which role. `auth` finds out who asks (`asker`): by a token,
+//! a session that a link opened (`door`), or a proxy's word. `audit` notes each reading of a log. A body is received and
+//! stored within bounds of size, time and memory (`receive`, `room`), and read by pure readers (`body`). Streams, their
+//! files and their rules are `intake`'s.
 
 mod api;
+mod asker;
+mod audit;
 mod auth;
 pub mod body;
 mod connection;
 mod cors;
+mod door;
 mod error;
+mod headers;
+mod proxy;
 mod receive;
 mod room;
+mod route;
 mod routes;
+mod sessions;
+mod site;
 mod state;
 mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use self::routes::{HttpRoute, routes};
-use self::state::ServerState;
+pub use self::door::ENTRY;
+use self::proxy::Proxy;
+pub use self::route::{HttpRoute, RouteKind};
+pub use self::routes::routes;
+use self::sessions::Sessions;
+use self::site::Site;
+use self::state::{Access, ServerState};
 use self::tokens::Tokens;
 use crate::config::HttpConfig;
 use crate::intake::Streams;
 use crate::system::System;
+
+/// How often to look which tokens and sessions are in use: a revoked one works for so long at most.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A server that listens.
 pub struct HttpServer {
@@ -42,8 +60,8 @@ impl HttpServer {
     /// # Errors
     /// The address is in use or not this machine's.
     pub async fn listen(config: HttpConfig) -> Result<Self> {
-        let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.with_context(|| format!("failed to listen on {}", config.listen))?;
+        let listener = TcpListener::bind(config.site.listen).await;
+        let listener = listener.with_context(|| format!("failed to listen on {}", config.site.listen))?;
         Ok(Self { listener, config })
     }
 
@@ -65,15 +83,23 @@ impl HttpServer {
         streams: &Streams,
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
-        let is_open = self.address()?.ip().is_loopback();
-        let tokens = if is_open { None } else { Some(Tokens::read(&system.pool).await?) };
+        let address = self.address()?;
+        let proxy = Proxy::new(&self.config.proxy);
+        let origin = self.config.site.origin(address);
+        let access = Access {
+            is_local: address.ip().is_loopback() && !proxy.is_there(),
+            tokens: Tokens::read(&system.pool).await?,
+            sessions: Sessions::of(&system.pool),
+            site: Site::new(origin, self.config.site.is_set(), address.port()),
+            proxy,
+        };
+        let kept = (access.tokens.clone(), access.sessions.clone());
         let (stopped, stopping) = watch::channel(false);
-        let kept = tokens.clone();
         let state = Arc::new(ServerState::new(
             system.clone(),
             streams.clone(),
             &self.config,
-            tokens,
+            access,
             stopping.clone(),
         ));
         let stop = async {
@@ -88,9 +114,16 @@ impl HttpServer {
     }
 }
 
-async fn keep(tokens: Option<Tokens>) {
-    match tokens {
-        Some(tokens) => tokens.keep().await,
-        None => std::future::pending().await,
+/// Looks again and again which tokens and sessions are in use.
+async fn keep((tokens, sessions): (Tokens, Sessions)) {
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = tokens.read_again().await {
+            tracing::debug!("failed to read the tokens again: {error:#}");
+        }
+        if let Err(error) = sessions.read_again().await {
+            tracing::debug!("failed to read the sessions again: {error:#}");
+        }
     }
 }

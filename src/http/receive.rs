@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt as _;
 
-use super::auth::Asker;
+use super::asker::Asker;
 use super::body::{BodyItem, BodySink, Coding, Unpack, UnpackError};
 use super::error::{Answered, HttpError};
 use super::room::Room;

@@ -1,33 +1,28 @@
-//! The one table of routes: what each needs of whoever asks, and what answers. No route stands elsewhere, so none
-//! is without its check.
+//! The one table of routes: what each needs of whoever asks, whom it is for, and what answers. No route stands
+//! elsewhere, so none is without its check.
+//!
+//! A room of routes has a `table()` of [`Row`]s, which [`table`] puts together.
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{self, MethodRouter};
+use axum::routing;
 
 use super::api::{health, logs, loki, otlp, read};
 use super::auth;
 use super::cors;
+use super::door;
 use super::error::HttpError;
+use super::route::{HttpRoute, Row};
 use super::state::Shared;
-use crate::store::TokenRole;
-
-/// A route, as others see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HttpRoute {
-    pub method: &'static str,
-    pub path: &'static str,
-    /// The role that it needs; `None` if it tells nobody anything.
-    pub role: Option<TokenRole>,
-}
+use crate::store::Role;
 
 /// All routes, with what answers them.
-fn table() -> [(HttpRoute, MethodRouter<Shared>); 8] {
-    let (ingest, staff) = (Some(TokenRole::Ingest), Some(TokenRole::Staff));
-    let get = |path, role, answer| (HttpRoute { method: "GET", path, role }, answer);
-    let post = |path, role, answer| (HttpRoute { method: "POST", path, role }, answer);
-    [
+fn table() -> Vec<Row> {
+    let (ingest, staff) = (Some(Role::Ingest), Some(Role::Staff));
+    let get = |path, role, answer| (HttpRoute::api("GET", path, role), answer);
+    let post = |path, role, answer| (HttpRoute::api("POST", path, role), answer);
+    let programs = vec![
         get("/health", None, routing::get(health::health)),
         get("/ready", None, routing::get(health::ready)),
         post("/logs", ingest, routing::post(logs::send)),
@@ -36,7 +31,8 @@ fn table() -> [(HttpRoute, MethodRouter<Shared>); 8] {
         get("/logs", staff, routing::get(read::services)),
         get("/logs/{service}", staff, routing::get(read::records)),
         get("/logs/{service}/stream", staff, routing::get(read::follow)),
-    ]
+    ];
+    programs.into_iter().chain(door::table()).collect()
 }
 
 /// All routes.
@@ -47,7 +43,7 @@ pub fn routes() -> impl Iterator<Item = HttpRoute> {
 /// The router of the table.
 pub(super) fn router(state: &Shared) -> Router {
     let routes = table().into_iter().fold(Router::new(), |router, (route, answer)| {
-        let check = from_fn_with_state((state.clone(), route.role), auth::check);
+        let check = from_fn_with_state((state.clone(), route), auth::check);
         router.route(route.path, answer.route_layer(check))
     });
     routes

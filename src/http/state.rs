@@ -6,7 +6,10 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{Semaphore, watch};
 
 use super::error::{Answered, HttpError};
+use super::proxy::Proxy;
 use super::room::Memory;
+use super::sessions::Sessions;
+use super::site::Site;
 use super::tokens::Tokens;
 use crate::config::{HttpConfig, WebOrigin};
 use crate::intake::Streams;
@@ -18,12 +21,23 @@ const READINGS: usize = 8;
 /// Shared by all requests; cheap to clone.
 pub(super) type Shared = Arc<ServerState>;
 
+/// Who may do what.
+pub(super) struct Access {
+    /// Whether programs on this machine need no token.
+    pub(super) is_local: bool,
+    pub(super) tokens: Tokens,
+    pub(super) sessions: Sessions,
+    pub(super) proxy: Proxy,
+    pub(super) site: Site,
+}
+
 /// What requests are answered with.
 pub(super) struct ServerState {
     pub(super) system: System,
     pub(super) streams: Streams,
-    /// Who may do what; `None` if everybody on this machine may do everything.
-    pub(super) tokens: Option<Tokens>,
+    /// Who may do what.
+    pub(super) access: Access,
+    /// Those whose pages may send and read records.
     pub(super) origins: Vec<WebOrigin>,
     pub(super) largest_body: usize,
     /// Whether an answer waits until records are on the disk.
@@ -45,14 +59,14 @@ impl ServerState {
         system: System,
         streams: Streams,
         config: &HttpConfig,
-        tokens: Option<Tokens>,
+        access: Access,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             system,
             streams,
-            tokens,
+            access,
             origins: config.origins(),
             largest_body: config.largest_body.as_u64() as usize,
             waits_for_disk: config.intake_sync,

@@ -186,12 +186,24 @@ codes! {
 }
 
 codes! {
-    /// What a token allows (`token.role`).
-    TokenRole, "role" {
+    /// What somebody who asks over HTTP may do (`token.role`).
+    Role, "role" {
         /// To send records, and nothing else.
         Ingest = "ingest",
         /// To read what was logged.
         Staff = "staff",
+        /// Also to act: parse again, cancel, send a notice again.
+        Operator = "operator",
+        /// Also to see who read and did what.
+        Admin = "admin",
+    }
+}
+
+impl Role {
+    /// Whether whoever has this role may do what needs the other: each includes those before it, but only a
+    /// sender sends.
+    pub fn covers(self, needed: Self) -> bool {
+        (self == Self::Ingest) == (needed == Self::Ingest) && self >= needed
     }
 }
 

@@ -23,7 +23,7 @@ pub struct AuditEntry {
     pub detail: Option<String>,
 }
 
-/// Adds an entry about a run, its file and its batch. Unknown runs get none.
+/// Adds an entry about a run, its file and its batch. Unknown runs get none: then this returns false.
 ///
 /// Without an `actor` the entry names the connection's application.
 ///
@@ -35,8 +35,8 @@ pub async fn about_run(
     actor: Option<&str>,
     entry: &str,
     detail: Option<&str>,
-) -> Result<()> {
-    sqlx::query(
+) -> Result<bool> {
+    let added = sqlx::query(
         "insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
          select coalesce($2, nullif(current_setting('application_name', true), ''), current_user),
                 $3, data_file_id, batch_id, id, $4
@@ -49,7 +49,7 @@ pub async fn about_run(
     .execute(db)
     .await
     .with_context(|| format!("failed to write the audit entry '{entry}' of run {run}"))?;
-    Ok(())
+    Ok(added.rows_affected() > 0)
 }
 
 /// Adds an entry about no run, file or batch.

@@ -22,7 +22,8 @@ fn options() -> BTreeSet<(String, String, bool, &'static [&'static str])> {
         Some((variable, format!("--{}", option.get_long()?), option.is_hide_env_values_set(), command))
     };
     let of_serve = cli.find_subcommand("serve").into_iter().flat_map(clap::Command::get_arguments);
-    let others = cli.get_subcommands().filter(|command| command.get_name() != "serve");
+    // Those of `ui` are among those of `serve`.
+    let others = cli.get_subcommands().filter(|command| !["serve", "ui"].contains(&command.get_name()));
     let others = std::iter::once(&cli).chain(others).flat_map(clap::Command::get_arguments);
     let of_serve = of_serve.filter_map(|found| option(found, &["serve"]));
     others.filter_map(|found| option(found, &["worker", "--drain"])).chain(of_serve).collect()

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
-use super::super::auth::Asker;
+use super::super::asker::Asker;
 use super::super::body::{read_form, read_json};
 use super::super::error::{Answered, json_answer};
 use super::super::receive::receive;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 
-use super::super::auth::Asker;
+use super::super::asker::Asker;
 use super::super::body::{Coding, read_loki_json, read_loki_protobuf};
 use super::super::error::Answered;
 use super::super::receive::receive;

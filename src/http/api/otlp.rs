@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use prost::Message;
 use serde_json::{Value, json};
 
-use super::super::auth::Asker;
+use super::super::asker::Asker;
 use super::super::body::{read_otlp_json, read_otlp_protobuf};
 use super::super::error::{Answered, HttpError};
 use super::super::receive::{SendTally, receive};

@@ -14,7 +14,8 @@ use futures_util::stream as chunks;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::super::auth::Asker;
+use super::super::asker::Asker;
+use super::super::audit::{self, LogUse};
 use super::super::error::{Answered, HttpError, json_answer};
 use super::super::state::Shared;
 use super::query::Query;
@@ -41,8 +42,9 @@ pub(in super::super) async fn services(
         }
         return Err(HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "send records by POST: method=\"POST\""));
     }
-    entry::about(&state.system.pool, &asker.to_string(), "streams-listed", "the services that logged")
-        .await?;
+    audit::check_streams(&asker)?;
+    let detail = format!("the services that logged, {}", asker.how());
+    entry::about(&state.system.pool, asker.name(), "streams-listed", &detail).await?;
     let services = stream::names(&state.system).await?;
     Ok(json_answer(StatusCode::OK, &json!({"services": services})))
 }
@@ -58,7 +60,8 @@ pub(in super::super) async fn records(
     let Query { limit, before, selection, .. } = Query::read(query.as_deref().unwrap_or_default())?;
     let _turn =
         state.readers.try_acquire().map_err(|_| HttpError::busy("too many logs are being read now"))?;
-    audit(&state, &asker, "log-read", &service).await?;
+    let lines = format!("at most {limit} records");
+    audit::stream_read(&state, &asker, &service, LogUse::Shown, &lines, None).await?;
     let page = PlacedStream::new(&state.system, &service).page(before, limit, selection).await?;
     if !page.is_known {
         return Ok(json_answer(StatusCode::OK, &json!({"logs": []})));
@@ -87,7 +90,7 @@ pub(in super::super) async fn follow(
     let query = Query::read(query.as_deref().unwrap_or_default())?;
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default().parse());
     let after = last.transpose().map_err(HttpError::bad)?.or(query.after());
-    audit(&state, &asker, "log-followed", &service).await?;
+    audit::stream_read(&state, &asker, &service, LogUse::Followed, "what comes", None).await?;
     let follower = PlacedStream::new(&state.system, &service).follow(after, query.selection).await?;
     let following = Following { follower, stopping: state.stopping.clone(), state, asker };
     let begin = chunks::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
@@ -155,9 +158,4 @@ fn name(text: &str) -> ServiceName {
 /// Whether a query is a record of Python's `HTTPHandler`.
 fn is_record(query: &str) -> bool {
     ["levelname=", "msg="].iter().all(|name| query.split('&').any(|pair| pair.starts_with(name)))
-}
-
-async fn audit(state: &Shared, asker: &Asker, code: &str, service: &ServiceName) -> Answered<()> {
-    let detail = format!("the stream of {service}");
-    Ok(entry::about(&state.system.pool, &asker.to_string(), code, &detail).await?)
 }

@@ -82,6 +82,7 @@ const SHORT: &[(&str, &str)] = &[
     ("cluster/detach.rs", "unsafe code stands alone"),
     ("http/api/health.rs", "one file for each kind of client"),
     ("http/api/loki.rs", "one file for each kind of client"),
+    ("http/route.rs", "the table and those who fill it share it, and none owns it"),
     ("parse/ending.rs", "the words of an ending, not the way to it"),
     ("parser/command/stream.rs", "five files share it, and none owns it"),
     ("record/arrival.rs", "encoding and decoding share it, and neither owns it"),

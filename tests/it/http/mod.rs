@@ -1,5 +1,6 @@
 //! HTTP: real requests over sockets, to the real program.
 
+mod access;
 mod bounds;
 mod client;
 mod killed;

@@ -1,7 +1,7 @@
 //! Who may send and read from other machines.
 
-use parselog::http::routes;
-use parselog::store::TokenRole;
+use parselog::http::{RouteKind, routes};
+use parselog::store::Role;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn no_route_answers_without_the_role_that_it_needs() {
     let (ingest, staff) = (create(&desk, &["sender"]), create(&desk, &["reader", "--role", "staff"]));
     let served = open_to_all(&desk);
     let mut checked = 0;
-    for route in routes() {
+    for route in routes().filter(|route| route.kind == RouteKind::Api) {
         let path = route.path.replace("{service}", "web");
         let status = |token: Option<&str>| ask(&served, route.method, &path, token, "").status;
         let (needed, other) = match route.role {
@@ -38,8 +38,8 @@ async fn no_route_answers_without_the_role_that_it_needs() {
                 assert_eq!(status(None), 200, "{path}");
                 continue;
             }
-            Some(TokenRole::Ingest) => (&ingest, &staff),
-            Some(TokenRole::Staff) => (&staff, &ingest),
+            Some(Role::Ingest) => (&ingest, &staff),
+            Some(_) => (&staff, &ingest),
         };
         let altered = format!("{}0", &needed[..needed.len() - 1]);
         for wrong in [None, Some(""), Some("parselog_1_"), Some("parselog_999_x"), Some(altered.as_str())] {

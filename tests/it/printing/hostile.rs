@@ -61,6 +61,11 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
         vec!["token", "list"],
         vec!["token", "list", "--json"],
         vec!["token", "revoke", HOSTILE],
+        vec!["ui", "--site", HOSTILE],
+        vec!["ui", "--site", "http://localhost:8005", "--by", HOSTILE],
+        vec!["session", "list"],
+        vec!["session", "list", "--json"],
+        vec!["session", "revoke", "1", "--by", HOSTILE],
         // Not an address of this machine.
         vec!["serve", "--listen", "192.0.2.1:0"],
         vec!["notices"],
