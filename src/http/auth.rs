@@ -46,6 +46,7 @@ pub(super) async fn check(
     } else {
         headers::on_all(answer.headers_mut());
     }
+    state.metrics.count_request(route.method, route.path, answer.status());
     answer
 }
 

@@ -15,6 +15,7 @@ mod cors;
 mod door;
 mod error;
 mod headers;
+mod metrics;
 mod proxy;
 mod receive;
 mod room;

@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use super::asker::Asker;
 use super::body::{BodyItem, BodySink, Coding, Unpack, UnpackError};
 use super::error::{Answered, HttpError};
+use super::metrics::Door;
 use super::room::Room;
 use super::state::{ServerState, Shared};
 use crate::carry;
@@ -135,7 +136,8 @@ impl ReceivedBody {
         Self { coding: self.coding.or(Some(coding)), ..self }
     }
 
-    /// Reads the records of the body, and stores them for good. What is no record is stored with the reason.
+    /// Reads the records of the body that came by this door, and stores them for good. What is no record is stored
+    /// with the reason.
     ///
     /// # Errors
     /// The body can't be unpacked or read, there is no room, or the disk refuses: then a sender that sends all of
@@ -144,6 +146,7 @@ impl ReceivedBody {
         self,
         state: &Shared,
         asker: &Asker,
+        door: Door,
         read: impl FnOnce(&[u8], &mut BodySink<'_>) -> Result<(), String> + Send + 'static,
     ) -> Answered<SendTally> {
         let turn = Arc::clone(&state.decoders).acquire_owned().await.expect("never closed");
@@ -162,6 +165,7 @@ impl ReceivedBody {
             storing.end()
         });
         let tally = stored.await.map_err(|_| HttpError::busy("reading the body failed"))??;
+        state.metrics.count_records(door, tally.stored, tally.bad);
         if state.waits_for_disk && tally.stored + tally.bad > 0 {
             state.streams.synced().await.map_err(|error| HttpError::busy(format!("{error:#}")))?;
         }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing;
 
-use super::api::{health, logs, loki, otlp, read};
+use super::api::{health, logs, loki, metrics, otlp, read};
 use super::auth;
 use super::cors;
 use super::door;
@@ -25,6 +25,7 @@ fn table() -> Vec<Row> {
     let programs = vec![
         get("/health", None, routing::get(health::health)),
         get("/ready", None, routing::get(health::ready)),
+        get("/metrics", staff, routing::get(metrics::scrape)),
         post("/logs", ingest, routing::post(logs::send)),
         post("/v1/logs", ingest, routing::post(otlp::send)),
         post("/loki/api/v1/push", ingest, routing::post(loki::send)),

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{Semaphore, watch};
 
 use super::error::{Answered, HttpError};
+use super::metrics::Metrics;
 use super::proxy::Proxy;
 use super::room::Memory;
 use super::sessions::Sessions;
@@ -37,6 +38,7 @@ pub(super) struct ServerState {
     pub(super) streams: Streams,
     /// Who may do what.
     pub(super) access: Access,
+    pub(super) metrics: Metrics,
     /// Those whose pages may send and read records.
     pub(super) origins: Vec<WebOrigin>,
     pub(super) largest_body: usize,
@@ -67,6 +69,7 @@ impl ServerState {
             system,
             streams,
             access,
+            metrics: Metrics::default(),
             origins: config.origins(),
             largest_body: config.largest_body.as_u64() as usize,
             waits_for_disk: config.intake_sync,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::{FromRow, PgExecutor};
 
 use super::failure::DbContext as _;
+use super::worker::MISSED;
 use super::{LogState, RunStatus};
 use crate::ids::RunId;
 use crate::parser::LAST_WORDS;
@@ -59,6 +60,73 @@ pub struct Failing {
 pub struct KeptBack {
     pub state: LogState,
     pub logs: i64,
+}
+
+/// The system in a few numbers, for whoever watches it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, FromRow)]
+pub struct SystemCounts {
+    pub due: i64,
+    /// Seconds since the oldest run that is due could have started.
+    pub oldest_due_seconds: i64,
+    /// Complete logs that are not in the object store.
+    pub unarchived: i64,
+    pub workers: i64,
+    pub slots: i64,
+    pub busy: i64,
+}
+
+/// So many of a kind, which the code of a row names.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct CodeCount {
+    pub code: String,
+    pub rows: i64,
+}
+
+/// The system in a few numbers.
+///
+/// # Errors
+/// The database fails.
+pub async fn counts(db: impl PgExecutor<'_>) -> Result<SystemCounts> {
+    sqlx::query_as(
+        "with due as (
+             select count(*) as due, coalesce(extract(epoch from now() - min(run_after)), 0)::bigint as oldest_due_seconds
+             from parse_file_meta where status = 'queued' and run_after <= now()
+         ), live as (
+             select count(*) as workers, coalesce(sum(slots), 0) as slots, coalesce(sum(busy), 0) as busy
+             from worker where stopped_at is null and seen_at > now() - beat * $1
+         )
+         select due.*, live.*,
+                (select count(*) from log where state in ('sealed', 'fallback')) as unarchived
+         from due, live",
+    )
+    .bind(f64::from(MISSED))
+    .fetch_one(db)
+    .await
+    .context("failed to count what there is to do")
+}
+
+/// The runs, by their status.
+///
+/// # Errors
+/// The database fails.
+pub async fn runs(db: impl PgExecutor<'_>) -> Result<Vec<CodeCount>> {
+    sqlx::query_as("select status as code, count(*) as rows from parse_file_meta group by 1")
+        .fetch_all(db)
+        .await
+        .context("failed to count the runs")
+}
+
+/// The mails that did not arrive, by their state.
+///
+/// # Errors
+/// The database fails.
+pub async fn undelivered(db: impl PgExecutor<'_>) -> Result<Vec<CodeCount>> {
+    sqlx::query_as(
+        "select state as code, count(*) as rows from notice where state in ('queued', 'sending', 'failed') group by 1",
+    )
+    .fetch_all(db)
+    .await
+    .context("failed to count the mails that did not arrive")
 }
 
 /// What is queued, by the kind of file.

@@ -17,7 +17,7 @@ use super::fit;
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// A worker with as many silent heartbeats is not alive.
-const MISSED: i32 = 3;
+pub(super) const MISSED: i32 = 3;
 
 /// What a worker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

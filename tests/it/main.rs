@@ -40,6 +40,7 @@ mod objects_plain;
 mod objects_s3;
 mod objects_upload;
 mod operating;
+mod ops;
 mod parse_processes;
 mod parser_trial;
 mod plain_server;

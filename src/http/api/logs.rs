@@ -11,6 +11,7 @@ use serde_json::json;
 use super::super::asker::Asker;
 use super::super::body::{read_form, read_json};
 use super::super::error::{Answered, json_answer};
+use super::super::metrics::Door;
 use super::super::receive::receive;
 use super::super::state::Shared;
 
@@ -29,7 +30,7 @@ pub(in super::super) async fn send(
         state.check_disk()?;
     }
     let received = receive(&state, &headers, body).await?;
-    let tally = received.store(&state, &asker, move |body, sink| {
+    let tally = received.store(&state, &asker, Door::Logs, move |body, sink| {
         let body = body.trim_ascii();
         if body.is_empty() {
             return Err("the body is empty".to_owned());

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use super::super::asker::Asker;
 use super::super::body::{Coding, read_loki_json, read_loki_protobuf};
 use super::super::error::Answered;
+use super::super::metrics::Door;
 use super::super::receive::receive;
 use super::super::state::Shared;
 
@@ -24,9 +25,9 @@ pub(in super::super) async fn send(
     let is_json =
         headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     if is_json {
-        received.store(&state, &asker, read_loki_json).await?;
+        received.store(&state, &asker, Door::Loki, read_loki_json).await?;
     } else {
-        received.packed_as(Coding::Snappy).store(&state, &asker, read_loki_protobuf).await?;
+        received.packed_as(Coding::Snappy).store(&state, &asker, Door::Loki, read_loki_protobuf).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

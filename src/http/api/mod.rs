@@ -3,6 +3,7 @@
 pub(super) mod health;
 pub(super) mod logs;
 pub(super) mod loki;
+pub(super) mod metrics;
 pub(super) mod otlp;
 mod query;
 pub(super) mod read;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::super::asker::Asker;
 use super::super::body::{read_otlp_json, read_otlp_protobuf};
 use super::super::error::{Answered, HttpError};
+use super::super::metrics::Door;
 use super::super::receive::{SendTally, receive};
 use super::super::state::Shared;
 
@@ -75,8 +76,8 @@ async fn stored(
     state.check_disk()?;
     let received = receive(state, headers, body).await?;
     match form {
-        OtlpForm::Protobuf => received.store(state, asker, read_otlp_protobuf).await,
-        OtlpForm::Json => received.store(state, asker, read_otlp_json).await,
+        OtlpForm::Protobuf => received.store(state, asker, Door::Otlp, read_otlp_protobuf).await,
+        OtlpForm::Json => received.store(state, asker, Door::Otlp, read_otlp_json).await,
     }
 }
 

@@ -44,6 +44,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
+    ("prometheus_client", &["http"]),
     ("prost", &["http"]),
     ("snap", &["http"]),
     ("zstd", &["http"]),
