@@ -20,6 +20,7 @@ use tracing::field::display;
 
 pub use self::actions::ActionReader;
 pub use self::removal::{Removed, remove, remove_segment};
+pub use self::pack::line_facts;
 
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;

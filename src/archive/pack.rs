@@ -10,9 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use anyhow::{Context, Result};
 
 use crate::carry;
-use crate::gzip::{self, ArchiveSummary};
+use crate::gzip::{self, ArchiveSummary, LineFacts};
 use crate::objects::sha256_of;
-use crate::record::timestamp_of;
+use crate::record::{level_of, timestamp_of};
 use crate::spool::SealedLog;
 
 /// An archive, ready to store.
@@ -56,10 +56,15 @@ fn kept_summary(log: &SealedLog) -> Option<ArchiveSummary> {
     serde_json::from_slice(&fs::read(log.summary_path()).ok()?).ok()
 }
 
+/// What the index of an archive keeps of a line of a log.
+pub fn line_facts(line: &[u8]) -> LineFacts {
+    LineFacts { time: timestamp_of(line), level: level_of(line).map(|level| level as u8) }
+}
+
 fn compress(log: &SealedLog) -> Result<ArchiveSummary> {
     let raw = BufReader::with_capacity(1 << 20, File::open(log.path())?);
     let archive = create(&log.archive_path())?;
-    Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), timestamp_of)?)
+    Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), line_facts)?)
 }
 
 fn create(path: &std::path::Path) -> io::Result<File> {

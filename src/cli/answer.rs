@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::clock;
 use super::table::Table;
-use super::value::{TARGET_HELP, counted};
-use super::verdict::{category_name, outcome, took};
+use super::value::TARGET_HELP;
+use super::verdict::outcome;
 use super::{Common, Exit, open, show};
 use crate::desk::answer::{Answer, answer};
 use crate::desk::lookup::find_run;
+use crate::desk::words::{category_name, counted, took};
 use crate::record::Safe;
 use crate::report::ProblemGroup;
 

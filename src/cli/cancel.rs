@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::database::open_database;
 use super::submit::user;
-use super::value::{TARGET_HELP, counted};
+use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, show, verdict};
 use crate::desk::choose::RunChoice;
+use crate::desk::words::counted;
 use crate::ids::RunId;
 use crate::queue::{self, Cancelled};
 use crate::store::PgPool;

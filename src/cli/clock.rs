@@ -1,7 +1,6 @@
 //! Times and lengths of time as people read and write them: in the machine's zone, which is always named, or in
 //! UTC with `--utc`. JSON has UTC in every place.
 
-use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
@@ -63,24 +62,6 @@ fn name(offset: FixedOffset) -> String {
     if offset == Utc.fix() { "UTC".to_owned() } else { offset.to_string() }
 }
 
-/// A length of time: `0.4 s`, `2 min 5 s`, `3 h 12 min` or `4 d 3 h`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Took(pub(super) TimeDelta);
-
-impl Display for Took {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.max(TimeDelta::zero()).as_seconds_f64();
-        let whole = self.0.num_seconds().max(0);
-        let text = match whole {
-            ..60 => format!("{:.1} s", (seconds * 10.0).floor() / 10.0),
-            60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-            3600..86_400 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
-            _ => format!("{} d {} h", whole / 86_400, whole / 3600 % 24),
-        };
-        f.pad(&text)
-    }
-}
-
 /// Reads `2026-11-21T06:30:00Z`, `2026-11-21 06:30[:00]` or `2026-11-21` in the zone, or a length of time such as
 /// `10m` or `7d`, counted back from now.
 ///
@@ -131,19 +112,5 @@ mod tests {
         assert_eq!(when("2026-11-21").map(|time| time.timestamp()), Ok(1_795_219_200));
         assert!(when("10m").is_ok_and(|time| (Utc::now() - time).num_minutes() == 10));
         assert!(when("yesterday").is_err());
-    }
-
-    #[test]
-    fn a_length_of_time_has_the_two_units_that_matter() {
-        for (milliseconds, text) in [
-            (-5, "0.0 s"),
-            (449, "0.4 s"),
-            (59_990, "59.9 s"),
-            (125_000, "2 min 5 s"),
-            (11_520_000, "3 h 12 min"),
-            (356_400_000, "4 d 3 h"),
-        ] {
-            assert_eq!(Took(TimeDelta::milliseconds(milliseconds)).to_string(), text);
-        }
     }
 }

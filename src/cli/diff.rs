@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::diff_reparse::diff_reparse;
 use super::table::Table;
-use super::value::{TARGET_HELP, counted};
-use super::verdict::category_name;
+use super::value::TARGET_HELP;
 use super::{Common, Exit, open, show};
 use crate::desk::compare::{self, Difference, Side};
 use crate::desk::lookup::find_reparse;
+use crate::desk::words::{category_name, counted};
 use crate::diff::{Change, LoggedProblem};
 use crate::record::Safe;
 

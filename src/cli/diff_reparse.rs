@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::table::Table;
-use super::value::counted;
-use super::verdict::category_name;
 use super::{Exit, show};
 use crate::desk::compare_reparse::{ReparseDifference, compare_reparse};
+use crate::desk::words::{category_name, counted};
 use crate::diff::{Counts, FileChange};
 use crate::store::reparse::Reparse;
 use crate::system::System;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::value::counted;
 use super::{Common, Exit, open, show};
 use crate::config::duration;
 use crate::desk::DeskError;
 use crate::desk::submit::Intake;
+use crate::desk::words::counted;
 use crate::doctor::{self, Finding};
 use crate::record::Safe;
 use crate::store;

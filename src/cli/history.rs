@@ -8,8 +8,9 @@ use super::clock;
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
-use super::{Common, Exit, show, verdict};
+use super::{Common, Exit, show};
 use crate::desk::lookup::history;
+use crate::desk::words;
 use crate::store::Run;
 
 /// Show every parse of a file over time, in all its versions: when, why, and with what outcome.
@@ -53,27 +54,15 @@ fn table(runs: &[Run]) -> Table<8> {
         "~?LOG",
     ]);
     for run in runs {
-        let why = match run.attempt {
-            1 => format!("{} {}", run.kind, run.batch_id),
-            attempt => format!("{} {} #{attempt}", run.kind, run.batch_id),
-        };
-        let errors = run.error_counts.as_ref().map_or_else(
-            || "-".to_owned(),
-            |counts| {
-                let counts: Vec<String> =
-                    counts.iter().map(|(category, count)| format!("{category}:{count}")).collect();
-                if counts.is_empty() { "none".to_owned() } else { counts.join(" ") }
-            },
-        );
         table.row([
             &clock::second(run.queued_at),
-            &why,
+            &words::asked_by(run),
             &run.data_file_id,
             &run.verdict(),
-            &errors,
-            &verdict::took(run, Utc::now()),
+            &words::errors_by_category(run),
+            &words::took(run, Utc::now()),
             &run.id,
-            &verdict::log_place(run),
+            &words::log_place(run),
         ]);
         if let Some(reason) = &run.reason {
             table.more(reason);

@@ -8,8 +8,8 @@ use anyhow::Result;
 use tokio::task::JoinHandle;
 
 use super::show;
-use super::value::counted;
 use crate::carry;
+use crate::desk::words::counted;
 use crate::ids::RunId;
 use crate::reader::{Follower, News, Selection};
 use crate::record::{Record, Safe};

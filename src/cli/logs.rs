@@ -12,11 +12,12 @@ use clap::{Args, ValueEnum};
 use regex::Regex;
 
 use super::clock::{WHEN, when};
-use super::value::{TARGET_HELP, counted};
+use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, open, show};
 use crate::desk::lookup;
 use crate::desk::status::nobody_takes;
 use crate::desk::stream::find_stream;
+use crate::desk::words::counted;
 use crate::ids::ServiceName;
 use crate::reader::{Cost, Follower, News, Selection, StreamFollower, StreamSource};
 use crate::record::{Level, Record, Text, TextStyle};

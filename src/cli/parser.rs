@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::clock::Took;
 use super::submit::{code, quarter};
-use super::value::{counted, year};
+use super::value::year;
 use super::{CliError, Common, Exit, open, show};
 use crate::carry;
 use crate::config::{ParserRule, WorkerConfig};
 use crate::desk::Description;
 use crate::desk::check::{Checked, check};
+use crate::desk::words::{Took, counted};
 use crate::parser::{Category, SummaryStatus};
 use crate::record::{Record, Safe, Text};
 

@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::answer::ShowArgs;
-use super::value::{TARGET_HELP, counted};
+use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, open, show};
 use crate::config::ReportFormat;
 use crate::desk::lookup;
+use crate::desk::words::counted;
 use crate::faults;
 use crate::report;
 

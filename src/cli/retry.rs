@@ -7,9 +7,10 @@ use clap::Args;
 use super::clock::{WHEN, when};
 use super::database::open_database;
 use super::submit::user;
-use super::value::{TARGET_HELP, counted};
+use super::value::TARGET_HELP;
 use super::{Common, Exit, show, verdict};
 use crate::desk::choose::RunChoice;
+use crate::desk::words::counted;
 use crate::queue;
 
 /// Try runs again that failed, crashed or were stopped: each gets another attempt at once, in its batch.

@@ -6,10 +6,11 @@ use clap::Args;
 
 use super::clock::{WHEN, when};
 use super::database::open_database;
-use super::value::{grouped, limit, year};
+use super::value::{limit, year};
 use super::{Common, Exit, show, verdict};
 use crate::desk::RunOutcome;
 use crate::desk::lookup::{find_file, find_run};
+use crate::desk::words::grouped;
 use crate::ids::BatchId;
 use crate::store::{self, LogState, PgPool, Run, RunFilter, RunOrder, RunSort};
 

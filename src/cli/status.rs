@@ -8,12 +8,11 @@ use bytesize::ByteSize;
 use chrono::{TimeDelta, Utc};
 use clap::Args;
 
-use super::clock::Took;
 use super::table::Table;
-use super::value::{counted, grouped};
 use super::{Common, Exit, open, show};
 use crate::config::duration;
 use crate::desk::status::{SystemStatus, status};
+use crate::desk::words::{Took, counted, grouped};
 use crate::record::Safe;
 use crate::store::LogState;
 

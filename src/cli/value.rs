@@ -1,4 +1,4 @@
-//! Reads numbers and ages, and refuses those that the database would refuse or that are ambiguous; writes counts.
+//! Reads numbers and ages, and refuses those that the database would refuse or that are ambiguous.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -46,24 +46,6 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     duration(text).map_err(|error| format!("{error}: expected an age such as 400d, 6months or 2years"))
 }
 
-/// A count as people read it: `1,116`.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count of things: `1 run`, `2 runs`.
-pub(super) fn counted(count: u64, one: &str) -> String {
-    format!("{} {one}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
 fn within<N: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
     text.parse().ok().filter(|number| range.contains(number))
 }
@@ -80,13 +62,6 @@ mod tests {
         assert_eq!(age("6min"), Ok(Duration::from_secs(360)));
         assert!(age("6months").is_ok_and(|age| age > Duration::from_secs(180 * 86_400)));
         assert!(age("400d").is_ok() && age("soon").is_err());
-    }
-
-    #[test]
-    fn counts_have_their_thousands_marked_and_their_plural_right() {
-        let counts = [0, 7, 999, 1000, 1_234_567];
-        assert_eq!(counts.map(grouped), ["0", "7", "999", "1,000", "1,234,567"]);
-        assert_eq!((counted(1, "run"), counted(1116, "run")), ("1 run".to_owned(), "1,116 runs".to_owned()));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use super::Exit;
-use super::clock::{self, Took};
+use super::clock;
 use super::table::Table;
-use crate::parser::{Category, SummaryStatus};
+use crate::desk::words::{log_place, reason, took};
+use crate::parser::SummaryStatus;
 use crate::record::Safe;
-use crate::store::{LogState, Run, RunStatus};
+use crate::store::{Run, RunStatus};
 
 /// The outcome of a run for a person: verdict, counts, first error, and the location of its log.
 pub(super) fn outcome(run: &Run) -> String {
@@ -44,26 +45,6 @@ pub(super) fn outcome(run: &Run) -> String {
     text
 }
 
-/// The location of a run's log, or its fate.
-pub(super) fn log_place(run: &Run) -> String {
-    match (&run.logs_uri, run.log_state) {
-        (Some(uri), _) => uri.clone(),
-        (None, LogState::Fallback) => {
-            format!(
-                "kept in the spool, archived later: {}",
-                run.archive_error.as_deref().unwrap_or("unknown")
-            )
-        }
-        (None, state) => state.to_string(),
-    }
-}
-
-/// A category's name and number, as a table's row begins.
-pub(super) fn category_name(number: u8) -> String {
-    let known = Category::ALL.into_iter().find(|category| category.number() == number);
-    known.map_or_else(|| format!("category {number}"), |category| format!("{number} {}", category.name()))
-}
-
 /// A table of runs, one line each, as of now.
 pub(super) fn table(runs: &[Run], now: DateTime<Utc>) -> Table<10> {
     let mut table = Table::new([
@@ -94,26 +75,6 @@ pub(super) fn table(runs: &[Run], now: DateTime<Utc>) -> Table<10> {
         ]);
     }
     table
-}
-
-/// How long a run took, or takes until now; `-` before its start.
-pub(super) fn took(run: &Run, now: DateTime<Utc>) -> String {
-    run.started_at
-        .map_or_else(|| "-".to_owned(), |started| Took(run.finished_at.unwrap_or(now) - started).to_string())
-}
-
-/// Why a run is where it is: what failed, who has it, what it waits for, or its first error.
-pub(super) fn reason(run: &Run, now: DateTime<Utc>) -> Option<String> {
-    if let (Some(worker), Some(heartbeat)) =
-        (&run.worker, run.heartbeat_at.filter(|_| !run.status.is_final()))
-    {
-        let stops = if run.cancel_requested_at.is_some() { "; it is asked to stop" } else { "" };
-        return Some(format!("on {worker}, heartbeat {} ago{stops}", Took(now - heartbeat)));
-    }
-    if run.status == RunStatus::Queued && run.run_after > now {
-        return Some(format!("waits for {}", Took(run.run_after - now)));
-    }
-    run.failure.clone().or_else(|| run.first_error.clone())
 }
 
 /// The exit code of several runs, with one more: the worst decides.

@@ -1,7 +1,7 @@
 //! Finds the run that a person means: by id or part of it, by file, or by `@latest`, `@failed` and `@rejected`.
 
 use super::{DeskError, Result, names};
-use crate::ids::{BatchId, RunId};
+use crate::ids::{BatchId, DataFileId, RunId};
 use crate::parser::SummaryStatus;
 use crate::reader::LogSource;
 use crate::store::reparse::{self, Reparse};
@@ -163,7 +163,14 @@ pub async fn find_file(pool: &PgPool, text: &str) -> Result<DataFile> {
 /// # Errors
 /// No file has this name, or several have.
 pub async fn history(pool: &PgPool, file: &str, limit: Option<i64>) -> Result<Vec<Run>> {
-    let file = find_file(pool, file).await?;
-    let filter = RunFilter { same_file_as: Some(file.id), limit, ..RunFilter::default() };
+    history_of(pool, find_file(pool, file).await?.id, limit).await
+}
+
+/// As [`history`], of the file of this submission.
+///
+/// # Errors
+/// The database fails.
+pub async fn history_of(pool: &PgPool, file: DataFileId, limit: Option<i64>) -> Result<Vec<Run>> {
+    let filter = RunFilter { same_file_as: Some(file), limit, ..RunFilter::default() };
     Ok(store::find(pool, &filter).await?)
 }

@@ -26,6 +26,7 @@ pub mod stream;
 pub mod submit;
 pub mod token;
 pub mod wait;
+pub mod words;
 
 pub use error::{DeskError, Result};
 pub use nature::Description;

@@ -7,7 +7,8 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::index::{IndexBuilder, WrittenMember};
+use super::index::IndexBuilder;
+use super::member::{LEVELS, LineFacts, WrittenMember};
 
 /// A member is closed at the first line end at or after this many raw bytes.
 const MEMBER: u64 = 1 << 20;
@@ -28,16 +29,16 @@ pub struct ArchiveSummary {
 
 /// Reads `raw` to its end and writes its archive to `out`, which is flushed but not synced.
 ///
-/// `time_of` is as in [`Compressor::new`].
+/// `facts_of` is as in [`Compressor::new`].
 ///
 /// # Errors
 /// `raw` can't be read or `out` can't be written; the written part is then not an archive.
-pub fn compress(
+pub fn compress<L: Into<LineFacts>>(
     mut raw: impl BufRead,
     mut out: impl Write,
-    time_of: impl Fn(&[u8]) -> Option<i64>,
+    facts_of: impl Fn(&[u8]) -> L,
 ) -> io::Result<ArchiveSummary> {
-    let mut compressor = Compressor::new(time_of);
+    let mut compressor = Compressor::new(facts_of);
     loop {
         let bytes = match raw.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -62,7 +63,7 @@ pub fn compress(
 /// However the raw bytes are cut into pushes, the archive is the same. It holds what was not taken yet, the
 /// member that grows, both compressed, and at most 128 KiB of raw bytes.
 pub struct Compressor<F> {
-    time_of: F,
+    facts_of: F,
     raw_sha256: Sha256,
     /// Output that nobody has taken yet; the first `complete` bytes are whole members.
     out: Vec<u8>,
@@ -86,18 +87,19 @@ struct GrowingMember {
     begin: u64,
     raw_len: u64,
     lines: u64,
+    levels: [u64; LEVELS],
     /// The encoder is several times slower when it is fed line by line.
     encoder: BufWriter<GzEncoder<Vec<u8>>>,
 }
 
-impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
+impl<L: Into<LineFacts>, F: Fn(&[u8]) -> L> Compressor<F> {
     /// An archive without a line.
     ///
-    /// `time_of` is given the start of each line (up to 64 KiB of it, with the newline if it fits)
-    /// and returns its time in microseconds since 1970 where it has one.
-    pub fn new(time_of: F) -> Self {
+    /// `facts_of` is given the start of each line (up to 64 KiB of it, with the newline if it fits)
+    /// and returns what the index keeps of it.
+    pub fn new(facts_of: F) -> Self {
         Self {
-            time_of,
+            facts_of,
             raw_sha256: Sha256::new(),
             out: Vec::new(),
             complete: 0,
@@ -181,7 +183,11 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
         let member = self.member.get_or_insert_with(|| GrowingMember::at(begin));
         if !self.within_line {
             member.lines += 1;
-            self.latest = self.latest.max((self.time_of)(piece).unwrap_or(i64::MIN));
+            let facts: LineFacts = (self.facts_of)(piece).into();
+            self.latest = self.latest.max(facts.time.unwrap_or(i64::MIN));
+            if let Some(lines) = facts.level.and_then(|level| member.levels.get_mut(usize::from(level))) {
+                *lines += 1;
+            }
         }
         self.within_line = !piece.ends_with(b"\n");
         member.raw_len += piece.len() as u64;
@@ -192,7 +198,9 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
     }
 
     fn end_member(&mut self) {
-        let Some(GrowingMember { begin, raw_len, lines, encoder }) = self.member.take() else { return };
+        let Some(GrowingMember { begin, raw_len, lines, levels, encoder }) = self.member.take() else {
+            return;
+        };
         let encoder = encoder.into_inner().map_err(io::IntoInnerError::into_error);
         let made = encoder.and_then(GzEncoder::finish).expect("memory takes everything");
         self.add_made(&made);
@@ -201,6 +209,7 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
             raw_len,
             lines,
             latest: self.latest,
+            levels,
         });
         self.complete = self.out.len();
     }
@@ -215,6 +224,12 @@ impl<F: Fn(&[u8]) -> Option<i64>> Compressor<F> {
 impl GrowingMember {
     fn at(begin: u64) -> Self {
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
-        Self { begin, raw_len: 0, lines: 0, encoder: BufWriter::with_capacity(PIECE, encoder) }
+        Self {
+            begin,
+            raw_len: 0,
+            lines: 0,
+            levels: [0; LEVELS],
+            encoder: BufWriter::with_capacity(PIECE, encoder),
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 
+use super::member::{Member, WrittenMember, decode_members, push_member};
+
 /// Payload bytes of one index member; gzip allows an extra field of 65,535.
 const PIECE: usize = 60 << 10;
 
@@ -15,7 +17,8 @@ const MAX_INDEX: u64 = 8 << 20;
 
 const INDEX_ID: [u8; 2] = *b"PI";
 const FOOTER_ID: [u8; 2] = *b"PF";
-const VERSION: u8 = 1;
+/// Archives of the first version have no levels.
+const VERSION: u8 = 2;
 
 /// Version, index offset, raw bytes, lines, members (u64 each, little endian), CRC-32 of the index.
 const FOOTER_PAYLOAD: usize = 1 + 4 * 8 + 4;
@@ -36,23 +39,6 @@ pub struct Index {
     members: Vec<Member>,
     raw_bytes: u64,
     lines: u64,
-}
-
-/// One data member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
-    /// Its first byte in the archive.
-    pub offset: u64,
-    pub gzip_len: u64,
-    /// Its first byte in the raw log.
-    pub raw_offset: u64,
-    pub raw_len: u64,
-    /// The number of its first line in the log, counted from 0.
-    pub first_line: u64,
-    pub lines: u64,
-    /// The latest time of any line in this member **or before it**, in microseconds since 1970;
-    /// `None` while no line had one. Lines need not be in order of time for this to be exact.
-    pub latest: Option<i64>,
 }
 
 /// The kind of an object's tail.
@@ -84,7 +70,8 @@ impl Index {
         let Some((index, payload)) = split_last_member(tail, FOOTER_PAYLOAD) else {
             return Ok(IndexTail::Foreign);
         };
-        ensure!(payload[0] == VERSION, "archive format {} is newer than this program", payload[0]);
+        let version = payload[0];
+        ensure!((1..=VERSION).contains(&version), "archive format {version} is newer than this program");
         let number = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().expect("8 bytes"));
         let (begin, raw_bytes, lines, members) = (number(1), number(9), number(17), number(25));
         let crc = u32::from_le_bytes(payload[33..].try_into().expect("4 bytes"));
@@ -97,7 +84,7 @@ impl Index {
         let entries = join_pieces(&index[begin_in_tail as usize..])?;
         ensure!(crc32(&entries) == crc, "damaged archive: the checksum of its index is wrong");
 
-        let members = decode_entries(&entries, members)?;
+        let members = decode_members(&entries, members, version > 1)?;
         let last = members.last();
         let ends_at = last
             .map_or((0, 0, 0), |m| (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines));
@@ -152,15 +139,6 @@ impl Index {
     }
 }
 
-/// One member as the writer knows it.
-pub(super) struct WrittenMember {
-    pub(super) gzip_len: u64,
-    pub(super) raw_len: u64,
-    pub(super) lines: u64,
-    /// As [`Member::latest`], `i64::MIN` for none.
-    pub(super) latest: i64,
-}
-
 /// Collects the index while an archive is written.
 pub(super) struct IndexBuilder {
     entries: Vec<u8>,
@@ -179,10 +157,7 @@ impl Default for IndexBuilder {
 
 impl IndexBuilder {
     pub(super) fn push(&mut self, entry: &WrittenMember) {
-        let elapsed = entry.latest.abs_diff(self.latest);
-        for number in [entry.gzip_len, entry.raw_len, entry.lines, elapsed] {
-            put_varint(&mut self.entries, number);
-        }
+        push_member(&mut self.entries, entry, self.latest);
         self.members += 1;
         self.gzip_bytes += entry.gzip_len;
         self.raw_bytes += entry.raw_len;
@@ -250,54 +225,6 @@ fn join_pieces(mut bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(joined)
 }
 
-fn decode_entries(mut entries: &[u8], members: u64) -> Result<Vec<Member>> {
-    let damaged = "damaged archive: an index entry cannot be true";
-    // An entry has at least four bytes, so a lie about the number cannot make this allocate much.
-    ensure!(members <= entries.len() as u64 / 4, "damaged archive: its index is too short");
-    let mut decoded = Vec::with_capacity(members as usize);
-    let (mut offset, mut raw_offset, mut first_line, mut latest) = (0_u64, 0_u64, 0_u64, i64::MIN);
-    for _ in 0..members {
-        let mut number = || take_varint(&mut entries).context(damaged);
-        let (gzip_len, raw_len, lines, elapsed) = (number()?, number()?, number()?, number()?);
-        latest = latest.checked_add_unsigned(elapsed).context(damaged)?;
-        let known = (latest != i64::MIN).then_some(latest);
-        decoded.push(Member { offset, gzip_len, raw_offset, raw_len, first_line, lines, latest: known });
-        ensure!(gzip_len > 0 && lines > 0 && lines <= raw_len, damaged);
-        offset = offset.checked_add(gzip_len).context(damaged)?;
-        raw_offset = raw_offset.checked_add(raw_len).context(damaged)?;
-        first_line = first_line.checked_add(lines).context(damaged)?;
-    }
-    ensure!(entries.is_empty(), "damaged archive: its index is too long");
-    Ok(decoded)
-}
-
-/// Appends `number` as LEB128: seven bits a byte, lowest first.
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        let bits = u64::from(byte & 0x7f);
-        // The tenth byte has room for one bit only.
-        if bits << shift >> shift != bits {
-            return None;
-        }
-        number |= bits << shift;
-        if *byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();
     crc.update(bytes);
@@ -318,6 +245,7 @@ mod tests {
                 raw_len: (1 << 20) + number % 300,
                 lines: 4_000,
                 latest,
+                levels: [0, 1_000, 2_990, 10, 0],
             };
             builder.push(&entry);
         }
@@ -331,16 +259,5 @@ mod tests {
         assert_eq!((index.members().len(), index.lines()), (10_000, lines));
         assert_eq!(index.members_for_lines(39_999_999..40_000_000), 9_999..10_000);
         assert_eq!(index.members_since(1_767_225_600_000_000 + 20_000_001), 1..10_000);
-    }
-
-    #[test]
-    fn numbers_of_every_length_come_back() {
-        for number in (0..64).flat_map(|bit| [1 << bit, (1 << bit) - 1]).chain([u64::MAX]) {
-            let mut bytes = Vec::new();
-            put_varint(&mut bytes, number);
-            assert_eq!(take_varint(&mut &bytes[..]), Some(number));
-            assert_eq!(take_varint(&mut &bytes[..bytes.len() - 1]), None);
-        }
-        assert_eq!(take_varint(&mut &[0xff; 10][..]), None);
     }
 }

@@ -14,12 +14,14 @@
 //! The same raw bytes always make the same archive, all at once or while they come.
 //!
 //! Pure: bytes, `Read` and `Write` only. It knows nothing of records, files or S3, and lines are
-//! whatever ends in `\n`; how to read a line's time is the caller's matter.
+//! whatever ends in `\n`; how to read a line's time and level is the caller's matter.
 
 mod compress;
 mod index;
+mod member;
 mod read;
 
 pub use compress::{ArchiveSummary, Compressor, compress};
-pub use index::{Index, IndexTail, Member};
+pub use index::{Index, IndexTail};
+pub use member::{LEVELS, LineFacts, Member};
 pub use read::{BoundedReader, MAX_MEMBER, decode_member};

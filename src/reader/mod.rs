@@ -3,7 +3,9 @@
 //! It fetches only what a selection needs: the index of an archive tells where its lines are. This room knows
 //! lines and records, but not their meaning for a submission.
 
+mod blocks;
 mod follow;
+mod page;
 mod placed;
 mod ranged;
 mod select;
@@ -18,7 +20,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio_util::io::SyncIoBridge;
 
+pub use blocks::{Block, KnownBlocks, LogBlocks};
 pub use follow::{Follower, News};
+pub use page::{LinesWanted, LogPage, PageFrom};
 pub use placed::{PlacedFollower, PlacedLine, PlacedStream, StreamPage, StreamPlace};
 pub use ranged::Cost;
 pub use select::{Selection, select};

@@ -23,7 +23,7 @@ pub(super) struct Ranged {
     objects: Objects,
     uri: ObjectUri,
     meter: Arc<Meter>,
-    index: Index,
+    index: Arc<Index>,
     /// Bytes of the archive that are here, and where they begin.
     piece: (u64, Vec<u8>),
 }
@@ -60,13 +60,19 @@ impl Ranged {
                 IndexTail::Index(index) => {
                     let piece = (size - bytes.len() as u64, bytes);
                     let (objects, uri, meter) = (objects.clone(), uri.clone(), Arc::clone(meter));
-                    return Ok(Some(Self { objects, uri, meter, index, piece }));
+                    return Ok(Some(Self { objects, uri, meter, index: Arc::new(index), piece }));
                 }
             }
         }
     }
 
-    pub(super) fn index(&self) -> &Index {
+    /// The archive of this index, which somebody read before: an archive never changes.
+    pub(super) fn known(objects: &Objects, uri: &ObjectUri, meter: &Arc<Meter>, index: Arc<Index>) -> Self {
+        let (objects, uri, meter) = (objects.clone(), uri.clone(), Arc::clone(meter));
+        Self { objects, uri, meter, index, piece: (0, Vec::new()) }
+    }
+
+    pub(super) fn index(&self) -> &Arc<Index> {
         &self.index
     }
 

@@ -66,6 +66,18 @@ impl TailReader {
         }
     }
 
+    /// The next `many` bytes, which were there before.
+    ///
+    /// # Errors
+    /// The file can't be read, or has become shorter.
+    pub fn exactly(&self, many: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read_some(many)?;
+        if bytes.len() < many {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(bytes)
+    }
+
     /// The next bytes, without moving on.
     fn read_some(&self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; most];

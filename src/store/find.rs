@@ -27,10 +27,14 @@ pub struct RunFilter {
     /// A submission's batch, or a reparse id.
     pub batch: Option<BatchId>,
     pub program: Option<String>,
+    /// Any of these.
+    pub programs: Vec<String>,
     pub section: Option<String>,
     pub fiscal_year: Option<i32>,
     pub fiscal_quarter: Option<i16>,
     pub state: Option<String>,
+    /// A part of the file's name, whatever its case.
+    pub name: Option<String>,
     /// Who asked for the run.
     pub requested_by: Option<String>,
     /// Queued at this moment or later.
@@ -147,6 +151,9 @@ fn restrict(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
         let codes: Vec<_> = filter.log_state.iter().map(|state| state.as_str()).collect();
         query.push(" and log_state = any(").push_bind(codes).push(")");
     }
+    if !filter.programs.is_empty() {
+        query.push(" and program = any(").push_bind(filter.programs.clone()).push(")");
+    }
     if let Some(data_file) = filter.data_file {
         query.push(" and data_file_id = ").push_bind(data_file);
     }
@@ -170,6 +177,9 @@ fn restrict(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
         if let Some(value) = value {
             query.push(format!(" and {column} = ")).push_bind(value.clone());
         }
+    }
+    if let Some(name) = &filter.name {
+        query.push(" and position(lower(").push_bind(name.clone()).push(") in lower(name)) > 0");
     }
     if let Some(year) = filter.fiscal_year {
         query.push(" and fiscal_year = ").push_bind(year);
