@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build run test nightly check deny bench crash cases fuzz sample demo install clean
+.PHONY: help build run test nightly check deny bench screenshots crash cases fuzz sample demo install clean
 
 PARSELOG := target/debug/parselog
 SAMPLE := samples/tanf-active-2021-q1.txt
@@ -61,6 +61,10 @@ $(DENY):
 bench: ## measure the cost of an event, of parsing, and what a worker needs; one: BENCH="event -- scope"
 	cargo build --release --workspace
 	cargo bench --workspace $(if $(BENCH),--bench $(BENCH),--benches)
+
+screenshots: ## write the pictures of the README, by the test that tells the story in a browser
+	@scripts/setup test
+	PARSELOG_PICTURES="$(CURDIR)/pictures" scripts/test --test it -- browser::story
 
 N ?= 100
 crash: ## kill -9 a worker at every named point and N times at random, and count what is lost

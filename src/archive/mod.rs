@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 use tracing::field::display;
 
 pub use self::actions::ActionReader;
-pub use self::removal::{Removed, remove, remove_segment};
 pub use self::pack::line_facts;
+pub use self::removal::{Removed, remove, remove_segment};
 
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;

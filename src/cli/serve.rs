@@ -36,9 +36,12 @@ impl ServeArgs {
         }
         let server = HttpServer::listen(self.http).await?;
         let system = open::open(common).await?;
+        open::scratch(&system)?;
         let streams = Streams::open(&system, self.intake)?;
         let publisher = self.redis.redis_url.map(|url| Publisher::start(&url, &streams)).transpose()?;
-        tracing::info!(address = %server.address()?, "listening for HTTP");
+        let address = server.address()?;
+        tracing::info!(%address, "listening for HTTP");
+        tracing::info!("the pages for people are there: `parselog ui` prints a link that signs in");
         let (stopped, mut served) = watch::channel(false);
         let stop = async {
             tokio::select! {

@@ -28,6 +28,15 @@ pub struct Answer {
 /// # Errors
 /// The database fails, or the scratch folder can't be used.
 pub async fn answer(system: &System, run: Run) -> Result<Answer> {
+    let groups = problems(system, &run).await;
+    answer_with(system, run, groups).await
+}
+
+/// As [`answer`], with problems that the caller has.
+///
+/// # Errors
+/// The database fails.
+pub async fn answer_with(system: &System, run: Run, groups: Result<Vec<ProblemGroup>>) -> Result<Answer> {
     let of_job =
         RunFilter { batch: Some(run.batch_id), data_file: Some(run.data_file_id), ..RunFilter::default() };
     let mut attempts = store::find(&system.pool, &of_job).await?;
@@ -37,11 +46,14 @@ pub async fn answer(system: &System, run: Run) -> Result<Answer> {
         RunFilter { same_file_as: Some(run.data_file_id), before: Some(first), ..RunFilter::default() };
     let has_earlier = store::latest(&system.pool, &before).await?.is_some();
     let waits = nobody_takes(&system.pool, &run).await?;
-    let groups = groups(system, &run).await;
     Ok(Answer { run, attempts, has_earlier, waits, groups })
 }
 
-async fn groups(system: &System, run: &Run) -> Result<Vec<ProblemGroup>> {
+/// The problems in the log of a run by kind, the most frequent first.
+///
+/// # Errors
+/// The log can't be read.
+pub async fn problems(system: &System, run: &Run) -> Result<Vec<ProblemGroup>> {
     let log = lookup::log(system, run)?;
     let report = Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await;
     Ok(report.context("failed to read the log")?.groups)
@@ -101,6 +113,36 @@ impl Answer {
             Some((Some(record), message)) => format!("since line {record} says: {message}"),
             Some((None, message)) => format!("since {message}"),
             None => "for a reason that its row does not keep".to_owned(),
+        }
+    }
+
+    /// What happens next without anybody's doing, and what somebody may do, in a sentence.
+    pub fn happens_next(&self) -> String {
+        let run = &self.run;
+        let last = self.attempts.last().filter(|last| last.id != run.id);
+        match (run.status, run.summary_status) {
+            (RunStatus::Queued, _) => "A worker takes it as soon as one is free, and opens its log.".to_owned(),
+            (RunStatus::Running, _) if run.cancel_requested_at.is_some() => {
+                "Its worker stops it within seconds; its log stays.".to_owned()
+            }
+            (RunStatus::Running, _) => "When the parse ends, its verdict and its problems stand here.".to_owned(),
+            (RunStatus::Success, Some(SummaryStatus::Accepted)) => {
+                "Nothing is left to do: the submission is complete.".to_owned()
+            }
+            (RunStatus::Success, Some(SummaryStatus::NoVerdict) | None) => {
+                "Nothing happens by itself: whoever looks after the parser finds the reason in the log.".to_owned()
+            }
+            (RunStatus::Success, _) => {
+                "The submitter corrects the problems and submits the file again; the next run shows what changed."
+                    .to_owned()
+            }
+            (RunStatus::Inaction, _) => {
+                "Nothing happens by itself: somebody may parse the file again.".to_owned()
+            }
+            (RunStatus::Fail | RunStatus::Crash | RunStatus::Terminate, _) => match last {
+                Some(last) => format!("Attempt {} went on from here: it is {}.", last.attempt, last.verdict()),
+                None => "No further attempt is made by itself: somebody may try it again.".to_owned(),
+            },
         }
     }
 

@@ -73,10 +73,10 @@ pub(super) fn push_member(out: &mut Vec<u8>, entry: &WrittenMember, before: i64)
     let present = classes.iter().enumerate().filter(|(_, lines)| **lines > 0);
     put_varint(out, present.clone().map(|(at, _)| 1 << at).sum());
     // What the last of them has, the number of lines says.
-    let (mut present, mut last) = (present.map(|(_, lines)| *lines), None);
-    while let Some(lines) = present.next() {
-        if let Some(lines) = last.replace(lines) {
-            put_varint(out, lines);
+    let mut last = None;
+    for (_, lines) in present {
+        if let Some(before) = last.replace(*lines) {
+            put_varint(out, before);
         }
     }
 }

@@ -95,7 +95,6 @@ impl Asker {
     }
 
     /// The programs whose runs it sees; empty: all of them. For queries that list runs.
-    #[expect(dead_code, reason = "for the pages that list runs")]
     pub(super) fn programs(&self) -> &[String] {
         &self.programs
     }

@@ -14,11 +14,8 @@ use crate::store::{Run, entry};
 pub(super) enum LogUse {
     Shown,
     Followed,
-    #[expect(dead_code, reason = "for the log viewer")]
     Searched,
-    #[expect(dead_code, reason = "for the log viewer")]
     Downloaded,
-    #[expect(dead_code, reason = "for the page of a diff, once for each of its two logs")]
     Compared,
 }
 
@@ -40,7 +37,6 @@ impl LogUse {
 ///
 /// # Errors
 /// The run is of a program that the asker does not see, or the entry can't be written: answer nothing then.
-#[expect(dead_code, reason = "for the pages and downloads of a run's log")]
 pub(super) async fn run_read(
     state: &ServerState,
     asker: &Asker,

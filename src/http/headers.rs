@@ -37,7 +37,6 @@ pub(super) fn on_pages(headers: &mut HeaderMap) {
 }
 
 /// The header with which a browser saves what it gets as a file of this name, and never opens it.
-#[expect(dead_code, reason = "for downloads of a run's log")]
 pub(super) fn attachment(file_name: &str) -> (HeaderName, HeaderValue) {
     (CONTENT_DISPOSITION, disposition(file_name))
 }

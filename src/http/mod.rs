@@ -16,6 +16,7 @@ mod door;
 mod error;
 mod headers;
 mod metrics;
+mod pages;
 mod proxy;
 mod receive;
 mod room;

@@ -13,6 +13,7 @@ use super::auth;
 use super::cors;
 use super::door;
 use super::error::HttpError;
+use super::pages;
 use super::route::{HttpRoute, Row};
 use super::state::Shared;
 use crate::store::Role;
@@ -33,7 +34,7 @@ fn table() -> Vec<Row> {
         get("/logs/{service}", staff, routing::get(read::records)),
         get("/logs/{service}/stream", staff, routing::get(read::follow)),
     ];
-    programs.into_iter().chain(door::table()).collect()
+    programs.into_iter().chain(door::table()).chain(pages::table()).collect()
 }
 
 /// All routes.

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::error::{Answered, HttpError};
 use super::metrics::Metrics;
+use super::pages::PageMemory;
 use super::proxy::Proxy;
 use super::room::Memory;
 use super::sessions::Sessions;
@@ -50,6 +51,8 @@ pub(super) struct ServerState {
     pub(super) decoders: Arc<Semaphore>,
     /// Logs that are read at once.
     pub(super) readers: Arc<Semaphore>,
+    /// What the pages remember.
+    pub(super) pages: PageMemory,
     /// Whether somebody was told that records can't be sent by GET.
     pub(super) told_of_get: AtomicBool,
     /// True once the server stops.
@@ -76,6 +79,7 @@ impl ServerState {
             memory: Memory::default(),
             decoders: Arc::new(Semaphore::new(processors)),
             readers: Arc::new(Semaphore::new(READINGS)),
+            pages: PageMemory::default(),
             told_of_get: AtomicBool::new(false),
             stopping,
         }

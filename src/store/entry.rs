@@ -3,7 +3,7 @@
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgExecutor, QueryBuilder};
 
 use super::failure::DbContext as _;
 use super::fit;
@@ -77,4 +77,37 @@ pub async fn of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<AuditEntr
         .fetch_all(db)
         .await
         .with_context(|| format!("failed to read the audit log of run {run}"))
+}
+
+/// Selects entries; `None` does not restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryFilter {
+    pub actor: Option<String>,
+    /// The code.
+    pub entry: Option<String>,
+    pub run: Option<RunId>,
+    /// Older than this entry.
+    pub before: Option<i64>,
+}
+
+/// The entries that match, the newest first, at most `limit`.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(db: impl PgExecutor<'_>, filter: &EntryFilter, limit: i64) -> Result<Vec<AuditEntry>> {
+    let mut query = QueryBuilder::new("select * from log_entry where true");
+    if let Some(actor) = &filter.actor {
+        query.push(" and actor = ").push_bind(actor.clone());
+    }
+    if let Some(entry) = &filter.entry {
+        query.push(" and entry = ").push_bind(entry.clone());
+    }
+    if let Some(run) = filter.run {
+        query.push(" and run_id = ").push_bind(run);
+    }
+    if let Some(before) = filter.before {
+        query.push(" and id < ").push_bind(before);
+    }
+    query.push(" order by id desc limit ").push_bind(limit);
+    query.build_query_as().fetch_all(db).await.context("failed to list the audit log")
 }

@@ -155,13 +155,21 @@ fn the_package_holds_what_is_needed_to_build_it_and_nothing_else() {
         let file = file.strip_prefix(root).unwrap().to_str().unwrap();
         assert!(listed.contains(file), "{file} is not in the package");
     }
+    for folder in ["assets", "templates"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let file = format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap());
+            assert!(listed.contains(file.as_str()), "{file} is not in the package");
+        }
+    }
     let made = ["Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json", "ARCHITECTURE.md"];
     let needed = ["build.rs", "examples/letters.rs", "LICENSE-MIT", "LICENSE-APACHE", "README.md"];
     for file in needed.into_iter().chain(["src/parser/tdp/schema/tanf.toml"]) {
         assert!(listed.contains(file), "{file} is not in the package");
     }
     let is_known = |file: &str| {
-        ["src/", "migrations/", "examples/parsers/"].iter().any(|folder| file.starts_with(folder))
+        ["src/", "assets/", "templates/", "migrations/", "examples/parsers/"]
+            .iter()
+            .any(|folder| file.starts_with(folder))
             || made.contains(&file)
             || needed.contains(&file)
     };

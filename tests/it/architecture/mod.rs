@@ -41,6 +41,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("aws_sdk_s3", &["objects"]),
     ("lettre", &["notify", "config"]),
     ("flate2", &["gzip", "http"]),
+    ("askama", &["http"]),
     ("axum", &["http"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),

@@ -1,0 +1,451 @@
+// The viewer of a log: takes over the window of lines that the server wrote. It holds a few hundred lines at a time,
+// whatever the size of the log; its scroll bar runs over the numbers of lines.
+
+import { ask, element, grouped, range } from "./lines.js";
+
+const MOST = 400; // lines in the page at once
+const STEP = 200; // lines to ask for
+const NEAR = 1200; // pixels from an edge at which more are asked for
+const KEYS = [
+  ["j, k", "next and previous line"],
+  ["g, G", "beginning and end; at the end, new lines are followed"],
+  ["n, N", "next and previous line that matches the text"],
+  ["e, E", "next and previous error"],
+  ["/", "search"],
+  ["l", "next level"],
+  ["w", "wrap lines or not"],
+  ["c", "copy the chosen lines"],
+  ["?", "these keys"],
+];
+
+class LogViewer extends HTMLElement {
+  connectedCallback() {
+    if (this.box || (this.dataset.unread === "true" && this.dataset.open !== "true")) return;
+    const data = this.dataset;
+    this.base = `/runs/${data.run}/log`;
+    this.form = document.querySelector("form.filters");
+    this.box = this.querySelector(".lines");
+    this.list = this.querySelector("ol");
+    this.place = this.querySelector(".place");
+    this.from = Number(data.from); // lines that were looked at: from here …
+    this.to = Number(data.to); // … up to this one, which is the next
+    this.total = Number(data.total);
+    this.isOpen = data.open === "true";
+    this.follows = false;
+    this.loads = { up: false, down: false };
+    this.generation = 0; // of the window: what was asked for another is dropped
+    this.classList.add("live");
+    this.querySelector("nav")?.remove();
+    this.addTools();
+    this.place.setAttribute("role", "status");
+    this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.list.addEventListener("click", (event) => this.clicked(event));
+    this.form.addEventListener("submit", (event) => this.filter(event));
+    document.addEventListener("keydown", (event) => this.key(event));
+    addEventListener("hashchange", () => this.goToHash());
+    for (const item of this.list.children) this.number(item);
+    const found = Number(data.found);
+    if (range(location.hash)) this.goToHash();
+    else if (found) this.choose(found, found, false);
+    else if (new URLSearchParams(location.search).get("at") === "end") this.toEnd();
+    this.show();
+    if (this.isOpen) this.listen();
+  }
+
+  // Tools, and what they do.
+
+  addTools() {
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    tools.setAttribute("role", "toolbar");
+    tools.setAttribute("aria-label", "Log");
+    const add = (name, act, pressed) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = name;
+      if (pressed !== undefined) button.setAttribute("aria-pressed", String(pressed));
+      button.addEventListener("click", act);
+      tools.append(button);
+      return button;
+    };
+    add("Previous error", () => this.jump("level=error", -1));
+    add("Next error", () => this.jump("level=error", 1));
+    this.wrapButton = add("Wrap lines", () => this.wrap(), true);
+    add("Copy", () => this.copy());
+    this.followButton = add("Follow", () => (this.follows ? this.unfollow() : this.toEnd()), false);
+    this.followButton.hidden = !this.isOpen;
+    add("Keys", () => this.help());
+    this.place.before(tools);
+    this.bar = document.createElement("input");
+    this.bar.type = "range";
+    this.bar.className = "bar";
+    this.bar.min = "1";
+    this.bar.setAttribute("aria-label", "Line at the top");
+    this.bar.setAttribute("aria-orientation", "vertical");
+    this.bar.addEventListener("change", () => this.goTo(Number(this.bar.value), false));
+    this.querySelector(".view").append(this.bar);
+  }
+
+  wrap() {
+    const isWrapped = !this.box.classList.toggle("nowrap");
+    this.wrapButton.setAttribute("aria-pressed", String(isWrapped));
+  }
+
+  async copy() {
+    const chosen = this.list.querySelectorAll("li.target");
+    const lines = chosen.length > 0 ? chosen : this.list.children;
+    const text = [...lines].map((item) => item.querySelector("span").textContent).join("\n");
+    const copied = navigator.clipboard?.writeText(text);
+    const done = await (copied ?? Promise.reject()).then(() => true, () => false);
+    this.say(done ? `${lines.length} lines copied` : "the browser does not let a page copy here");
+  }
+
+  help() {
+    const dialog = document.createElement("dialog");
+    dialog.setAttribute("aria-label", "Keys");
+    const list = document.createElement("dl");
+    for (const [keys, does] of KEYS) {
+      const [name, text] = [document.createElement("dt"), document.createElement("dd")];
+      name.append(Object.assign(document.createElement("kbd"), { textContent: keys }));
+      text.textContent = does;
+      list.append(name, text);
+    }
+    const close = Object.assign(document.createElement("button"), { textContent: "Close", autofocus: true });
+    close.addEventListener("click", () => dialog.close());
+    dialog.append(list, close);
+    dialog.addEventListener("close", () => dialog.remove());
+    this.append(dialog);
+    dialog.showModal();
+  }
+
+  // The window of lines.
+
+  conditions() {
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(this.form)) if (value) query.append(name, String(value));
+    return query;
+  }
+
+  /** Shows other lines: those from a place on. */
+  async load(place, select) {
+    const generation = ++this.generation;
+    const isBack = place.startsWith("before") || place === "at=end";
+    this.stop?.abort();
+    this.stop = new AbortController();
+    this.say("reading …");
+    try {
+      let page = await this.page(place);
+      // Lines that match may be rare: it looks on, until there are some or somebody wants something else.
+      while (page.lines.length === 0 && (isBack ? page.from > 1 : page.to <= page.total)) {
+        if (generation !== this.generation) return;
+        this.say(`searching: line ${grouped(page.to - 1)} of ${grouped(page.total)}`);
+        page = await this.page(isBack ? `before=${page.from}` : `from=${page.to}`);
+      }
+      if (generation !== this.generation) return;
+      this.list.replaceChildren(...page.lines.map((line) => this.make(line)));
+      [this.from, this.to, this.total] = [page.from, page.to, page.total];
+      this.box.scrollTop = 0;
+      select?.(page);
+      this.show();
+      this.scrolled();
+    } catch (error) {
+      if (error.name !== "AbortError" && generation === this.generation) this.say(error.message);
+    }
+  }
+
+  page(place, count = STEP) {
+    return ask(this.base, `${place}&count=${count}&${this.conditions()}`, this.stop?.signal);
+  }
+
+  make(line) {
+    const item = element(line, this.base);
+    this.number(item);
+    return item;
+  }
+
+  number(item) {
+    const number = Number(item.id.slice(1));
+    if (!number) return;
+    item.setAttribute("aria-posinset", String(number));
+    item.setAttribute("aria-setsize", String(Math.max(this.total, number)));
+    const link = item.firstElementChild;
+    link.setAttribute("href", `#L${number}`);
+    link.tabIndex = -1;
+  }
+
+  scrolled() {
+    const { scrollTop, clientHeight, scrollHeight } = this.box;
+    if (scrollTop < NEAR) this.more("up");
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.more("down");
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < 4;
+    if (this.follows && !isAtEnd && !this.isMoving) this.unfollow();
+    this.show();
+  }
+
+  /** Adds lines above or below, and takes as many away at the other side. What is read does not move. */
+  async more(side) {
+    const isUp = side === "up";
+    if (this.loads[side] || (isUp ? this.from <= 1 : this.to > this.total)) return;
+    this.loads[side] = true;
+    const generation = this.generation;
+    try {
+      const page = await this.page(isUp ? `before=${this.from}` : `from=${this.to}`);
+      if (generation !== this.generation) return;
+      this.total = page.total;
+      const items = page.lines.map((line) => this.make(line));
+      if (isUp) {
+        this.from = page.from;
+        const height = this.box.scrollHeight;
+        this.list.prepend(...items);
+        this.box.scrollTop += this.box.scrollHeight - height;
+        this.trim("down");
+      } else {
+        this.to = page.to;
+        this.list.append(...items);
+        this.trim("up");
+      }
+      this.show();
+    } catch (error) {
+      if (error.name !== "AbortError") this.say(error.message);
+      // Not at once again.
+      await new Promise((done) => setTimeout(done, 1000));
+    } finally {
+      this.loads[side] = false;
+    }
+  }
+
+  /** Takes lines away that nobody sees, but for selected ones. */
+  trim(side) {
+    const selection = document.getSelection();
+    if (selection && !selection.isCollapsed && this.list.contains(selection.anchorNode)) {
+      if (this.list.children.length < 3 * MOST) return;
+    }
+    const extra = this.list.children.length - MOST;
+    if (extra <= 0) return;
+    if (side === "up") {
+      const height = this.box.scrollHeight;
+      for (let count = 0; count < extra; count++) this.list.firstElementChild.remove();
+      this.box.scrollTop -= height - this.box.scrollHeight;
+      this.from = this.numberOf(this.list.firstElementChild) || this.from;
+    } else {
+      for (let count = 0; count < extra; count++) this.list.lastElementChild.remove();
+      this.to = (this.numberOf(this.list.lastElementChild) || this.to - 1) + 1;
+    }
+  }
+
+  numberOf(item) {
+    return item ? Number(item.id.slice(1)) : 0;
+  }
+
+  /** The line at the top of what is seen. */
+  top() {
+    const edge = this.box.scrollTop + this.box.offsetTop;
+    const items = this.list.children;
+    let [low, high] = [0, items.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const item = /** @type {HTMLElement} */ (items[middle]);
+      if (item.offsetTop + item.offsetHeight <= edge) low = middle + 1;
+      else high = middle;
+    }
+    return this.numberOf(items[low]);
+  }
+
+  show() {
+    const top = this.top() || this.from;
+    this.bar.max = String(Math.max(this.total, 1));
+    this.bar.value = String(top);
+    this.bar.setAttribute("aria-valuetext", `line ${grouped(top)} of ${grouped(this.total)}`);
+    const isFiltered = [...this.conditions()].length > 0;
+    const count = this.list.children.length;
+    if (count === 0) this.say(isFiltered ? `no line of ${grouped(this.total)} matches` : "no lines yet");
+    else if (isFiltered) this.say(`line ${grouped(top)} of ${grouped(this.total)}, of those that match`);
+    else this.say(`line ${grouped(top)} of ${grouped(this.total)}${this.isOpen ? ", and more may come" : ""}`);
+  }
+
+  say(text) {
+    if (this.place.textContent !== text) this.place.textContent = text;
+  }
+
+  // Going somewhere.
+
+  /** Goes to a line, with a few before it. */
+  async goTo(line, chosen = true, last = line) {
+    this.unfollow();
+    const target = Math.min(Math.max(line, 1), Math.max(this.total, 1));
+    const there = this.list.querySelector(`#L${target}`);
+    const arrive = () => (chosen ? this.choose(target, last, true) : this.bring(target, "start"));
+    if (there) return arrive();
+    await this.load(`from=${Math.max(1, target - 60)}`, arrive);
+  }
+
+  goToHash() {
+    const chosen = range(location.hash);
+    if (chosen) this.goTo(chosen.first, true, chosen.last);
+  }
+
+  bring(line, block) {
+    const there = this.list.querySelector(`#L${line}`) ?? this.list.firstElementChild;
+    there?.scrollIntoView({ block });
+    return there;
+  }
+
+  /** Chooses lines: they are marked, and are what the address means. */
+  choose(first, last, isBrought) {
+    this.chosen = { first, last };
+    for (const item of this.list.children) {
+      const number = this.numberOf(item);
+      item.classList.toggle("target", number >= first && number <= last);
+    }
+    const hash = first === last ? `#L${first}` : `#L${first}-L${last}`;
+    if (location.hash !== hash) history.replaceState(null, "", location.pathname + location.search + hash);
+    const item = this.list.querySelector(`#L${first}`);
+    if (item) this.move(item, isBrought && "center");
+  }
+
+  /** Makes a line the current one. */
+  move(item, block = "nearest") {
+    const before = this.list.querySelector("[aria-current]");
+    before?.removeAttribute("aria-current");
+    if (before?.firstElementChild) before.firstElementChild.tabIndex = -1;
+    item.setAttribute("aria-current", "true");
+    const link = item.firstElementChild;
+    link.tabIndex = 0;
+    if (block) item.scrollIntoView({ block });
+    link.focus({ preventScroll: true });
+  }
+
+  current() {
+    return this.list.querySelector("[aria-current]") ?? this.list.querySelector(`#L${this.top()}`);
+  }
+
+  /** The next or previous line with these conditions, wherever it is in the log. */
+  async jump(conditions, way) {
+    const here = this.numberOf(this.current()) || this.top();
+    let place = way > 0 ? `from=${here + 1}` : `before=${here}`;
+    for (;;) {
+      const page = await ask(this.base, `${place}&count=1&${conditions}`).catch((error) => {
+        this.say(error.message);
+      });
+      if (!page) return;
+      if (page.lines.length > 0) return this.goTo(page.lines[0].n);
+      if (way > 0 ? page.to > page.total : page.from <= 1) break;
+      place = way > 0 ? `from=${page.to}` : `before=${page.from}`;
+      this.say(`searching: line ${grouped(page.to - 1)} of ${grouped(page.total)}`);
+    }
+    this.say(way > 0 ? "there is none behind this line" : "there is none before this line");
+  }
+
+  async toEnd() {
+    await this.load("at=end", () => this.atEnd());
+    this.follows = this.isOpen;
+    this.followButton.setAttribute("aria-pressed", String(this.follows));
+  }
+
+  atEnd() {
+    this.isMoving = true;
+    this.box.scrollTop = this.box.scrollHeight;
+    requestAnimationFrame(() => requestAnimationFrame(() => (this.isMoving = false)));
+  }
+
+  unfollow() {
+    this.follows = false;
+    this.followButton.setAttribute("aria-pressed", "false");
+  }
+
+  filter(event) {
+    event.preventDefault();
+    const here = this.top();
+    const query = this.conditions().toString();
+    history.replaceState(null, "", location.pathname + (query && `?${query}`));
+    this.load(query ? "from=1" : `from=${Math.max(1, here - 5)}`);
+    if (this.isOpen) this.listen();
+  }
+
+  clicked(event) {
+    const link = event.target.closest("li > a");
+    if (!link) return;
+    event.preventDefault();
+    const number = this.numberOf(link.parentElement);
+    const { first, last } = this.chosen ?? { first: number, last: number };
+    if (event.shiftKey) this.choose(Math.min(first, number), Math.max(last === first ? first : number, number), false);
+    else this.choose(number, number, false);
+  }
+
+  // What comes while somebody looks.
+
+  listen() {
+    this.source?.close();
+    const source = new EventSource(`${this.base}/events?from=${this.total + 1}&${this.conditions()}`);
+    this.source = source;
+    source.addEventListener("message", (event) => this.came(JSON.parse(event.data)));
+    source.addEventListener("note", (event) => this.say(JSON.parse(event.data).note));
+    source.addEventListener("end", () => {
+      source.close();
+      this.isOpen = false;
+      this.followButton.hidden = true;
+      this.unfollow();
+      this.show();
+    });
+  }
+
+  came(line) {
+    const isNext = this.to > this.total;
+    if (line.n) this.total = Math.max(this.total, line.n);
+    // Only at the end of the log is a new line the next one.
+    if (!isNext || (line.n && line.n < this.to)) return this.show();
+    if (line.n) this.to = line.n + 1;
+    this.list.append(this.make(line));
+    if (this.follows) {
+      this.trim("up");
+      this.atEnd();
+    } else if (this.list.children.length > 2 * MOST) {
+      // Nobody looks at the end: it is read again by whoever goes there.
+      this.trim("down");
+    }
+    this.show();
+  }
+
+  // Keys.
+
+  key(event) {
+    const isTyping = event.target.closest("input:not([type=range]), select, textarea, dialog");
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = (way) => {
+      const here = this.current();
+      const next = way > 0 ? here?.nextElementSibling : here?.previousElementSibling;
+      if (next) this.move(next);
+    };
+    const text = this.form.elements.q;
+    const find = (way) => {
+      const query = new URLSearchParams({ q: text.value });
+      if (text.value) this.jump(query.toString(), way);
+      else text.focus();
+    };
+    const keys = {
+      j: () => step(1),
+      k: () => step(-1),
+      g: () => this.load("from=1"),
+      G: () => this.toEnd(),
+      n: () => find(1),
+      N: () => find(-1),
+      e: () => this.jump("level=error", 1),
+      E: () => this.jump("level=error", -1),
+      "/": () => text.focus(),
+      l: () => {
+        const level = this.form.elements.level;
+        level.selectedIndex = (level.selectedIndex + 1) % level.options.length;
+        this.form.requestSubmit();
+      },
+      w: () => this.wrap(),
+      c: () => this.copy(),
+      "?": () => this.help(),
+    };
+    const act = keys[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+}
+
+customElements.define("log-viewer", LogViewer);

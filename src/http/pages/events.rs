@@ -1,0 +1,219 @@
+//! `/runs/{id}/log/events`: the lines of a log as they come, as server-sent events. The id of an event is the number
+//! of its line, so a browser that was cut off goes on behind the last line that it has, also if the log was in a spool
+//! then and is archived now. In a log on another machine the number of its event says which line it is.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+use futures_util::stream as chunks;
+use tokio::sync::watch;
+
+use super::super::asker::Asker;
+use super::super::audit::{self, LogUse};
+use super::super::error::{Answered, HttpError};
+use super::super::state::Shared;
+use super::lines::{ShownLine, with_blocks};
+use super::query::{LogPlace, LogQuery};
+use super::run_of;
+use crate::desk::lookup;
+use crate::ids::RunId;
+use crate::reader::{Follower, LinesWanted, LogSource, News, PageFrom, Selection};
+use crate::record::seq_of;
+use crate::store;
+
+/// How often to look for lines.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How often a follower hears something, so that nobody on the way takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Lines to send at once.
+const AT_ONCE: usize = 500;
+
+/// The last words to a follower: it need not ask again.
+const END: &[u8] = b"event: end\ndata: {}\n\n";
+
+/// Somebody who follows a log.
+struct LogFollowing {
+    state: Shared,
+    asker: Asker,
+    run: RunId,
+    stopping: watch::Receiver<bool>,
+    selection: Selection,
+    /// The number of the next line, from 0.
+    next: u64,
+    /// Of a log on another machine.
+    elsewhere: Option<Follower>,
+    has_ended: bool,
+}
+
+pub(super) async fn follow(
+    State(state): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answered<Response> {
+    let run = run_of(&state, &asker, &id).await?;
+    let query = LogQuery::read(query.as_deref())?;
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<u64>());
+    let last = last.transpose().map_err(|_| HttpError::bad("the last event id is not a number"))?;
+    let next = match (last, query.place) {
+        (Some(last), _) => last,
+        (None, LogPlace::From(line)) => line - 1,
+        _ => return Err(HttpError::bad("say from which line on: from=123")),
+    };
+    let lines = format!("what comes from line {}", next + 1);
+    audit::run_read(&state, &asker, &run, LogUse::Followed, &lines, None).await?;
+    let following = LogFollowing {
+        stopping: state.stopping.clone(),
+        selection: query.selection(),
+        run: run.id,
+        elsewhere: None,
+        has_ended: false,
+        next,
+        state,
+        asker,
+    };
+    let begin = chunks::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
+    let events = chunks::unfold(following, |mut following| async {
+        let events = following.next().await?;
+        Some((Ok::<_, Infallible>(events), following))
+    });
+    let headers = [
+        (CONTENT_TYPE.as_str(), "text/event-stream"),
+        (CACHE_CONTROL.as_str(), "no-store"),
+        // Or nginx gathers them.
+        ("x-accel-buffering", "no"),
+    ];
+    Ok((headers, Body::from_stream(begin.chain(events))).into_response())
+}
+
+impl LogFollowing {
+    /// The next events; `None` once the log has ended, the server stops, or the asker may not read any more.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.has_ended {
+            return None;
+        }
+        let mut stopping = self.stopping.clone();
+        let events = tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return None,
+            events = tokio::time::timeout(KEEP_ALIVE, self.events()) => events,
+        };
+        if !self.asker.is_known(&self.state) {
+            return None;
+        }
+        match events {
+            Err(_) => Some(Bytes::from_static(b":\n\n")),
+            Ok(Ok(events)) => Some(events.into()),
+            Ok(Err(error)) => {
+                // What can't be read now is asked for again, by a browser that keeps its place.
+                tracing::debug!("failed to follow the log of run {}: {error:#}", self.run);
+                None
+            }
+        }
+    }
+
+    /// Waits for lines.
+    async fn events(&mut self) -> anyhow::Result<Vec<u8>> {
+        loop {
+            let events = if self.elsewhere.is_some() { self.there().await? } else { self.here().await? };
+            if !events.is_empty() || self.has_ended {
+                return Ok(events);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Lines of a log in this spool, or in the object store.
+    async fn here(&mut self) -> anyhow::Result<Vec<u8>> {
+        let run = store::run::get(&self.state.system.pool, self.run).await?;
+        let Some(run) = run else { return Ok(self.end()) };
+        let source = match lookup::log(&self.state.system, &run) {
+            Ok(source) => source,
+            Err(_) if run.started_at.is_none() && !run.status.is_final() => return Ok(Vec::new()),
+            Err(_) if !run.status.is_final() => {
+                self.elsewhere =
+                    Some(Follower::new(self.state.system.clone(), self.run, Selection::default()));
+                return Ok(Vec::new());
+            }
+            Err(_) => return Ok(self.end()),
+        };
+        let is_archive = matches!(source, LogSource::Archive { .. });
+        let wanted = LinesWanted {
+            from: PageFrom::Line(self.next),
+            count: AT_ONCE,
+            selection: self.selection.clone(),
+        };
+        let began = Instant::now();
+        let page = with_blocks(&self.state, &run, move |blocks| {
+            blocks.refresh()?;
+            // The last record ends the log, whether it is selected or not.
+            let last =
+                LinesWanted { from: PageFrom::Before(u64::MAX), count: 1, selection: Selection::default() };
+            let ends = blocks.page(&last, |number, line| ShownLine::of(number, line).ends)?.lines;
+            Ok((blocks.page(&wanted, ShownLine::of)?, ends == [true]))
+        });
+        let (page, is_complete) = page.await.map_err(anyhow::Error::from)?;
+        tracing::trace!(lines = page.lines.len(), took = ?began.elapsed(), "followed a log");
+        self.next = page.looked_at.end;
+        let mut events = Vec::new();
+        for line in &page.lines {
+            push_event(&mut events, line.n, line)?;
+        }
+        if self.next >= page.total && (is_archive || is_complete) {
+            events.extend(self.end());
+        }
+        Ok(events)
+    }
+
+    /// Lines of a log on another machine, as far as they are shipped.
+    async fn there(&mut self) -> anyhow::Result<Vec<u8>> {
+        let Some(follower) = &mut self.elsewhere else { return Ok(Vec::new()) };
+        let mut events = Vec::new();
+        match follower.next().await? {
+            None => events.extend(self.end()),
+            Some(News::Note(note)) => {
+                let note = serde_json::json!({ "note": note });
+                events.extend_from_slice(format!("event: note\ndata: {note}\n\n").as_bytes());
+            }
+            Some(News::Lines(lines)) => {
+                for line in lines {
+                    let is_last = ShownLine::of(0, &line).ends;
+                    // The head of a log is its first line, and each event stands behind the one before it.
+                    let number = match seq_of(&line).unwrap_or_default() {
+                        0 if is_last => self.next,
+                        seq => seq,
+                    };
+                    if number < self.next {
+                        continue;
+                    }
+                    self.next = number + 1;
+                    if self.selection.wants(&line) {
+                        push_event(&mut events, self.next, &ShownLine::of(number, &line))?;
+                    }
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn end(&mut self) -> Vec<u8> {
+        self.has_ended = true;
+        END.to_vec()
+    }
+}
+
+fn push_event(events: &mut Vec<u8>, id: u64, line: &ShownLine) -> anyhow::Result<()> {
+    events.extend_from_slice(format!("id: {id}\ndata: ").as_bytes());
+    serde_json::to_writer(&mut *events, line)?;
+    events.extend_from_slice(b"\n\n");
+    Ok(())
+}

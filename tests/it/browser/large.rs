@@ -1,0 +1,107 @@
+//! A log of a gigabyte: any line of it is on screen at once, for little, in a page that stays small.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter};
+use std::time::{Duration, Instant};
+
+use parselog::archive::line_facts;
+use parselog::gzip;
+use serde_json::json;
+
+use super::signed_in;
+use crate::pages::Site;
+use crate::reading::invented;
+
+const SIZE: u64 = 1 << 30;
+
+/// How long a line may take to be on screen, and what its window may cost.
+const ON_SCREEN: Duration = Duration::from_millis(300);
+const REQUESTS: u64 = 2;
+const BYTES: u64 = 256 << 10;
+
+/// Elements of a page.
+const ELEMENTS: u64 = 1500;
+
+/// Puts a large log in the place of a run's; returns its number of lines.
+async fn enlarge(site: &Site, run: &str) -> u64 {
+    let folder = site.desk.home.path().join("objects/large");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("big.log.gz");
+    let raw = BufReader::with_capacity(1 << 20, invented(SIZE));
+    let summary = gzip::compress(raw, BufWriter::new(File::create(&path).unwrap()), line_facts).unwrap();
+    sqlx::query("update log set uri = $2, raw_bytes = $3, gzip_bytes = $4, lines = $5 where id::text = $1")
+        .bind(run)
+        .bind(format!("file://{}", path.canonicalize().unwrap().display()))
+        .bind(summary.raw_bytes as i64)
+        .bind(summary.gzip_bytes as i64)
+        .bind(summary.lines as i64)
+        .execute(&site.desk.db.pool)
+        .await
+        .unwrap();
+    summary.lines
+}
+
+#[tokio::test]
+async fn any_line_of_a_log_of_1_gb_is_on_screen_at_once() {
+    let site = Site::new().await;
+    let Some((browser, origin)) = signed_in(&site) else { return };
+    let run = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let lines = enlarge(&site, &run).await;
+    assert!(lines > 1_000_000);
+    // The problems of such a log are counted only if somebody asks.
+    browser.go(&format!("{origin}/runs/{run}"));
+    browser.wait("the page is there", "return document.body.innerText.includes('counted only if you ask')");
+    browser.go(&format!("{origin}/runs/{run}/log"));
+    browser.wait("the viewer is there", "return document.querySelector('.tools') !== null");
+    browser.run(
+        "window.costs = []; const plain = window.fetch; \
+         window.fetch = async (...asked) => { const answer = await plain(...asked); \
+           answer.clone().json().then((said) => window.costs.push([said.requests, said.bytes])); return answer; }",
+        &[],
+    );
+    let mut took = Vec::new();
+    for nth in 0..20_u64 {
+        let line = 1 + (nth * 7_919_993 + 12_345) % lines;
+        let said = browser.run(
+            "const viewer = document.querySelector('log-viewer'); const began = performance.now(); \
+             window.costs = []; await viewer.goTo(arguments[0], true); \
+             await new Promise((done) => requestAnimationFrame(done)); \
+             const took = performance.now() - began; \
+             const at = document.querySelector('#L' + arguments[0]); const box = viewer.box.getBoundingClientRect(); \
+             const seen = at && at.getBoundingClientRect(); \
+             const isSeen = seen && seen.top >= box.top - 1 && seen.bottom <= box.bottom + 1; \
+             const costs = window.costs.slice(0, 1); \
+             await new Promise((done) => setTimeout(done, 200)); \
+             return [isSeen, took, costs, document.querySelectorAll('*').length]",
+            &[json!(line)],
+        );
+        assert_eq!(said[0], true, "line {line} is not on screen: {said}");
+        took.push(Duration::from_secs_f64(said[1].as_f64().unwrap() / 1000.0));
+        for cost in said[2].as_array().unwrap() {
+            let (requests, bytes) = (cost[0].as_u64().unwrap(), cost[1].as_u64().unwrap());
+            assert!(
+                requests <= REQUESTS && bytes <= BYTES,
+                "line {line} cost {requests} requests, {bytes} bytes"
+            );
+        }
+        assert!(said[3].as_u64().unwrap() <= ELEMENTS, "{} elements", said[3]);
+    }
+    took.sort();
+    let median = took[took.len() / 2];
+    assert!(median <= ON_SCREEN, "a line takes {median:?}, of {took:?}");
+    // Scrolling goes on and on, and the page stays as small.
+    let said = browser.run(
+        "const viewer = document.querySelector('log-viewer'); await viewer.goTo(1, false); \
+         for (let step = 0; step < 60; step++) { viewer.box.scrollTop += 2000; await new Promise((done) => setTimeout(done, 30)); } \
+         return [viewer.top(), document.querySelectorAll('*').length]",
+        &[],
+    );
+    assert!(said[0].as_u64().unwrap() > 1000 && said[1].as_u64().unwrap() <= ELEMENTS, "{said}");
+    // There is no error in it, which the index alone knows.
+    let began = Instant::now();
+    browser.go(&format!("{origin}/runs/{run}/log?level=error"));
+    browser.wait("it says so", "return document.body.innerText.includes('matches')");
+    assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    site.served.stop();
+}

@@ -1,0 +1,124 @@
+//! Every page keeps to the rules of accessibility, in light and dark and on a narrow screen, complains of nothing, and
+//! can be used by its keys.
+
+use serde_json::json;
+
+use super::signed_in;
+use crate::pages::{Site, parse};
+use crate::support::skip;
+
+/// The source of axe-core, which checks a page.
+fn axe() -> Option<String> {
+    let clients = std::env::var_os("PARSELOG_TEST_CLIENTS")?;
+    let path = std::path::Path::new(&clients).join("node/node_modules/axe-core/axe.min.js");
+    std::fs::read_to_string(path).ok()
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
+    let site = Site::new().await;
+    let Some(axe) = axe() else { return skip::skip("axe-core is not installed: see scripts/test-clients") };
+    let Some((browser, origin)) = signed_in(&site) else { return };
+    let broken = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let mended = site.parse("active.txt", "tanf-active-2021-q1-corrected.txt");
+    let odd = parse(&site.desk, "odd.txt", "x", &["--parser-for", "tanf/*=false"]);
+    site.desk.ok(&["reparse", "--yes", "active.txt"]);
+    site.served.post("/logs", "application/json", r#"{"service":"web","level":"error","message":"no"}"#);
+    let pages = [
+        "/runs".to_owned(),
+        "/runs?q=nothing".to_owned(),
+        format!("/runs/{broken}"),
+        format!("/runs/{broken}/log?at=first-error"),
+        format!("/runs/{broken}/log?level=error&q=x"),
+        format!("/runs/{mended}/diff?with={broken}"),
+        format!("/runs/{odd}"),
+        "/files/1".to_owned(),
+        "/reparses".to_owned(),
+        "/reparses/@latest".to_owned(),
+        "/reparse?file=active.txt".to_owned(),
+        "/streams".to_owned(),
+        "/streams/web".to_owned(),
+        "/attention?examine=yes".to_owned(),
+        "/audit".to_owned(),
+        "/files/99".to_owned(),
+    ];
+    let mut found = Vec::new();
+    for page in &pages {
+        browser.go(&format!("{origin}{page}"));
+        browser.run(&format!("{axe}; return typeof axe"), &[]);
+        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 360)] {
+            browser.prefer(scheme);
+            browser.size(width, 800);
+            let said = browser.run(
+                "const said = await axe.run(document, {resultTypes: ['violations']}); \
+                 return said.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 200) + ' ' + node.failureSummary).join(' | ')}`)",
+                &[],
+            );
+            match said.as_array() {
+                Some(violations) => {
+                    found.extend(violations.iter().map(|one| format!("{page} {scheme} {width}: {one}")));
+                }
+                None => found.push(format!("{page}: {said}")),
+            }
+            let overflow =
+                "return document.documentElement.scrollWidth > document.documentElement.clientWidth + 1";
+            if browser.run(overflow, &[]) == json!(true) {
+                found.push(format!("{page} {width}: it is wider than the screen"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+    // A page that is not there is said by the browser too.
+    let complaints: Vec<_> = browser.complaints().into_iter().filter(|line| !line.contains("404")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn the_viewer_is_used_by_keys_alone() {
+    let site = Site::new().await;
+    let Some((browser, origin)) = signed_in(&site) else { return };
+    let script = site.desk.file(
+        "lines.sh",
+        "i=1; while [ $i -le 3000 ]; do l=info; [ $((i % 1000)) -ne 500 ] || l=error\n\
+         echo '{\"level\":\"'$l'\",\"message\":\"this is number '$i'\"}'; i=$((i + 1)); done",
+    );
+    let run = parse(&site.desk, "many.txt", "x", &["--parser-for", &format!("tanf/*=sh {script}")]);
+    browser.go(&format!("{origin}/runs/{run}/log"));
+    browser.wait("the viewer is there", "return document.querySelector('.tools') !== null");
+    let current = |what: &str, number: &str| {
+        let script = format!(
+            "const at = document.querySelector('li[aria-current]'); return at && at.innerText.includes('{number}') && \
+             document.activeElement === at.firstElementChild"
+        );
+        browser.wait(what, &script);
+    };
+    browser.keys("e");
+    current("the first error", "number 500");
+    browser.keys("e");
+    current("the second error", "number 1500");
+    browser.keys("E");
+    current("the first error again", "number 500");
+    browser.keys("jjk");
+    current("the line behind it", "number 501");
+    browser.keys("G");
+    browser.wait("the end", "return document.body.innerText.includes('number 3000')");
+    browser.keys("g");
+    browser.wait("the beginning", "return document.querySelector('#L1') !== null");
+    browser.keys("?");
+    browser.wait("the keys", "return document.querySelector('dialog[open]') !== null");
+    browser.keys("\u{e00c}");
+    browser.wait("no keys", "return document.querySelector('dialog') === null");
+    browser.keys("/");
+    browser.keys("number 2345\u{e007}");
+    browser.wait(
+        "the only line that matches",
+        "return document.querySelectorAll('.lines li').length === 1 && document.body.innerText.includes('number 2345')",
+    );
+    assert!(browser.address().ends_with("?q=number+2345"), "{}", browser.address());
+    // A range by shift-click is in the address, and that address opens it.
+    browser.go(&format!("{origin}/runs/{run}/log?from=2000#L2010-L2012"));
+    browser.wait("three lines are chosen", "return document.querySelectorAll('li.target').length === 3");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    site.served.stop();
+}

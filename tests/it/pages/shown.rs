@@ -1,0 +1,85 @@
+//! What a page says of a run, and what operators do from it.
+
+use super::{Site, parse};
+use crate::support::sample_text;
+
+#[tokio::test]
+async fn a_run_says_what_came_of_it_and_what_happens_next() {
+    let site = Site::new().await;
+    let first = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let page = site.page(&format!("/runs/{first}"));
+    let said = site.desk.ok(&["show", "--json", &first]).json();
+    let why = said[0]["why"].as_str().unwrap();
+    assert!(page.says(&why[1..]), "{why}");
+    assert!(page.says("The submitter corrects the problems and submits the file again"));
+    assert!(page.says("is in the object store, which confirmed its checksum"));
+    // The problems in groups as in the report, with their counts.
+    let groups = said[0]["groups"].as_array().unwrap();
+    assert!(!groups.is_empty());
+    for group in groups {
+        let message = group["message"].as_str().unwrap().split('…').next().unwrap();
+        assert!(page.says(message.trim()), "{message}");
+    }
+    let second = site.parse("active.txt", "tanf-active-2021-q1-corrected.txt");
+    let page = site.page(&format!("/runs/{second}"));
+    let diff = site.page(&page.link("What changed since the run before"));
+    let difference = site.desk.ok(&["diff", "--json", &first, &second]).json();
+    let gone = difference[0]["problems"]["disappeared"].as_u64().unwrap();
+    assert!(gone > 0 && diff.says(&format!("{gone} disappeared")));
+    let history = site.page(&page.link("The file and its history"));
+    assert!(history.says("2 runs of it, in all its versions"));
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn runs_are_found_by_program_period_outcome_and_name_and_come_page_by_page() {
+    let site = Site::new().await;
+    site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let text = sample_text("tanf-active-2021-q1.txt");
+    let mut submit = ["submit", "--state", "WI"].map(str::to_owned).to_vec();
+    submit.extend((0..60).map(|nth| site.desk.file(&format!("more-{nth}.txt"), &text)));
+    site.desk.ok(&submit);
+    let count = |query: &str| {
+        let page = site.page(&format!("/runs?{query}"));
+        page.all("tr").count().saturating_sub(page.all("table").count())
+    };
+    assert_eq!((count("q=ACTIVE.t"), count("q=more-1"), count("q=none")), (1, 11, 0));
+    assert_eq!((count("outcome=queued&program=TANF&year=2021&quarter=1"), count("program=ssp")), (50, 0));
+    let first = site.page("/runs");
+    let second = site.page(&first.link("Older runs"));
+    assert_eq!(second.all("tr").count(), 12);
+    assert!(second.all("a").all(|link| link.text != "Older runs"));
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn an_act_asks_first_and_is_an_audit_entry_with_the_persons_name() {
+    let site = Site::new().await;
+    let failed = parse(&site.desk, "odd.txt", "x", &["--parser-for", "tanf/*=false"]);
+    let last =
+        site.desk.ok(&["runs", "--json", "--file", "odd.txt"]).json()[0]["id"].as_str().unwrap().to_owned();
+    assert!(!failed.is_empty());
+    let ask = site.page(&site.page(&format!("/runs/{last}")).link("Try it again …"));
+    assert!(ask.says("Another attempt at the same bytes is queued at once"));
+    let done = site.post(&format!("/runs/{last}/retry"), "");
+    assert_eq!(done.status, 303, "{}", done.text());
+    let again = done.header("location").unwrap().to_owned();
+    assert!(site.page(&again).says("queued"));
+    assert!(site.page(&format!("{again}/cancel")).says("leaves the queue"));
+    assert_eq!(site.post(&format!("{again}/cancel"), "").status, 303);
+    assert!(site.page(&again).says("It was taken out of the queue before it was parsed."));
+    // The same preview as the command's, and then its reparse.
+    let preview = site.page("/reparse?file=odd.txt");
+    assert!(preview.says("1 file, 1 B, would be parsed again."), "{}", preview.text);
+    let done = site.post("/reparse", "file=odd.txt&why=new+rules");
+    assert_eq!(done.status, 303, "{}", done.text());
+    let page = site.page(done.header("location").unwrap());
+    assert!(page.says("Why: new rules") && page.says("0 of 1 file done"), "{}", page.text);
+    let actors: Vec<(String, String)> =
+        sqlx::query_as("select entry, actor from log_entry where entry in ('cancel-requested', 'retried', 'reparse-queued') order by id")
+            .fetch_all(&site.desk.db.pool)
+            .await
+            .unwrap();
+    assert!(actors.len() >= 2 && actors.iter().all(|(_, actor)| actor == "token tester"), "{actors:?}");
+    site.served.stop();
+}
