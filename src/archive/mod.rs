@@ -6,9 +6,11 @@
 //! the spool, the row says why, and its warnings are replayed once to the global log. Recovery tries again.
 
 mod actions;
+mod composed;
 mod pack;
 mod removal;
 mod replay;
+mod tail;
 
 use std::io;
 use std::sync::Arc;
@@ -21,14 +23,15 @@ use tracing::field::display;
 pub use self::actions::ActionReader;
 pub use self::pack::line_facts;
 pub use self::removal::{Removed, remove, remove_segment};
+pub use self::tail::{KeptTail, RemoteTail, ShippingGuard};
 
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;
-use crate::ids::{LogId, ServiceName};
+use crate::ids::ServiceName;
 use crate::objects::{ObjectError, Put};
 use crate::record::{Head, Level, LevelCounts};
 use crate::spool::SealedLog;
-use crate::store::{self, ArchivedLog, LogContent};
+use crate::store::{self, ArchivedLog, LogContent, LogState, takeover};
 use crate::system::System;
 use crate::{carry, faults};
 
@@ -47,6 +50,7 @@ const TURN: Duration = Duration::from_secs(10);
 pub struct Archiver {
     system: System,
     turns: Arc<Semaphore>,
+    tail: RemoteTail,
 }
 
 /// The result for one log.
@@ -72,7 +76,18 @@ impl Archiver {
     /// Archives to the system's object store; its redactor filters everything for the row or the global
     /// log.
     pub fn new(system: System) -> Self {
-        Self { system, turns: Arc::new(Semaphore::new(UPLOADS)) }
+        Self { turns: Arc::new(Semaphore::new(UPLOADS)), tail: RemoteTail::new(&system), system }
+    }
+
+    /// The same, for logs that are to outlive the machine.
+    #[must_use]
+    pub fn keeping(self, kept: Option<KeptTail>) -> Self {
+        Self { tail: self.tail.keeping(kept), ..self }
+    }
+
+    /// The remote tail of the spool's logs.
+    pub fn tail(&self) -> &RemoteTail {
+        &self.tail
     }
 
     /// Archives one sealed log. Never fails: a log that can't be archived now is kept, and the result says so.
@@ -122,14 +137,7 @@ impl Archiver {
 
     async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<Option<String>, ArchiveFailure> {
         let (head, summary) = (&log.head, &packed.summary);
-        let content = LogContent {
-            raw_bytes: summary.raw_bytes,
-            lines: summary.lines,
-            events: by_level(log.tail.events),
-            dropped: log.tail.dropped,
-            first_at: head.started,
-            last_at: log.closed_at,
-        };
+        let content = content(log, summary);
         if head.subject.service().is_some()
             && let Err(error) = store::log::begun(&self.system.pool, head).await
         {
@@ -139,40 +147,60 @@ impl Archiver {
             self.record_actions(log, service).await?;
         }
         match store::log::sealed(&self.system.pool, head.log, &content).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
+            Ok(LogState::Pruned) => return Ok(None),
+            Ok(LogState::Archived) => {
+                // Another machine may have archived all of it meanwhile.
+                let same = takeover::same(&self.system.pool, head.log, summary.raw_sha256).await?;
+                if same.is_some() {
+                    return Ok(same);
+                }
+            }
+            Ok(_) => {}
             Err(error) => {
                 tracing::debug!(log = %head.log, "the row does not say yet that the log is sealed: {error:#}");
             }
         }
+        let archived = self.put(log, &head.log_key, summary).await?;
+        let uri = archived.uri.clone();
+        let mut tries = 1;
+        while let Err(error) = store::log::archived(&self.system.pool, head.log, &archived).await {
+            again(error, &mut tries).await?;
+        }
+        faults::point("after-row");
+        if packed.was_there {
+            self.abort_uploads(head, &head.log_key).await;
+        }
+        Ok(Some(uri))
+    }
+
+    /// Puts the log's archive under this key.
+    async fn put(
+        &self,
+        log: &SealedLog,
+        key: &str,
+        summary: &ArchiveSummary,
+    ) -> Result<ArchivedLog, ArchiveFailure> {
         faults::point("before-put");
         let put = Put {
             content_type: "application/gzip",
-            metadata: metadata(head, summary),
+            metadata: metadata(&log.head, summary),
             sha256: summary.gzip_sha256,
             if_none_match: true,
         };
         let stored = self
             .system
             .objects
-            .put_file(&head.bucket, &head.log_key, &log.archive_path(), &put)
+            .put_file(&log.head.bucket, key, &log.archive_path(), &put)
             .await
             .map_err(ArchiveFailure::of_store)?;
         faults::point("after-put");
-        let uri = stored.uri.to_string();
-        let archived = ArchivedLog {
-            uri: uri.clone(),
-            content,
+        Ok(ArchivedLog {
+            uri: stored.uri.to_string(),
+            content: content(log, summary),
             gzip_bytes: summary.gzip_bytes,
             raw_sha256: summary.raw_sha256,
             gzip_sha256: summary.gzip_sha256,
-        };
-        self.record(head.log, &archived).await?;
-        faults::point("after-row");
-        if packed.was_there {
-            self.abort_uploads(head).await;
-        }
-        Ok(Some(uri))
+        })
     }
 
     /// Records what a segment says that happened to tasks; most of it is recorded since it was stored.
@@ -192,23 +220,10 @@ impl Archiver {
         Ok(())
     }
 
-    async fn record(&self, log: LogId, archived: &ArchivedLog) -> Result<()> {
-        let mut tries = 1;
-        loop {
-            match store::log::archived(&self.system.pool, log, archived).await {
-                Err(error) if tries < ROW_TRIES && store::refusal(&error).is_none() => {
-                    tokio::time::sleep(ROW_PAUSE * tries).await;
-                }
-                result => return result.context("the log is stored, but the row could not be written"),
-            }
-            tries += 1;
-        }
-    }
-
-    /// Aborts the unfinished uploads of an earlier attempt by a dead process. We hold the log's lock, so nobody
-    /// else uploads under its key.
-    async fn abort_uploads(&self, head: &Head) {
-        let (bucket, key) = (&head.bucket, &head.log_key);
+    /// Aborts the unfinished uploads of an earlier attempt by a dead process. We hold the log's lock, or took the log
+    /// over, so nobody else uploads under its key; or it is a machine that comes back, and that tries again.
+    async fn abort_uploads(&self, head: &Head, key: &str) {
+        let bucket = &head.bucket;
         let aborted = async {
             for upload in self.system.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
                 self.system.objects.abort_upload(bucket, &upload).await?;
@@ -229,6 +244,9 @@ impl Archiver {
             tracing::warn!(run, "the row does not say that the log is kept in the spool: {error:#}");
         }
         faults::point("fallback-on-row");
+        if let Err(error) = self.tail.ship_rest(log.head.log).await {
+            tracing::debug!(run, "what is left of the log is not in the remote tail: {error:#}");
+        }
         match blocking(log, SealedLog::first_fallback).await {
             Ok(true) => {
                 faults::point("fallback-marked");
@@ -273,6 +291,27 @@ async fn blocking<T: Send + 'static>(
 ) -> io::Result<T> {
     let log = Arc::clone(log);
     carry::spawn_blocking(move || work(&log)).await.map_err(io::Error::other).flatten()
+}
+
+/// Waits before the row of a stored log is written again, if that may help.
+async fn again(error: anyhow::Error, tries: &mut u32) -> Result<()> {
+    if *tries == ROW_TRIES || store::refusal(&error).is_some() {
+        return Err(error.context("the log is stored, but the row could not be written"));
+    }
+    tokio::time::sleep(ROW_PAUSE * *tries).await;
+    *tries += 1;
+    Ok(())
+}
+
+fn content(log: &SealedLog, summary: &ArchiveSummary) -> LogContent {
+    LogContent {
+        raw_bytes: summary.raw_bytes,
+        lines: summary.lines,
+        events: by_level(log.tail.events),
+        dropped: log.tail.dropped,
+        first_at: log.head.started,
+        last_at: log.closed_at,
+    }
 }
 
 fn metadata(head: &Head, summary: &ArchiveSummary) -> Vec<(&'static str, String)> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::config::ReportFormat;
 use crate::faults;
-use crate::ids::{LogId, LogKey, report_key};
+use crate::ids::{LogId, LogKey, composed_key, report_key};
 use crate::objects::{ObjectError, ObjectUri, Objects};
 use crate::store::{Run, retention};
 use crate::system::System;
@@ -34,12 +34,15 @@ pub async fn remove(objects: &Objects, run: &Run, uri: Option<&str>) -> Result<R
         deleted.with_context(|| format!("failed to delete a report on run {}", run.id))?;
     }
     faults::point("let-go-reports-deleted");
-    let log = match uri {
-        Some(uri) => uri.parse()?,
-        None => objects.uri(&run.bucket, log_key.as_str(), None)?,
-    };
-    let deleted = delete_current(objects, &log).await;
-    let removed = deleted.with_context(|| format!("failed to delete the log of run {}", run.id))?;
+    let own = objects.uri(&run.bucket, log_key.as_str(), None)?;
+    let composed = objects.uri(&run.bucket, &composed_key(log_key.as_str()), None)?;
+    let log: ObjectUri = uri.map_or_else(|| Ok(own.clone()), str::parse)?;
+    let failed = || format!("failed to delete the log of run {}", run.id);
+    // While its machine was away, another may have archived what had left it.
+    for other in [own, composed].into_iter().filter(|other| !log.is_same_object(other)) {
+        delete_current(objects, &other).await.with_context(failed)?;
+    }
+    let removed = delete_current(objects, &log).await.with_context(failed)?;
     faults::point("let-go-log-deleted");
     Ok(removed)
 }

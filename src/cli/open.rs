@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 use super::arguments::PARSE_PROCESS;
 use super::database::{COMMAND_SLOTS, open_database_for};
 use super::{CliError, Common, show};
+use crate::archive::KeptTail;
+use crate::carry;
 use crate::config::{ParserRule, WorkerConfig};
 use crate::notify::Notifier;
 use crate::objects::{FolderStore, Objects, S3, S3Options};
@@ -74,6 +76,23 @@ pub(super) fn worker(
     };
     let worker = Worker::new(system, parsers).with_config(config).with_processes(plan);
     Ok(worker.with_notifier(notifier).with_reports(common.report.reports))
+}
+
+/// What of the logs is to outlive this machine, and where they lie.
+///
+/// # Errors
+/// The spool can't be given an identity.
+pub(super) async fn remote_tail(
+    system: &System,
+    common: &Common,
+    config: &WorkerConfig,
+) -> Result<Option<KeptTail>> {
+    let shared = common.database.database_url.is_some() && common.place.bucket.is_some();
+    let Some(every) = config.remote_tail(shared) else { return Ok(None) };
+    let spool = system.spool.clone();
+    let id = carry::spawn_blocking(move || spool.id()).await?;
+    let spool = id.context("failed to give the spool an identity")?;
+    Ok(Some(KeptTail { every, spool }))
 }
 
 /// What a parse process works with: everything but the database.

@@ -35,7 +35,8 @@ impl WorkerArgs {
         let (stop, at_once) = (StopSignals::listen()?, StopSignals::listen()?);
         let slots = self.config.slots;
         let system = open::open_for(common, slots).await?;
-        let worker = open::worker(system, common, &[], self.config)?;
+        let kept = open::remote_tail(&system, common, &self.config).await?;
+        let worker = open::worker(system, common, &[], self.config)?.with_remote_tail(kept);
         let worker = worker.with_drain(self.drain.then_some(self.drain_wait));
         tracing::info!(worker = worker.claimant().worker, slots, "worker started");
         let served = worker.serve_until(stop.nth(1), at_once.nth(2));

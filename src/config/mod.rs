@@ -26,7 +26,7 @@ pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};
 pub use proxy::{PeerNetwork, PersonRule, ProxyConfig};
 pub use s3::S3Config;
-pub use value::{Commas, LineList, List, duration, name, period};
+pub use value::{Commas, LineList, List, RemoteTailAge, duration, name, period};
 pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};

@@ -43,6 +43,24 @@ pub fn period(text: &str) -> Result<Duration, String> {
     fits.then_some(period).ok_or_else(|| "expected more than zero, and ten years at most".to_owned())
 }
 
+/// How old an event of a running log may become before it has left the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteTailAge {
+    /// As old as its run.
+    Off,
+    AtMost(Duration),
+}
+
+/// Reads how old an event may become before it has left the machine; `off` for never.
+pub(super) fn remote_tail(text: &str) -> Result<RemoteTailAge, String> {
+    if text.trim().eq_ignore_ascii_case("off") {
+        return Ok(RemoteTailAge::Off);
+    }
+    let age = duration(text).map_err(|_| "expected a length of time such as 1s, or off".to_owned())?;
+    let fits = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&age);
+    fits.then_some(RemoteTailAge::AtMost(age)).ok_or_else(|| "expected 100ms to 1h, or off".to_owned())
+}
+
 /// Reads how long a link may work: S3 allows a week at most.
 pub(super) fn link_life(text: &str) -> Result<Duration, String> {
     let life = period(text)?;

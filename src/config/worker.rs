@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value;
+use super::value::{self, RemoteTailAge};
 
 /// How a worker works.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -34,6 +34,12 @@ pub struct WorkerConfig {
     #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = value::period, value_name = "TIME")]
     pub poll: Duration,
 
+    /// How old an event of a running log may become before another machine could read it, should this one be lost;
+    /// `off` keeps logs on this machine until their runs are over. By default `1s` with a database and a bucket that
+    /// other machines share.
+    #[arg(long, env = "PARSELOG_REMOTE_TAIL", value_parser = value::remote_tail, value_name = "TIME")]
+    pub remote_tail: Option<RemoteTailAge>,
+
     /// How often to retry logs left in the spool.
     #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
     pub sweep: Duration,
@@ -48,6 +54,7 @@ impl Default for WorkerConfig {
             run_timeout: Duration::from_secs(2 * 3600),
             shutdown_grace: Duration::from_secs(25),
             poll: Duration::from_secs(5),
+            remote_tail: None,
             sweep: Duration::from_secs(30),
         }
     }
@@ -57,6 +64,16 @@ impl WorkerConfig {
     /// The worker's name: as set, else host name and process id.
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(default_worker_name)
+    }
+
+    /// How old an event may become before it has left the machine; `shared` is whether other machines share the
+    /// database and the object store.
+    pub fn remote_tail(&self, shared: bool) -> Option<Duration> {
+        match self.remote_tail {
+            None => shared.then_some(Duration::from_secs(1)),
+            Some(RemoteTailAge::Off) => None,
+            Some(RemoteTailAge::AtMost(age)) => Some(age),
+        }
     }
 
     /// Time between heartbeats: a third of a lease.

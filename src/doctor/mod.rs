@@ -19,7 +19,7 @@ pub use verify::verify;
 
 use crate::archive::{self, Archiver};
 use crate::faults;
-use crate::ids::{BatchId, RunId};
+use crate::ids::{BatchId, LogId, RunId};
 use crate::objects::StaleUpload;
 use crate::queue;
 use crate::recovery::Recovery;
@@ -58,6 +58,8 @@ pub enum FindingKind {
     SpoolAbandoned,
     /// A file in the spool that belongs to no log.
     SpoolStray,
+    /// Pieces of the remote tail whose log is archived or was let go.
+    PieceLeft,
     /// An old, unfinished upload.
     StaleUpload,
     /// A running run with an expired lease.
@@ -95,6 +97,7 @@ enum Repair {
     MarkLost { run: RunId },
     RemoveStray { path: PathBuf },
     EndDeletion { run: RunId },
+    DropPieces { log: LogId },
 }
 
 impl FindingKind {
@@ -109,6 +112,7 @@ impl FindingKind {
             Self::SpoolWithoutRow => "spool-without-row",
             Self::SpoolAbandoned => "spool-abandoned",
             Self::SpoolStray => "spool-stray",
+            Self::PieceLeft => "piece-left",
             Self::StaleUpload => "stale-upload",
             Self::LeaseOver => "lease-over",
             Self::PastDeadline => "past-deadline",
@@ -182,6 +186,7 @@ impl Doctor {
                     let run = store::run::get(&self.system.pool, *run).await?.context("a run is gone")?;
                     archive::remove(&self.system.objects, &run, None).await?;
                 }
+                Repair::DropPieces { log } => store::piece::drop_all(&self.system.pool, &[*log]).await?,
                 Repair::Sweep | Repair::Reap => continue,
             }
             faults::point("doctor-repaired");

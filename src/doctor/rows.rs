@@ -45,6 +45,11 @@ impl Doctor {
                 ..Finding::new(FindingKind::BatchOverdue, None, what)
             });
         }
+        for log in store::piece::of_no_use(&self.system.pool).await? {
+            let what = "pieces of its log are in the remote tail, though nobody needs them any more";
+            let finding = Finding::new(FindingKind::PieceLeft, Some(log.as_run()), what);
+            findings.push(finding.repaired_by(Repair::DropPieces { log }));
+        }
         let unsent = store::notice::undelivered(&self.system.pool, IN_DOUBT, LATE).await?;
         findings.extend(unsent.into_iter().map(of_notice));
         Ok(findings)

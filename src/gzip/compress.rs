@@ -58,6 +58,12 @@ pub fn compress<L: Into<LineFacts>>(
     Ok(summary)
 }
 
+/// One member of these raw bytes, packed fast rather than small: it does not last.
+pub fn encode_member(raw: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() / 4), Compression::fast());
+    encoder.write_all(raw).and_then(|()| encoder.finish()).expect("memory takes everything")
+}
+
 /// An archive that is made while its log grows.
 ///
 /// However the raw bytes are cut into pushes, the archive is the same. It holds what was not taken yet, the

@@ -21,7 +21,7 @@ mod index;
 mod member;
 mod read;
 
-pub use compress::{ArchiveSummary, Compressor, compress};
+pub use compress::{ArchiveSummary, Compressor, compress, encode_member};
 pub use index::{Index, IndexTail};
 pub use member::{LEVELS, LineFacts, Member};
 pub use read::{BoundedReader, MAX_MEMBER, decode_member};

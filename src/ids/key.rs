@@ -12,6 +12,9 @@ pub const SUBMITTED: &str = "data_files";
 /// The folder of a bucket in which the segments of streams lie.
 pub const SEGMENTS: &str = "service_logs";
 
+/// What the name of a log has that was composed on another machine.
+const COMPOSED: &str = ".remote";
+
 /// A moment in a key.
 const MOMENT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -76,6 +79,7 @@ impl LogKey {
     pub fn run_of(key: &str) -> Option<RunId> {
         let (folder, name) = key.rsplit_once('/')?;
         let stem = name.strip_prefix("parse-datafile-")?.strip_suffix(".log.gz")?;
+        let stem = stem.strip_suffix(COMPOSED).unwrap_or(stem);
         let run = stem.get(stem.len().checked_sub(36)?..)?;
         (folder == "parsing_logs" || folder.ends_with("/parsing_logs")).then(|| run.parse().ok())?
     }
@@ -103,6 +107,12 @@ fn above(path: &str) -> &str {
 /// `.report.<extension>`. `log_key` is a [`LogKey`] as text, which is how a log's head has it.
 pub fn report_key(log_key: &str, extension: &str) -> String {
     format!("{}.report.{extension}", log_key.strip_suffix(".log.gz").unwrap_or(log_key))
+}
+
+/// The key of a log that another machine composed of what had left its own, beside that of the log itself.
+/// `log_key` is a [`LogKey`] as text.
+pub fn composed_key(log_key: &str) -> String {
+    format!("{}{COMPOSED}.log.gz", log_key.strip_suffix(".log.gz").unwrap_or(log_key))
 }
 
 impl fmt::Display for LogKey {

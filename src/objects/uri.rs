@@ -62,6 +62,17 @@ impl ObjectUri {
         Ok(readings)
     }
 
+    /// Whether both name the same object, in whatever version.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::S3 { bucket, key, .. }, Self::S3 { bucket: other, key: others, .. }) => {
+                (bucket, key) == (other, others)
+            }
+            (Self::File { path, .. }, Self::File { path: other, .. }) => path == other,
+            _ => false,
+        }
+    }
+
     /// The version, if it names one.
     pub fn version(&self) -> Option<&str> {
         match self {

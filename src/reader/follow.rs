@@ -1,9 +1,8 @@
 //! Follows a growing log, from this machine's spool or from another machine.
 //!
-//! On the run's machine the reader reads the growing spool file. Elsewhere it asks for the log in the
-//! database, and the run's worker ships pieces there: both can reach the database, no port has to be open,
-//! and the worker ships only on request. Either way the end comes from the archive when the run is over and
-//! its file is gone.
+//! On the run's machine the reader reads the growing spool file. Elsewhere it reads the log's remote tail in the
+//! database, and asks the run's worker there to ship sooner: both can reach the database, and no port has to be
+//! open. Either way the end comes from the archive when the run is over and its file is gone.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,10 +14,11 @@ use anyhow::{Context, Result};
 
 use super::{LogLines, LogSource, Selection};
 use crate::carry;
+use crate::gzip;
 use crate::ids::RunId;
 use crate::record::Record;
 use crate::spool::TailReader;
-use crate::store::{self, LogState, follow};
+use crate::store::{self, LogState, follow, piece};
 use crate::system::System;
 
 /// How often to check for more.
@@ -126,15 +126,20 @@ impl Follower {
         }
         follow::want(&self.system.pool, self.run, WISH).await?;
         let mut came = false;
-        for (at, bytes) in follow::pieces(&self.system.pool, self.run, self.at).await? {
-            let missing = at.cast_unsigned() - self.at;
+        for piece in piece::from_byte(&self.system.pool, self.run.into(), self.at).await? {
+            let (at, raw_bytes) = (piece.place.at, piece.raw_bytes);
+            let unpack = carry::spawn_blocking(move || gzip::decode_member(&piece.bytes, piece.raw_bytes));
+            let bytes = unpack.await.context("unpacking panicked")??;
+            // One that was shipped anew may begin with what is known.
+            let known = self.at.saturating_sub(at).min(raw_bytes);
+            let missing = at.saturating_sub(self.at);
             if missing > 0 {
                 self.rest.clear();
                 let note = format!("{missing} bytes before this are not here; they will be in the archive");
                 self.news.push_back(News::Note(note));
+                self.at = at;
             }
-            self.at = at.cast_unsigned();
-            came |= self.take(&bytes);
+            came |= self.take(&bytes[known as usize..]);
         }
         let worker = run.worker.as_deref().unwrap_or("a worker");
         let waits = match run.started_at {

@@ -1,11 +1,12 @@
-//! Recovery: mends what dead processes left in the spool of this machine.
+//! Recovery: mends what dead processes left in the spool of this machine, and what machines left that are gone.
 //!
 //! The first step needs no object store, and does what others wait for: it kills orphaned parsers, closes the logs
 //! of the dead, and ends their runs, which queues the next attempts. The second archives the complete logs that nobody
-//! works on, and stops for now when the store fails. The spool knows how to close a log, `archive` how to archive it;
-//! the callers decide when.
+//! works on, and stops for now when the store fails. The third composes the logs of machines that are gone from their
+//! remote tails. The spool knows how to close or compose a log, `archive` how to archive it; the callers decide when.
 
 mod dead;
+mod elsewhere;
 
 pub use dead::close_dead;
 
@@ -32,7 +33,7 @@ pub struct Recovery {
     archiver: Archiver,
     /// One lock for each step: a second caller waits and then does the whole step, since the first may still have
     /// had a log in hand.
-    turns: Arc<[Mutex<()>; 2]>,
+    turns: Arc<[Mutex<()>; 3]>,
     waiting: Waiting,
 }
 

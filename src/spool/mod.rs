@@ -12,6 +12,7 @@
 //! <log>.summary    describes a whole archive, for reuse; without it the archive is made anew
 //! <log>.moved      only in a refuge: the log is archived, but the spool could not remove its leftovers
 //! connections/     what a collector received and has not decoded yet
+//! .id              names the folder in the database, where logs are kept for the case that the machine is lost
 //! ```
 //!
 //! If nobody holds the lock of a `.open` or `.log` file, its process is gone. All state is in the files, so
@@ -20,9 +21,13 @@
 
 mod back;
 mod bus;
+mod compose;
 mod connections;
+mod copy;
 mod dead;
 mod files;
+mod growth;
+mod identity;
 mod journal;
 mod missing;
 mod open;
@@ -46,8 +51,10 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 
 pub use back::BackReader;
+pub use compose::{ComposedLog, Composer};
 pub use connections::CollectorLock;
 pub use dead::{AbandonedLog, PROCESS_DIED};
+pub use growth::{Growth, Stretch};
 pub use journal::{Journal, Stored};
 pub use missing::MissingEvents;
 pub use open::OpenLog;

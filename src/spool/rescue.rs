@@ -4,22 +4,21 @@
 //! be read is counted as dropped. A log that was complete already keeps its bytes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::copy::{CopyEnd, LogCopy};
 use super::files::{SpoolFolder, file_of};
 use super::missing::MissingEvents;
 use super::segment::segment_path;
 use super::{Closed, SealedLog};
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
-use crate::record::{
-    Cut, Head, Level, LevelCounts, LogEnding, MAX_LINE_BYTES, Record, Tail, level_of, seq_of,
-};
+use crate::record::{Head, LogEnding, MAX_LINE_BYTES, seq_of};
 
 /// What can't be read is passed over in steps of a page.
 const PAGE: u64 = 4096;
@@ -60,11 +59,17 @@ impl Remains<'_> {
 
     fn fill(&self, file: File, new: &Path, folder: &SpoolFolder) -> io::Result<SealedLog> {
         file.try_lock()?;
-        let mut copy = Copy::new(&file);
+        let mut copy = LogCopy::new(&file, Utc::now());
         self.copy_main(&mut copy)?;
         self.copy_segments(&mut copy)?;
-        let (head, Closed { tail, at: closed_at }) = copy.finish(self)?;
-        let lines = copy.lines;
+        let close = CopyEnd {
+            head: self.head,
+            missing: self.missing,
+            ending: self.ending,
+            reason: self.reason.clone(),
+        };
+        let (head, Closed { tail, at: closed_at }) = copy.finish(&close)?;
+        let lines = copy.lines();
         drop(copy);
         durable::file(&file, Synced::Rescued)?;
         // Its warnings are not to be said twice.
@@ -78,7 +83,7 @@ impl Remains<'_> {
         Ok(SealedLog { head, tail, closed_at, lines, path, file: Arc::new(file), leftovers })
     }
 
-    fn copy_main(&self, copy: &mut Copy<'_>) -> io::Result<()> {
+    fn copy_main(&self, copy: &mut LogCopy<&File>) -> io::Result<()> {
         let mut lines = WholeLines::of(self.main)?;
         while let Some(line) = lines.next()? {
             match seq_of(line) {
@@ -89,7 +94,7 @@ impl Remains<'_> {
         Ok(())
     }
 
-    fn copy_segments(&self, copy: &mut Copy<'_>) -> io::Result<()> {
+    fn copy_segments(&self, copy: &mut LogCopy<&File>) -> io::Result<()> {
         let mut segments: Vec<(u64, PathBuf)> = (0..2)
             .map(|number| segment_path(self.folder, self.log, number))
             .filter_map(|path| Some((first_seq(&path)?, path)))
@@ -99,118 +104,13 @@ impl Remains<'_> {
             let file = File::open(path)?;
             let mut lines = WholeLines::of(&file)?;
             while let Some(line) = lines.next()? {
-                if let Some(seq) = seq_of(line).filter(|seq| *seq > copy.last) {
-                    copy.mark_cut(seq)?;
+                if let Some(seq) = seq_of(line).filter(|seq| *seq > copy.last()) {
+                    copy.mark_cut(seq, self.head)?;
                     copy.event(seq, line, self.head)?;
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// The copy while it is written.
-struct Copy<'a> {
-    to: BufWriter<&'a File>,
-    lines: u64,
-    stored: LevelCounts,
-    /// The highest number of an event in it.
-    last: u64,
-    head: Option<Head>,
-    has_cut: bool,
-    /// The log's own tail, as a line and decoded.
-    tail: Option<(Vec<u8>, Closed)>,
-}
-
-impl<'a> Copy<'a> {
-    fn new(file: &'a File) -> Self {
-        Self {
-            to: BufWriter::with_capacity(1 << 20, file),
-            lines: 0,
-            stored: LevelCounts::default(),
-            last: 0,
-            head: None,
-            has_cut: false,
-            tail: None,
-        }
-    }
-
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        self.lines += 1;
-        self.to.write_all(line)
-    }
-
-    fn event(&mut self, seq: u64, line: &[u8], head: Option<&Head>) -> io::Result<()> {
-        if seq <= self.last {
-            return Ok(());
-        }
-        self.begin(head)?;
-        self.last = seq;
-        self.stored.add(level_of(line).unwrap_or(Level::Info));
-        self.write(line)
-    }
-
-    /// Begins with the known head, where the log's own can't be read.
-    fn begin(&mut self, head: Option<&Head>) -> io::Result<()> {
-        if self.head.is_none() {
-            let head = head.ok_or_else(|| io::Error::other("its head can't be read"))?;
-            self.write(&head.to_line())?;
-            self.head = Some(head.clone());
-        }
-        Ok(())
-    }
-
-    fn frame(&mut self, line: &[u8], head: Option<&Head>) -> io::Result<()> {
-        let Some(record) = Record::decode(line) else { return Ok(()) };
-        if let (Some(found), None) = (record.head, &self.head) {
-            self.head = Some(*found);
-            return self.write(line);
-        }
-        if record.cut.is_some() && !self.has_cut {
-            self.begin(head)?;
-            self.has_cut = true;
-            return self.write(line);
-        }
-        if let Some((tail, at)) = record.tail.zip(record.timestamp) {
-            self.tail = Some((line.to_owned(), Closed { tail, at }));
-        }
-        Ok(())
-    }
-
-    /// Marks that the log reached its cap before the event `seq`.
-    fn mark_cut(&mut self, seq: u64) -> io::Result<()> {
-        if std::mem::replace(&mut self.has_cut, true) {
-            return Ok(());
-        }
-        let cut = Cut { dropped: (seq - 1).saturating_sub(self.stored.total()) };
-        self.write(&cut.to_line(Utc::now()))
-    }
-
-    fn finish(&mut self, remains: &Remains<'_>) -> io::Result<(Head, Closed)> {
-        self.begin(remains.head)?;
-        let said =
-            self.tail.as_ref().map_or(0, |(_, closed)| closed.tail.events.total() + closed.tail.dropped);
-        let emitted = remains.missing.emitted_in_all(said.max(self.last));
-        if emitted > 0 && self.last == 0 {
-            return Err(io::Error::other("none of its events can be read any more"));
-        }
-        let (line, closed) = match self.tail.take() {
-            Some((line, closed)) if closed.tail.events == self.stored => (line, closed),
-            found => {
-                let (ending, reason) = found.map_or_else(
-                    || (remains.ending, remains.reason.clone()),
-                    |(_, Closed { tail, .. })| (tail.ending, tail.reason),
-                );
-                let dropped = emitted - self.stored.total();
-                let tail = Tail { ending, reason, events: self.stored, dropped };
-                let at = Utc::now();
-                (tail.to_line(at), Closed { tail, at })
-            }
-        };
-        self.write(&line)?;
-        self.to.flush()?;
-        let head = self.head.clone().expect("it begins with a head");
-        Ok((head, closed))
     }
 }
 

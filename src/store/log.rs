@@ -1,4 +1,4 @@
-//! `log`: one row for each log, and its changes, each with its audit entry.
+//! `log`: one row for each log, and its changes on its own machine, each with its audit entry.
 //!
 //! None of these checks the status of a log's run: even if a run lost its lease, or somebody else ended it, its
 //! log is archived under its own row. Each is repeatable; a repetition leaves no second audit entry. The
@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{PgExecutor, Postgres};
+use uuid::Uuid;
 
 use super::failure::DbContext as _;
 use super::{LogState, fit};
@@ -68,23 +69,32 @@ pub async fn begun(db: impl PgExecutor<'_>, head: &Head) -> Result<()> {
 /// # Errors
 /// The database fails, or does not know the log.
 pub async fn opened(db: impl PgExecutor<'_>, log: LogId) -> Result<()> {
+    opened_in(db, log, None).await
+}
+
+/// As [`opened`], in this spool, from which another machine may take it over.
+///
+/// # Errors
+/// As [`opened`].
+pub async fn opened_in(db: impl PgExecutor<'_>, log: LogId, spool: Option<Uuid>) -> Result<()> {
     let changed = sqlx::query_as(
         "with was as (
              select * from log where id = $1 for update
          ), now as (
-             update log set state = 'open' from was where log.id = was.id and was.state = 'none' returning log.id
+             update log set state = 'open', spool = $2
+             from was where log.id = was.id and was.state = 'none' returning log.id
          )
          select was.state, exists (select 1 from now) from was",
     );
-    apply(db, log, changed.bind(log)).await?;
+    apply(db, log, changed.bind(log).bind(spool)).await?;
     Ok(())
 }
 
-/// The log is complete, in the spool. False if it was pruned: then nobody may store it again.
+/// The log is complete, in the spool. Returns its state before; if it was pruned, nobody may store it again.
 ///
 /// # Errors
 /// The database fails, or does not know the log.
-pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -> Result<bool> {
+pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -> Result<LogState> {
     let changed = sqlx::query_as(
         "with was as (
              select log.*, run.data_file_id, run.batch_id
@@ -109,11 +119,11 @@ pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -
     .bind(fit::count(content.dropped))
     .bind(content.first_at)
     .bind(content.last_at);
-    let (before, _) = apply(db, log, changed).await?;
-    Ok(before != LogState::Pruned)
+    Ok(apply(db, log, changed).await?.0)
 }
 
-/// The log is in the object store, which has confirmed its bytes; a pruned log stays pruned.
+/// The log is in the object store, which has confirmed its bytes; a pruned log stays pruned. Where another machine
+/// archived what had left this one, this is the fuller log.
 ///
 /// # Errors
 /// The database fails, or does not know the log.
@@ -127,14 +137,18 @@ pub async fn archived(db: impl PgExecutor<'_>, log: LogId, archive: &ArchivedLog
              update log
              set state = 'archived', uri = $2, raw_bytes = $3, gzip_bytes = $4, lines = $5, events = $6, dropped = $7,
                  raw_sha256 = $8, gzip_sha256 = $9, first_at = $10, last_at = $11,
-                 archived_at = coalesce(was.archived_at, now()), error = null
+                 archived_at = case when was.taken_by is null then coalesce(was.archived_at, now()) else now() end,
+                 error = null, taken_by = null, lost_after = null
              from was
              where log.id = was.id and was.state in ('none', 'open', 'sealed', 'fallback', 'lost', 'archived')
              returning log.*
          ), entry as (
              insert into log_entry (entry, data_file_id, batch_id, run_id, detail)
-             select 'archived', was.data_file_id, was.batch_id, was.run_id, now.uri
-             from now join was on was.id = now.id where was.state <> 'archived' or was.uri <> now.uri
+             select case when is_fuller then 'fuller-log' else 'archived' end, was.data_file_id, was.batch_id, was.run_id,
+                    case when is_fuller then format('%s, instead of %s', now.uri, was.uri) else now.uri end
+             from now join was on was.id = now.id
+             cross join lateral (values (was.state = 'archived' and was.taken_by is not null)) as how (is_fuller)
+             where was.state <> 'archived' or was.uri <> now.uri
          )
          select was.state, exists (select 1 from now) from was",
     )

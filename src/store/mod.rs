@@ -23,6 +23,7 @@ pub mod log;
 mod migrate;
 pub mod notice;
 pub mod outbox;
+pub mod piece;
 mod pool;
 pub mod reparse;
 pub mod retention;
@@ -30,6 +31,7 @@ pub mod run;
 pub mod segment;
 pub mod session;
 pub mod stream;
+pub mod takeover;
 pub mod token;
 pub mod worker;
 

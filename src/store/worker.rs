@@ -31,6 +31,8 @@ pub struct Presence {
     pub busy: usize,
     /// What it has a parser for: `program/section`, with `*` for any.
     pub takes: Vec<String>,
+    /// Its spool, if its logs are to outlive its machine.
+    pub spool: Option<Uuid>,
 }
 
 /// A worker that is alive, as far as its last heartbeat tells.
@@ -50,7 +52,7 @@ pub struct LiveWorker {
 /// The database fails.
 pub async fn beat(db: impl PgExecutor<'_>, presence: &Presence) -> Result<()> {
     sqlx::query(
-        "insert into worker (id, name, beat, slots, busy, takes) values ($1, $2, $3, $4, $5, $6)
+        "insert into worker (id, name, beat, slots, busy, takes, spool) values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (id) do update set seen_at = now(), busy = excluded.busy",
     )
     .bind(presence.id)
@@ -59,6 +61,7 @@ pub async fn beat(db: impl PgExecutor<'_>, presence: &Presence) -> Result<()> {
     .bind(i32::try_from(presence.slots).unwrap_or(i32::MAX))
     .bind(i32::try_from(presence.busy).unwrap_or(i32::MAX))
     .bind(&presence.takes)
+    .bind(presence.spool)
     .execute(db)
     .await
     .context("failed to say that the worker is alive")?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
-use super::{RunsInFlight, Worker, ship};
+use super::{RunsInFlight, Worker};
 use crate::carry::spawn_in;
 use crate::faults;
 use crate::spool::SYNC_INTERVAL;
@@ -64,8 +64,7 @@ impl Helpers {
 }
 
 impl Worker {
-    /// The helpers that every process with runs needs: heartbeats, the sync of open logs, and the logs for
-    /// readers on other machines.
+    /// The helpers that every process with runs needs: heartbeats, the sync of open logs, and their remote tail.
     pub fn helpers(&self, in_flight: &RunsInFlight) -> Helpers {
         let mut helpers = Helpers::default();
         let (worker, beating) = (self.clone(), in_flight.clone());
@@ -80,12 +79,10 @@ impl Worker {
                 tokio::time::sleep(SYNC_INTERVAL).await;
             }
         });
-        let (worker, shipping, mut tick) = (self.clone(), in_flight.clone(), 0);
-        helpers.every("ship", ship::TICK, move || {
-            let (worker, in_flight) = (worker.clone(), shipping.clone());
-            let this = tick;
-            tick += 1;
-            async move { in_flight.ship(&worker, this).await }
+        let tail = self.archiver.tail().clone();
+        helpers.every("ship", tail.tick(), move || {
+            let tail = tail.clone();
+            async move { tail.ship().await }
         });
         helpers
     }

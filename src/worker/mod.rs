@@ -17,7 +17,6 @@ mod report;
 mod row;
 mod run_one;
 mod service;
-mod ship;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub use run_one::{RecordsTo, RunReport};
 
 use self::processes::ParseProcesses;
 
-use crate::archive::Archiver;
+use crate::archive::{Archiver, KeptTail};
 use crate::config::{ReportFormat, WorkerConfig};
 use crate::notify::Notifier;
 use crate::parse::{ParseTools, Parsers};
@@ -132,6 +131,12 @@ impl Worker {
     #[must_use]
     pub fn with_reports(self, reports: Option<ReportFormat>) -> Self {
         Self { reports, ..self }
+    }
+
+    /// The same, whose logs are to outlive its machine.
+    #[must_use]
+    pub fn with_remote_tail(self, kept: Option<KeptTail>) -> Self {
+        Self { archiver: self.archiver.keeping(kept), ..self }
     }
 
     /// Its system.

@@ -19,6 +19,7 @@ impl Worker {
             slots: self.config.slots,
             busy: 0,
             takes: self.claimant.takes.names(),
+            spool: self.archiver.tail().kept().map(|kept| kept.spool),
         };
         let (pool, in_flight) = (self.system.pool.clone(), in_flight.clone());
         let mut is_new = true;

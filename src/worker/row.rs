@@ -27,18 +27,20 @@ pub(super) struct ClaimedRow {
     run: RunId,
     data_file: DataFileId,
     lease_token: Uuid,
+    /// The spool of its log, if the log is to outlive the machine.
+    spool: Option<Uuid>,
 }
 
 impl ClaimedRow {
-    pub(super) fn new(pool: PgPool, claimed: &ClaimedRun) -> Self {
+    pub(super) fn new(pool: PgPool, claimed: &ClaimedRun, spool: Option<Uuid>) -> Self {
         let ClaimedRun { run, lease_token, .. } = claimed;
-        Self { pool, run: run.id, data_file: run.data_file_id, lease_token: *lease_token }
+        Self { pool, run: run.id, data_file: run.data_file_id, lease_token: *lease_token, spool }
     }
 }
 
 impl RunRow for ClaimedRow {
     async fn opened(&self, _: Option<Arc<File>>) {
-        if let Err(error) = store::log::opened(&self.pool, self.run.into()).await {
+        if let Err(error) = store::log::opened_in(&self.pool, self.run.into(), self.spool).await {
             tracing::warn!(run = %self.run, "the row does not say yet where the log is: {error:#}");
         }
     }

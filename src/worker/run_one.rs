@@ -50,6 +50,8 @@ impl Worker {
     ) -> RunReport {
         let run = claimed.run.id;
         let (flight, guard) = in_flight.add(&claimed);
+        // Until the log is archived, or all that its spool has of it was shipped.
+        let _shipping = self.archiver.tail().begin(run.into());
         faults::point("claimed");
         tracing::info!(%run, data_file = %claimed.run.data_file_id, attempt = claimed.run.attempt, "started");
 
@@ -72,7 +74,8 @@ impl Worker {
 
     /// Parses in this process or in another; then the ending is on the row, and the log is complete.
     async fn parse(&self, claimed: &ClaimedRun, flight: &Flight, records: RecordsTo) -> Parsed {
-        let row = ClaimedRow::new(self.system.pool.clone(), claimed);
+        let spool = self.archiver.tail().kept().map(|kept| kept.spool);
+        let row = ClaimedRow::new(self.system.pool.clone(), claimed, spool);
         let job = self.job(claimed, !matches!(records, RecordsTo::Nobody));
         match &self.parses_in {
             ParsesIn::This(tools) => tools.parse(&job, flight, &row, || sink(records)).await,

@@ -165,6 +165,7 @@ impl Worker {
     /// Recovers the runs of dead processes first: they may be work to do.
     async fn is_drained(&self, drain: &mut Drain, recovery: &Recovery) -> Result<bool> {
         recovery.recover().await?;
+        take_over(recovery.clone(), self.claimant.lease).await;
         drain.is_over(&self.system.pool, &self.claimant.takes).await
     }
 
@@ -188,6 +189,10 @@ impl Worker {
         helpers.every("reap", RECOVERY_INTERVAL, move || reap(pool.clone(), lease));
         let dead = recovery.clone();
         helpers.every("recover", RECOVERY_INTERVAL, move || recover(dead.clone()));
+        if self.archiver.tail().kept().is_some() {
+            let gone = recovery.clone();
+            helpers.every("take-over", RECOVERY_INTERVAL, move || take_over(gone.clone(), lease));
+        }
         let left = recovery.clone();
         helpers.every("sweep", sweep, move || archive_due(left.clone()));
         let pool = self.system.pool.clone();
@@ -211,6 +216,12 @@ async fn recover(recovery: Recovery) {
         Ok(0) => {}
         Ok(logs) => tracing::info!(logs, "closed logs of dead processes"),
         Err(error) => tracing::error!("failed to recover what dead processes left: {error:#}"),
+    }
+}
+
+async fn take_over(recovery: Recovery, patience: Duration) {
+    if let Err(error) = recovery.take_over(patience).await {
+        tracing::debug!("failed to look for the logs of machines that are gone: {error:#}");
     }
 }
 

@@ -53,6 +53,7 @@ mod python;
 mod queue;
 mod reading;
 mod redact;
+mod remote_tail;
 mod reparse;
 mod report;
 mod resources;

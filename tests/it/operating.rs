@@ -36,6 +36,7 @@ async fn present(desk: &Desk, slots: usize, busy: usize, takes: &str) {
         slots,
         busy,
         takes: vec![takes.to_owned()],
+        spool: None,
     };
     beat(&desk.db.pool, &presence).await.unwrap();
 }

@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use parselog::gzip;
+use parselog::ids::LogId;
 use parselog::objects::{FolderStore, Objects};
 use parselog::reader::{Cost, LogSource, Selection};
 use parselog::record::timestamp_of;
-use parselog::store::follow;
+use parselog::store::piece::{LogPiece, PiecePlace};
+use parselog::store::{follow, piece};
 use tempfile::TempDir;
 
 use crate::support::{Desk, PATIENCE, TestDb, sample_text};
@@ -266,31 +268,35 @@ async fn follow_with(spool: Option<&str>) {
 }
 
 #[tokio::test]
-async fn pieces_go_with_the_last_wish_and_a_reader_that_fell_behind_misses_only_old_ones() {
-    const KEPT: u64 = 8 << 20;
+async fn pieces_for_readers_go_with_the_last_wish_and_one_that_is_shipped_again_may_only_grow() {
     let db = TestDb::new().await;
-    let run = db.submit(&["a/1.txt"]).await[0].run_id;
-    assert_eq!(follow::wanted(&db.pool, &[run]).await.unwrap(), [], "nobody asked");
-    follow::want(&db.pool, run, Duration::from_secs(60)).await.unwrap();
-    assert_eq!(follow::wanted(&db.pool, &[run]).await.unwrap(), [(run, None)]);
-    follow::ship(&db.pool, run, None, 100, b"one\n", KEPT).await.unwrap();
-    follow::ship(&db.pool, run, None, 100, b"again\n", KEPT).await.unwrap();
-    follow::ship(&db.pool, run, Some(104), 104, b"two\n", KEPT).await.unwrap();
-    let pieces = follow::pieces(&db.pool, run, 0).await.unwrap();
-    assert_eq!(pieces, [(100, b"one\n".to_vec()), (104, b"two\n".to_vec())], "a piece was shipped twice");
-    let much = vec![b'x'; KEPT as usize];
-    follow::ship(&db.pool, run, Some(108), 108, &much, KEPT).await.unwrap();
-    let kept: Vec<i64> =
-        follow::pieces(&db.pool, run, 0).await.unwrap().into_iter().map(|(at, _)| at).collect();
-    assert_eq!(kept, [108]);
-    follow::clean(&db.pool).await.unwrap();
-    assert_eq!(follow::pieces(&db.pool, run, 0).await.unwrap().len(), 1, "it is still wanted");
-    sqlx::query("update log_follow set wanted_until = now() - interval '1 s'")
-        .execute(&db.pool)
-        .await
-        .unwrap();
-    follow::clean(&db.pool).await.unwrap();
-    assert!(follow::pieces(&db.pool, run, 0).await.unwrap().is_empty());
+    let log = LogId::from(db.submit(&["a/1.txt"]).await[0].run_id);
+    let pool = &db.pool;
+    assert_eq!(follow::wanted(pool, &[log]).await.unwrap(), [], "nobody asked");
+    follow::want(pool, log.as_run(), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(follow::wanted(pool, &[log]).await.unwrap(), [log]);
+    let piece = |at: u64, lines: &str| LogPiece {
+        place: PiecePlace { log, behind: false, at },
+        raw_bytes: lines.len() as u64,
+        bytes: lines.as_bytes().to_vec(),
+    };
+    let ship = async |pieces: &[LogPiece], dropped: &[PiecePlace]| {
+        piece::ship(pool, None, &[log], pieces, dropped).await.unwrap()
+    };
+    assert_eq!(ship(&[piece(100, "one\n")], &[]).await, [log], "it is followed");
+    ship(&[piece(100, "one\nmore\n"), piece(109, "two\n")], &[]).await;
+    ship(&[piece(100, "one\n")], &[]).await;
+    let all = [piece(100, "one\nmore\n"), piece(109, "two\n")];
+    assert_eq!(piece::from_byte(pool, log, 104).await.unwrap(), all);
+    assert_eq!(piece::from_byte(pool, log, 109).await.unwrap(), all[1..]);
+    assert_eq!(piece::shipped_to(pool, log).await.unwrap(), 113);
+    ship(&[piece(113, "three\n")], &[all[0].place]).await;
+    assert_eq!(piece::after(pool, log, None, 9).await.unwrap(), [all[1].clone(), piece(113, "three\n")]);
+    piece::clean(pool).await.unwrap();
+    assert_eq!(piece::from_byte(pool, log, 0).await.unwrap().len(), 2, "it is still wanted");
+    sqlx::query("update log_follow set wanted_until = now() - interval '1 s'").execute(pool).await.unwrap();
+    piece::clean(pool).await.unwrap();
+    assert_eq!(piece::from_byte(pool, log, 0).await.unwrap(), []);
 }
 
 #[tokio::test]

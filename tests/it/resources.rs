@@ -111,6 +111,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         lease: PATIENCE,
         run_timeout: PATIENCE,
         poll: often,
+        remote_tail: None,
         sweep: often,
         shutdown_grace: often,
     };

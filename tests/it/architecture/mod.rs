@@ -89,6 +89,7 @@ const SHORT: &[(&str, &str)] = &[
     ("parser/command/stream.rs", "five files share it, and none owns it"),
     ("record/arrival.rs", "encoding and decoding share it, and neither owns it"),
     ("spool/missing.rs", "three ways to close a log share it"),
+    ("store/follow.rs", "one file per table"),
 ];
 
 #[test]

@@ -148,6 +148,7 @@ fn config() -> WorkerConfig {
         lease: Duration::from_secs(15),
         run_timeout: Duration::from_secs(60),
         poll: OFTEN,
+        remote_tail: None,
         sweep: Duration::from_millis(300),
         shutdown_grace: Duration::from_millis(300),
     }

@@ -1,0 +1,156 @@
+//! How much of one log was shipped, and the bound of what stays there: its beginning and its end.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::gzip;
+use crate::ids::LogId;
+use crate::spool::{Growth, Spool};
+use crate::store::piece::{LogPiece, PiecePlace};
+
+/// Most raw bytes of one log in one round; the next round goes on.
+const ROUND: u64 = 8 << 20;
+
+/// What stays there of one log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    /// The most raw bytes to begin with, and to catch up with: of more, only the last are shipped.
+    pub(super) first: u64,
+    pub(super) behind: u64,
+    /// Packed bytes that stay, and of these the share of the log's beginning: what is dropped lies in between.
+    pub(super) all: u64,
+    pub(super) beginning: u64,
+}
+
+/// Of a log that is to outlive its machine.
+pub(super) const KEPT: Bound =
+    Bound { first: 256 << 20, behind: 256 << 20, all: 64 << 20, beginning: 16 << 20 };
+
+/// Of a log that others only read.
+pub(super) const READ: Bound = Bound { first: 1 << 20, behind: 256 << 20, all: 8 << 20, beginning: 0 };
+
+/// How much of one log was shipped.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent {
+    growth: Option<Growth>,
+    /// The pieces that may be dropped, oldest first, with their packed bytes.
+    later: VecDeque<(PiecePlace, u64)>,
+    /// Packed bytes of those that stay.
+    beginning: u64,
+    bytes: u64,
+}
+
+/// What is new of one log.
+#[derive(Debug)]
+pub(super) struct Shipment {
+    pub(super) log: LogId,
+    pub(super) pieces: Vec<LogPiece>,
+    /// Pieces that have to go for them.
+    pub(super) dropped: Vec<PiecePlace>,
+    /// How much is shipped with it.
+    pub(super) sent: Sent,
+}
+
+impl Sent {
+    /// As of a log of which another process shipped so many bytes.
+    pub(super) fn from(at: u64) -> Self {
+        Self { growth: Some(Growth::from(at)), ..Self::default() }
+    }
+
+    /// Reads and packs what is new.
+    pub(super) fn read(mut self, spool: &Spool, log: LogId, bound: Bound) -> io::Result<Shipment> {
+        let most = if self.growth.is_some() { bound.behind } else { bound.first };
+        let mut growth = self.growth.unwrap_or_default();
+        let (mut pieces, mut dropped, mut read) = (Vec::new(), Vec::new(), 0);
+        while read < ROUND
+            && let Some(stretch) = growth.next(spool, log, most)?
+        {
+            let raw_bytes = stretch.lines.len() as u64;
+            let place = PiecePlace { log, behind: stretch.behind, at: stretch.at };
+            let piece = LogPiece { place, raw_bytes, bytes: gzip::encode_member(&stretch.lines) };
+            self.add(place, piece.bytes.len() as u64, bound.beginning);
+            pieces.push(piece);
+            read += raw_bytes;
+        }
+        // Even one piece that is larger than all is kept.
+        while self.bytes > bound.all && self.later.len() > 1 {
+            let (place, bytes) = self.later.pop_front().expect("it has more than one");
+            self.bytes -= bytes;
+            match pieces.iter().position(|piece| piece.place == place) {
+                Some(new) => drop(pieces.remove(new)),
+                None => dropped.push(place),
+            }
+        }
+        if !pieces.is_empty() {
+            self.growth = Some(growth);
+        }
+        Ok(Shipment { log, pieces, dropped, sent: self })
+    }
+
+    fn add(&mut self, place: PiecePlace, bytes: u64, beginning: u64) {
+        self.bytes += bytes;
+        if self.beginning + bytes <= beginning {
+            self.beginning += bytes;
+        } else {
+            // From here on nothing is of the beginning.
+            self.beginning = u64::MAX / 2;
+            self.later.push_back((place, bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of so many lines of a mebibyte, which hardly pack.
+    fn spool_with(log: LogId, lines: usize) -> (tempfile::TempDir, Spool) {
+        let home = tempfile::tempdir().expect("a folder");
+        let spool = Spool::open(home.path(), 1 << 30).expect("a spool");
+        let (mut text, mut state) = (Vec::with_capacity(lines << 20), 7_u64);
+        while text.len() < lines << 20 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text.push(b'!' + (state >> 33) as u8 % 90);
+        }
+        text.chunks_mut(1 << 20).for_each(|line| line[line.len() - 1] = b'\n');
+        std::fs::write(spool.stem(log).with_extension("open"), text).expect("a log");
+        (home, spool)
+    }
+
+    #[test]
+    fn what_readers_get_of_a_long_log_is_its_end_and_what_comes_after_it() {
+        let log = LogId::new();
+        let (_home, spool) = spool_with(log, 4);
+        let bound = Bound { first: 2 << 20, ..READ };
+        let shipment = Sent::default().read(&spool, log, bound).expect("what is new");
+        let raw: u64 = shipment.pieces.iter().map(|piece| piece.raw_bytes).sum();
+        assert!(raw <= 2 << 20 && raw > 0, "{raw}");
+        let again = shipment.sent.read(&spool, log, bound).expect("nothing");
+        assert!(again.pieces.is_empty() && again.dropped.is_empty());
+    }
+
+    #[test]
+    fn a_long_log_keeps_its_beginning_and_its_end() {
+        let log = LogId::new();
+        let (_home, spool) = spool_with(log, 20);
+        let bound = Bound { all: 5 << 20, beginning: 2 << 20, ..KEPT };
+        let (mut sent, mut there) = (Sent::default(), Vec::new());
+        loop {
+            let shipment = sent.read(&spool, log, bound).expect("what is new");
+            sent = shipment.sent;
+            if shipment.pieces.is_empty() {
+                break;
+            }
+            there
+                .extend(shipment.pieces.iter().map(|piece| (piece.place.at >> 20, piece.bytes.len() as u64)));
+            there.retain(|(at, _)| !shipment.dropped.iter().any(|place| place.at >> 20 == *at));
+        }
+        let bytes: u64 = there.iter().map(|(_, bytes)| bytes).sum();
+        assert!(bytes <= bound.all && bytes > bound.all - (2 << 20), "{bytes}");
+        let lines: Vec<u64> = there.iter().map(|(at, _)| *at).collect();
+        assert!(
+            lines.starts_with(&[0, 1]) && lines.ends_with(&[18, 19]) && !lines.contains(&10),
+            "{lines:?}"
+        );
+    }
+}
