@@ -2,7 +2,8 @@
 //!
 //! It needs the feature `faults`, for the parser that acknowledges events and for the named points.
 //! `PARSELOG_CRASHES` says how many seeded kills (60 without it), and each hundred is one more round of power
-//! losses; `PARSELOG_SEED` repeats a plan.
+//! losses; `PARSELOG_MACHINES` how many machines are lost (20), and `PARSELOG_PARTITIONS` how many are cut off (10);
+//! `PARSELOG_SEED` repeats a plan.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -15,11 +16,13 @@ mod fault_server;
 mod fenced;
 mod folder_sync;
 mod helpers;
+mod machine;
 mod notices;
 mod oracle;
 mod orphans;
 mod output;
 mod output_disk;
+mod partition;
 mod points;
 mod postgres;
 mod power;

@@ -108,6 +108,14 @@ impl Worker {
         pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
     }
 
+    /// Stops it with its parse processes, as a machine that is cut off stands still for all others.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        for process in self.parse_processes() {
+            let _ = kill_process(process, Signal::STOP);
+        }
+    }
+
     pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
         self.child.wait().unwrap()

@@ -1,6 +1,6 @@
 //! A database, an object store and a spool of one test's own, and what was done to them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) submissions: BTreeMap<String, Submitted>,
     /// Runs whose log was seen in the spool, so that it may not be missing later.
     pub(crate) named: HashSet<RunId>,
+    /// Events that were acknowledged long enough before the machine of their run was lost.
+    pub(crate) left_in_time: HashMap<RunId, HashSet<u64>>,
     /// URIs of rows whose object was seen.
     pub(crate) confirmed: HashSet<String>,
     /// Where workers beside the usual ones acknowledge.
@@ -94,6 +96,7 @@ impl World {
             started: 0,
             submissions: BTreeMap::new(),
             named: HashSet::new(),
+            left_in_time: HashMap::new(),
             confirmed: HashSet::new(),
             other_acks: Vec::new(),
         }
@@ -229,6 +232,7 @@ impl World {
     pub(crate) async fn let_time_pass(&self, living: &str) {
         self.db.make_due().await;
         self.end_leases_but(living).await;
+        self.only_this_lives(living).await;
         queue::reap(&self.db.pool, Duration::ZERO).await.unwrap();
         let now = SystemTime::now();
         for path in self.spool_files().iter().filter(|path| path.extension().is_some_and(|end| end == "new"))
@@ -259,7 +263,7 @@ impl World {
     }
 
     /// Runs and batches that have not ended, and logs that are not archived.
-    async fn left_to_do(&self) -> (i64, i64) {
+    pub(crate) async fn left_to_do(&self) -> (i64, i64) {
         sqlx::query_as(
             "select count(*) filter (where status in ('queued', 'running'))
                         + (select count(*) from parse_meta where finished_at is null),
@@ -287,23 +291,17 @@ impl World {
             .unwrap()
     }
 
-    pub(crate) async fn waiting(&self) -> i64 {
-        sqlx::query_scalar("select count(*) from parse_file_meta where status = 'queued'")
-            .fetch_one(&self.db.pool)
-            .await
-            .unwrap()
-    }
-
     /// The keys of all objects, where they are in a folder.
     pub(crate) fn objects_in_folder(&self) -> Vec<String> {
         let bucket = self.home().join("objects").join(&self.bucket);
-        let keys = files_below(&bucket).into_iter();
-        let keys = keys.map(|path| path.strip_prefix(&bucket).unwrap().to_str().unwrap().to_owned());
+        let name = |path: PathBuf| path.strip_prefix(&bucket).unwrap().to_str().unwrap().to_owned();
+        let keys = files_below(&bucket).into_iter().map(name);
         keys.filter(|key| !key.starts_with(".versions/")).collect()
     }
 
+    /// The files of logs, and not that which names the folder.
     pub(crate) fn spool_files(&self) -> Vec<PathBuf> {
-        files_below(&self.home().join("spool"))
+        files_below(&self.home().join("spool")).into_iter().filter(|path| !path.ends_with(".id")).collect()
     }
 
     /// Makes every put of a log fail, as a store that is down: a file is where its folder must be.

@@ -11,10 +11,10 @@ use parselog::ids::{RunId, report_key};
 use parselog::objects::{ObjectUri, Objects};
 use parselog::store::Run;
 
-use super::twice;
+use super::{Losses, twice};
 use crate::world::World;
 
-pub(super) async fn check(world: &World, runs: &[Run], complaints: &mut String) {
+pub(super) async fn check(world: &World, runs: &[Run], losses: Losses, complaints: &mut String) {
     let uris = || runs.iter().filter_map(|run| run.logs_uri.as_deref());
     for uri in twice(uris()) {
         let _ = writeln!(complaints, "two runs say that their log is {uri}");
@@ -33,6 +33,12 @@ pub(super) async fn check(world: &World, runs: &[Run], complaints: &mut String) 
     for report in logs.iter().map(|key| report_key(key, "csv")) {
         if versions.remove(&report).is_some_and(|many| many > 1) {
             let _ = writeln!(complaints, "the report {report} is there more than once");
+        }
+    }
+    if losses == Losses::Machine {
+        // Where its machine came back, the fuller log is named, and the other is there too.
+        for log in &logs {
+            versions.remove(&log.replace(".log.gz", ".remote.log.gz"));
         }
     }
     // A log is there once; a submission in the versions that rows name.
