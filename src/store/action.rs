@@ -74,6 +74,11 @@ pub async fn happened(pool: &PgPool, action: &ForeignAction) -> Result<()> {
     let (task, service) = (fit::label(&action.task), action.service.as_str());
     let note = async {
         let mut transaction = pool.begin().await?;
+        // A segment has its row a moment after its file. Until then this passes by itself, and is no refusal.
+        sqlx::query("select 1 from log where id = $1 for key share")
+            .bind(action.log)
+            .fetch_one(&mut *transaction)
+            .await?;
         if action.action == Action::Run {
             sqlx::query(
                 "insert into run_action (task, action, at, worker, detail, log_id, seq)
