@@ -18,10 +18,10 @@ use super::super::error::{Answered, HttpError};
 use super::super::state::{ServerState, Shared};
 use super::page::{Frame, Paged, go_to, send};
 use super::parts::{Grid, PageCell, PageSection};
-use super::run_of;
+use super::{run_of, unnamed};
 use crate::desk::submit::ATTEMPTS;
 use crate::desk::words::counted;
-use crate::desk::{DeskError, RunOutcome, choose::RunChoice, reparse as desk};
+use crate::desk::{RunOutcome, choose::RunChoice, reparse as desk};
 use crate::notify::IN_DOUBT;
 use crate::queue;
 use crate::record::Safe;
@@ -253,11 +253,13 @@ async fn selection(
             _ => return Err(HttpError::bad(format!("unknown field '{}'", Safe(name)))),
         }
     }
-    let selection = desk::selection(&state.system.pool, &files, rest).await?;
+    let none = "no file fits".to_owned();
+    let selection = desk::selection(&state.system.pool, &files, rest).await;
+    let selection = selection.map_err(|error| unnamed(asker, error, none.clone()))?;
     let selected = desk::preview(&state.system.pool, &selection).await?;
     match selected.iter().all(|row| asker.may_read(&row.program)) {
         true => Ok(selection),
-        false => Err(DeskError::NotFound("no file fits".to_owned()).into()),
+        false => Err(HttpError::new(StatusCode::NOT_FOUND, none)),
     }
 }
 

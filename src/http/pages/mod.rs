@@ -31,7 +31,7 @@ use super::asker::Asker;
 use super::error::{Answered, HttpError};
 use super::route::{HttpRoute, Row};
 use super::state::{ServerState, Shared};
-use crate::desk::lookup;
+use crate::desk::{DeskError, lookup};
 use crate::ids::DataFileId;
 use crate::store::{DataFile, Role, Run, data_file};
 
@@ -74,13 +74,24 @@ pub(super) fn table() -> Vec<Row> {
 
 /// The run that an address names, if the asker may see it.
 async fn run_of(state: &ServerState, asker: &Asker, text: &str) -> Answered<Run> {
-    let run = lookup::find_run(&state.system.pool, text).await?;
+    let none = || format!("'{text}' names no run and no data file");
+    let found = lookup::find_run(&state.system.pool, text).await;
+    let run = found.map_err(|error| unnamed(asker, error, none()))?;
     match asker.may_read(&run.program) {
         true => Ok(run),
         // As if it were not there: whoever may not see it learns nothing of it.
-        false => {
-            Err(HttpError::new(StatusCode::NOT_FOUND, format!("'{text}' names no run and no data file")))
+        false => Err(HttpError::new(StatusCode::NOT_FOUND, none())),
+    }
+}
+
+/// Why nothing was found, for the asker. The reason may name what is near, of any program: whoever sees some programs
+/// alone is only told that there is `none`.
+fn unnamed(asker: &Asker, error: DeskError, none: String) -> HttpError {
+    match error {
+        DeskError::NotFound(_) | DeskError::Ambiguous(_) if !asker.programs().is_empty() => {
+            HttpError::new(StatusCode::NOT_FOUND, none)
         }
+        error => error.into(),
     }
 }
 

@@ -12,8 +12,9 @@ use super::super::error::{Answered, HttpError};
 use super::super::state::{ServerState, Shared};
 use super::page::{Frame, Paged, go_to, send};
 use super::parts::{Grid, PageCell, PageSection};
+use super::run_of;
 use crate::desk::words::{Took, counted, grouped, reason, took};
-use crate::desk::{OUTCOMES, RunOutcome, lookup};
+use crate::desk::{OUTCOMES, RunOutcome};
 use crate::record::Safe;
 use crate::store::{self, Run, RunFilter, load};
 
@@ -117,7 +118,7 @@ async fn filter(state: &ServerState, asker: &Asker, asked: &[(String, String)]) 
                 let outcome = value.parse().map_err(|error| HttpError::bad(format!("outcome: {error}")))?;
                 RunOutcome::select(&[outcome], &mut filter);
             }
-            "after" => filter.after = Some(lookup::find_run(&state.system.pool, value).await?.id),
+            "after" => filter.after = Some(run_of(state, asker, value).await?.id),
             _ => return Err(HttpError::bad(format!("unknown filter '{}'", Safe(name)))),
         }
     }

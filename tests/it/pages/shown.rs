@@ -1,7 +1,7 @@
 //! What a page says of a run, and what operators do from it.
 
 use super::{Site, parse};
-use crate::support::sample_text;
+use crate::support::{Desk, sample_text};
 
 #[tokio::test]
 async fn a_run_says_what_came_of_it_and_what_happens_next() {
@@ -81,5 +81,27 @@ async fn an_act_asks_first_and_is_an_audit_entry_with_the_persons_name() {
             .await
             .unwrap();
     assert!(actors.len() >= 2 && actors.iter().all(|(_, actor)| actor == "token tester"), "{actors:?}");
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn who_sees_some_programs_alone_learns_no_name_of_another_programs_file() {
+    let desk = Desk::new().await;
+    let narrow = ["token", "create", "narrow", "--role", "staff", "--program", "fra"];
+    let token = desk.ok(&narrow).out.trim().to_owned();
+    let site = Site::of(desk);
+    let run = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let paths = ["/runs/activ.txt", "/runs?after=activ.txt", "/reparse?file=activ.txt"];
+    for path in paths {
+        let answer = site.get(path);
+        assert!(answer.status >= 400 && answer.text().contains("active.txt"), "{path}: {}", answer.text());
+    }
+    let site = Site { token, ..site };
+    for path in paths.into_iter().chain([format!("/runs/{run}").as_str()]) {
+        let answer = site.get(path);
+        let expected = if path.starts_with("/reparse") { 403 } else { 404 };
+        assert_eq!(answer.status, expected, "{path}: {}", answer.text());
+        assert!(!answer.text().contains("active.txt"), "{path}: {}", answer.text());
+    }
     site.served.stop();
 }
