@@ -17,7 +17,7 @@
 //! only (`tests/it/architecture` checks it):
 //!
 //! ```text
-//! main cli telemetry > http > desk publish > worker report doctor intake > recovery
+//! main cli telemetry > http > collector desk publish > worker report doctor intake > recovery
 //!   > archive reader diff notify parse > scope queue system > config
 //!   > spool objects store cluster parser > ids record frames redact gzip carry durable faults
 //! ```
@@ -30,6 +30,8 @@ pub mod carry;
 pub mod cli;
 #[doc(hidden)]
 pub mod cluster;
+#[doc(hidden)]
+pub mod collector;
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]

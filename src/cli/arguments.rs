@@ -19,12 +19,17 @@ use crate::record::write_safe;
 /// same settings.
 pub(super) const PARSE_PROCESS: &str = "parse-process";
 
+/// The first argument of a receiver; behind it is the command line of its collector.
+pub(super) const RECEIVER: &str = "receiver";
+
 /// What the arguments ask for.
 pub(super) enum Asked {
     /// This command.
     Command(Box<Cli>),
     /// To be a parse process of this command.
     ParseProcess(Box<Cli>),
+    /// To be a receiver of this command.
+    Receiver(Box<Cli>),
     /// Nothing more: an error was printed, or help.
     Exit(Exit),
 }
@@ -35,8 +40,10 @@ pub(super) enum Asked {
 /// The output can't be printed.
 pub(super) fn read() -> Result<Asked> {
     let mut arguments: Vec<OsString> = env::args_os().collect();
-    let is_parse_process = arguments.get(1).is_some_and(|first| first == PARSE_PROCESS);
-    if is_parse_process {
+    let part = [PARSE_PROCESS, RECEIVER]
+        .into_iter()
+        .find(|part| arguments.get(1).is_some_and(|first| first == part));
+    if part.is_some() {
         arguments.remove(1);
     }
     if arguments.iter().any(|argument| argument == clock::UTC_FLAG) {
@@ -46,8 +53,14 @@ pub(super) fn read() -> Result<Asked> {
     let mut command = with_files(without_empty(Cli::command()), FILES.get_or_init(|| files))?;
     let read = command.try_get_matches_from_mut(arguments);
     let error = match read.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) if is_parse_process => return Ok(Asked::ParseProcess(Box::new(cli))),
-        Ok(cli) => return Ok(Asked::Command(Box::new(cli))),
+        Ok(cli) => {
+            let cli = Box::new(cli);
+            return Ok(match part {
+                Some(PARSE_PROCESS) => Asked::ParseProcess(cli),
+                Some(_) => Asked::Receiver(cli),
+                None => Asked::Command(cli),
+            });
+        }
         Err(error) => error,
     };
     match line(&command, &error) {

@@ -8,6 +8,7 @@ mod app;
 mod arguments;
 mod cancel;
 mod clock;
+mod collect;
 mod completion;
 mod config;
 mod database;
@@ -145,6 +146,7 @@ enum Command {
     Wait(wait::WaitArgs),
     Worker(worker::WorkerArgs),
     Serve(serve::ServeArgs),
+    Collect(collect::CollectArgs),
     Ui(ui::UiArgs),
     Show(answer::ShowArgs),
     Runs(runs::RunsArgs),
@@ -194,6 +196,9 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
                 parse_process::run(cli.command, &cli.common),
             )
         }
+        Asked::Receiver(cli) => {
+            start(&cli.common, true, None, collect::receive_for(cli.command, &cli.common))
+        }
         Asked::Exit(exit) => Ok(exit),
     });
     // Whatever came of it, nobody may be left in a pager.
@@ -240,7 +245,7 @@ fn start(
 
 impl Command {
     fn is_service(&self) -> bool {
-        matches!(self, Self::Worker(_) | Self::Serve(_))
+        matches!(self, Self::Worker(_) | Self::Serve(_) | Self::Collect(_))
     }
 
     /// Whether its output is a text to read, as git's log and diff are.
@@ -264,6 +269,7 @@ impl Command {
             Self::Wait(command) => command.run(common).await,
             Self::Worker(command) => command.run(common).await,
             Self::Serve(command) => command.run(common).await,
+            Self::Collect(command) => command.run(common).await,
             Self::Ui(command) => command.run(common).await,
             Self::Show(command) => command.run(common).await,
             Self::Runs(command) => command.run(common).await,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::collect::CollectorOptions;
 use super::{Common, Exit, open};
 use crate::config::{WorkerConfig, duration};
 use crate::system::System;
@@ -25,6 +26,11 @@ pub(super) struct WorkerArgs {
     /// that may be dead. The worker names runs that take longer, and leaves them.
     #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME", requires = "drain")]
     drain_wait: Duration,
+    /// Take records from other processes' log handlers too, as `parselog collect` does.
+    #[arg(long, conflicts_with = "drain")]
+    collect: bool,
+    #[command(flatten)]
+    pub(super) collector: CollectorOptions,
 }
 
 /// How long the worker asks at the start whether the bucket keeps versions: a dead store must not delay it.
@@ -35,12 +41,16 @@ impl WorkerArgs {
         let (stop, at_once) = (StopSignals::listen()?, StopSignals::listen()?);
         let slots = self.config.slots;
         let system = open::open_for(common, slots).await?;
+        let holding = if self.collect { Some(self.collector.hold(common).await?) } else { None };
         let kept = open::remote_tail(&system, common, &self.config).await?;
         let worker = open::worker(system, common, &[], self.config)?.with_remote_tail(kept);
         let worker = worker.with_drain(self.drain.then_some(self.drain_wait));
         tracing::info!(worker = worker.claimant().worker, slots, "worker started");
         let served = worker.serve_until(stop.nth(1), at_once.nth(2));
         let (served, ()) = tokio::join!(served, warn_of_versions(worker.system()));
+        if let Some(holding) = holding {
+            holding.stop().await?;
+        }
         served?;
         tracing::info!("worker stopped");
         Ok(Exit::Ok)

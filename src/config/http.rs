@@ -115,7 +115,7 @@ impl fmt::Display for WebOrigin {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let address = text.trim().parse();
     address.map_err(|_| "expected an address and a port, such as 127.0.0.1:8005 or [::]:8005".to_owned())
 }

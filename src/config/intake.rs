@@ -1,5 +1,6 @@
 //! Settings for the streams of other processes' logs.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,8 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::value;
-use super::{Commas, List};
+use super::{Commas, List, http, value};
 use crate::ids::ServiceName;
 
 /// How streams are kept.
@@ -61,6 +61,29 @@ impl FromStr for KeptFor {
         let (stream, age) = text.split_once('=').ok_or("expected NAME=AGE, such as celery=30d or *=400d")?;
         Ok(Self { stream: (stream != "*").then(|| ServiceName::of(stream)), age: value::period(age)? })
     }
+}
+
+/// Where log handlers send records.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log handlers")]
+pub struct CollectConfig {
+    /// Address and port to listen on. Whoever can connect can write; only loopback is safe from other machines.
+    #[arg(
+        long = "collect-listen",
+        env = "PARSELOG_COLLECT_LISTEN",
+        default_value = "127.0.0.1:9020",
+        value_parser = http::address,
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+
+    /// Unix socket to listen on too. Whoever may write to it can write.
+    #[arg(long, env = "PARSELOG_COLLECT_SOCKET", value_name = "PATH")]
+    pub collect_socket: Option<PathBuf>,
+
+    /// Largest frame or line; a larger one is skipped and counted.
+    #[arg(long, env = "PARSELOG_FRAME_CAP", default_value = "1MiB", value_parser = value::size, value_name = "SIZE")]
+    pub frame_cap: ByteSize,
 }
 
 impl Default for IntakeConfig {

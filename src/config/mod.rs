@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 pub use database::DatabaseConfig;
 pub use file::{FileSetting, FileSettings};
 pub use http::{HttpConfig, RedisConfig, SiteConfig, WebOrigin};
-pub use intake::{IntakeConfig, KeptFor};
+pub use intake::{CollectConfig, IntakeConfig, KeptFor};
 pub use levels::Levels;
 pub use mail::{Address, MailConfig, MailEncryption, MailServer, Sender};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};

@@ -8,7 +8,7 @@
 pub mod pickle;
 mod reader;
 
-pub use reader::{Arrived, FrameReader, Stranger};
+pub use reader::{Arrived, FrameReader, Stranger, StreamKind};
 
 use pickle::Machine;
 

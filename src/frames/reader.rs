@@ -1,5 +1,7 @@
 //! Cuts the bytes of a connection into frames or lines, however they arrive.
 
+use serde::{Deserialize, Serialize};
+
 /// The first bytes of a stream tell what it is, at most so many.
 const TELLING: usize = 4;
 
@@ -8,7 +10,9 @@ const TELLING: usize = 4;
 #[derive(Debug)]
 pub struct FrameReader {
     cap: usize,
-    form: StreamForm,
+    kind: StreamKind,
+    /// Bytes that are left of a frame beyond the cap.
+    skip: u64,
     /// What arrived of the open frame, its length included, or of the open line.
     open: Vec<u8>,
     /// The byte of the stream behind everything that was taken.
@@ -16,15 +20,18 @@ pub struct FrameReader {
 }
 
 /// What a stream consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StreamForm {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamKind {
+    /// Nobody knows yet.
+    #[default]
     Unknown,
+    /// Frames behind their lengths.
     Frames,
-    /// Bytes that are left of a frame beyond the cap.
-    Skipping(u64),
+    /// Lines of JSON.
     Lines,
-    /// The rest of a line beyond the cap.
-    SkippingLine,
+    /// The same, within a line beyond the cap.
+    SkippedLine,
+    /// Nothing that holds records.
     Strange,
 }
 
@@ -64,20 +71,40 @@ impl Stranger {
 impl FrameReader {
     /// A reader of frames and lines of at most `cap` bytes.
     pub fn new(cap: usize) -> Self {
-        Self { cap, form: StreamForm::Unknown, open: Vec::new(), at: 0 }
+        Self::resume(cap, StreamKind::Unknown, 0)
+    }
+
+    /// The reader of a stream of this kind from byte `at` on, which is the [`Self::boundary`] of an earlier one.
+    pub fn resume(cap: usize, kind: StreamKind, at: u64) -> Self {
+        Self { cap, kind, skip: 0, open: Vec::new(), at }
+    }
+
+    /// What the stream consists of.
+    pub fn kind(&self) -> StreamKind {
+        self.kind
+    }
+
+    /// Whether the rest of a frame is skipped that has not arrived.
+    pub fn skips(&self) -> bool {
+        self.skip > 0
+    }
+
+    /// The byte of the stream up to which everything was found or is skipped.
+    pub fn boundary(&self) -> u64 {
+        self.at + self.skip - self.open.len() as u64
     }
 
     /// Takes the bytes that come next. `each` gets everything that is found, and the byte of the stream behind it.
     pub fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Arrived<'_>, u64)) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            rest = match self.form {
-                StreamForm::Unknown => self.learn(rest, each),
-                StreamForm::Frames => self.frame(rest, each),
-                StreamForm::Skipping(left) => self.skip(rest, left),
-                StreamForm::Lines => self.line(rest, each),
-                StreamForm::SkippingLine => self.skip_line(rest),
-                StreamForm::Strange => {
+            rest = match self.kind {
+                _ if self.skip > 0 => self.skip(rest),
+                StreamKind::Unknown => self.learn(rest, each),
+                StreamKind::Frames => self.frame(rest, each),
+                StreamKind::Lines => self.line(rest, each),
+                StreamKind::SkippedLine => self.skip_line(rest),
+                StreamKind::Strange => {
                     self.at += rest.len() as u64;
                     &[]
                 }
@@ -92,46 +119,39 @@ impl FrameReader {
 
     /// Gives the open frame or line up; the stream stays in step.
     pub fn give_up(&mut self) {
-        let open = std::mem::take(&mut self.open);
-        self.form = match (self.form, open.first_chunk()) {
-            (StreamForm::Lines, _) => StreamForm::SkippingLine,
-            (StreamForm::Frames, Some(length)) => {
-                StreamForm::Skipping(4 + u64::from(u32::from_be_bytes(*length)) - open.len() as u64)
+        match (self.kind, self.open.first_chunk()) {
+            (StreamKind::Lines, _) => self.kind = StreamKind::SkippedLine,
+            (StreamKind::Frames, Some(length)) => {
+                self.skip = 4 + u64::from(u32::from_be_bytes(*length)) - self.open.len() as u64;
             }
             // Less than a length is kept.
-            (form, _) => {
-                self.open = open;
-                form
-            }
-        };
+            _ => return,
+        }
+        self.open = Vec::new();
     }
 
     /// Takes the end of the stream: a last line needs no newline. Returns whether the stream ends within a frame.
     pub fn end(&mut self, each: &mut impl FnMut(Arrived<'_>, u64)) -> bool {
         let open = std::mem::take(&mut self.open);
-        match self.form {
-            StreamForm::Lines => {
-                found_line(&open, self.at, each);
-                false
-            }
-            // It was told already.
-            StreamForm::Skipping(_) => false,
-            _ => !open.is_empty(),
+        // A frame that is skipped was told already.
+        if self.kind == StreamKind::Lines {
+            found_line(&open, self.at, each);
         }
+        self.kind != StreamKind::Lines && !open.is_empty()
     }
 
     /// Learns from the first bytes what the stream is.
     fn learn<'a>(&mut self, bytes: &'a [u8], each: &mut impl FnMut(Arrived<'_>, u64)) -> &'a [u8] {
         if self.open.is_empty() && bytes[0] == b'{' {
-            self.form = StreamForm::Lines;
+            self.kind = StreamKind::Lines;
             return bytes;
         }
         let rest = self.fill(bytes, TELLING);
         if let Ok(first) = <[u8; TELLING]>::try_from(&*self.open) {
             match stranger(first).filter(|_| u32::from_be_bytes(first) as usize > self.cap) {
-                None => self.form = StreamForm::Frames,
+                None => self.kind = StreamKind::Frames,
                 Some(stranger) => {
-                    self.form = StreamForm::Strange;
+                    self.kind = StreamKind::Strange;
                     self.open = Vec::new();
                     each(Arrived::Strange(stranger), self.at);
                 }
@@ -156,7 +176,7 @@ impl FrameReader {
         let Some(length) = self.open.first_chunk() else { return rest };
         let length = u32::from_be_bytes(*length) as usize;
         if length > self.cap {
-            self.form = StreamForm::Skipping(length as u64);
+            self.skip = length as u64;
             self.open = Vec::new();
             each(Arrived::TooLong, self.at + length as u64);
             return rest;
@@ -178,11 +198,10 @@ impl FrameReader {
         rest
     }
 
-    fn skip<'a>(&mut self, bytes: &'a [u8], left: u64) -> &'a [u8] {
-        let skipped = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+    fn skip<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let skipped = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
         self.at += skipped as u64;
-        let left = left - skipped as u64;
-        self.form = if left == 0 { StreamForm::Frames } else { StreamForm::Skipping(left) };
+        self.skip -= skipped as u64;
         &bytes[skipped..]
     }
 
@@ -192,7 +211,7 @@ impl FrameReader {
         self.at += text.len() as u64;
         if self.open.len() + text.len() > self.cap {
             self.open = Vec::new();
-            self.form = if end.is_some() { StreamForm::Lines } else { StreamForm::SkippingLine };
+            self.kind = if end.is_some() { StreamKind::Lines } else { StreamKind::SkippedLine };
             each(Arrived::TooLong, self.at);
         } else if end.is_some() && self.open.is_empty() {
             found_line(text, self.at, each);
@@ -209,7 +228,7 @@ impl FrameReader {
     fn skip_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let end = memchr::memchr(b'\n', bytes);
         if end.is_some() {
-            self.form = StreamForm::Lines;
+            self.kind = StreamKind::Lines;
         }
         let (text, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
         self.at += text.len() as u64;

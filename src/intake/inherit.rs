@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result};
 
 use super::Streams;
-use crate::record::{LogEnding, Record};
-use crate::spool::{AbandonedLog, MissingEvents, PROCESS_DIED, Spool, SpooledLog, TailReader};
+use crate::record::{Arrival, LogEnding};
+use crate::spool::{AbandonedLog, MissingEvents, PROCESS_DIED, SpooledLog, TailReader};
 use crate::{carry, faults};
 
 /// Bytes of a segment to read at once.
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 1 << 20;
 /// The open segments of dead processes, which nobody else can take.
 #[must_use = "dropped, it leaves them to whoever comes next"]
 pub struct Inheritance {
-    spool: Spool,
+    streams: Streams,
     segments: Vec<AbandonedLog>,
 }
 
@@ -49,7 +49,7 @@ impl Streams {
             }
         }
         self.0.is_collector.store(true, Ordering::Relaxed);
-        Ok(Inheritance { spool, segments })
+        Ok(Inheritance { streams: self.clone(), segments })
     }
 }
 
@@ -62,9 +62,11 @@ impl Inheritance {
     pub fn close(self) -> Result<u64> {
         carry::may_block();
         let (mut closed, mut result) = (0, Ok(()));
+        // Nobody decodes what they have again.
+        self.streams.0.all().iter().for_each(|stream| stream.disinherit());
         for segment in self.segments {
             faults::point("stream-inherited");
-            match self.spool.close_abandoned(
+            match self.streams.0.system.spool.close_abandoned(
                 segment,
                 MissingEvents::default(),
                 LogEnding::Crash,
@@ -87,9 +89,11 @@ fn positions(entry: &SpooledLog) -> io::Result<HashMap<u64, u64>> {
         if lines.is_empty() {
             return Ok(positions);
         }
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let may_say = memchr::memmem::find(line, b",\"from\":[").is_some();
-            if let Some(from) = may_say.then(|| Record::decode(line)?.from).flatten() {
+        let mut rest = &lines[..];
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let line;
+            (line, rest) = rest.split_at(end + 1);
+            if let Some(from) = Arrival::of_line(line) {
                 let end = positions.entry(from.connection).or_default();
                 *end = from.end.max(*end);
             }

@@ -214,6 +214,11 @@ impl OpenStream {
         }
     }
 
+    /// Forgets what segments of dead processes have.
+    pub(super) fn disinherit(&self) {
+        self.lock().inherited.clear();
+    }
+
     /// Waits until everything stored so far is on the disk. A segment that its disk did not take for good ends,
     /// so that its seal finds another place for it.
     pub(super) fn sync(&self) -> io::Result<()> {

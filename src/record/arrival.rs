@@ -13,6 +13,26 @@ pub struct Arrival {
     pub end: u64,
 }
 
+/// How it begins on a line, and what comes behind it there.
+const KEY: &[u8] = b",\"from\":[";
+const FIELDS: &[u8] = b",\"fields\":{";
+
+impl Arrival {
+    /// What a line says, found without decoding the line: whoever takes over from a dead process reads all that it
+    /// had stored, while senders wait.
+    pub fn of_line(line: &[u8]) -> Option<Self> {
+        // No text has a bare quote, and no key but those of the fields is a sender's own.
+        let at = memchr::memmem::find(line, KEY)?;
+        if memchr::memmem::find(&line[..at], FIELDS).is_some() {
+            return None;
+        }
+        let text = &line[at + KEY.len()..];
+        let text = std::str::from_utf8(&text[..memchr::memchr(b']', text)?]).ok()?;
+        let (connection, end) = text.split_once(',')?;
+        Some(Self { connection: connection.parse().ok()?, end: end.parse().ok()? })
+    }
+}
+
 impl From<(u64, u64)> for Arrival {
     fn from((connection, end): (u64, u64)) -> Self {
         Self { connection, end }
@@ -40,8 +60,21 @@ mod tests {
         push_prefix(&mut line, 0, 1);
         line.extend_from_slice(encoder.finish(&origin, b""));
         let record = Record::decode(&line).unwrap();
-        assert_eq!(record.from, Some(from));
+        assert_eq!((record.from, Arrival::of_line(&line)), (Some(from), Some(from)));
         let again = serde_json::to_string(&record).unwrap();
         assert!(again.contains(r#""from":[18446744073709551615,512]"#), "{again}");
+    }
+
+    #[test]
+    fn what_a_sender_writes_is_not_taken_for_it() {
+        let (mut encoder, mut line) = (Encoder::default(), Vec::new());
+        let origin = Origin::new(Level::Info, ",\"from\":[1,2]", None);
+        encoder.start(&origin);
+        encoder.message(format_args!(",\"from\":[1,2]"));
+        encoder.object("some", "{\"x\":1,\"from\":[1,2]}");
+        encoder.text("from", "[1,2]");
+        push_prefix(&mut line, 0, 1);
+        line.extend_from_slice(encoder.finish(&origin, b""));
+        assert_eq!((Record::decode(&line).unwrap().from, Arrival::of_line(&line)), (None, None));
     }
 }

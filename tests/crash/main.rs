@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod collector;
 mod commands;
 mod deaths;
 mod disk;

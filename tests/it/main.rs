@@ -11,6 +11,7 @@ mod browser;
 mod cli;
 mod clients;
 mod cluster;
+mod collector;
 mod command_parser;
 mod compiled_once;
 mod config_files;

@@ -9,7 +9,13 @@ use parselog::cli::Cli;
 use crate::support::{Desk, sample};
 
 /// Settings that may be any text: a folder or a file has any name.
-const ANY_TEXT: [&str; 4] = ["PARSELOG_HOME", "PARSELOG_SPOOL", "PARSELOG_REFUGE", "PARSELOG_STREAM_RULES"];
+const ANY_TEXT: [&str; 5] = [
+    "PARSELOG_HOME",
+    "PARSELOG_SPOOL",
+    "PARSELOG_REFUGE",
+    "PARSELOG_STREAM_RULES",
+    "PARSELOG_COLLECT_SOCKET",
+];
 
 /// What no other setting takes: no number, size, time, address, URL, level, rule, name or pattern.
 const NONSENSE: &str = "(?! non sense";

@@ -1,6 +1,7 @@
 //! Real clients from the registries log into parselog, configured as docs/INTAKE.md says: what they sent is what
 //! is stored.
 
+mod over_collect;
 mod over_http;
 mod over_run;
 mod page;

@@ -87,7 +87,8 @@ async fn a_stdout_that_is_full_is_said_and_ends_every_command_with_1() {
     let (desk, new) = desk().await;
     let lines = lines(&new);
     // None of them prints here.
-    let silent: [&[&str]; 4] = [&["worker", "--drain"], &["serve"], &["url", "a.txt"], &["reparses"]];
+    let silent: [&[&str]; 5] =
+        [&["worker", "--drain"], &["collect"], &["serve"], &["url", "a.txt"], &["reparses"]];
     let all: Vec<&[&str]> = lines.iter().map(Vec::as_slice).chain(silent).collect();
     assert_every_command(&all);
     for line in &lines {

@@ -67,6 +67,7 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
         vec!["session", "list", "--json"],
         vec!["session", "revoke", "1", "--by", HOSTILE],
         // Not an address of this machine.
+        vec!["collect", "--collect-listen", "192.0.2.1:0"],
         vec!["serve", "--listen", "192.0.2.1:0"],
         vec!["notices"],
         vec!["notices", "--json"],

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounting;
 mod cli;
+mod collector;
 mod db;
 mod head;
 mod patience;
@@ -9,6 +10,7 @@ pub(crate) mod skip;
 mod smtp;
 
 pub(crate) use cli::{Desk, Said, sample, sample_text};
+pub(crate) use collector::Collector;
 pub(crate) use db::{TestDb, claimant, new_file, outcome, request_by};
 pub(crate) use head::{head, head_of, head_of_run};
 pub(crate) use patience::PATIENCE;

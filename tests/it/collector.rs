@@ -1,0 +1,106 @@
+//! The collector: replaced under stock senders, and sent what is no record, it loses nothing.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+
+use crate::support::Collector;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_do_not_notice_that_the_collector_is_upgraded() {
+    let mut collector = Collector::start(&[]).await;
+    let mut senders = ["one", "two"].map(|name| (name, collector.sender(name)));
+    for _ in 0..3 {
+        collector.wait("a receiver is in charge, and another one ready", || collector.receivers().len() > 1);
+        thread::sleep(Duration::from_millis(100));
+        let before = collector.receivers();
+        collector.signal(Signal::HUP);
+        collector.wait("all receivers are new ones", || {
+            let now = collector.receivers();
+            !now.is_empty() && now.iter().all(|receiver| !before.contains(receiver))
+        });
+    }
+    for sent in collector.compare(&mut senders) {
+        assert_eq!(sent.connections, 1, "{sent:?}: {}", collector.said());
+        // A stock handler gives up after a second.
+        assert!(sent.longest_ms < 1000, "{sent:?}: {}", collector.said());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_is_a_door_like_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log").to_str().unwrap().to_owned();
+    let mut collector = Collector::start(&["--collect-socket", &path]).await;
+    let mut senders = ["one", "two"].map(|name| (name, Collector::sender_to(name, &path, 0)));
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(100));
+        collector.wait("a receiver", || !collector.receivers().is_empty());
+        kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+    }
+    for sent in collector.compare(&mut senders) {
+        assert_eq!(sent.connections, 1, "{sent:?}: {}", collector.said());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_collects_too() {
+    let collector = Collector::start_as(&["worker", "--collect"], &[]).await;
+    collector.connect().write_all(b"{\"level\":\"info\",\"name\":\"app\",\"message\":\"hello\"}\n").unwrap();
+    let stored = || collector.desk.run(&["logs", "service:app", "--json"]).out.contains("hello");
+    collector.wait("it is stored", stored);
+    let mut collector = collector;
+    assert_eq!(collector.end(&["app"]), [["hello"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_record_is_kept_with_its_reason_and_costs_nobody_else_anything() {
+    let mut collector = Collector::start(&[]).await;
+    let frame = |body: &[u8]| [&(body.len() as u32).to_be_bytes(), body].concat();
+    let record =
+        |number: u32| frame(format!(r#"{{"level":"info","name":"app","message":"{number}"}}"#).as_bytes());
+    let line = |text: &str| format!(r#"{{"level":"info","name":"lines","message":"{text}"}}"#);
+    let send = |parts: &[&[u8]]| -> TcpStream {
+        let mut connection = collector.connect();
+        parts.iter().for_each(|part| connection.write_all(part).unwrap());
+        connection
+    };
+    let (long, torn) = (frame(&vec![b'x'; 3 << 20]), frame(&vec![b'}'; 900_000]));
+    let long_line = [vec![b'{'; 2 << 20], vec![b'\n']].concat();
+    drop([
+        send(&[&record(1), &frame(b"junk"), &long, &frame(b"\x80\x04P1\n."), &record(2)]),
+        send(&[&torn[..500_000]]),
+        send(&[&torn[..500]]),
+        send(&[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", &[0; 100_000]]),
+        send(&[b"GET /logs HTTP/1.1\r\n", b"Host: here\r\n\r\n"]),
+        send(&[line("1").as_bytes(), b"\n", &long_line, line("2").as_bytes(), b"\n", line("3").as_bytes()]),
+    ]);
+    let reasons = [
+        "it ends too early",
+        "longer than 1048576 bytes",
+        "an object of its sender",
+        "ends within it",
+        "ends within it",
+        "TLS",
+        "HTTP",
+        "longer than 1048576 bytes",
+    ];
+    let stored = |stream: &str| collector.desk.run(&["logs", stream, "--json", "--grep", "."]).out;
+    collector.wait("everything is stored", || {
+        stored("service:_rejected").lines().count() >= reasons.len()
+            && stored("service:app").lines().count() >= 2
+            && stored("service:lines").lines().count() >= 3
+    });
+    let [app, lines, rejected] = collector.end(&["app", "lines", "_rejected"]).try_into().unwrap();
+    assert_eq!(
+        (app, lines),
+        (vec!["1".to_owned(), "2".into()], vec!["1".to_owned(), "2".into(), "3".into()])
+    );
+    assert_eq!(rejected.len(), reasons.len(), "{rejected:?}");
+    for reason in reasons {
+        assert!(rejected.iter().any(|stored| stored.contains(reason)), "{reason}: {rejected:?}");
+    }
+}
