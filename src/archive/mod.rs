@@ -10,6 +10,7 @@ mod composed;
 mod pack;
 mod removal;
 mod replay;
+mod reports;
 mod tail;
 
 use std::io;
@@ -23,6 +24,7 @@ use tracing::field::display;
 pub use self::actions::ActionReader;
 pub use self::pack::line_facts;
 pub use self::removal::{Removed, remove, remove_segment};
+pub use self::reports::stored_report;
 pub use self::tail::{KeptTail, RemoteTail, ShippingGuard};
 
 use self::pack::Packed;

@@ -6,9 +6,9 @@
 
 use anyhow::{Context, Result};
 
-use crate::config::ReportFormat;
+use super::reports;
 use crate::faults;
-use crate::ids::{LogId, LogKey, composed_key, report_key};
+use crate::ids::{LogId, LogKey, composed_key};
 use crate::objects::{ObjectError, ObjectUri, Objects};
 use crate::store::{Run, retention};
 use crate::system::System;
@@ -28,9 +28,8 @@ pub enum Removed {
 pub async fn remove(objects: &Objects, run: &Run, uri: Option<&str>) -> Result<Removed> {
     let Some(started) = run.started_at else { return Ok(Removed::WasGone) };
     let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
-    for format in ReportFormat::ALL {
-        let key = report_key(log_key.as_str(), format.extension());
-        let deleted = delete_current(objects, &objects.uri(&run.bucket, &key, None)?).await;
+    for place in reports::places(objects, run)? {
+        let deleted = delete_current(objects, &place).await;
         deleted.with_context(|| format!("failed to delete a report on run {}", run.id))?;
     }
     faults::point("let-go-reports-deleted");

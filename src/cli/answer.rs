@@ -70,6 +70,7 @@ impl ShowArgs {
             "run": answer.run,
             "attempts": attempts,
             "groups": answer.groups.as_ref().ok().map(|groups| &groups[..groups.len().min(self.limit)]),
+            "report_uri": answer.report,
             "unread": answer.unread().map(ToString::to_string),
             "next": next,
         })
@@ -79,6 +80,9 @@ impl ShowArgs {
         let run = &answer.run;
         let mut text = outcome(run);
         // Writing to a string does not fail.
+        if let Some(report) = &answer.report {
+            let _ = write!(text, "\n  report       {}", Safe(report));
+        }
         let _ = write!(text, "\n  why          {}", Safe(answer.why()));
         let _ =
             write!(text, "\n  submitted    {} by {}", clock::moment(run.queued_at), Safe(&run.requested_by));

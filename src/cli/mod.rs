@@ -61,6 +61,7 @@ pub use self::app::App;
 pub use self::exit::{CliError, Exit};
 use crate::config::{
     DatabaseConfig, LogConfig, MailConfig, ParserConfig, PlaceConfig, ProcessConfig, ReportConfig, S3Config,
+    WebhookConfig,
 };
 use crate::record::Safe;
 use crate::telemetry;
@@ -98,6 +99,8 @@ pub struct Common {
     report: ReportConfig,
     #[command(flatten)]
     mail: MailConfig,
+    #[command(flatten)]
+    webhook: WebhookConfig,
     /// Show and read times in UTC instead of this machine's zone.
     #[arg(long, global = true, help_heading = "Display", hide_short_help = true)]
     utc: bool,
@@ -267,7 +270,7 @@ impl Command {
             Self::Run(command) => command.run(common).await,
             Self::Submit(command) => command.run(common).await,
             Self::Wait(command) => command.run(common).await,
-            Self::Worker(command) => command.run(common).await,
+            Self::Worker(command) => Box::pin(command.run(common)).await,
             Self::Serve(command) => command.run(common).await,
             Self::Collect(command) => command.run(common).await,
             Self::Ui(command) => command.run(common).await,

@@ -1,4 +1,4 @@
-//! `parselog notices`: the mails that were sent, and those that failed.
+//! `parselog notices`: who was told what, and what could not be told.
 
 use anyhow::Result;
 use clap::Args;
@@ -15,27 +15,27 @@ use crate::notify::IN_DOUBT;
 use crate::store::Notice;
 use crate::store::notice::{self, NoticeFilter};
 
-/// Show who got which mails, the latest first.
+/// Show who was told what by mail or webhook, the latest first.
 ///
 /// If a mail stays `sending` for long, the mail server may or may not have taken it: parselog does not
-/// send it again by itself.
+/// send it again by itself. A call of a webhook is made again.
 #[derive(Debug, Args)]
 pub(super) struct NoticesArgs {
     #[arg(value_name = "RUN|FILE", help = TARGET_HELP)]
     target: Option<String>,
-    /// Only mails that were not sent.
+    /// Only notices that were not delivered.
     #[arg(long)]
     unsent: bool,
-    /// Send these again: mails that were given up, and mails that the server may or may not have taken.
+    /// Deliver these again: those that were given up, and those that may or may not have been taken.
     #[arg(long, requires = "unsent")]
     retry: bool,
-    /// Never send these.
+    /// Never deliver these.
     #[arg(long, requires = "unsent", conflicts_with = "retry")]
     dismiss: bool,
     /// Who asks; by default the user's name.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
-    /// Most mails to show.
+    /// Most notices to show.
     #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = limit)]
     limit: i64,
     /// Print one JSON object per line.
@@ -56,12 +56,12 @@ impl NoticesArgs {
             let ids: Vec<i64> = notices.iter().map(|notice| notice.id).collect();
             let by = self.by.unwrap_or_else(user);
             let settled = notice::settle(&pool, &ids, self.retry, IN_DOUBT, &by).await?;
-            let done = if self.retry { "to be sent again" } else { "dismissed" };
-            show::line(format_args!("{} {done}", counted(settled, "mail")))?;
+            let done = if self.retry { "to be delivered again" } else { "dismissed" };
+            show::line(format_args!("{} {done}", counted(settled, "notice")))?;
         } else if self.json {
             notices.iter().try_for_each(show::json)?;
         } else if notices.is_empty() {
-            show::note("no mails match");
+            show::note("no notices match");
         } else {
             show::line(table(&notices))?;
         }

@@ -66,7 +66,8 @@ pub(super) fn worker(
             "the parser `{command}` has no {{file}} on its command line: it finds the file by PARSELOG_FILE alone"
         ));
     }
-    let notifier = Notifier::new(&common.mail, system.clone()).map_err(|error| wrong(&error))?;
+    let notifier =
+        Notifier::new(&common.mail, &common.webhook, system.clone()).map_err(|error| wrong(&error))?;
     let redactor = system.redactor.clone();
     let plan = ProcessPlan {
         arguments: iter::once(PARSE_PROCESS.into()).chain(env::args_os().skip(1)).collect(),

@@ -14,7 +14,7 @@ use super::value;
 use super::{Commas, List};
 
 /// Mails about results and errors.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Mail")]
 pub struct MailConfig {
     /// Mail server: `smtps://user:password@host:port`, or `smtp://…` for encryption by STARTTLS;

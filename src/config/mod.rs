@@ -10,6 +10,7 @@ mod parser;
 mod proxy;
 mod s3;
 mod value;
+mod webhook;
 mod worker;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use parser::{ParserConfig, ParserRule, ProcessConfig};
 pub use proxy::{PeerNetwork, PersonRule, ProxyConfig};
 pub use s3::S3Config;
 pub use value::{Commas, LineList, List, RemoteTailAge, duration, name, period};
+pub use webhook::{Webhook, WebhookConfig, WebhookKey, WebhookUrl};
 pub use worker::{WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};

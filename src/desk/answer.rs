@@ -5,6 +5,7 @@ use anyhow::Context as _;
 
 use super::status::nobody_takes;
 use super::{DeskError, Result, lookup};
+use crate::archive;
 use crate::parser::{Category, SummaryStatus};
 use crate::report::{ProblemGroup, Report};
 use crate::store::{self, Run, RunFilter, RunStatus};
@@ -19,6 +20,8 @@ pub struct Answer {
     pub has_earlier: bool,
     /// Why nobody takes it, if it is queued.
     pub waits: Option<String>,
+    /// Where a stored report is, if one is found.
+    pub report: Option<String>,
     /// The problems by kind, the most frequent first; or why its log can't be read.
     pub groups: Result<Vec<ProblemGroup>>,
 }
@@ -46,7 +49,12 @@ pub async fn answer_with(system: &System, run: Run, groups: Result<Vec<ProblemGr
         RunFilter { same_file_as: Some(run.data_file_id), before: Some(first), ..RunFilter::default() };
     let has_earlier = store::latest(&system.pool, &before).await?.is_some();
     let waits = nobody_takes(&system.pool, &run).await?;
-    Ok(Answer { run, attempts, has_earlier, waits, groups })
+    // It is an extra, like the report itself; a store that does not answer is not asked twice.
+    let report = match groups {
+        Ok(_) => archive::stored_report(&system.objects, &run).await.unwrap_or_default(),
+        Err(_) => None,
+    };
+    Ok(Answer { run, attempts, has_earlier, waits, report, groups })
 }
 
 /// The problems in the log of a run by kind, the most frequent first.

@@ -68,7 +68,7 @@ pub enum FindingKind {
     PastDeadline,
     /// A batch past its deadline, with runs that have not ended.
     BatchOverdue,
-    /// A mail that was given up, waits for long, or may or may not have been taken.
+    /// A mail or a call that was given up, waits for long, or may or may not have been taken.
     NoticeUnsent,
 }
 

@@ -9,6 +9,7 @@ use crate::notify::{IN_DOUBT, LATE};
 use crate::objects::{ObjectError, ObjectUri};
 use crate::queue::REAPED_WITHIN;
 use crate::store::health::Stuck;
+use crate::store::notice::WEBHOOK;
 use crate::store::{self, LogState, Notice, NoticeState, Run, RunFilter};
 
 /// Rows to hold at once, and objects to check at once.
@@ -124,15 +125,15 @@ fn of_stuck(run: Stuck) -> Finding {
 
 fn of_notice(notice: Notice) -> Finding {
     let error = notice.last_error.map(|error| format!(": {error}")).unwrap_or_default();
+    let (by, again) = match notice.address.as_str() {
+        WEBHOOK => ("call", "is made again"),
+        _ => ("mail", "is not sent again"),
+    };
+    let name = format!("{by} {} ({})", notice.id, notice.kind);
     let what = match notice.state {
-        NoticeState::Failed => format!("mail {} ({}) was given up{error}", notice.id, notice.kind),
-        NoticeState::Sending => {
-            format!(
-                "nobody knows whether mail {} ({}) was taken: it is not sent again",
-                notice.id, notice.kind
-            )
-        }
-        _ => format!("mail {} ({}) is not sent{error}", notice.id, notice.kind),
+        NoticeState::Failed => format!("{name} was given up{error}"),
+        NoticeState::Sending => format!("nobody knows whether {name} was taken: it {again}"),
+        _ => format!("{name} waits{error}"),
     };
     let what = format!("{what}; see `parselog notices --unsent`");
     Finding { batch: notice.batch_id, ..Finding::new(FindingKind::NoticeUnsent, notice.run_id, what) }

@@ -1,45 +1,51 @@
-//! Who is told what: results go to the submitter, everything else to the operators.
+//! Who is told what: results go to the submitter, everything else to the operators. A webhook is told everything
+//! once: each end of a run, and each condition.
 
 use crate::ids::{BatchId, RunId};
 use crate::parser::SummaryStatus;
-use crate::store::notice::{EndedRun, NewNotice};
+use crate::store::notice::{EndedRun, NewNotice, WEBHOOK};
 use crate::store::{BatchKind, NoticeKind, RunStatus};
 
 /// The notices of one round.
 pub(super) struct Told<'a> {
     admins: &'a [String],
+    has_mail: bool,
+    has_webhook: bool,
     notices: Vec<NewNotice>,
 }
 
 impl<'a> Told<'a> {
-    /// Nothing yet; these are the operators.
-    pub(super) fn of(admins: &'a [String]) -> Self {
-        Self { admins, notices: Vec::new() }
+    /// Nothing yet; these are the operators, and the channels that there are.
+    pub(super) fn of(admins: &'a [String], has_mail: bool, has_webhook: bool) -> Self {
+        Self { admins, has_mail, has_webhook, notices: Vec::new() }
     }
 
     /// Tells of runs that ended for good.
     pub(super) fn ended(&mut self, runs: &[EndedRun]) {
         for run in runs {
-            if is_news(run) {
+            if is_news(run) && self.has_mail {
                 self.tell(NoticeKind::Result, Some(run.id), None, &run.submitter_emails);
             }
             if is_failure(run) {
-                self.about_runs(NoticeKind::RunFailed, [run.id]);
+                self.tell(NoticeKind::RunFailed, Some(run.id), None, self.admins);
             }
+            self.call(NoticeKind::Result, Some(run.id), None);
         }
     }
 
-    /// Tells the operators about these runs.
+    /// Tells the operators and the webhook about these runs.
     pub(super) fn about_runs(&mut self, kind: NoticeKind, runs: impl IntoIterator<Item = RunId>) {
         for run in runs {
             self.tell(kind, Some(run), None, self.admins);
+            self.call(kind, Some(run), None);
         }
     }
 
-    /// Tells the operators about batches that are past their deadline.
+    /// Tells the operators and the webhook about batches that are past their deadline.
     pub(super) fn about_overdue(&mut self, batches: impl IntoIterator<Item = BatchId>) {
         for batch in batches {
             self.tell(NoticeKind::BatchOverdue, None, Some(batch), self.admins);
+            self.call(NoticeKind::BatchOverdue, None, Some(batch));
         }
     }
 
@@ -52,6 +58,12 @@ impl<'a> Told<'a> {
     fn tell(&mut self, kind: NoticeKind, run_id: Option<RunId>, batch_id: Option<BatchId>, to: &[String]) {
         let notices = to.iter().map(|address| NewNotice { run_id, batch_id, kind, address: address.clone() });
         self.notices.extend(notices);
+    }
+
+    fn call(&mut self, kind: NoticeKind, run_id: Option<RunId>, batch_id: Option<BatchId>) {
+        if self.has_webhook {
+            self.notices.push(NewNotice { run_id, batch_id, kind, address: WEBHOOK.to_owned() });
+        }
     }
 }
 
@@ -103,10 +115,25 @@ mod tests {
             (ended(reparse, RunStatus::Crash, None), &["run-failed"]),
         ] {
             let admins = ["admin".to_owned()];
-            let mut told = Told::of(&admins);
+            let mut told = Told::of(&admins, true, false);
             told.ended(std::slice::from_ref(&run));
             let told: Vec<_> = told.in_order().into_iter().map(|notice| notice.kind.as_str()).collect();
             assert_eq!(told, expected, "{run:?}");
         }
+    }
+
+    #[test]
+    fn a_webhook_is_told_of_each_end_once_and_nobody_else_without_a_mail_server() {
+        let runs = [
+            ended(BatchKind::Submission, RunStatus::Fail, None),
+            ended(BatchKind::Reparse, RunStatus::Success, Some(SummaryStatus::Accepted)),
+        ];
+        let mut told = Told::of(&[], false, true);
+        told.ended(&runs);
+        told.about_overdue([BatchId(7)]);
+        let told: Vec<_> =
+            told.in_order().into_iter().map(|notice| (notice.kind.as_str(), notice.address)).collect();
+        let webhook = || WEBHOOK.to_owned();
+        assert_eq!(told, [("result", webhook()), ("result", webhook()), ("batch-overdue", webhook())]);
     }
 }

@@ -1,4 +1,4 @@
-//! `notice`: the outbox of mails, one row for each condition and address.
+//! `notice`: the outbox, one row for each condition and address.
 //!
 //! Finds what a notice may be about, queues notices, lists and settles them. `notify` decides who gets which;
 //! `outbox` hands out the due ones.
@@ -15,6 +15,9 @@ use super::{BatchKind, NoticeKind, NoticeState, PgPool, RunStatus, Transaction, 
 use crate::ids::{BatchId, RunId};
 use crate::parser::SummaryStatus;
 
+/// The address of notices for the webhook. The URL stays in the settings: it may be a secret.
+pub const WEBHOOK: &str = "webhook";
+
 /// A row of `notice`.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Notice {
@@ -23,6 +26,7 @@ pub struct Notice {
     /// Its subject: a run, or a batch.
     pub run_id: Option<RunId>,
     pub batch_id: Option<BatchId>,
+    /// An e-mail address, or [`WEBHOOK`].
     pub address: String,
     pub state: NoticeState,
     pub created_at: DateTime<Utc>,
@@ -30,7 +34,7 @@ pub struct Notice {
     pub next_try_at: DateTime<Utc>,
     /// When the last attempt began.
     pub tried_at: Option<DateTime<Utc>>,
-    /// When the mail server took it.
+    /// When the mail server or the webhook took it.
     pub sent_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
 }
@@ -234,13 +238,15 @@ pub async fn settle(
          )
          insert into log_entry (actor, entry, data_file_id, batch_id, run_id, detail)
          select $3, case when $2 then 'notice-retried' else 'notice-dismissed' end, r.data_file_id,
-                coalesce(n.batch_id, r.batch_id), n.run_id, format('mail %s: %s', n.id, n.kind)
+                coalesce(n.batch_id, r.batch_id), n.run_id,
+                format('%s %s: %s', case n.address when $5 then 'call' else 'mail' end, n.id, n.kind)
          from settled n left join parse_file_meta r on r.id = n.run_id",
     )
     .bind(ids)
     .bind(again)
     .bind(fit::label(actor))
     .bind(in_doubt)
+    .bind(WEBHOOK)
     .execute(db)
     .await
     .context("failed to settle notices")?;

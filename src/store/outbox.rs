@@ -1,6 +1,6 @@
-//! `notice`, for the sender of mails: takes due notices, and records the results.
+//! `notice`, for those who deliver: takes due notices, and records the results.
 //!
-//! Others decide what a mail says and how to send it.
+//! Others decide what a mail or a call says, and how to deliver it.
 
 use std::time::Duration;
 
@@ -8,10 +8,18 @@ use anyhow::Result;
 use sqlx::PgExecutor;
 
 use super::failure::DbContext as _;
+use super::notice::WEBHOOK;
 use super::{Notice, fit};
 
+/// How notices leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Mail,
+    Webhook,
+}
+
 /// How long a notice waits before it may be sent, beside the pause after an attempt.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Waits {
     /// Shortest time between two mails to an operator.
     pub gap: Duration,
@@ -19,15 +27,15 @@ pub struct Waits {
     pub archive: Duration,
 }
 
-/// The notices that may be sent now, in order.
+/// The notices that may leave now by this channel, in order.
 ///
 /// # Errors
 /// The database fails.
-pub async fn due(db: impl PgExecutor<'_>, waits: Waits) -> Result<Vec<i64>> {
+pub async fn due(db: impl PgExecutor<'_>, channel: Channel, waits: Waits) -> Result<Vec<i64>> {
     sqlx::query_scalar(
         "select n.id
          from notice n left join parse_file_meta r on r.id = n.run_id left join log l on l.run_id = n.run_id
-         where n.state = 'queued' and n.next_try_at <= now()
+         where n.state = 'queued' and n.next_try_at <= now() and (n.address = $3) = $4
            and (n.kind not in ('result', 'run-failed')
                 or l.state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
                 or r.finished_at < now() - $2)
@@ -39,6 +47,8 @@ pub async fn due(db: impl PgExecutor<'_>, waits: Waits) -> Result<Vec<i64>> {
     )
     .bind(waits.gap)
     .bind(waits.archive)
+    .bind(WEBHOOK)
+    .bind(channel == Channel::Webhook)
     .fetch_all(db)
     .await
     .context("failed to look for notices to send")
@@ -61,6 +71,39 @@ pub async fn take_errors(db: impl PgExecutor<'_>, waits: Waits, limit: i64) -> R
     take(db, waits, false, limit).await
 }
 
+/// Takes the oldest due notice for the webhook and marks it as being sent. One that was taken longer than
+/// `in_doubt` ago without a result is handed out again.
+///
+/// # Errors
+/// The database fails.
+pub async fn take_call(
+    db: impl PgExecutor<'_>,
+    archive: Duration,
+    in_doubt: Duration,
+) -> Result<Option<Notice>> {
+    sqlx::query_as(
+        "with due as materialized (
+             select n.id
+             from notice n left join parse_file_meta r on r.id = n.run_id
+                           left join log l on l.run_id = n.run_id
+             where n.address = $3 and n.state in ('queued', 'sending')
+               and case n.state when 'queued' then n.next_try_at <= now() else n.tried_at < now() - $2 end
+               and (n.kind <> 'result'
+                    or l.state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
+                    or r.finished_at < now() - $1)
+             order by n.id limit 1 for update of n skip locked
+         )
+         update notice set state = 'sending', attempts = attempts + 1, tried_at = now()
+         where id in (select id from due) returning *",
+    )
+    .bind(archive)
+    .bind(in_doubt)
+    .bind(WEBHOOK)
+    .fetch_optional(db)
+    .await
+    .context("failed to take a notice for the webhook")
+}
+
 /// Takes [`due`] notices for one address.
 async fn take(db: impl PgExecutor<'_>, waits: Waits, results: bool, limit: i64) -> Result<Vec<Notice>> {
     let taken = sqlx::query_as(
@@ -68,7 +111,7 @@ async fn take(db: impl PgExecutor<'_>, waits: Waits, results: bool, limit: i64) 
              select n.id, n.address
              from notice n left join parse_file_meta r on r.id = n.run_id
                            left join log l on l.run_id = n.run_id
-             where n.state = 'queued' and n.next_try_at <= now() and (n.kind = 'result') = $3
+             where n.state = 'queued' and n.next_try_at <= now() and (n.kind = 'result') = $3 and n.address <> $5
                and (n.kind not in ('result', 'run-failed')
                     or l.state in ('archived', 'fallback', 'lost', 'pruned') or r.started_at is null
                     or r.finished_at < now() - $2)
@@ -87,6 +130,7 @@ async fn take(db: impl PgExecutor<'_>, waits: Waits, results: bool, limit: i64) 
     .bind(waits.archive)
     .bind(results)
     .bind(limit)
+    .bind(WEBHOOK)
     .fetch_all(db)
     .await;
     let mut taken: Vec<Notice> = taken.context("failed to take notices to send")?;
@@ -94,7 +138,7 @@ async fn take(db: impl PgExecutor<'_>, waits: Waits, results: bool, limit: i64) 
     Ok(taken)
 }
 
-/// The mail server took the mail of these notices.
+/// The receiver took these notices.
 ///
 /// # Errors
 /// The database fails.
@@ -110,8 +154,8 @@ pub async fn sent(db: impl PgExecutor<'_>, ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// The mail server certainly did not take the mail of these notices: retry them, later and later, or give up
-/// after `tries`.
+/// The receiver certainly did not take these notices, or will know them again: retry them, later and later, or
+/// give up after `tries`.
 ///
 /// # Errors
 /// The database fails; then they stay marked as being sent.
@@ -130,7 +174,7 @@ pub async fn refused(db: impl PgExecutor<'_>, ids: &[i64], reason: &str, tries: 
     Ok(())
 }
 
-/// As [`refused`], for notices without a mail server to hand them to.
+/// As [`refused`], for notices without a receiver to hand them to.
 ///
 /// # Errors
 /// The database fails.

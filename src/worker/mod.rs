@@ -66,7 +66,7 @@ enum ParsesIn {
 }
 
 impl Worker {
-    /// A worker of this system with the default settings and these parsers, without mails and reports, which
+    /// A worker of this system with the default settings and these parsers, without notices and reports, which
     /// parses in its own process. Call [`prepare_scratch`](crate::parse::prepare_scratch) first to make the
     /// system's scratch folder.
     pub fn new(system: System, parsers: Parsers) -> Self {
@@ -121,7 +121,7 @@ impl Worker {
         Self { drain, ..self }
     }
 
-    /// The same, with mails by `notifier`.
+    /// The same, with notices by `notifier`.
     #[must_use]
     pub fn with_notifier(self, notifier: Option<Notifier>) -> Self {
         Self { notifier, ..self }

@@ -1,4 +1,4 @@
-//! When a worker sends mails: beside its runs, without delaying them, and briefly before exit.
+//! When a worker tells people and programs: beside its runs, without delaying them, and briefly before exit.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use tokio::sync::OwnedMutexGuard;
 use super::{Helpers, Worker};
 use crate::carry;
 
-/// How long one round may begin further mails; the next round continues.
+/// How long one round may begin further deliveries; the next round continues.
 const ROUND: Duration = Duration::from_secs(60);
 
-/// How long the last round of a process may take: long enough to learn that the mail server is gone.
+/// How long the last round of a process may take: long enough to learn that a receiver is gone.
 const LAST_ROUND: Duration = Duration::from_secs(15);
 
 /// How long a mail under way may delay the exit of a process.
 const LAST_MAIL: Duration = Duration::from_secs(5);
 
 impl Worker {
-    /// From now on, ended runs cause mails.
+    /// From now on, ended runs cause notices.
     pub async fn begin_notices(&self) {
         let Some(notifier) = &self.notifier else { return };
         if let Err(error) = notifier.begin().await {
-            tracing::warn!("nothing is told by mail yet: {error:#}");
+            tracing::warn!("nobody is told anything yet: {error:#}");
         }
     }
 
@@ -34,7 +34,7 @@ impl Worker {
         let told = carry::spawn(async move { worker.notify(LAST_ROUND).await });
         let round = told.abort_handle();
         if tokio::time::timeout(LAST_ROUND, told).await.is_err() {
-            tracing::warn!("mails are left to other workers: there are many, or the mail server is slow");
+            tracing::warn!("notices are left to other workers: there are many, or a receiver is slow");
         }
         let quiet = self.quiet().await;
         // It is between two mails, and begins none when they may go on.

@@ -4,12 +4,13 @@
 
 mod conditions;
 mod delivery;
+mod webhook;
 
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
-use parselog::config::MailConfig;
+use parselog::config::{MailConfig, WebhookConfig};
 use parselog::ids::{BatchId, RunId};
 use parselog::notify::Notifier;
 use parselog::objects::{FolderStore, Objects};
@@ -89,11 +90,14 @@ fn notifier(db: &TestDb, server: &MailServer) -> Notifier {
         mail_admins: vec![ADMIN.parse().unwrap()],
         mail_links: None,
     };
+    Notifier::new(&config, &WebhookConfig::default(), system(db)).unwrap().unwrap().with_gap(Duration::ZERO)
+}
+
+fn system(db: &TestDb) -> System {
     let objects = Objects::Folder(FolderStore::open(&std::env::temp_dir()).unwrap());
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let spool = Spool::open(&dir.join("notices-spool"), 1 << 20).unwrap();
-    let system = System::new(db.pool.clone(), objects, spool, dir);
-    Notifier::new(&config, system).unwrap().unwrap().with_gap(Duration::ZERO)
+    System::new(db.pool.clone(), objects, spool, dir)
 }
 
 fn archived() -> ArchivedLog {

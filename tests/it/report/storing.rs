@@ -77,6 +77,8 @@ async fn a_report_is_stored_beside_the_log_when_configured_and_its_failure_chang
             line.split_whitespace().last().expect("a URI").split('?').next().expect("a URI").to_owned()
         };
         assert_eq!(uri_of("report"), uri_of("log").replace(".log.gz", &format!(".report.{format}")));
+        let shown = desk.stdout(&["show", "@latest"]);
+        assert!(String::from_utf8_lossy(&shown).contains(&format!("  report       {}", uri_of("report"))));
         let of_format: Vec<String> =
             stored().into_iter().filter(|path| path.contains(&format!(".report.{format}"))).collect();
         let report = of_format.iter().map(|path| fs::read(path).expect("the report"));

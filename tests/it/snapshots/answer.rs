@@ -33,6 +33,6 @@ async fn what_came_of_a_file_why_and_what_to_do_next() {
     holds("show", &all_printed(&desk, commands));
     let said = desk.ok(&["show", "a.txt@previous", "--json", "-n", "1"]).json().remove(0);
     let keys: Vec<&str> = said.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, ["why", "run", "attempts", "groups", "unread", "next"]);
+    assert_eq!(keys, ["why", "run", "attempts", "groups", "report_uri", "unread", "next"]);
     assert_eq!(said["groups"].as_array().map(Vec::len), Some(1));
 }

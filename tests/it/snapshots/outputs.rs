@@ -59,6 +59,61 @@ async fn lists_of_runs() {
 }
 
 #[tokio::test]
+async fn what_operators_look_at() {
+    let desk = desk_with_runs().await;
+    desk.ok(&["reparse", "a.txt", "--yes", "--reason", "new rules", "--by", "ann"]);
+    desk.ok(&["worker", "--drain"]);
+    desk.ok(&["token", "create", "ci", "--role", "ingest", "--stream", "celery", "--by", "ann"]);
+    let sql = "insert into notice (kind, run_id, address, state, sent_at)
+               select kind, r.id, address, 'sent', now()
+               from (values ('result', 'a.rather.long.name@some.state.example'), ('run-stuck', 'webhook'))
+                    as n (kind, address), (select id from parse_file_meta order by id limit 1) r";
+    sqlx::query(sql).execute(&desk.db.pool).await.expect("notices");
+    let file = desk.path("a.txt");
+    for columns in ["80", "200"] {
+        let made = desk.path(&format!("made-{columns}.txt"));
+        let commands: &[&[&str]] = &[
+            &["reparses"],
+            &["reparse", "status", "@latest"],
+            &["diff", "--reparse", "@latest"],
+            &["notices"],
+            &["token", "list"],
+            &["streams"],
+            &["doctor"],
+            &["verify", "--all"],
+            &["logs", "b.txt", "--level", "error"],
+            &["wait", "b.txt"],
+            &["hold", "b.txt", "--reason", "inquiry"],
+            &["erase", "b.txt"],
+            &["hold", "b.txt", "--release"],
+            &["retry", "--failed", "--dry-run"],
+            &["cancel", "b.txt"],
+            &[
+                "parser",
+                "check",
+                "true",
+                &file,
+                "--program",
+                "other",
+                "--section",
+                "all",
+                "--year",
+                "2024",
+                "--quarter",
+                "1",
+            ],
+            &["db", "status"],
+            &["run", &file],
+            &["submit", &file],
+            &["url", "b.txt"],
+            &["sample", "--cases", "1", &made],
+            &["migrate"],
+        ];
+        holds(&format!("operators-{columns}"), &printed_at(&desk, columns, commands));
+    }
+}
+
+#[tokio::test]
 async fn what_changed_between_two_runs() {
     let desk = desk_with_runs().await;
     holds("diff", &printed(&desk, &["diff", "a.txt@previous", "a.txt"]));
