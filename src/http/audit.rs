@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use super::asker::Asker;
 use super::error::{Answered, HttpError};
 use super::state::ServerState;
+use crate::desk::words::counted;
 use crate::ids::ServiceName;
+use crate::store::reparse::Reparse;
 use crate::store::{Run, entry};
 
 /// What is done with a log.
@@ -74,6 +76,17 @@ pub(super) async fn stream_read(
     check_streams(asker)?;
     let detail = format!("the stream of {service}: {}", said(asker, lines, purpose));
     Ok(entry::about(&state.system.pool, asker.name(), log_use.code(), &detail).await?)
+}
+
+/// As [`run_read`], for the logs of all runs of a reparse and of those before them, which are compared at once.
+///
+/// # Errors
+/// The entry can't be written: answer nothing then.
+pub(super) async fn reparse_read(state: &ServerState, asker: &Asker, reparse: &Reparse) -> Answered<()> {
+    let files = counted(reparse.files.unsigned_abs(), "file");
+    let what = format!("the problems of {files} of reparse {}, before and after", reparse.id);
+    let (code, detail) = (LogUse::Compared.code(), said(asker, &what, None));
+    Ok(entry::about(&state.system.pool, asker.name(), code, &detail).await?)
 }
 
 /// Refuses the streams of services to whoever sees the runs of some programs alone.

@@ -34,20 +34,20 @@ const DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// A page that asks.
 #[derive(Debug, Default, Template)]
 #[template(path = "confirm.html")]
-struct Question {
-    frame: Frame,
+pub(super) struct Question {
+    pub(super) frame: Frame,
     /// What would happen, in sentences.
-    text: Vec<String>,
-    preview: Option<PageSection>,
+    pub(super) text: Vec<String>,
+    pub(super) preview: Option<PageSection>,
     /// Fields to fill in, to see the preview: name, label, value.
-    choices: Vec<(&'static str, &'static str, String)>,
+    pub(super) choices: Vec<(&'static str, &'static str, String)>,
     /// Where the act is sent, and its fields.
-    action: String,
-    fields: Vec<(String, String)>,
+    pub(super) action: String,
+    pub(super) fields: Vec<(String, String)>,
     /// What the button says; empty if there is nothing to do yet.
-    act: &'static str,
-    asks_why: bool,
-    back: String,
+    pub(super) act: &'static str,
+    pub(super) asks_why: bool,
+    pub(super) back: String,
 }
 
 pub(super) async fn ask_cancel(
@@ -65,7 +65,7 @@ pub(super) async fn ask_cancel(
                 .to_owned(),
         ],
         act: "Cancel it",
-        ..Question::about(&run, "Cancel", "cancel")
+        ..Question::about(&asker, &run, "Cancel", "cancel")
     })
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn ask_retry(
             "Another attempt at the same bytes is queued at once. This run and its log stay.".to_owned(),
         ],
         act: "Try it again",
-        ..Question::about(&run, "Try again", "retry")
+        ..Question::about(&asker, &run, "Try again", "retry")
     })
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn ask_reparse(
         ("outcome", "Latest outcome"),
     ];
     let mut question = Question {
-        frame: Frame::new("Reparses", "Parse files again"),
+        frame: Frame::new(&asker, "Reparses", "Parse files again"),
         text: vec![
             "Each file is parsed again in exactly the submitted version, after all submissions.".to_owned(),
         ],
@@ -166,7 +166,7 @@ pub(super) async fn reparse(
 pub(super) async fn ask_resend(Extension(asker): Extension<Asker>, Path(id): Path<i64>) -> Paged {
     check_all(&asker)?;
     send(&Question {
-        frame: Frame::new("Attention", format_args!("Send mail {id} again")),
+        frame: Frame::new(&asker, "Attention", format_args!("Send mail {id} again")),
         text: vec![
             "The mail server may have taken it already: then its reader gets it twice. A mail that was sent is \
              not sent again."
@@ -196,10 +196,10 @@ pub(super) async fn resend(
 }
 
 impl Question {
-    fn about(run: &Run, title: &str, act: &str) -> Self {
+    fn about(asker: &Asker, run: &Run, title: &str, act: &str) -> Self {
         let here = format!("/runs/{}", run.id);
         Self {
-            frame: Frame::new("Runs", format_args!("{title}: {}", run.name)),
+            frame: Frame::new(asker, "Runs", format_args!("{title}: {}", run.name)),
             action: format!("{here}/{act}"),
             back: here,
             ..Self::default()
@@ -226,7 +226,8 @@ fn check_all(asker: &Asker) -> Answered<()> {
     }
 }
 
-fn pairs(form: &[u8]) -> Vec<(String, String)> {
+/// The fields of a form that are filled in.
+pub(super) fn pairs(form: &[u8]) -> Vec<(String, String)> {
     let filled = form_urlencoded::parse(form).filter(|(_, value)| !value.trim().is_empty());
     filled.map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect()
 }

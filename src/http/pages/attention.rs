@@ -49,7 +49,7 @@ pub(super) async fn show(
     sections.push(if may_act { examined(&state).await? } else { examine() });
     sections.push(failing(&status));
     let found = sections.iter().filter(|section| section.grid.is_some()).count();
-    let mut page = Page::new("Attention", "What needs attention");
+    let mut page = Page::new(&asker, "Attention", "What needs attention");
     page.say(match found {
         0 => "Nothing does.".to_owned(),
         _ => "Each list says what it is about, and what to do.".to_owned(),

@@ -39,7 +39,7 @@ pub(super) async fn show(
     let _turn = state.pages.turn().await?;
     let names = (before.name.clone(), before.id, after.id);
     let compared = compare(&state.system, before, after).await?;
-    let mut page = Page::new("Runs", format_args!("What changed in {}", names.0));
+    let mut page = Page::new(&asker, "Runs", format_args!("What changed in {}", names.0));
     let difference = compared.difference();
     page.say(match (&difference.problems, difference.same) {
         (Some(counts), true) => format!("Nothing: {} unchanged.", counted(counts.unchanged, "problem")),

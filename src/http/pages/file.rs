@@ -26,7 +26,7 @@ pub(super) async fn show(
 ) -> Paged {
     let file = file_of(&state, &asker, &id).await?;
     let runs = history_of(&state.system.pool, file.id, Some(MOST)).await?;
-    let mut page = Page::new("Runs", &file.name);
+    let mut page = Page::new(&asker, "Runs", &file.name);
     page.say(match runs.first() {
         None => "It was never parsed.".to_owned(),
         Some(latest) => {
@@ -107,7 +107,9 @@ fn facts(file: &DataFile, may_act: bool) -> PageSection {
         fact("Legal hold", PageCell::text("its logs may not be deleted"));
     }
     if may_act {
+        let hold = if file.legal_hold { "Release the hold …" } else { "Hold its logs …" };
         section.links.push(PageCell::link("Parse it again …", format!("/reparse?file={}", file.id)));
+        section.links.push(PageCell::link(hold, format!("/files/{}/hold", file.id)));
     }
     section
 }

@@ -65,7 +65,7 @@ pub(super) async fn show(
         }
         Err(error) => return Err(error.into()),
     };
-    send(&viewer(&run, query, read, unread))
+    send(&viewer(&asker, &run, query, read, unread))
 }
 
 /// More lines for the script: `{"lines":[…],"from":…,"to":…,"total":…,"open":…}`.
@@ -133,7 +133,13 @@ pub(super) fn is_open(run: &Run) -> bool {
     !run.status.is_final() || matches!(run.log_state, LogState::Open)
 }
 
-fn viewer(run: &Run, query: LogQuery, read: Option<ReadLines>, unread: Option<String>) -> LogViewer {
+fn viewer(
+    asker: &Asker,
+    run: &Run,
+    query: LogQuery,
+    read: Option<ReadLines>,
+    unread: Option<String>,
+) -> LogViewer {
     let (page, found) = read.map(|read| (read.page, read.found)).unzip();
     let (lines, looked_at, total) =
         page.map_or_else(|| (Vec::new(), 0..0, 0), |page| (page.lines, page.looked_at, page.total));
@@ -146,7 +152,7 @@ fn viewer(run: &Run, query: LogQuery, read: Option<ReadLines>, unread: Option<St
     let chosen = query.level.map_or("", Level::as_str);
     let levels = Level::ALL.map(|level| (level.as_str(), level.as_str() == chosen));
     LogViewer {
-        frame: Frame::new("Runs", format_args!("Log of {}", run.name)),
+        frame: Frame::new(asker, "Runs", format_args!("Log of {}", run.name)),
         run: run.id.to_string(),
         file: Safe(&run.name).to_string(),
         outcome: PageCell::outcome(run),

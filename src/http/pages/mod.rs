@@ -11,6 +11,7 @@ mod diff;
 mod download;
 mod events;
 mod file;
+mod holds;
 mod lines;
 mod log;
 mod memory;
@@ -67,6 +68,8 @@ pub(super) fn table() -> Vec<Row> {
         acts("/runs/{id}/retry", routing::post(acts::retry)),
         asks("/reparse", routing::get(acts::ask_reparse)),
         acts("/reparse", routing::post(acts::reparse)),
+        asks("/files/{id}/hold", routing::get(holds::ask)),
+        acts("/files/{id}/hold", routing::post(holds::change)),
         asks("/notices/{id}/resend", routing::get(acts::ask_resend)),
         acts("/notices/{id}/resend", routing::post(acts::resend)),
     ]

@@ -60,7 +60,7 @@ pub(super) async fn show(
             PageCell::text(one.detail.as_deref().unwrap_or("–")).looking("long"),
         ]);
     }
-    let mut page = Page::new("Audit", "Audit");
+    let mut page = Page::new(&asker, "Audit", "Audit");
     page.say("Nobody can change what stands here, and every reading of a log is among it.");
     let mut section = PageSection::new("entries", "Entries").list(grid, "No entry matches.");
     if let Some(last) = entries.last().filter(|_| entries.len() as i64 == ON_PAGE) {

@@ -5,25 +5,42 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 
+use super::super::asker::Asker;
 use super::super::error::HttpError;
 use super::parts::PageSection;
 use crate::record::Safe;
+use crate::store::Role;
 
 /// What every page has around its content.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Frame {
     pub(super) title: String,
     /// The entry of the menu that it belongs to.
-    pub(super) here: &'static str,
+    here: &'static str,
+    /// The entries of the menu that the reader may follow.
+    menu: Vec<MenuEntry>,
+    /// Who reads; `None` on a page that says why another can't be shown.
+    pub(super) reader: Option<String>,
+    /// Whether the reader has a session to end.
+    pub(super) may_leave: bool,
 }
 
-/// The entries of the menu, and where they lead.
-const MENU: [(&str, &str); 5] = [
-    ("Runs", "/runs"),
-    ("Reparses", "/reparses"),
-    ("Streams", "/streams"),
-    ("Attention", "/attention"),
-    ("Audit", "/audit"),
+/// An entry of the menu: its name, where it leads, and who may follow it.
+#[derive(Debug, Clone, Copy)]
+struct MenuEntry {
+    name: &'static str,
+    href: &'static str,
+    role: Role,
+    /// Whether its page is about every program.
+    is_of_all: bool,
+}
+
+const MENU: [MenuEntry; 5] = [
+    MenuEntry { name: "Runs", href: "/runs", role: Role::Staff, is_of_all: false },
+    MenuEntry { name: "Reparses", href: "/reparses", role: Role::Staff, is_of_all: true },
+    MenuEntry { name: "Streams", href: "/streams", role: Role::Staff, is_of_all: true },
+    MenuEntry { name: "Attention", href: "/attention", role: Role::Staff, is_of_all: true },
+    MenuEntry { name: "Audit", href: "/audit", role: Role::Admin, is_of_all: true },
 ];
 
 /// A page of sections.
@@ -48,19 +65,31 @@ pub(super) type Paged = Result<Response, PageError>;
 pub(in super::super) struct PageError(HttpError);
 
 impl Frame {
-    pub(super) fn new(here: &'static str, title: impl std::fmt::Display) -> Self {
-        Self { title: Safe(title).to_string(), here }
+    /// The frame of a page for this reader.
+    pub(super) fn new(asker: &Asker, here: &'static str, title: impl std::fmt::Display) -> Self {
+        let sees_all = asker.programs().is_empty();
+        let may_follow = |entry: &MenuEntry| asker.may(entry.role) && (sees_all || !entry.is_of_all);
+        Self {
+            title: Safe(title).to_string(),
+            here,
+            menu: MENU.into_iter().filter(may_follow).collect(),
+            reader: Some(Safe(asker).to_string()),
+            may_leave: asker.session().is_some(),
+        }
     }
 
     /// The menu: name, address, and whether this page belongs to it.
     pub(super) fn menu(&self) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
-        MENU.into_iter().map(|(name, href)| (name, href, name == self.here))
+        self.menu.iter().map(|entry| (entry.name, entry.href, entry.name == self.here))
     }
 }
 
 impl Page {
-    pub(super) fn new(here: &'static str, heading: impl std::fmt::Display) -> Self {
-        let frame = Frame::new(here, &heading);
+    pub(super) fn new(asker: &Asker, here: &'static str, heading: impl std::fmt::Display) -> Self {
+        Self::within(Frame::new(asker, here, heading))
+    }
+
+    fn within(frame: Frame) -> Self {
         Self { heading: frame.title.clone(), frame, lead: Vec::new(), sections: Vec::new(), again: 0 }
     }
 
@@ -102,7 +131,7 @@ impl IntoResponse for PageError {
             status if status.is_server_error() => "This can't be shown now",
             _ => "This can't be shown",
         };
-        let mut page = Page::new("", heading);
+        let mut page = Page::within(Frame { title: heading.to_owned(), ..Frame::default() });
         page.say(&self.0.message);
         let headers = self.0.headers();
         match send_as(status, &page) {

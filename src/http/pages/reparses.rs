@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use chrono::Utc;
 
 use super::super::asker::Asker;
+use super::super::audit;
 use super::super::error::{Answered, HttpError};
 use super::super::state::Shared;
 use super::page::{Page, Paged, send};
@@ -33,7 +34,7 @@ const AGAIN: u32 = 2;
 
 pub(super) async fn list(State(state): State<Shared>, Extension(asker): Extension<Asker>) -> Paged {
     check(&asker)?;
-    let mut page = Page::new("Reparses", "Reparses");
+    let mut page = Page::new(&asker, "Reparses", "Reparses");
     let headings =
         ["Reparse", "Queued", "State", ">Files", ">Finished", ">Succeeded", ">Failed", "By", "Reason"];
     let mut grid = Grid::new("The latest first", &headings);
@@ -68,7 +69,7 @@ pub(super) async fn show(
     check(&asker)?;
     let row = find_reparse(&state.system.pool, &id).await?;
     let standing = standing(&state.system.pool, row.id).await?;
-    let mut page = Page::new("Reparses", format_args!("Reparse {} – {}", row.id, word(&row)));
+    let mut page = Page::new(&asker, "Reparses", format_args!("Reparse {} – {}", row.id, word(&row)));
     page.say(story(&standing.row));
     if let Some(reason) = &row.reason {
         page.say(format_args!("Why: {reason}"));
@@ -84,6 +85,7 @@ pub(super) async fn show(
             .push(section.say("A comparison reads the logs of all files, so it is made if you ask."));
     } else {
         // A comparison reads the logs of every file, so it waits for the end.
+        audit::reparse_read(&state, &asker, &row).await?;
         let _turn = state.pages.turn().await?;
         let (all, changes) = compare_reparse(&state.system, &row).await?;
         let files = counted(all.files, "file");

@@ -82,7 +82,7 @@ async fn groups(
 
 fn page(asker: &Asker, answer: &Answer, previous: Option<&Run>) -> Page {
     let run = &answer.run;
-    let mut page = Page::new("Runs", format_args!("{} – {}", run.name, run.verdict()));
+    let mut page = Page::new(asker, "Runs", format_args!("{} – {}", run.name, run.verdict()));
     let why = answer.why();
     let mut letters = why.chars();
     let why: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();

@@ -91,7 +91,7 @@ pub(super) async fn list(
     let fields =
         FIELDS.map(|(name, label)| FormField { name, label, value: value(name).unwrap_or_default() });
     send(&RunsPage {
-        frame: Frame::new("Runs", "Runs"),
+        frame: Frame::new(&asker, "Runs", "Runs"),
         running,
         found: PageSection::new("found", "All runs").list(table(&runs, caption), nothing),
         is_filtered: asked.iter().any(|(name, _)| name != "after"),

@@ -64,7 +64,7 @@ pub(super) async fn list(State(state): State<Shared>, Extension(asker): Extensio
             grid.row([link(name.as_str()), PageCell::text("in this machine's spool alone")]);
         }
     }
-    let mut page = Page::new("Streams", "Streams of services");
+    let mut page = Page::new(&asker, "Streams", "Streams of services");
     let nothing = "No service has logged: `parselog serve` takes what they send.";
     page.sections.push(PageSection::new("streams", "All streams").list(grid, nothing));
     send(&page)
@@ -93,7 +93,7 @@ pub(super) async fn show(
     });
     let chosen = query.level.map_or("", Level::as_str);
     send(&StreamViewer {
-        frame: Frame::new("Streams", format_args!("Stream {service}")),
+        frame: Frame::new(&asker, "Streams", format_args!("Stream {service}")),
         service: service.to_string(),
         place: match (lines.len(), before.is_some()) {
             (0, _) => "no record matches".to_owned(),

@@ -89,6 +89,11 @@ async fn somebody_follows_a_submission_from_its_first_error_to_its_correction_by
     assert_eq!(again, error);
     assert!(began.elapsed() < STORY || pictures().is_some(), "the story took {:?}", began.elapsed());
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    // Whoever leaves sees nothing any more.
+    browser.click("[action='/leave'] button");
+    browser.wait("the session is over", "return document.body.innerText.includes('You are signed out')");
+    browser.go(&permalink);
+    browser.wait("the log is closed", "return document.body.innerText.includes('You are not signed in')");
     drop(worker);
     site.served.stop();
 }

@@ -73,14 +73,87 @@ async fn an_act_asks_first_and_is_an_audit_entry_with_the_persons_name() {
     assert!(preview.says("1 file, 1 B, would be parsed again."), "{}", preview.text);
     let done = site.post("/reparse", "file=odd.txt&why=new+rules");
     assert_eq!(done.status, 303, "{}", done.text());
-    let page = site.page(done.header("location").unwrap());
+    let reparse = done.header("location").unwrap().to_owned();
+    let page = site.page(&reparse);
     assert!(page.says("Why: new rules") && page.says("0 of 1 file done"), "{}", page.text);
+    // Once it is over, its page compares logs, and that is a reading of them.
+    site.desk.ok(&["worker", "--drain", "--parser-for", "tanf/*=false"]);
+    let compared = "select count(*) from log_entry where entry = 'log-compared' and actor = 'token tester'";
+    for readings in 1..=2 {
+        assert!(site.page(&reparse).says("1 of 1 file done"));
+        let noted: i64 = sqlx::query_scalar(compared).fetch_one(&site.desk.db.pool).await.unwrap();
+        assert_eq!(noted, readings);
+    }
     let actors: Vec<(String, String)> =
         sqlx::query_as("select entry, actor from log_entry where entry in ('cancel-requested', 'retried', 'reparse-queued') order by id")
             .fetch_all(&site.desk.db.pool)
             .await
             .unwrap();
     assert!(actors.len() >= 2 && actors.iter().all(|(_, actor)| actor == "token tester"), "{actors:?}");
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn an_operator_holds_the_logs_of_a_file_and_releases_them_and_a_form_sent_twice_does_it_once() {
+    let site = Site::new().await;
+    let run = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let file = site.page(&format!("/runs/{run}")).link("The file and its history");
+    let ask = site.page(&site.page(&file).link("Hold its logs …"));
+    assert!(ask.says("can't be pruned or erased until the hold is released"), "{}", ask.text);
+    for _ in 0..2 {
+        let done = site.post(&format!("{file}/hold"), "held=true&why=a+lawsuit");
+        assert_eq!((done.status, done.header("location")), (303, Some(file.as_str())), "{}", done.text());
+    }
+    assert!(site.page(&file).says("its logs may not be deleted"));
+    let erased = site.desk.output(&["erase", "--yes", &run]);
+    let why = String::from_utf8_lossy(&erased.stderr);
+    assert!(!erased.status.success() && why.contains("on legal hold"), "{why}");
+    let ask = site.page(&site.page(&file).link("Release the hold …"));
+    assert!(ask.says("can be pruned and erased again"), "{}", ask.text);
+    assert_eq!(site.post(&format!("{file}/hold"), "held=maybe").status, 400);
+    assert_eq!(site.post(&format!("{file}/hold"), "held=false").status, 303);
+    let entries: Vec<(String, String, Option<String>)> = sqlx::query_as(
+        "select entry, actor, detail from log_entry where entry in ('held', 'hold-released') order by id",
+    )
+    .fetch_all(&site.desk.db.pool)
+    .await
+    .unwrap();
+    let tester = "token tester".to_owned();
+    let held = ("held".to_owned(), tester.clone(), Some("a lawsuit".to_owned()));
+    assert_eq!(entries, [held, ("hold-released".to_owned(), tester, None)]);
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn the_menu_leads_only_where_the_reader_may_go() {
+    let desk = Desk::new().await;
+    let token = |name: &str, options: &[&str]| {
+        desk.ok(&[&["token", "create", name][..], options].concat()).out.trim().to_owned()
+    };
+    let staff = token("ann", &["--role", "staff"]);
+    let narrow = token("bob", &["--role", "staff", "--program", "fra"]);
+    let admin = Site::of(desk);
+    let menu = |site: &Site| {
+        let page = site.page("/runs");
+        assert!(page.all("button").all(|button| button.text != "Sign out"), "a token has no session to end");
+        let names = ["Runs", "Reparses", "Streams", "Attention", "Audit"];
+        let shown = page.all("a").map(|link| link.text.clone()).collect::<Vec<_>>();
+        let (shown, hidden): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| shown.iter().any(|text| text == name));
+        for (name, expected) in
+            shown.iter().map(|name| (name, 200)).chain(hidden.iter().map(|name| (name, 403)))
+        {
+            let path = format!("/{}", name.to_lowercase());
+            assert_eq!(site.get(&path).status, expected, "{path}");
+        }
+        shown
+    };
+    assert_eq!(menu(&admin).len(), 5);
+    let site = Site { token: staff, ..admin };
+    assert_eq!(menu(&site), ["Runs", "Reparses", "Streams", "Attention"]);
+    let site = Site { token: narrow, ..site };
+    assert_eq!(menu(&site), ["Runs"]);
+    assert!(site.page("/runs").says("token bob"));
     site.served.stop();
 }
 
