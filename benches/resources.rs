@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! make bench BENCH="resources -- log 10GB"      writes and archives one log of this size
+//! make bench BENCH="resources -- log 1GB 20MB"  the same, about so much of it in a second
 //! make bench BENCH="resources -- queue 10000"   so many runs wait, then are done, each with a file of 100 KB
 //! make bench BENCH="resources -- sample 10000"  the same with the sample of the README, which has 5 KB
 //! ```
 //!
-//! Without arguments both, at 200 MB and 1,000 runs. It starts the program itself, with the embedded
-//! database and a folder for objects, and reads the peak of its memory from the system.
+//! Without arguments both, at 200 MB and 1,000 runs. It starts the program itself, with the embedded database and a
+//! folder for objects, or in the S3 that `PARSELOG_TEST_S3` and `PARSELOG_BUCKET` name, and reads the peak of its memory
+//! from the system.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -22,7 +24,7 @@ use parselog::carry;
 use parselog::cluster::{Cluster, Keep};
 use parselog::config::WorkerConfig;
 use parselog::desk::submit;
-use parselog::objects::{FolderStore, Objects, Put};
+use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::parse::{Parsers, prepare_scratch};
 use parselog::parser::{CommandOptions, Outcome};
 use parselog::queue::{self, Claimant, Ending, Takes};
@@ -48,24 +50,36 @@ async fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         [] => {
-            log(200_000_000).await?;
+            log(200_000_000, None).await?;
             runs(1000, invented()?).await
         }
-        ["log", size] => log(size.parse::<ByteSize>().map_err(anyhow::Error::msg)?.as_u64()).await,
+        ["log", size] => log(bytes(size)?, None).await,
+        ["log", size, pace] => log(bytes(size)?, Some(bytes(pace)?)).await,
         ["queue", many] => runs(many.parse()?, invented()?).await,
         ["sample", many] => runs(many.parse()?, shipped()?).await,
         _ => bail!("log SIZE, queue RUNS or sample RUNS?"),
     }
 }
 
-/// One run whose external parser says so much that its log has about `bytes`.
-async fn log(bytes: u64) -> Result<()> {
+fn bytes(text: &str) -> Result<u64> {
+    Ok(text.parse::<ByteSize>().map_err(anyhow::Error::msg)?.as_u64())
+}
+
+/// One run whose external parser says so much that its log has about `bytes`, as fast as it can or at this pace.
+async fn log(bytes: u64, pace: Option<u64>) -> Result<()> {
     const LINE: &str = "record %.0f: item 30 SEX is 7 and must be between 1 and 2, which is said at the length that such lines have";
     /// Of such a line in a log, with its time, number, level, target and span.
     const STORED: u64 = 245;
     let place = Place::new(invented()?).await?;
     place.submit(1, true).await?;
-    let parser = format!("tanf/*=seq -f '{LINE}' {}", bytes / STORED);
+    let lines = bytes / STORED;
+    let parser = match pace.map(|bytes| (bytes / STORED / 10).max(1)) {
+        None => format!("tanf/*=seq -f '{LINE}' {lines}"),
+        Some(each) => format!(
+            "tanf/*=sh -c 'for i in $(seq {}); do seq -f \"{LINE}\" {each}; sleep 0.1; done'",
+            lines / each
+        ),
+    };
     let worker = ["--drain", "--parser-for", &parser, "--log-cap", "1TiB", "--parser-silence", "1h"];
     let (peak, seconds) = place.worker(&worker)?;
     let run = store::find(&place.pool, &store::RunFilter::default()).await?.remove(0);
@@ -81,6 +95,8 @@ async fn log(bytes: u64) -> Result<()> {
         "           peak memory of the worker {} MB, of the parse process {} MB",
         peak.worker, peak.parse_process
     );
+    let waited = run.log_archived_at.context("no archive")? - run.finished_at.context("it runs on")?;
+    println!("           archived {:.2} s after the end of the run", waited.as_seconds_f64());
     let began = Instant::now();
     let mut verify = place.command(&["verify", "@latest"]);
     let peak = watch(&mut verify.spawn()?)?;
@@ -187,6 +203,8 @@ struct Place {
     file: NamedTempFile,
     pool: PgPool,
     objects: Objects,
+    /// Where the objects are in S3.
+    bucket: Option<String>,
     cluster: Cluster,
 }
 
@@ -196,14 +214,22 @@ impl Place {
         let cluster = Cluster::start(home.path(), &Keep { program: program(), idle: Duration::ZERO })?;
         let pool = store::connect(&cluster.url(), "bench").await?;
         store::migrate(&pool).await?;
-        let objects = Objects::Folder(FolderStore::open(&home.path().join("objects"))?);
-        Ok(Self { home, file, pool, objects, cluster })
+        let (objects, bucket) = match std::env::var("PARSELOG_TEST_S3") {
+            Ok(endpoint) => {
+                let options = S3Options { endpoint: Some(endpoint), ..S3Options::default() };
+                let bucket = std::env::var("PARSELOG_BUCKET").unwrap_or_else(|_| "parselog".to_owned());
+                (Objects::S3(S3::connect(options).await), Some(bucket))
+            }
+            Err(_) => (Objects::Folder(FolderStore::open(&home.path().join("objects"))?), None),
+        };
+        Ok(Self { home, file, pool, objects, bucket, cluster })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).env_remove("DATABASE_URL").env_remove("PARSELOG_BUCKET");
         command.env("PARSELOG_HOME", self.home.path());
+        command.envs(self.bucket.iter().map(|bucket| ("PARSELOG_BUCKET", bucket)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -246,16 +272,16 @@ impl Place {
         let bytes = fs::read(file.path())?;
         let sha256 = Sha256::digest(&bytes).into();
         let put = Put { content_type: "text/plain", metadata: Vec::new(), sha256, if_none_match: false };
-        let mut files = Vec::new();
+        let (mut files, bucket) = (Vec::new(), self.bucket.as_deref().unwrap_or("files"));
         for number in 0..many {
             let key = format!("{}/{number}.txt", uuid::Uuid::new_v4());
             let mut version_id = String::new();
             if stored {
-                let stored = self.objects.put_file("files", &key, file.path(), &put).await?;
+                let stored = self.objects.put_file(bucket, &key, file.path(), &put).await?;
                 version_id = stored.uri.version().unwrap_or_default().to_owned();
             }
             files.push(NewFile {
-                bucket: "files".to_owned(),
+                bucket: bucket.to_owned(),
                 key,
                 version_id,
                 // What `parselog submit` learns from the file it stores.

@@ -15,6 +15,9 @@ thread_local! {
     static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The priority of a thread that leaves processors to others; that of others is 0.
+const BEHIND: i32 = 10;
+
 /// Spawns a task that runs inside the current span.
 #[expect(clippy::disallowed_methods, reason = "this is the span-carrying replacement")]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
@@ -74,6 +77,19 @@ where
     T: Send + 'static,
 {
     thread::spawn(once(work))
+}
+
+/// As [`thread`], for work that nobody waits for: where processors are scarce, it leaves them to others.
+pub fn thread_behind<F, T>(work: F) -> thread::JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    thread(|| {
+        // On Linux a priority is a thread's own. Only speed hangs on it.
+        let _ = rustix::process::setpriority_process(None, BEHIND);
+        work()
+    })
 }
 
 /// Wraps a closure so that it runs inside the span that is current now, wherever it is called:

@@ -52,13 +52,13 @@ impl Archiver {
         what: &str,
     ) -> Result<Option<String>, ArchiveFailure> {
         let packed = blocking(log, |log| pack::pack(log).map_err(std::io::Error::other)).await;
-        let summary = packed.map_err(anyhow::Error::new)?.summary;
+        let packed = packed.map_err(anyhow::Error::new)?;
         // Those of its own machine, and of others that took it over and are gone. Before the put: nobody comes again once
         // it is on the row.
         for key in [&log.head.log_key, &composed_key(&log.head.log_key)] {
             self.abort_uploads(&log.head, key).await;
         }
-        let archived = self.put(log, key, &summary).await?;
+        let archived = self.put(log, key, &packed, None).await?;
         let (pool, id) = (&self.system.pool, log.head.log);
         let mut tries = 1;
         let is_on_row = loop {

@@ -7,7 +7,9 @@
 
 mod actions;
 mod composed;
+mod growing;
 mod pack;
+mod put;
 mod removal;
 mod replay;
 mod reports;
@@ -22,18 +24,20 @@ use tokio::sync::Semaphore;
 use tracing::field::display;
 
 pub use self::actions::ActionReader;
+pub use self::growing::GrowingArchive;
 pub use self::pack::line_facts;
 pub use self::removal::{Removed, remove, remove_segment};
 pub use self::reports::stored_report;
 pub use self::tail::{KeptTail, RemoteTail, ShippingGuard};
 
+use self::growing::{GrownArchive, Sending};
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;
 use crate::ids::ServiceName;
-use crate::objects::{ObjectError, Put};
-use crate::record::{Head, Level, LevelCounts};
+use crate::objects::ObjectError;
+use crate::record::{Level, LevelCounts};
 use crate::spool::SealedLog;
-use crate::store::{self, ArchivedLog, LogContent, LogState, takeover};
+use crate::store::{self, LogContent, LogState, takeover};
 use crate::system::System;
 use crate::{carry, faults};
 
@@ -94,13 +98,22 @@ impl Archiver {
 
     /// Archives one sealed log. Never fails: a log that can't be archived now is kept, and the result says so.
     pub async fn archive(&self, log: SealedLog) -> Archived {
+        self.archive_with(log, None).await
+    }
+
+    /// The same for a log whose archive grew with it, as far as it did.
+    pub async fn archive_grown(&self, log: SealedLog, growing: GrowingArchive) -> Archived {
+        self.archive_with(log, Some(growing)).await
+    }
+
+    async fn archive_with(&self, log: SealedLog, growing: Option<GrowingArchive>) -> Archived {
         let run = log.head.run().map(display);
         let Ok(_turn) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
             let reason = "other logs are being uploaded; the sweep archives it".to_owned();
             return Archived::Kept { reason, store_is_down: false };
         };
         let log = Arc::new(log);
-        match self.try_archive(&log).await {
+        match self.try_archive(&log, growing).await {
             Ok(stored) => {
                 let removed = blocking(&log, SealedLog::remove).await;
                 faults::point("after-remove");
@@ -123,21 +136,41 @@ impl Archiver {
     }
 
     /// The URI of the log; `None` if somebody let it go.
-    async fn try_archive(&self, log: &Arc<SealedLog>) -> Result<Option<String>, ArchiveFailure> {
-        let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
-        let packed = packed.map_err(anyhow::Error::new)?;
-        faults::point("compressed");
-        let stored = self.store(log, &packed).await;
-        if stored.is_err() {
-            let summary = packed.summary;
-            if let Err(error) = blocking(log, move |log| pack::keep(log, &summary)).await {
-                tracing::debug!(log = %log.head.log, "the next try compresses the log again: {error}");
+    async fn try_archive(
+        &self,
+        log: &Arc<SealedLog>,
+        growing: Option<GrowingArchive>,
+    ) -> Result<Option<String>, ArchiveFailure> {
+        let grown = match growing {
+            Some(growing) => growing.finish(log).await,
+            None => None,
+        };
+        let (packed, sending) = match grown {
+            Some(GrownArchive { packed, sending }) => (packed, sending),
+            None => {
+                let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
+                (packed.map_err(anyhow::Error::new)?, None)
             }
+        };
+        faults::point("compressed");
+        let stored = self.store(log, &packed, sending).await;
+        if stored.is_ok() && packed.may_have_upload {
+            self.abort_uploads(&log.head, &log.head.log_key).await;
+        }
+        if stored.is_err()
+            && let Err(error) = blocking(log, move |log| pack::keep(log, &packed)).await
+        {
+            tracing::debug!(log = %log.head.log, "the next try compresses the log again: {error}");
         }
         stored
     }
 
-    async fn store(&self, log: &SealedLog, packed: &Packed) -> Result<Option<String>, ArchiveFailure> {
+    async fn store(
+        &self,
+        log: &SealedLog,
+        packed: &Packed,
+        sending: Option<Sending>,
+    ) -> Result<Option<String>, ArchiveFailure> {
         let (head, summary) = (&log.head, &packed.summary);
         let content = content(log, summary);
         if head.subject.service().is_some()
@@ -162,47 +195,14 @@ impl Archiver {
                 tracing::debug!(log = %head.log, "the row does not say yet that the log is sealed: {error:#}");
             }
         }
-        let archived = self.put(log, &head.log_key, summary).await?;
+        let archived = self.put(log, &head.log_key, packed, sending).await?;
         let uri = archived.uri.clone();
         let mut tries = 1;
         while let Err(error) = store::log::archived(&self.system.pool, head.log, &archived).await {
             again(error, &mut tries).await?;
         }
         faults::point("after-row");
-        if packed.was_there {
-            self.abort_uploads(head, &head.log_key).await;
-        }
         Ok(Some(uri))
-    }
-
-    /// Puts the log's archive under this key.
-    async fn put(
-        &self,
-        log: &SealedLog,
-        key: &str,
-        summary: &ArchiveSummary,
-    ) -> Result<ArchivedLog, ArchiveFailure> {
-        faults::point("before-put");
-        let put = Put {
-            content_type: "application/gzip",
-            metadata: metadata(&log.head, summary),
-            sha256: summary.gzip_sha256,
-            if_none_match: true,
-        };
-        let stored = self
-            .system
-            .objects
-            .put_file(&log.head.bucket, key, &log.archive_path(), &put)
-            .await
-            .map_err(ArchiveFailure::of_store)?;
-        faults::point("after-put");
-        Ok(ArchivedLog {
-            uri: stored.uri.to_string(),
-            content: content(log, summary),
-            gzip_bytes: summary.gzip_bytes,
-            raw_sha256: summary.raw_sha256,
-            gzip_sha256: summary.gzip_sha256,
-        })
     }
 
     /// Records what a segment says that happened to tasks; most of it is recorded since it was stored.
@@ -220,24 +220,6 @@ impl Archiver {
             }
         }
         Ok(())
-    }
-
-    /// Aborts the unfinished uploads of an earlier attempt by a dead process. We hold the log's lock, or took the log
-    /// over, so nobody else uploads under its key; or it is a machine that comes back, and that tries again.
-    async fn abort_uploads(&self, head: &Head, key: &str) {
-        let bucket = &head.bucket;
-        let aborted = async {
-            for upload in self.system.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
-                self.system.objects.abort_upload(bucket, &upload).await?;
-            }
-            Ok::<_, ObjectError>(())
-        };
-        if let Err(error) = aborted.await {
-            tracing::warn!(
-                run = head.run().map(display),
-                "an unfinished upload may be left: `parselog doctor` finds it: {error}"
-            );
-        }
     }
 
     async fn fall_back(&self, log: &Arc<SealedLog>, reason: &str) {
@@ -314,17 +296,6 @@ fn content(log: &SealedLog, summary: &ArchiveSummary) -> LogContent {
         first_at: log.head.started,
         last_at: log.closed_at,
     }
-}
-
-fn metadata(head: &Head, summary: &ArchiveSummary) -> Vec<(&'static str, String)> {
-    let mut metadata = vec![("log-id", head.log.to_string()), ("sha256", hex::encode(summary.raw_sha256))];
-    // A segment's service is in its key; metadata takes ASCII alone.
-    if let Some(run) = head.subject.run() {
-        metadata.push(("run-id", run.run.to_string()));
-        metadata.push(("data-file-id", run.data_file.to_string()));
-        metadata.extend(run.reparse.map(|id| ("reparse-id", id.to_string())));
-    }
-    metadata
 }
 
 fn by_level(events: LevelCounts) -> std::collections::BTreeMap<String, u64> {

@@ -1,4 +1,4 @@
-//! The archive of a log while it is in the spool: made once, reused by later attempts.
+//! The archive of a log while it is in the spool: made once, reused by later attempts; and what is stored with it.
 //!
 //! An archive counts only with its summary beside it, which is written when the upload of a whole archive
 //! fails. Without a summary, or if either is damaged, the archive is made anew. All of this blocks.
@@ -6,38 +6,53 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::carry;
 use crate::gzip::{self, ArchiveSummary, LineFacts};
-use crate::objects::sha256_of;
-use crate::record::{level_of, timestamp_of};
+use crate::objects::{Put, sha256_of};
+use crate::record::{Head, level_of, timestamp_of};
 use crate::spool::SealedLog;
 
 /// An archive, ready to store.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     pub(super) summary: ArchiveSummary,
-    /// An earlier attempt left it, or a part of it.
-    pub(super) was_there: bool,
+    pub(super) path: PathBuf,
+    /// An attempt before this one left a part of it, and perhaps an upload; or it went up while it grew.
+    pub(super) may_have_upload: bool,
 }
+
+/// Names and values that are stored with an archive.
+pub(super) type Metadata = Vec<(&'static str, String)>;
 
 /// Makes the archive of a log beside it, or reuses the one of an earlier attempt.
 pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
     carry::may_block();
-    let was_there = log.archive_path().exists();
+    let (path, growing) = (log.archive_path(), log.growing_path());
+    let was_there = path.exists();
+    let has_grown = growing.exists();
     let summary = match kept(log).filter(|_| was_there) {
         Some(summary) => summary,
-        None => compress(log).context("failed to compress the log")?,
+        None => {
+            // What grew before its process died, or failed to grow, only takes room.
+            let _ = File::options().write(true).open(&growing).and_then(|file| file.set_len(0));
+            compress(log).context("failed to compress the log")?
+        }
     };
-    Ok(Packed { summary, was_there })
+    Ok(Packed { summary, path, may_have_upload: was_there || has_grown })
 }
 
 /// Keeps the archive for later attempts. Neither file is synced: a checksum detects what a power loss
 /// damages.
-pub(super) fn keep(log: &SealedLog, summary: &ArchiveSummary) -> io::Result<()> {
+pub(super) fn keep(log: &SealedLog, packed: &Packed) -> io::Result<()> {
     carry::may_block();
+    let (path, summary) = (log.archive_path(), &packed.summary);
+    if packed.path != path {
+        fs::rename(&packed.path, path)?;
+    }
     if kept_summary(log).as_ref() == Some(summary) {
         return Ok(());
     }
@@ -67,6 +82,24 @@ fn compress(log: &SealedLog) -> Result<ArchiveSummary> {
     Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), line_facts)?)
 }
 
-fn create(path: &std::path::Path) -> io::Result<File> {
+/// Makes the file of an archive, or empties it.
+pub(super) fn create(path: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(true).mode(0o640).open(path)
+}
+
+/// How an archive is put.
+pub(super) fn put(metadata: Metadata, sha256: [u8; 32]) -> Put {
+    Put { content_type: "application/gzip", metadata, sha256, if_none_match: true }
+}
+
+/// What is known of an archive before it is whole.
+pub(super) fn metadata(head: &Head) -> Metadata {
+    let mut metadata = vec![("log-id", head.log.to_string())];
+    // A segment's service is in its key; metadata takes ASCII alone.
+    if let Some(run) = head.subject.run() {
+        metadata.push(("run-id", run.run.to_string()));
+        metadata.push(("data-file-id", run.data_file.to_string()));
+        metadata.extend(run.reparse.map(|id| ("reparse-id", id.to_string())));
+    }
+    metadata
 }

@@ -9,7 +9,7 @@ use chrono::Utc;
 use super::{Doctor, Finding, FindingKind, Repair, UPLOAD_AGE};
 use crate::ids::{LogKey, RunId, SUBMITTED, is_ours};
 use crate::objects::{Listed, ObjectError};
-use crate::store::{self, LogState};
+use crate::store::{self, LogState, RunStatus};
 
 impl Doctor {
     pub(super) async fn examine_objects(&self) -> Result<Vec<Finding>> {
@@ -80,16 +80,22 @@ impl Doctor {
             Err(ObjectError::NotFound { .. }) => Vec::new(),
             uploads => uploads.map_err(|error| anyhow!(error))?,
         };
+        let mut findings = Vec::new();
         // Other programs may use the bucket too.
-        let ours = uploads.into_iter().filter(|upload| is_ours(&upload.key));
-        Ok(ours
-            .map(|upload| {
-                let run = LogKey::run_of(&upload.key);
-                let what = format!("an upload of {bucket}/{} was never ended", upload.key);
-                let repair = Repair::AbortUpload { bucket: bucket.to_owned(), upload };
-                Finding::new(FindingKind::StaleUpload, run, what).repaired_by(repair)
-            })
-            .collect())
+        for upload in uploads.into_iter().filter(|upload| is_ours(&upload.key)) {
+            let run = LogKey::run_of(&upload.key);
+            // The archive of a running run's log goes up for as long as the run takes.
+            if let Some(run) = run
+                && let Some(row) = store::run::get(&self.system.pool, run).await?
+                && row.status == RunStatus::Running
+            {
+                continue;
+            }
+            let what = format!("an upload of {bucket}/{} was never ended", upload.key);
+            let repair = Repair::AbortUpload { bucket: bucket.to_owned(), upload };
+            findings.push(Finding::new(FindingKind::StaleUpload, run, what).repaired_by(repair));
+        }
+        Ok(findings)
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::io::AsyncRead;
 
 pub use folder::FolderStore;
 pub use s3::{Encryption, S3, S3Options};
-pub use upload::{StaleUpload, Upload, UploadedPart};
+pub use upload::{PartSizes, StaleUpload, Upload, UploadedPart};
 pub use uri::ObjectUri;
 
 use crate::carry;

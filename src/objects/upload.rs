@@ -31,6 +31,17 @@ pub struct UploadedPart {
     pub(super) etag: Option<String>,
 }
 
+/// How [`Objects::put_file`] cuts files into parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartSizes {
+    /// Only larger files go up in parts.
+    pub above: u64,
+    /// Bytes of each part but the last.
+    pub each: u64,
+    /// Parts of one file, at most. A file for which that is not enough has larger ones.
+    pub most: u16,
+}
+
 /// An unfinished upload, which a crash left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleUpload {
@@ -50,6 +61,15 @@ impl Objects {
         match self {
             Self::S3(s3) => s3.begin_upload(bucket, key, put).await,
             Self::Folder(folder) => folder.begin_upload(bucket, key).await,
+        }
+    }
+
+    /// How to cut a file that still grows, so that it becomes the same object as by [`Self::put_file`]; `None` where a
+    /// put is a local copy.
+    pub fn part_sizes(&self) -> Option<PartSizes> {
+        match self {
+            Self::S3(s3) => Some(s3.part_sizes()),
+            Self::Folder(_) => None,
         }
     }
 
@@ -84,7 +104,7 @@ impl Objects {
 
     /// Makes the object from these parts, and returns only after the store confirmed size and checksum: a folder
     /// that of the whole, S3 those of the parts, if it keeps any. An upload that has already ended with these
-    /// bytes is a success: the answer to an earlier attempt was lost.
+    /// bytes is a success: the answer to an earlier attempt was lost. A success leaves no upload.
     ///
     /// # Errors
     /// The parts are not the promised bytes, another object exists and may not be replaced, or the store does

@@ -8,6 +8,7 @@
 //! <log>.stderr     likewise
 //! <log>.log        sealed: complete, fsynced, waits to be archived
 //! <log>.fellback   its warnings are in the global log already
+//! <log>.growing    the archive of a log that is still written to, as far as it goes
 //! <log>.log.gz     the archive on its way to S3
 //! <log>.summary    describes a whole archive, for reuse; without it the archive is made anew
 //! <log>.moved      only in a refuge: the log is archived, but the spool could not remove its leftovers
@@ -145,6 +146,11 @@ impl Spool {
         self.dir.join(log.into().to_string())
     }
 
+    /// The path of the archive that grows with a log.
+    pub fn growing_path(&self, log: LogId) -> PathBuf {
+        file_of(&self.dir, log, sealed::GROWING)
+    }
+
     /// Creates a log with its head record; the log gets its name once both are on disk.
     ///
     /// # Errors
@@ -241,9 +247,10 @@ impl Spool {
         let mut strays = Vec::new();
         for folder in refuge::ours(&self.refuges).chain([&self.dir]) {
             for (log, ending, path) in files_in(folder)? {
-                let of_a_log =
-                    matches!(ending.as_str(), "tail-0" | "tail-1" | "fellback" | "log.gz" | "summary")
-                        || STREAMS.contains(&ending.as_str());
+                let of_a_log = matches!(
+                    ending.as_str(),
+                    "tail-0" | "tail-1" | "fellback" | "growing" | "log.gz" | "summary"
+                ) || STREAMS.contains(&ending.as_str());
                 let is_leftover = *folder == self.dir && refuge::find(&self.refuges, log).1;
                 if of_a_log && !is_leftover && self.find(log).is_none() && is_older(&path, age) {
                     strays.push(path);

@@ -19,8 +19,8 @@ use crate::durable::{self, Synced};
 use crate::ids::LogId;
 
 /// Everything that the spool may hold of one log.
-const ENDINGS: [&str; 9] =
-    ["log.gz", "summary", "tail-0", "tail-1", "stdout", "stderr", "fellback", "log", "open"];
+const ENDINGS: [&str; 10] =
+    ["growing", "log.gz", "summary", "tail-0", "tail-1", "stdout", "stderr", "fellback", "log", "open"];
 
 /// The contents of the refuges.
 #[derive(Debug, Default)]

@@ -34,6 +34,9 @@ pub struct SealedLog {
     pub(super) leftovers: Option<PathBuf>,
 }
 
+/// The ending of an archive that grows with its log.
+pub(super) const GROWING: &str = "growing";
+
 /// Reads a file with its own position, whatever others do with the same open file.
 pub(super) struct Positioned<'a> {
     pub(super) file: &'a File,
@@ -86,6 +89,11 @@ impl SealedLog {
         self.path.with_extension("log.gz")
     }
 
+    /// The path of the archive that grew while the log did.
+    pub fn growing_path(&self) -> PathBuf {
+        self.path.with_extension(GROWING)
+    }
+
     /// The path of the summary that describes a whole archive.
     pub fn summary_path(&self) -> PathBuf {
         self.path.with_extension("summary")
@@ -123,6 +131,7 @@ impl SealedLog {
         }
         remove_if_there(&self.summary_path())?;
         remove_if_there(&self.archive_path())?;
+        remove_if_there(&self.growing_path())?;
         faults::point("archive-removed");
         remove_if_there(&self.fallback_mark())?;
         faults::point("mark-removed");

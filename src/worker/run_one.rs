@@ -55,14 +55,16 @@ impl Worker {
         faults::point("claimed");
         tracing::info!(%run, data_file = %claimed.run.data_file_id, attempt = claimed.run.attempt, "started");
 
-        let Parsed { ending, log, .. } = self.parse(&claimed, &flight, records).await;
+        let job = self.job(&claimed, !matches!(records, RecordsTo::Nobody));
+        let growing = self.archiver.grow(&job.head);
+        let Parsed { ending, log, .. } = self.parse(&claimed, &job, &flight, records).await;
         faults::point("ended");
         drop(guard);
         parsed();
 
         let to_report = self.to_report(log.as_ref(), &ending);
         let log = match log {
-            Some(log) => Some(self.archiver.archive(log).await),
+            Some(log) => Some(self.archiver.archive_grown(log, growing).await),
             None => None,
         };
         let error_report = match to_report {
@@ -73,14 +75,19 @@ impl Worker {
     }
 
     /// Parses in this process or in another; then the ending is on the row, and the log is complete.
-    async fn parse(&self, claimed: &ClaimedRun, flight: &Flight, records: RecordsTo) -> Parsed {
+    async fn parse(
+        &self,
+        claimed: &ClaimedRun,
+        job: &ParseJob,
+        flight: &Flight,
+        records: RecordsTo,
+    ) -> Parsed {
         let spool = self.archiver.tail().kept().map(|kept| kept.spool);
         let row = ClaimedRow::new(self.system.pool.clone(), claimed, spool);
-        let job = self.job(claimed, !matches!(records, RecordsTo::Nobody));
         match &self.parses_in {
-            ParsesIn::This(tools) => tools.parse(&job, flight, &row, || sink(records)).await,
+            ParsesIn::This(tools) => tools.parse(job, flight, &row, || sink(records)).await,
             ParsesIn::Others(processes) => {
-                let (system, job, row) = (&self.system, &job, &row);
+                let (system, row) = (&self.system, &row);
                 ParseApart { system, processes, job, flight, row }.parse().await
             }
         }

@@ -16,6 +16,7 @@ mod disk;
 mod fault_server;
 mod fenced;
 mod folder_sync;
+mod growing;
 mod helpers;
 mod machine;
 mod notices;

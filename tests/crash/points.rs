@@ -18,9 +18,11 @@ use crate::world::World;
 const KILLS_PER_WORLD: usize = 12;
 
 /// The prefixes of the points that have tests of their own: those of commands, of mails, of external
-/// programs, and of streams.
-const OF_OTHERS: [&str; 9] =
-    ["submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-", "stream-"];
+/// programs, of growing archives, and of streams.
+const OF_OTHERS: [&str; 10] = [
+    "submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-", "growing-",
+    "stream-",
+];
 
 /// Every point that the source names.
 fn all() -> BTreeSet<String> {

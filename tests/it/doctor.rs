@@ -182,6 +182,18 @@ async fn a_log_of_a_dead_process_a_stray_and_a_stale_upload_are_named_and_repair
 }
 
 #[tokio::test]
+async fn an_upload_of_a_run_that_goes_on_is_under_way_however_old() {
+    let (desk, _) = two_runs().await;
+    let running = die(&desk, "running.txt").await;
+    let old = SystemTime::now() - Duration::from_secs(48 * 3600);
+    let versions = desk.home.path().join("objects/files/.versions").join(head_of(running).log_key);
+    fs::create_dir_all(&versions).unwrap();
+    File::create(versions.join(format!("{}.part", RunId::new()))).unwrap().set_modified(old).unwrap();
+    let running = ("spool-abandoned".to_owned(), Some(running.to_string()));
+    assert_eq!(examine(&desk, &[]), (vec![running], Some(1)));
+}
+
+#[tokio::test]
 async fn a_log_that_is_nowhere_is_lost_only_where_no_other_spool_may_have_it() {
     let (desk, _) = two_runs().await;
     let dead = die(&desk, "dead.txt").await;

@@ -18,11 +18,11 @@ use super::confirm::{Claim, Promise};
 use super::error::S3Failure;
 use super::upload::promise;
 use super::{S3, body, condition, metadata};
-use crate::objects::{ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart};
+use crate::objects::{ObjectResult, ObjectUri, PartSizes, Put, StoredObject, Upload, UploadedPart};
 use crate::{carry, faults};
 
 const MIN_PART: u64 = 5 << 20;
-const MAX_PARTS: u64 = 10_000;
+const MAX_PARTS: u16 = 10_000;
 /// S3's own limit of a put in one request.
 const MAX_SINGLE: u64 = 5 << 30;
 
@@ -37,15 +37,15 @@ impl S3 {
         let uri = ObjectUri::s3(bucket, key, None)?;
         let doing = || format!("failed to read {}", path.display());
         let size = tokio::fs::metadata(path).await.with_context(doing)?.len();
-        if size <= self.options.multipart_threshold.min(MAX_SINGLE) {
+        let sizes = self.part_sizes();
+        if size <= sizes.above {
             let (bucket, key) = (bucket.to_owned(), key.to_owned());
             let checksum = Some(BASE64.encode(put.sha256));
             let promise = Promise { bucket, key, uri, size, sha256: put.sha256, checksum };
             let claim = self.put_whole(&promise, path, put).await?;
             return self.confirm(&promise, claim).await;
         }
-        // 10,000 parts are enough for any size.
-        let part_size = self.options.part_size.max(MIN_PART).max(size.div_ceil(MAX_PARTS));
+        let part_size = sizes.each.max(size.div_ceil(sizes.most.into()));
         let (digests, sha256) = hash_parts(path.to_owned(), part_size).await.with_context(doing)?;
         if sha256 != put.sha256 {
             return Err(anyhow!("{} is not the file that was promised", path.display()).into());
@@ -66,6 +66,14 @@ impl S3 {
         }
         let promise = promise(&upload, &parts?, put)?;
         self.confirm(&promise, done?.unwrap_or_default()).await
+    }
+
+    pub(in crate::objects) fn part_sizes(&self) -> PartSizes {
+        PartSizes {
+            above: self.options.multipart_threshold.min(MAX_SINGLE),
+            each: self.options.part_size.max(MIN_PART),
+            most: MAX_PARTS,
+        }
     }
 
     async fn put_whole(&self, promise: &Promise, path: &Path, put: &Put) -> ObjectResult<Claim> {

@@ -117,6 +117,9 @@ impl S3 {
         put: &Put,
     ) -> ObjectResult<StoredObject> {
         let (claim, promise) = (self.end_upload(upload, parts, put).await?, promise(upload, parts, put)?);
+        if claim.is_none() {
+            self.abort_upload(upload).await?;
+        }
         self.confirm(&promise, claim.unwrap_or_default()).await
     }
 

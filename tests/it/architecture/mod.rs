@@ -73,7 +73,19 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["scope", "telemetry", "config"]),
     (
         "rustix",
-        &["cli", "collector", "config", "cluster", "spool", "parser", "parse", "objects", "http", "faults"],
+        &[
+            "cli",
+            "collector",
+            "config",
+            "cluster",
+            "spool",
+            "parser",
+            "parse",
+            "objects",
+            "http",
+            "faults",
+            "carry",
+        ],
     ),
     ("secrecy", &["config", "cli", "notify", "desk", "http", "publish"]),
 ];

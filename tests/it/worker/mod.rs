@@ -3,6 +3,7 @@
 mod archiving;
 mod endings;
 mod fetching;
+mod growing;
 mod recovering;
 mod responsive;
 mod waiting;

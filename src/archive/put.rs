@@ -1,0 +1,68 @@
+//! Puts an archive where it belongs: whole, or only what is left of one that grew with its log.
+
+use std::time::Duration;
+
+use super::growing::Sending;
+use super::pack::{self, Packed};
+use super::{ArchiveFailure, Archiver, content};
+use crate::faults;
+use crate::objects::ObjectError;
+use crate::record::Head;
+use crate::spool::SealedLog;
+use crate::store::ArchivedLog;
+
+impl Archiver {
+    /// Puts the log's archive under this key; `sending` sends what is left of it.
+    pub(super) async fn put(
+        &self,
+        log: &SealedLog,
+        key: &str,
+        packed: &Packed,
+        sending: Option<Sending>,
+    ) -> Result<ArchivedLog, ArchiveFailure> {
+        faults::point("before-put");
+        let summary = &packed.summary;
+        let mut metadata = pack::metadata(&log.head);
+        metadata.push(("sha256", hex::encode(summary.raw_sha256)));
+        let put = pack::put(metadata, summary.gzip_sha256);
+        let (objects, bucket) = (&self.system.objects, &log.head.bucket);
+        let sent = match sending {
+            Some(sending) => sending.await.map_err(anyhow::Error::from)?.map_err(ArchiveFailure::of_store)?,
+            None => None,
+        };
+        let stored = match sent {
+            Some((upload, parts)) => {
+                faults::point("growing-sent");
+                objects.complete_upload(&upload, &parts, &put).await
+            }
+            None => objects.put_file(bucket, key, &packed.path, &put).await,
+        };
+        let stored = stored.map_err(ArchiveFailure::of_store)?;
+        faults::point("after-put");
+        Ok(ArchivedLog {
+            uri: stored.uri.to_string(),
+            content: content(log, summary),
+            gzip_bytes: summary.gzip_bytes,
+            raw_sha256: summary.raw_sha256,
+            gzip_sha256: summary.gzip_sha256,
+        })
+    }
+
+    /// Aborts the unfinished uploads of an earlier attempt by a dead process. We hold the log's lock, or took the log
+    /// over, so nobody else uploads under its key; or it is a machine that comes back, and that tries again.
+    pub(super) async fn abort_uploads(&self, head: &Head, key: &str) {
+        let bucket = &head.bucket;
+        let aborted = async {
+            for upload in self.system.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
+                self.system.objects.abort_upload(bucket, &upload).await?;
+            }
+            Ok::<_, ObjectError>(())
+        };
+        if let Err(error) = aborted.await {
+            tracing::warn!(
+                run = head.run().map(display),
+                "an unfinished upload may be left: `parselog doctor` finds it: {error}"
+            );
+        }
+    }
+}
