@@ -35,6 +35,7 @@ impl Archiver {
                 faults::point("growing-sent");
                 objects.complete_upload(&upload, &parts, &put).await
             }
+            None if packed.may_have_upload => objects.put_again(bucket, key, &packed.path, &put).await,
             None => objects.put_file(bucket, key, &packed.path, &put).await,
         };
         let stored = stored.map_err(ArchiveFailure::of_store)?;

@@ -190,6 +190,24 @@ impl Objects {
         }
     }
 
+    /// As [`Self::put_file`], after an attempt that may have left an upload: what is up of it is not sent again. If this
+    /// attempt fails too, the upload is left to the next one; on success other uploads of the key may be left.
+    ///
+    /// # Errors
+    /// As [`Self::put_file`].
+    pub async fn put_again(
+        &self,
+        bucket: &str,
+        key: &str,
+        path: &Path,
+        put: &Put,
+    ) -> ObjectResult<StoredObject> {
+        match self {
+            Self::S3(s3) => s3.put_again(bucket, key, path, put).await,
+            Self::Folder(folder) => folder.put_file(bucket, key, path, put).await,
+        }
+    }
+
     /// The size of an existing object, and the version that a URI without one means now.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use base64::Engine;
@@ -26,6 +27,9 @@ const MAX_PARTS: u16 = 10_000;
 /// S3's own limit of a put in one request.
 const MAX_SINGLE: u64 = 5 << 30;
 
+/// An upload that somebody left, and the parts that are up of it.
+type LeftUpload = (Upload, Vec<UploadedPart>);
+
 impl S3 {
     pub(in crate::objects) async fn put_file(
         &self,
@@ -33,6 +37,37 @@ impl S3 {
         key: &str,
         path: &Path,
         put: &Put,
+    ) -> ObjectResult<StoredObject> {
+        self.put_with(bucket, key, path, put, false).await
+    }
+
+    pub(in crate::objects) async fn put_again(
+        &self,
+        bucket: &str,
+        key: &str,
+        path: &Path,
+        put: &Put,
+    ) -> ObjectResult<StoredObject> {
+        self.put_with(bucket, key, path, put, true).await
+    }
+
+    /// The upload of this key that somebody left, with its parts; of several the newest. `None` also where the store
+    /// does not say: then all parts are sent.
+    async fn left_upload(&self, bucket: &str, key: &str) -> Option<LeftUpload> {
+        let left = self.stale_uploads(bucket, key, Duration::ZERO).await.ok()?;
+        let newest = left.into_iter().filter(|upload| upload.key == key).max_by_key(|upload| upload.started);
+        let upload = newest?.named(bucket);
+        let parts = self.parts(&upload).await.ok()?;
+        Some((upload, parts))
+    }
+
+    async fn put_with(
+        &self,
+        bucket: &str,
+        key: &str,
+        path: &Path,
+        put: &Put,
+        goes_on: bool,
     ) -> ObjectResult<StoredObject> {
         let uri = ObjectUri::s3(bucket, key, None)?;
         let doing = || format!("failed to read {}", path.display());
@@ -50,8 +85,13 @@ impl S3 {
         if sha256 != put.sha256 {
             return Err(anyhow!("{} is not the file that was promised", path.display()).into());
         }
-        let upload = self.begin_upload(bucket, key, put).await?;
-        let parts = self.send_parts(&upload, path, size, part_size, digests).await;
+        let left = if goes_on { self.left_upload(bucket, key).await } else { None };
+        let was_left = left.is_some();
+        let (upload, there) = match left {
+            Some(left) => left,
+            None => (self.begin_upload(bucket, key, put).await?, Vec::new()),
+        };
+        let parts = self.send_parts(&upload, path, size, part_size, digests, &there).await;
         let done = match &parts {
             Ok(parts) => {
                 faults::point("parts-uploaded");
@@ -59,7 +99,10 @@ impl S3 {
             }
             Err(_) => Ok(None),
         };
+        // The next attempt goes on with what was left, unless it can't be completed.
+        let stays_left = was_left && parts.is_err();
         if !matches!(done, Ok(Some(_)))
+            && !stays_left
             && let Err(error) = self.abort_upload(&upload).await
         {
             tracing::warn!(%error, "failed to abort an upload, which holds space until it is swept");
@@ -105,11 +148,22 @@ impl S3 {
         size: u64,
         part_size: u64,
         digests: Vec<[u8; 32]>,
+        there: &[UploadedPart],
     ) -> ObjectResult<Vec<UploadedPart>> {
         // Owned digests: a closure over borrowed ones would make a future that is not `Send`.
         let parts = digests.into_iter().zip(1_u16..).map(|(digest, number)| {
             let begin = u64::from(number - 1) * part_size;
-            self.send_part(upload, number, path, begin..(begin + part_size).min(size), digest)
+            let bytes = begin..(begin + part_size).min(size);
+            let is_it = |part: &&UploadedPart| {
+                (part.number, part.size, part.sha256) == (number, bytes.end - begin, Some(digest))
+            };
+            let is_there = there.iter().find(is_it).cloned();
+            async move {
+                match is_there {
+                    Some(part) => Ok(part),
+                    None => self.send_part(upload, number, path, bytes, digest).await,
+                }
+            }
         });
         stream::iter(parts).buffered(self.options.parts_at_once.max(1)).try_collect().await
     }
