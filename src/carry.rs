@@ -80,7 +80,7 @@ where
 }
 
 /// As [`thread`], for work that nobody waits for: where processors are scarce, it leaves them to others.
-pub fn thread_behind<F, T>(work: F) -> thread::JoinHandle<T>
+pub(crate) fn thread_behind<F, T>(work: F) -> thread::JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
