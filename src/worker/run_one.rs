@@ -64,7 +64,7 @@ impl Worker {
 
         let to_report = self.to_report(log.as_ref(), &ending);
         let log = match log {
-            Some(log) => Some(self.archiver.archive_grown(log, growing).await),
+            Some(log) => Some(Box::pin(self.archiver.archive_grown(log, growing)).await),
             None => None,
         };
         let error_report = match to_report {
