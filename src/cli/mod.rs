@@ -267,7 +267,7 @@ impl Command {
 
     async fn run(self, common: &Common) -> Result<Exit> {
         match self {
-            Self::Run(command) => command.run(common).await,
+            Self::Run(command) => Box::pin(command.run(common)).await,
             Self::Submit(command) => command.run(common).await,
             Self::Wait(command) => command.run(common).await,
             Self::Worker(command) => Box::pin(command.run(common)).await,
