@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 /// How long a page may take for anything.
@@ -28,6 +30,7 @@ impl Browser {
     pub(crate) fn open() -> Option<Self> {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
+        command.process_group(0);
         let mut driver = command.spawn().ok()?;
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
@@ -198,10 +201,11 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if !self.session.is_empty() {
-            // The browser ends with its session; the driver alone would leave it.
-            let _ = self.try_ask("DELETE", &format!("/session/{}", self.session), &Value::Null);
+            // The browser ends with its session. The body must be an object.
+            let _ = self.try_ask("DELETE", &format!("/session/{}", self.session), &json!({}));
         }
-        let _ = self.driver.kill();
+        // A browser that did not end is in the driver's group; the driver's end alone would leave it.
+        let _ = kill_process_group(Pid::from_child(&self.driver), Signal::KILL);
         let _ = self.driver.wait();
     }
 }
