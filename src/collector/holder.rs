@@ -31,6 +31,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection waits that the process has no descriptor for.
 const KNOCK: Duration = Duration::from_millis(100);
+/// How long whoever has connected may wait before the end to be let in.
+const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// The process that holds the connections.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub struct Holder {
 #[derive(Debug, Clone)]
 struct HeldConnection {
     socket: Arc<File>,
+    peer: Option<SocketAddr>,
     state: ConnectionState,
 }
 
@@ -146,6 +149,9 @@ impl Holder {
 
     /// Lets the receiver store what is there, and end.
     pub fn stop(&self) {
+        if let Err(error) = self.let_in() {
+            tracing::warn!("connections that nobody has taken yet may be lost: {error}");
+        }
         let mut office = self.office();
         office.is_stopping = true;
         if let Some(receiver) = &office.receiver {
@@ -154,6 +160,15 @@ impl Holder {
         }
         drop(office);
         self.changed.notify_all();
+    }
+
+    /// Waits until everybody is let in who has connected before: they come in one after the other.
+    fn let_in(&self) -> io::Result<()> {
+        let last = TcpStream::connect_timeout(&self.address()?, LAST_CALL)?;
+        let last = Some(last.local_addr()?);
+        let is_outside = |_: &mut Office| !self.connections().values().any(|held| held.peer == last);
+        let _ = self.changed.wait_timeout_while(self.office(), LAST_CALL, is_outside);
+        Ok(())
     }
 
     /// Sees to it that a receiver is ready to take over.
@@ -257,7 +272,7 @@ impl Holder {
         let mut office = self.office();
         wire.send(&HolderOrder::Begin, Some(self.lock.file()))?;
         let connections = self.connections().clone();
-        for (id, HeldConnection { socket, state }) in connections {
+        for (id, HeldConnection { socket, state, .. }) in connections {
             wire.send(&HolderOrder::Connection { id, state }, Some(&socket))?;
         }
         wire.send(&HolderOrder::AllHanded, None)?;
@@ -296,9 +311,11 @@ impl Holder {
         let now = u64::try_from(Utc::now().timestamp_micros()).unwrap_or_default();
         let id = now.max(office.last + 1);
         office.last = id;
+        let peer = socket.peer_addr().ok();
         let socket = Arc::new(File::from(OwnedFd::from(socket)));
         let state = ConnectionState::default();
-        self.connections().insert(id, HeldConnection { socket: Arc::clone(&socket), state });
+        self.connections().insert(id, HeldConnection { socket: Arc::clone(&socket), peer, state });
+        self.changed.notify_all();
         if let Some(receiver) = &office.receiver {
             // One that is gone is followed by one that gets all.
             let _ = receiver.send(&HolderOrder::Connection { id, state }, Some(&socket));

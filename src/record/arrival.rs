@@ -1,5 +1,8 @@
 //! Where a record of another process came from.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// The connection of a record, and the byte of it behind the record. It stands on the record's line, so that a
@@ -17,13 +20,16 @@ pub struct Arrival {
 const KEY: &[u8] = b",\"from\":[";
 const FIELDS: &[u8] = b",\"fields\":{";
 
+/// Made once, since it is asked about each line.
+static KEYS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+
 impl Arrival {
     /// What a line says, found without decoding the line: whoever takes over from a dead process reads all that it
     /// had stored, while senders wait.
     pub fn of_line(line: &[u8]) -> Option<Self> {
         // No text has a bare quote, and no key but those of the fields is a sender's own.
-        let at = memchr::memmem::find(line, KEY)?;
-        if memchr::memmem::find(&line[..at], FIELDS).is_some() {
+        let at = KEYS.find(line)?;
+        if memmem::find(&line[..at], FIELDS).is_some() {
             return None;
         }
         let text = &line[at + KEY.len()..];

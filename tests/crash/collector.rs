@@ -27,6 +27,8 @@ async fn receivers_that_are_killed_under_stock_senders_lose_nothing_and_store_no
     let (mut killed, mut both) = (0, 0);
     while killed < kills {
         thread::sleep(Duration::from_millis(rng.below(400)));
+        // Where every process is killed before it is ready, nobody can store anything.
+        collector.wait("one is in charge, and another one starts", || collector.receivers().len() > 1);
         let receivers = collector.receivers();
         // Now and then the one that is ready to take over too, or it alone.
         let doomed = match rng.below(12) {
@@ -41,6 +43,9 @@ async fn receivers_that_are_killed_under_stock_senders_lose_nothing_and_store_no
         }
     }
     let sent = collector.compare(&mut senders);
+    for sent in &sent {
+        assert!(sent.connections == 1 && sent.dropped.is_empty(), "{sent:?}: {}", collector.said());
+    }
     let records: usize = sent.iter().map(|sent| sent.records).sum();
     eprintln!("{records} records after {killed} kills (seed {seed}), both receivers {both} times: {sent:?}");
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Desk, PATIENCE};
 
-/// Sends numbered records through a stock handler until its stdin ends, now and then a large one. Then it says how
+/// Sends numbered records through a stock handler until its stdin ends, at least a hundred, now and then a large one. Then it says how
 /// many records there were, how long the longest log call took (ms), how many connections the handler made, and which
 /// records it gave up itself.
 const SENDER: &str = r#"
@@ -29,7 +29,7 @@ def counted(*arguments):
 handler.makeSocket = counted
 log.addHandler(handler)
 number, longest, dropped = 0, 0.0, []
-while not select.select([sys.stdin], [], [], 0)[0]:
+while number < 100 or not select.select([sys.stdin], [], [], 0)[0]:
     for _ in range(10):
         size = 300_000 if number % 1000 == 999 else number % 200
         begun = time.perf_counter()
