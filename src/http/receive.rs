@@ -219,6 +219,10 @@ impl Storing<'_> {
     fn check_stream(&self, record: &mut Incoming) -> Result<(), String> {
         let allowed = self.asker.streams();
         let Some(first) = allowed.first() else { return Ok(()) };
+        // The log of a run is not among them, so the name of the run is only kept.
+        if let Some(run) = record.run.take() {
+            record.rest.insert("run_id".to_owned(), run.to_string().into());
+        }
         let service = record.service.get_or_insert_with(|| first.clone());
         let name = ServiceName::escaped(service);
         match allowed.iter().any(|allowed| *allowed == name) {

@@ -1,5 +1,7 @@
 //! The intake: records of other processes become lines of their services' streams.
 //!
+//! A record that names a run is in the log of that run, as long as that is open on this machine.
+//!
 //! A stream is the endless log of one service, cut into segments by size and age. A segment is a log like any
 //! other: a file of the spool, sealed, archived, recovered and read as a run's. This room knows neither sockets
 //! nor wire formats: the doors bring records, and hear whether each is stored.
@@ -8,6 +10,7 @@ mod commit;
 mod inherit;
 mod keeper;
 mod rules;
+mod runs;
 mod stream;
 mod streams;
 

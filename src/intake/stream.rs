@@ -214,6 +214,11 @@ impl OpenStream {
         }
     }
 
+    /// Whether a segment of a dead process has the record at this place of its connection.
+    pub(super) fn has_inherited(&self, from: Arrival) -> bool {
+        self.lock().is_stored(from)
+    }
+
     /// Forgets what segments of dead processes have.
     pub(super) fn disinherit(&self) {
         self.lock().inherited.clear();

@@ -13,6 +13,7 @@ use chrono::Utc;
 use tokio::sync::broadcast;
 
 use super::commit::Committer;
+use super::runs::NamedRuns;
 use super::stream::{Kept, OpenStream, StreamLine};
 use super::{Refused, Rules, StoredRecord};
 use crate::archive::ActionReader;
@@ -56,6 +57,8 @@ pub(super) struct StreamsInner {
     settled: Mutex<HashMap<u64, u64>>,
     listeners: broadcast::Sender<Arc<StoredRecord>>,
     committer: Committer,
+    /// The runs that records name.
+    runs: NamedRuns,
     pub(super) is_nearly_full: AtomicBool,
     /// Whether segments of dead processes are this process's to close.
     pub(super) is_collector: AtomicBool,
@@ -87,12 +90,14 @@ impl Streams {
             settled: Mutex::default(),
             listeners: broadcast::channel(BEHIND).0,
             committer: Committer::start(move || all(&its).iter().try_for_each(|stream| stream.sync())),
+            runs: NamedRuns::default(),
             is_nearly_full: AtomicBool::new(false),
             is_collector: AtomicBool::new(false),
         })))
     }
 
-    /// Stores a record in each stream that the rules name. After `Ok` it survives the death of the process.
+    /// Stores a record in the log of the run that it names, if that is open on this machine, else in each stream that
+    /// the rules name. After `Ok` it survives the death of the process.
     ///
     /// `from` says which connection brought it, and which byte of that is behind it. It is stored in one with the
     /// record. So whoever decodes a connection again, because a kill came in between, brings nothing twice: see
@@ -110,7 +115,11 @@ impl Streams {
             let is_action = ActionReader::is_action(&record.rest);
             let body = record.encode(encoder, from);
             let is_told = self.is_heard();
-            self.append(&names, StreamLine { level: record.level, body, from, is_action, is_told })
+            let line = StreamLine { level: record.level, body, from, is_action, is_told };
+            if self.0.is_in_run(record, &names, line) {
+                return Ok(());
+            }
+            self.append(&names, line)
         })
     }
 
@@ -252,8 +261,16 @@ impl StreamsInner {
         stream.append(line, self.config.segment_size.as_u64(), |service| self.create(service))
     }
 
-    /// Forgets the streams that nobody writes to.
+    /// Whether a record is in the log of its run. What tasks did is listed with streams alone.
+    fn is_in_run(&self, record: &Incoming, names: &[Cow<'_, str>], line: StreamLine<'_>) -> bool {
+        let Some(run) = record.run.filter(|_| !line.is_action) else { return false };
+        let has_been_stored = |from| names.iter().any(|name| self.stream(name).has_inherited(from));
+        !line.from.is_some_and(has_been_stored) && self.runs.take(run, line.level, line.body, line.from)
+    }
+
+    /// Forgets the streams that nobody writes to, and the runs that nobody names.
     pub(super) fn forget_idle(&self) {
+        self.runs.forget_idle();
         // Whoever is about to store has a share in its stream, taken under the lock.
         let mut known = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, stream| Arc::strong_count(stream) > 1 || !stream.is_idle());

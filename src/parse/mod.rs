@@ -3,12 +3,12 @@
 //! It works in the worker's own process, or in a parse process, so that a hostile file can end only that. It
 //! needs no database: it tells a [`RunRow`] everything that belongs on the run's row.
 
+mod door;
 mod ending;
 mod fetch;
 mod job;
 mod message;
 mod parsers;
-
 mod scratch;
 mod serve;
 mod story;
@@ -17,6 +17,7 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use door::DoorVisitor;
 pub use ending::{lifecycle, tail_words};
 pub use job::{Flight, ParseJob, STOP_GRACE};
 pub use message::{Order, ParseNews, Sealed};

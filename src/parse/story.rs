@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument;
 
+use super::door::RunDoor;
 use super::ending::{log_ending, tail_words};
 use super::{Flight, ParseJob, ParseTools, STOP_GRACE};
 use crate::parser::{self, Context as ParseContext, Outcome, ParseError, RecordSink, Submission};
@@ -68,6 +69,7 @@ impl ParseTools {
         faults::point("scope-opened");
         // Without a log, nobody else looks for what a program left beside it.
         let output = scope.hold().map(|_| self.spool.stem(job.run.run));
+        let door = open_door(job, &scope);
         let parse = self.parse_inside(job, flight, row, records, output);
         let parsed = parse.instrument(scope.span().clone()).await;
         faults::point("parsed");
@@ -79,7 +81,7 @@ impl ParseTools {
 
         let hold = scope.hold();
         let (log, ()) = tokio::join!(self.seal(scope, job, row, &ending), row.ended(&ending));
-        drop(hold);
+        drop((door, hold));
         Parsed { ending, log, left_behind }
     }
 
@@ -217,6 +219,16 @@ impl ParseTools {
             }
         }
     }
+}
+
+/// Lets other processes hand over records that name the run. Without it they are in their streams.
+fn open_door(job: &ParseJob, scope: &LogScope) -> Option<RunDoor> {
+    let run = job.run.run;
+    let door = scope.log().map(|log| RunDoor::open(run, log)).transpose();
+    door.unwrap_or_else(|error| {
+        tracing::warn!(%run, "records of other processes that name the run are not in its log: {error}");
+        None
+    })
 }
 
 /// Waits for the parse until its deadline; after that, or after a request to stop, only for a while.

@@ -80,6 +80,11 @@ impl LogScope {
         self.sink.open.as_ref().and_then(OpenLog::hold)
     }
 
+    /// The open log, for what does not come through the span; `None` when there never was a file.
+    pub fn log(&self) -> Option<OpenLog> {
+        self.sink.open.clone()
+    }
+
     /// Closes the scope and completes its log. Later events go to the global log.
     /// `None` when there never was a file.
     ///

@@ -1,5 +1,6 @@
 //! The collector: replaced under stock senders, and sent what is no record, it loses nothing.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
-use crate::support::Collector;
+use crate::support::{Collector, sample};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn senders_do_not_notice_that_the_collector_is_upgraded() {
@@ -103,4 +104,44 @@ async fn what_is_no_record_is_kept_with_its_reason_and_costs_nobody_else_anythin
     for reason in reasons {
         assert!(rejected.iter().any(|stored| stored.contains(reason)), "{reason}: {rejected:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_names_an_open_run_is_in_its_log_once_though_receivers_are_killed() {
+    let mut collector = Collector::start(&[]).await;
+    let desk = &collector.desk;
+    desk.ok(&["submit", &sample("tanf-active-2021-q1.txt")]);
+    let (named, go) = (desk.path("named"), desk.path("go"));
+    let rule = format!(
+        "tanf/*=sh -c 'echo $PARSELOG_RUN_ID > {named}; while [ ! -e {go} ]; do sleep 0.02; done' {{file}}"
+    );
+    let mut worker = desk.command(&["worker", "--drain", "--parser-for", &rule]).spawn().unwrap();
+    collector.wait("the run begins", || fs::read_to_string(&named).is_ok_and(|run| run.ends_with('\n')));
+    let run = fs::read_to_string(&named).unwrap().trim().to_owned();
+    let other = "0190a5e0-0000-7000-8000-000000000001";
+    let line = |run: &str, message: &str| {
+        format!("{{\"level\":\"info\",\"name\":\"app\",\"run_id\":\"{run}\",\"message\":\"{message}\"}}\n")
+    };
+    let mut connection = collector.connect();
+    for number in 0..400 {
+        connection.write_all(line(&run, &number.to_string()).as_bytes()).unwrap();
+        if number % 100 == 50 {
+            collector.wait("a receiver", || !collector.receivers().is_empty());
+            kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+        }
+    }
+    connection.write_all(line(other, "of a run that nobody knows").as_bytes()).unwrap();
+    let in_run = || -> Vec<String> {
+        let lines = collector.desk.ok(&["logs", &run, "--json"]).json();
+        let of_app = lines.into_iter().filter(|line| line["target"] == "app");
+        of_app.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected: Vec<String> = (0..400).map(|number| number.to_string()).collect();
+    collector.wait("all are in the log of the run", || in_run().len() >= expected.len());
+    fs::write(&go, "").unwrap();
+    assert!(worker.wait().unwrap().success());
+    assert_eq!(in_run(), expected);
+    connection.write_all(line(&run, "behind its end").as_bytes()).unwrap();
+    drop(connection);
+    assert_eq!(collector.end(&["app"]), [["of a run that nobody knows", "behind its end"]]);
 }

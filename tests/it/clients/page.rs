@@ -56,11 +56,12 @@ fn the_keys_of_the_page_are_those_that_are_read() {
                 "logger" => assert_eq!(read(json!("y")).logger, "y", "{key}"),
                 "service" => assert_eq!(read(json!("y")).service.as_deref(), Some("y"), "{key}"),
                 "time" => assert_eq!(read(json!(1.5)).time, Some(1_500_000), "{key}"),
+                "run" => assert!(read(json!("0190a5e0-0000-7000-8000-000000000001")).run.is_some(), "{key}"),
                 _ => continue,
             }
             seen += 1;
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 24);
     assert!(Incoming::of_object(Map::new()).is_err());
 }
