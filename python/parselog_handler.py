@@ -6,6 +6,7 @@ A record is sent as a frame: four bytes of length, big-endian, then one JSON obj
 frame to the socket itself, without waiting, so that the record outlives the process. Only what the socket
 does not take at once goes into a bounded queue. A thread empties the queue, and that thread alone connects.
 What the queue has no room for is counted, and a record in the place of the gap says how much it was.
+With `acknowledged=True` a record stays in the queue until parselog has said that it is stored.
 Needs Python 3.8 or newer and nothing else.
 """
 
@@ -15,6 +16,7 @@ import codecs
 import json
 import logging
 import os
+import selectors
 import socket
 import struct
 import sys
@@ -28,6 +30,8 @@ from typing import Any
 
 #: The longest object that parselog takes, unless its operator allows more.
 MAX_BODY = 1 << 20
+#: What a sender begins with that wants to hear what is stored.
+HELLO = b'{"parselog_acks": 1}'
 #: Seconds without progress after which a connection counts as broken.
 CONNECTION_TIMEOUT = 30.0
 
@@ -45,6 +49,10 @@ class ParselogHandler(logging.Handler):
       both, PARSELOG_LOG_HOST and PARSELOG_LOG_PORT decide, which the program of a run has in its environment,
       and then 127.0.0.1 and 9020.
     - service: the name of the application. Its records go into the stream of this name.
+    - acknowledged: parselog says what it has stored, and what it has not said is sent again over the next
+      connection. So nothing is lost while the process lives and the queue has room, and what was stored but
+      not said when a connection broke is stored twice. For the TCP port of `parselog collect` alone: nothing
+      is ever said at the port of a run or at a unix socket.
     - queue_records, queue_bytes: how much waits while parselog is away. The last tenth is for errors alone.
     - queue_wait: how many seconds a log call waits for room in a full queue, at most. While nothing is sent,
       only the first call waits.
@@ -57,6 +65,7 @@ class ParselogHandler(logging.Handler):
         port: int | None = None,
         service: str | None = None,
         *,
+        acknowledged: bool = False,
         queue_records: int = 10_000,
         queue_bytes: int = 16 << 20,
         queue_wait: float = 0.05,
@@ -68,6 +77,9 @@ class ParselogHandler(logging.Handler):
         self.host = host or "127.0.0.1"
         self.port = port or 9020
         self.service = service
+        self.acknowledged = acknowledged
+        if acknowledged and self.host.startswith("/"):
+            raise ValueError("a unix socket of parselog acknowledges nothing")
         self.queue_records, self.queue_bytes = queue_records, queue_bytes
         self.queue_wait = queue_wait
         self.flush_timeout = flush_timeout
@@ -90,7 +102,7 @@ class ParselogHandler(logging.Handler):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Waits until the system has taken everything, for `flush_timeout` at most."""
+        """Waits until the system has taken everything, or parselog has acknowledged it, for `flush_timeout` at most."""
         self._sender.flush()
 
     def close(self) -> None:
@@ -110,7 +122,11 @@ class _Sender:
         self._settings = settings
         self._changed = threading.Condition()
         self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
+        self._unacked: deque[tuple[int, bytes]] = deque()  # sent frames, each behind the byte at which it ends
+        self._queued_bytes = 0  # of both
+        self._position = 0  # bytes of the whole frames that this connection was sent
+        self._heard = b""  # of an acknowledgement that has not arrived whole
+        self._last_heard = 0.0
         self._offset = 0  # how much of the first frame in the queue is sent
         self._undeclared = [0, 0]  # dropped records and bytes that no record has told of yet
         self._stalled = False  # somebody waited in vain, and nothing was sent since
@@ -121,9 +137,9 @@ class _Sender:
 
     def send(self, frame: bytes, level: int) -> None:
         with self._changed:
-            if not (self._direct and self._socket and self._send_directly(self._socket, frame)):
+            if not (self._direct and self._socket and self._send_directly(self._socket, frame, level)):
                 self._enqueue(frame, level)
-            if not self._queue:
+            if not self._held:
                 return
             self._changed.notify_all()
             if self._thread is None:
@@ -132,11 +148,22 @@ class _Sender:
                     thread.start()
                     self._thread = thread
 
-    def _send_directly(self, sock: socket.socket, frame: bytes) -> bool:
+    @property
+    def _held(self) -> int:
+        return len(self._queue) + len(self._unacked)
+
+    def _has_room(self, frame: bytes, level: int) -> bool:
+        share = 1.0 if level >= logging.ERROR else 0.9
+        most, most_bytes = share * self._settings.queue_records, share * self._settings.queue_bytes
+        return not self._held or (self._held < most and self._queued_bytes + len(frame) <= most_bytes)
+
+    def _send_directly(self, sock: socket.socket, frame: bytes, level: int) -> bool:
         """Sends what the socket takes at once and queues the rest. False if it took nothing."""
         self._direct = False  # a signal handler that logs in the middle of this finds the queue
         try:
-            _check_open(sock)
+            self._hear(sock)
+            if not self._has_room(frame, level):
+                return False
             sent = sock.send(frame, _NO_SIGNAL)
         except OSError as error:
             if not isinstance(error, BlockingIOError):
@@ -146,16 +173,14 @@ class _Sender:
             self._queue.appendleft(frame)
             self._queued_bytes += len(frame)
             self._offset = sent
+        else:
+            self._keep(frame)
         self._direct = not self._queue
         return True
 
     def _enqueue(self, frame: bytes, level: int) -> None:
-        share = 1.0 if level >= logging.ERROR else 0.9
-        most, most_bytes = share * self._settings.queue_records, share * self._settings.queue_bytes
-
         def has_room() -> bool:
-            fits = len(self._queue) < most and self._queued_bytes + len(frame) <= most_bytes
-            return fits or not self._queue
+            return self._has_room(frame, level)
 
         if not has_room() and not self._stalled:
             self._stalled = not self._changed.wait_for(has_room, self._settings.queue_wait)
@@ -170,11 +195,11 @@ class _Sender:
 
     def flush(self) -> None:
         deadline = time.monotonic() + self._settings.flush_timeout
-        if self._thread is None and self._queue:
+        if self._thread is None and self._held:
             self._timeout = self._settings.flush_timeout
             self._run(deadline)
         with self._changed:
-            self._stalled = not self._changed.wait_for(lambda: not self._queue, deadline - time.monotonic())
+            self._stalled = not self._changed.wait_for(lambda: not self._held, deadline - time.monotonic())
 
     def close(self) -> int:
         """Returns how many records are lost. It does not wait if somebody just did so in vain."""
@@ -184,18 +209,22 @@ class _Sender:
             self.closed = True
             self.hang_up()
             self._changed.notify_all()
-            return len(self._queue) + self._undeclared[0]
+            return self._held + self._undeclared[0]
 
     def _run(self, deadline: float = float("inf")) -> None:
         """Empties the queue: for ever in the thread, once in `flush` if there is no thread."""
         pause = 0.0
         while time.monotonic() < deadline:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self.closed or self._thread is None)
-                if self.closed or not self._queue:
+                self._changed.wait_for(lambda: self._held or self.closed or self._thread is None)
+                if self.closed or not self._held:
                     break
+                awaited = self._socket if self._unacked and not self._queue else None
             try:
-                self._send_queue(self._socket or self._connect())
+                if awaited:
+                    self._wait_for_acks(awaited)
+                else:
+                    self._send_queue(self._socket or self._connect())
                 pause = 0.0
             except Exception:  # whatever the network says, the next attempt may succeed
                 with self._changed:
@@ -213,15 +242,19 @@ class _Sender:
             self._socket.connect(host)
         else:
             self._socket = socket.create_connection((host, self._settings.port), self._timeout)
+        if self._settings.acknowledged:
+            hello = struct.pack(">I", len(HELLO)) + HELLO
+            self._socket.sendall(hello)
+            self._position, self._last_heard = len(hello), time.monotonic()
         return self._socket
 
     def _send_queue(self, sock: socket.socket) -> None:
         """Sends until the queue is empty, and hands the socket to the log calls then."""
-        sock.settimeout(0)
-        _check_open(sock)
-        sock.settimeout(self._timeout)
         while not self.closed:
             with self._changed:
+                sock.settimeout(0)
+                self._hear(sock)
+                sock.settimeout(self._timeout)
                 if not self._queue:
                     sock.settimeout(0)
                     self._direct = True
@@ -240,6 +273,7 @@ class _Sender:
             frame = self._queue.popleft()
             self._offset -= len(frame)
             self._queued_bytes -= len(frame)
+            self._keep(frame)
             self._stalled = False
         records, size = self._undeclared
         if records and not self._stalled:
@@ -250,10 +284,50 @@ class _Sender:
             self._queued_bytes += len(self._queue[-1])
             self._undeclared = [0, 0]
 
+    def _keep(self, frame: bytes) -> None:
+        """Keeps a frame that is sent until it is acknowledged."""
+        if self._settings.acknowledged:
+            if not self._unacked:
+                self._last_heard = time.monotonic()
+            self._position += len(frame)
+            self._queued_bytes += len(frame)
+            self._unacked.append((self._position, frame))
+
+    def _hear(self, sock: socket.socket) -> None:
+        """Takes in what parselog has said. Fails if it hung up: a write would succeed all the same, into nothing."""
+        with suppress(BlockingIOError):
+            while True:
+                said = sock.recv(4096)
+                if not said:
+                    raise ConnectionResetError("parselog closed the connection")
+                if self._settings.acknowledged:
+                    self._heard += said
+        whole = len(self._heard) // 8 * 8 if self._settings.acknowledged else 0
+        if not whole:
+            return
+        (stored,) = struct.unpack(">Q", self._heard[whole - 8 : whole])
+        self._heard, self._last_heard, self._stalled = self._heard[whole:], time.monotonic(), False
+        while self._unacked and self._unacked[0][0] <= stored:
+            self._queued_bytes -= len(self._unacked.popleft()[1])
+        self._changed.notify_all()
+
+    def _wait_for_acks(self, sock: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            selector.select(0.05)
+        with self._changed:
+            if self._direct:
+                self._hear(sock)
+            if self._unacked and time.monotonic() - self._last_heard > self._timeout:
+                raise ConnectionResetError("parselog acknowledges nothing")
+
     def hang_up(self) -> None:
-        """Closes the connection. A frame that is half sent is sent again, whole."""
+        """Closes the connection. A frame that is half sent or not acknowledged is sent again, whole."""
         if self._socket is not None:
             self._socket.close()
+        self._queue.extendleft(frame for _, frame in reversed(self._unacked))
+        self._unacked.clear()
+        self._heard = b""
         self._socket, self._direct, self._offset = None, False, 0
 
 
@@ -270,13 +344,6 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _check_open(sock: socket.socket) -> None:
-    """Fails if parselog hung up: a write would succeed all the same, into nothing."""
-    with suppress(BlockingIOError):
-        if not sock.recv(1):
-            raise ConnectionResetError("parselog closed the connection")
 
 
 def _fields(record: logging.LogRecord, service: str | None) -> dict[str, Any]:

@@ -21,9 +21,12 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 
 class Receiver:
-    """Listens until it is stopped. One that was stopped can be started again, at the same address."""
+    """Listens until it is stopped. One that was stopped can be started again, at the same address. It acknowledges
+    what it has read, to whoever wants it, as long as `acknowledges` is set."""
 
     def __init__(self, path: str | None = None, reads: bool = True) -> None:
+        self.acknowledges = threading.Event()
+        self.acknowledges.set()
         self.connections: list[list[dict[str, Any]]] = []
         self.reads = threading.Event()
         self.path = path
@@ -65,6 +68,7 @@ class Receiver:
 
     def _read(self, connection: socket.socket, records: list[dict[str, Any]]) -> None:
         self.reads.wait()
+        position, wants_acks = 0, False
         with connection, connection.makefile("rb") as stream:
             while True:
                 try:
@@ -74,7 +78,14 @@ class Receiver:
                 if len(head) < 4:
                     return
                 body = stream.read(struct.unpack(">I", head)[0])
-                records.append(json.loads(body, parse_constant=_no_constant))
+                record = json.loads(body, parse_constant=_no_constant)
+                if position == 0 and "parselog_acks" in record:
+                    wants_acks = True
+                else:
+                    records.append(record)
+                position += 4 + len(body)
+                if wants_acks and self.acknowledges.is_set():
+                    connection.sendall(struct.pack(">Q", position))
 
     def stop(self) -> None:
         """Hangs up after everything that was sent is read."""

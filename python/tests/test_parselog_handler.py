@@ -249,6 +249,40 @@ class Losses(Case):
         self.assertEqual(numbers, sorted(set(numbers)))
         self.assertEqual(len(numbers) + handler.dropped, sent)
 
+    def test_what_was_not_acknowledged_is_sent_again_and_what_was_is_not(self) -> None:
+        logger, handler = self.attach(acknowledged=True)
+        for number in range(1000):
+            logger.info("%d", number)
+        handler.flush()
+        self.assertEqual((handler._sender._held, handler._sender._queued_bytes), (0, 0))
+        self.receiver.acknowledges.clear()
+        for number in range(1000, 1500):
+            logger.info("%d", number)
+        self.receiver.wait_for(1500)
+        self.receiver.stop()
+        self.receiver.acknowledges.set()
+        self.receiver.start()
+        self.receiver.wait_for(2000)
+        handler.flush()
+        self.assertEqual((handler._sender._held, handler._sender._queued_bytes), (0, 0))
+        first, second = ([int(record["message"]) for record in records] for records in self.receiver.connections)
+        self.assertEqual((first, second), (list(range(1500)), list(range(1000, 1500))))
+
+    def test_what_nobody_acknowledges_fills_the_queue_and_counts_as_lost(self) -> None:
+        self.receiver.acknowledges.clear()
+        logger, handler = self.attach(acknowledged=True, queue_records=100, flush_timeout=0.2)
+        for number in range(200):
+            logger.info("%d", number)
+        self.assertEqual((handler.dropped, handler._sender._held), (110, 90))
+        self.receiver.acknowledges.set()
+        logger.error("there is room for errors")
+        handler.flush()
+        self.assertEqual(handler._sender._held, 0)
+
+    def test_a_unix_socket_that_would_acknowledge_nothing_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            ParselogHandler("/run/parselog", acknowledged=True)
+
     def test_a_record_whose_log_call_returned_outlives_its_process(self) -> None:
         script = """
             wait_until(lambda: handler._sender._direct)

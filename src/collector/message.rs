@@ -34,4 +34,6 @@ pub(super) struct ConnectionState {
     pub(super) kind: StreamKind,
     /// Everything in front of this byte is passed over.
     pub(super) skip_to: u64,
+    /// Its sender wants to hear what is stored.
+    pub(super) wants_acks: bool,
 }

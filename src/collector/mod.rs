@@ -10,6 +10,7 @@
 //! by connection and position ([`crate::record::Arrival`]). A frame longer than the kernel may hold goes to a file of
 //! the spool piece by piece, each written before it is taken out.
 
+mod acks;
 mod holder;
 mod local;
 mod message;

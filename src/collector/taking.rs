@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use super::acks::{Acknowledged, is_hello};
 use super::message::{ConnectionState, ReceiverNews};
 use super::position::position;
 use super::spill::SpilledFrame;
@@ -55,6 +56,7 @@ pub(super) struct Taking {
     state: ConnectionState,
     /// The first byte that is left in the kernel.
     at: u64,
+    acknowledged: Acknowledged,
     spilled: Option<SpilledFrame>,
 }
 
@@ -84,7 +86,7 @@ impl Taking {
             spilled => (None, spilled),
         };
         taken.map(SpilledFrame::remove).transpose()?;
-        Ok(Self { id, socket, state, at, spilled })
+        Ok(Self { id, socket, state, at, acknowledged: Acknowledged::default(), spilled })
     }
 
     /// The first byte that is left in the kernel.
@@ -94,6 +96,14 @@ impl Taking {
 
     /// Stores what the kernel has, at most one turn's share.
     pub(super) fn turn(&mut self, shelf: &Shelf, hands: &mut Hands) -> io::Result<AfterTurn> {
+        let left = self.looks(shelf, hands)?;
+        if self.state.wants_acks && left != AfterTurn::Ended {
+            self.acknowledged.say(&self.socket, self.at);
+        }
+        Ok(left)
+    }
+
+    fn looks(&mut self, shelf: &Shelf, hands: &mut Hands) -> io::Result<AfterTurn> {
         for _ in 0..TURN {
             match self.look(shelf, hands)? {
                 AfterTurn::More => {}
@@ -180,14 +190,18 @@ impl Taking {
         decoder: &mut Decoder,
     ) -> io::Result<()> {
         let mut arrived = Arrivals { shelf, decoder, connection: self.id };
-        reader.take(bytes, &mut |found, end| arrived.store(&found, end));
-        self.know(reader, shelf)
+        let mut wants_acks = self.state.wants_acks;
+        reader.take(bytes, &mut |found, end| match is_hello(&found, end) {
+            true => wants_acks = true,
+            false => arrived.store(&found, end),
+        });
+        self.know(reader, wants_acks, shelf)
     }
 
     /// Tells the holder what the next receiver can't learn from the kernel, before the bytes that tell it are gone.
-    fn know(&mut self, reader: &FrameReader, shelf: &Shelf) -> io::Result<()> {
-        let state = ConnectionState { kind: reader.kind(), skip_to: reader.boundary() };
-        let is_news = state.kind != self.state.kind || reader.skips();
+    fn know(&mut self, reader: &FrameReader, wants_acks: bool, shelf: &Shelf) -> io::Result<()> {
+        let state = ConnectionState { kind: reader.kind(), skip_to: reader.boundary(), wants_acks };
+        let is_news = (state.kind, wants_acks) != (self.state.kind, self.state.wants_acks) || reader.skips();
         self.state = state;
         if is_news {
             shelf.wire.send(&ReceiverNews::State { id: self.id, state }, None)?;

@@ -1,8 +1,9 @@
 //! The collector: replaced under stock senders, and sent what is no record, it loses nothing.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -144,4 +145,82 @@ async fn a_record_that_names_an_open_run_is_in_its_log_once_though_receivers_are
     connection.write_all(line(&run, "behind its end").as_bytes()).unwrap();
     drop(connection);
     assert_eq!(collector.end(&["app"]), [["of a run that nobody knows", "behind its end"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_say_what_is_stored_across_kills_of_the_receiver() {
+    let mut collector = Collector::start(&[]).await;
+    let frame = |body: &str| [&(body.len() as u32).to_be_bytes(), body.as_bytes()].concat();
+    let connection = collector.connect();
+    let (mut sent, mut heard) = (0, 0);
+    let mut send = |body: &str| -> u64 {
+        let bytes = frame(body);
+        (&connection).write_all(&bytes).unwrap();
+        sent += bytes.len() as u64;
+        sent
+    };
+    send(r#"{"parselog_acks": 1}"#);
+    for number in 0..400 {
+        send(&format!(r#"{{"level":"info","name":"app","message":"{number}"}}"#));
+        if number % 100 == 50 {
+            collector.wait("a receiver", || !collector.receivers().is_empty());
+            kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+        }
+    }
+    let all = send("junk");
+    while heard < all {
+        let mut number = [0; 8];
+        (&connection).read_exact(&mut number).unwrap();
+        let now = u64::from_be_bytes(number);
+        assert!(now >= heard && now <= all, "{now} behind {heard}");
+        heard = now;
+    }
+    assert_eq!(heard, all);
+    drop(connection);
+    let expected: Vec<String> = (0..400).map(|number| number.to_string()).collect();
+    assert_eq!(collector.end(&["app"]), [expected]);
+}
+
+/// Logs numbered records with acknowledgements until its stdin ends, at least a hundred; then it says how many.
+const ACKNOWLEDGED: &str = r#"
+import logging, select, sys, time
+sys.path.insert(0, sys.argv[1])
+from parselog_handler import ParselogHandler
+handler = ParselogHandler("127.0.0.1", int(sys.argv[2]), service="app", acknowledged=True, flush_timeout=300)
+log = logging.getLogger("app")
+log.setLevel("DEBUG")
+log.addHandler(handler)
+number = 0
+while number < 100 or not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(10):
+        log.info("%d", number)
+        number += 1
+    time.sleep(0.01)
+handler.flush()
+assert not handler.dropped and not handler._sender._held
+print(number)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_record_is_stored_though_the_whole_collector_is_killed() {
+    let mut collector = Collector::start(&[]).await;
+    let handlers = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+    let mut command = Command::new("python3");
+    command.args(["-B", "-c", ACKNOWLEDGED, handlers, &collector.address.port().to_string()]);
+    let mut sender = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(300));
+        collector.kill_and_start();
+    }
+    drop(sender.stdin.take());
+    let output = sender.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let sent: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    let mut stored: Vec<usize> =
+        collector.end(&["app"])[0].iter().map(|message| message.parse().unwrap()).collect();
+    let twice = stored.len();
+    stored.sort_unstable();
+    stored.dedup();
+    eprintln!("{sent} records, {} of them twice", twice - stored.len());
+    assert_eq!(stored, (0..sent).collect::<Vec<_>>());
 }

@@ -68,15 +68,37 @@ impl Collector {
 
     /// Starts this command as one.
     pub(crate) async fn start_as(command: &[&str], options: &[&str]) -> Self {
-        let desk = Desk::new().await;
-        let mut command = desk.command(&[command, &["--collect-listen", "127.0.0.1:0"], options].concat());
-        let said = fs::File::create(desk.home.path().join("said")).unwrap();
-        let holder = command.stderr(said).spawn().unwrap();
-        let mut collector = Self { desk, holder, address: ([127, 0, 0, 1], 0).into() };
-        let address = |said: &str| said.split("address=").nth(1)?.split_whitespace().next()?.parse().ok();
-        collector.wait("it listens", || address(&collector.said()).is_some());
-        collector.address = address(&collector.said()).unwrap();
+        let (desk, address) = (Desk::new().await, ([127, 0, 0, 1], 0).into());
+        let holder = Self::holder(&desk, address, command, options);
+        let mut collector = Self { desk, holder, address };
+        collector.listens();
         collector
+    }
+
+    /// Kills all of its processes at once, and starts it again at the same address.
+    pub(crate) fn kill_and_start(&mut self) {
+        let receivers = self.receivers();
+        self.holder.kill().unwrap();
+        // They end by themselves too, once their holder is gone.
+        for receiver in receivers {
+            let _ = kill_process(receiver, Signal::KILL);
+        }
+        self.holder.wait().unwrap();
+        self.holder = Self::holder(&self.desk, self.address, &["collect"], &[]);
+        self.listens();
+    }
+
+    fn holder(desk: &Desk, address: SocketAddr, command: &[&str], options: &[&str]) -> Child {
+        let listen = address.to_string();
+        let mut command = desk.command(&[command, &["--collect-listen", &listen], options].concat());
+        let said = fs::File::create(desk.home.path().join("said")).unwrap();
+        command.stderr(said).spawn().unwrap()
+    }
+
+    fn listens(&mut self) {
+        let address = |said: &str| said.split("address=").nth(1)?.split_whitespace().next()?.parse().ok();
+        self.wait("it listens", || address(&self.said()).is_some());
+        self.address = address(&self.said()).unwrap();
     }
 
     pub(crate) fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
