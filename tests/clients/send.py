@@ -57,7 +57,9 @@ for name in IMPORTS.get(title, []):
     module, _, member = name.partition(":")
     found = importlib.import_module(module)
     names[member or module] = getattr(found, member) if member else found
-code = block(title, host, port)
+# What rsyslog is told is not code of an application, which logs to its socket as ever.
+SYSLOG = "handler = logging.handlers.SysLogHandler({!r})\nhandler.ident = 'shop: '\nlogging.getLogger().addHandler(handler)"
+code = SYSLOG.format(host) if title == "rsyslog" else block(title, host, port)
 
 
 def say(level: int, message: str, fields: dict[str, Any]) -> None:

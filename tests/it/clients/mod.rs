@@ -36,6 +36,17 @@ impl Installed {
         Some(path)
     }
 
+    /// The program of rsyslog, and where its libraries are if that is not where it looks.
+    fn rsyslog(&self) -> Option<(PathBuf, Option<PathBuf>)> {
+        let installed = Path::new("/usr/sbin/rsyslogd");
+        if installed.exists() {
+            return Some((installed.to_owned(), None));
+        }
+        let program = self.path("rsyslog/usr/sbin/rsyslogd")?;
+        let libraries = std::fs::read_dir(self.path("rsyslog/usr/lib")?).unwrap().flatten();
+        Some((program, libraries.map(|entry| entry.path()).find(|path| path.join("rsyslog").exists())))
+    }
+
     /// A program of tests/clients in Python.
     fn python(&self, script: &str) -> Option<Command> {
         let mut command = Command::new(self.path("python/bin/python")?);

@@ -6,7 +6,7 @@ use parselog::http::{RouteKind, routes};
 use parselog::record::{Incoming, Level};
 use serde_json::{Map, Value, json};
 
-use super::{over_http, over_run};
+use super::{over_collect, over_http, over_run};
 
 const PAGE: &str = include_str!("../../../docs/INTAKE.md");
 
@@ -20,7 +20,9 @@ pub(super) fn block(title: &str) -> String {
 #[test]
 fn each_shipper_of_the_page_is_tested() {
     let titles: BTreeSet<&str> = PAGE.lines().filter_map(|line| line.strip_prefix("### ")).collect();
-    assert_eq!(titles, over_http::TESTED.into_iter().chain(over_run::TESTED).collect());
+    assert_eq!(titles, {
+        over_http::TESTED.into_iter().chain(over_run::TESTED).chain(over_collect::TESTED).collect()
+    });
 }
 
 #[test]
