@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! main cli telemetry > http > collector desk publish > worker report doctor intake > recovery
-//!   > archive reader diff notify parse > scope queue system > config
+//!   > archive reader diff notify parse > scope queue system clock > config
 //!   > spool objects store cluster parser > ids record frames redact gzip carry durable faults
 //! ```
 
@@ -28,6 +28,8 @@ pub mod archive;
 pub mod carry;
 #[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
+pub mod clock;
 #[doc(hidden)]
 pub mod cluster;
 #[doc(hidden)]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::clock;
 use crate::config::{GlobalFormat, Levels};
 use crate::record::{Encoder, Record, Text, TextStyle, push_prefix};
 use crate::redact::Redactor;
@@ -69,13 +70,14 @@ struct GlobalLog {
 }
 
 impl GlobalLog {
+    fn style(&self) -> TextStyle {
+        TextStyle { color: self.color, offset_at: clock::offset_at, ..TextStyle::default() }
+    }
+
     fn write(&self, mut record: Record) {
         redact(&self.redactor, &mut record);
         let line = match self.format {
-            GlobalFormat::Text => format!(
-                "{}\n",
-                Text { record: &record, style: TextStyle { color: self.color, ..TextStyle::default() } }
-            ),
+            GlobalFormat::Text => format!("{}\n", Text { record: &record, style: self.style() }),
             GlobalFormat::Json => json_line(&record),
         };
         // If stderr can't be written to, nothing can report that.

@@ -8,11 +8,11 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::clock::{self, WHEN, when};
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
 use super::{Common, Exit, show};
+use crate::clock::{self, WHEN, when};
 use crate::desk::lookup::find_run;
 use crate::record::Safe;
 use crate::store::Action;

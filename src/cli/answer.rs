@@ -7,11 +7,11 @@ use chrono::Utc;
 use clap::Args;
 use serde_json::json;
 
-use super::clock;
 use super::table::Table;
 use super::value::TARGET_HELP;
 use super::verdict::outcome;
 use super::{Common, Exit, open, show};
+use crate::clock;
 use crate::desk::answer::{Answer, answer};
 use crate::desk::lookup::find_run;
 use crate::desk::words::{category_name, counted, took};

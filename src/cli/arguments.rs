@@ -11,7 +11,8 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 
-use super::{Cli, CliError, Exit, clock, show};
+use super::{Cli, CliError, Exit, show};
+use crate::clock;
 use crate::config::{FileSetting, FileSettings};
 use crate::record::write_safe;
 

@@ -4,11 +4,11 @@ use anyhow::Result;
 use chrono::Utc;
 use clap::Args;
 
-use super::clock;
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
 use super::{Common, Exit, show};
+use crate::clock;
 use crate::desk::lookup::history;
 use crate::desk::words;
 use crate::store::Run;

@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use regex::Regex;
 
-use super::clock::{WHEN, when};
 use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, open, show};
+use crate::clock::{WHEN, when};
 use crate::desk::lookup;
 use crate::desk::status::nobody_takes;
 use crate::desk::stream::find_stream;

@@ -7,7 +7,6 @@ mod answer;
 mod app;
 mod arguments;
 mod cancel;
-mod clock;
 mod collect;
 mod completion;
 mod config;

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::clock;
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
 use super::value::{TARGET_HELP, limit};
 use super::{Common, Exit, show};
+use crate::clock;
 use crate::desk::lookup::find_run;
 use crate::desk::words::counted;
 use crate::notify::IN_DOUBT;

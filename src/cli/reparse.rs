@@ -7,13 +7,13 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use super::clock::{WHEN, when};
 use super::database::open_database;
 use super::reparses::{ReparseStatusArgs, interrupts, report, wait};
 use super::submit::{code, quarter, user};
 use super::table::Table;
 use super::value::{attempts, priority, year};
 use super::{Common, Exit, show};
+use crate::clock::{WHEN, when};
 use crate::config::duration;
 use crate::desk::submit::ATTEMPTS;
 use crate::desk::words::counted;

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::clock;
 use super::database::open_database;
 use super::table::Table;
 use super::value::limit;
 use super::{Common, Exit, show};
+use crate::clock;
 use crate::desk::lookup::find_reparse;
 use crate::desk::reparse as desk;
 use crate::desk::status::nobody_looks;

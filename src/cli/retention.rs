@@ -7,12 +7,12 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::clock;
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
 use super::value::{TARGET_HELP, age};
 use super::{CliError, Common, Exit, open, show};
+use crate::clock;
 use crate::desk::lookup::find_run;
 use crate::desk::retention::{self, Extent};
 use crate::desk::stream::find_stream;

@@ -4,11 +4,11 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::clock::{WHEN, when};
 use super::database::open_database;
 use super::submit::user;
 use super::value::TARGET_HELP;
 use super::{Common, Exit, show, verdict};
+use crate::clock::{WHEN, when};
 use crate::desk::choose::RunChoice;
 use crate::desk::words::counted;
 use crate::queue;

@@ -4,10 +4,10 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::clock::{WHEN, when};
 use super::database::open_database;
 use super::value::{limit, year};
 use super::{Common, Exit, show, verdict};
+use crate::clock::{WHEN, when};
 use crate::desk::RunOutcome;
 use crate::desk::lookup::{find_file, find_run};
 use crate::desk::words::grouped;

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use super::database::open_database;
 use super::submit::user;
 use super::table::Table;
-use super::{Common, Exit, clock, show};
+use super::{Common, Exit, show};
+use crate::clock;
 use crate::desk::session as desk;
 use crate::store::{PgPool, WebSession, session};
 

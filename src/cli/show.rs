@@ -18,8 +18,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
+use super::CliError;
 use super::pager::Pager;
-use super::{CliError, clock};
+use crate::clock;
 use crate::record::{Record, Text, TextStyle, push_json_escaped, write_safe};
 
 /// Bytes per write to stdout.

@@ -4,10 +4,10 @@ use anyhow::Result;
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::clock;
 use super::database::open_database;
 use super::table::Table;
 use super::{Common, Exit, show};
+use crate::clock;
 use crate::store::stream::{self, StreamTotals};
 
 /// List the streams of other processes' logs. `parselog logs service:NAME` prints one.

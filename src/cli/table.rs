@@ -9,7 +9,8 @@ use std::fmt::{self, Display};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{clock, show};
+use super::show;
+use crate::clock;
 use crate::record::Safe;
 
 /// Characters of an id on a terminal, from its end: ids of one minute begin alike.

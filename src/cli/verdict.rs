@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use super::Exit;
-use super::clock;
 use super::table::Table;
+use crate::clock;
 use crate::desk::words::{log_place, reason, took};
 use crate::parser::SummaryStatus;
 use crate::record::Safe;

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::clock;
 use crate::ids::BatchId;
 use crate::record::write_safe;
 use crate::store::{LogState, NoticeKind, Run, RunStatus};
@@ -61,7 +62,7 @@ pub(super) fn result(run: &Run) -> MailText {
     }
     say("Run", run.id.to_string());
     if let Some(finished) = run.finished_at {
-        say("Finished", finished.format("%Y-%m-%d %H:%M:%S UTC").to_string());
+        say("Finished", clock::exact_moment(finished));
     }
     body.push('\n');
     MailText { subject, body }
@@ -129,7 +130,7 @@ fn details(text: &mut String, run: &Run) {
     text.push_str("  worker ");
     let _ = write_safe(text, run.worker.as_deref().unwrap_or("unknown"));
     if let Some(deadline) = run.deadline.filter(|_| run.status == RunStatus::Running) {
-        let _ = write!(text, ", deadline {}", deadline.format("%Y-%m-%d %H:%M:%S UTC"));
+        let _ = write!(text, ", deadline {}", clock::exact_moment(deadline));
     }
     let _ = match (&run.logs_uri, run.log_state) {
         (Some(uri), _) => writeln!(text, "\n  log {uri}"),

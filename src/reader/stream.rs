@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use super::ranged::Meter;
 use super::{BUFFER, Cost, LogLines, LogSource, Selection, select, spooled};
 use crate::carry;
+use crate::clock;
 use crate::ids::{LogId, ServiceName};
 use crate::objects::Objects;
 use crate::record::{LogEnding, Record, seq_of, timestamp_of};
@@ -59,7 +60,7 @@ impl fmt::Display for ElsewhereSegment {
         }
         match first_at {
             Some(first_at) => {
-                write!(f, ", with records from {} on", first_at.format("%Y-%m-%d %H:%M:%S UTC"))
+                write!(f, ", with records from {} on", clock::exact_moment(*first_at))
             }
             None => Ok(()),
         }

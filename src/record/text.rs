@@ -60,6 +60,7 @@ impl fmt::Display for Text<'_> {
             None => write_safe(f, &record.message)?,
         }
         if let Some(time) = record.time {
+            let time = time.with_timezone(&(style.offset_at)(time));
             write!(f, "  time={}", time.to_rfc3339_opts(SecondsFormat::Micros, true))?;
         }
         for (key, value) in fields(record) {

@@ -126,6 +126,10 @@ async fn times_are_in_the_readers_zone_and_name_it() {
     assert!(in_zone(&["logs", "@latest"]).lines().all(|line| line[19..].contains("+05:30 ")));
     assert!(in_zone(&["logs", "@latest", "--utc"]).lines().all(|line| line[19..].contains("Z ")));
     assert_eq!(in_zone(&["runs", "--json"]), desk.ok(&["runs", "--json"]).out);
+    let worker = ["worker", "--drain", "--drain-wait", "0s"];
+    let own_log = desk.command(&worker).env("TZ", "XYZ-05:30").output().unwrap().stderr;
+    let own_log = String::from_utf8(own_log).unwrap();
+    assert!(own_log.contains("worker stopped") && own_log.lines().all(|line| line.contains("+05:30 INFO")));
     // A time without a zone is one of the reader's: half an hour from now in UTC is hours ago in theirs.
     let soon = (chrono::Utc::now() + chrono::TimeDelta::minutes(30)).format("%Y-%m-%d %H:%M").to_string();
     assert!(!in_zone(&["runs", "--json", "--since", &soon]).is_empty());

@@ -1,5 +1,5 @@
-//! Times and lengths of time as people read and write them: in the machine's zone, which is always named, or in
-//! UTC with `--utc`. JSON has UTC in every place.
+//! Times as people read and write them: in the machine's zone, which is always named, or in UTC with `--utc`. JSON,
+//! and reports that a program reads, have UTC in every place.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,54 +8,63 @@ use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, Tim
 use crate::config::duration;
 
 /// The flag for UTC. The arguments are searched for it before they are read, since times among them mean a zone.
-pub(super) const UTC_FLAG: &str = "--utc";
+pub const UTC_FLAG: &str = "--utc";
 
 /// Help text: how to write a time.
-pub(super) const WHEN: &str = "TIME";
+pub const WHEN: &str = "TIME";
 
 static IN_UTC: AtomicBool = AtomicBool::new(false);
 
 /// From now on people read and write UTC.
-pub(super) fn use_utc() {
+pub fn use_utc() {
     IN_UTC.store(true, Ordering::Relaxed);
 }
 
 /// The zone now, as headings name it: `UTC`, or `+01:00`.
-pub(super) fn zone() -> String {
+pub fn zone() -> String {
     name(offset_at(Utc::now()))
 }
 
 /// A time in a table whose heading names the zone: `2026-11-21 06:30`. A time at which another offset held, as in
 /// summer, names its own.
-pub(super) fn minute(time: DateTime<Utc>) -> String {
+pub fn minute(time: DateTime<Utc>) -> String {
     in_table(time, "%Y-%m-%d %H:%M")
 }
 
 /// As [`minute`], with seconds.
-pub(super) fn second(time: DateTime<Utc>) -> String {
+pub fn second(time: DateTime<Utc>) -> String {
     in_table(time, "%Y-%m-%d %H:%M:%S")
 }
 
 /// As [`minute`], with milliseconds.
-pub(super) fn millisecond(time: DateTime<Utc>) -> String {
+pub fn millisecond(time: DateTime<Utc>) -> String {
     in_table(time, "%Y-%m-%d %H:%M:%S%.3f")
 }
 
 /// A time outside of tables, with its zone: `2026-11-21 06:30 UTC`.
-pub(super) fn moment(time: DateTime<Utc>) -> String {
-    let offset = offset_at(time);
-    format!("{} {}", time.with_timezone(&offset).format("%Y-%m-%d %H:%M"), name(offset))
+pub fn moment(time: DateTime<Utc>) -> String {
+    with_zone(time, "%Y-%m-%d %H:%M")
+}
+
+/// As [`moment`], with seconds.
+pub fn exact_moment(time: DateTime<Utc>) -> String {
+    with_zone(time, "%Y-%m-%d %H:%M:%S")
 }
 
 /// The offset of the zone at a time.
-pub(super) fn offset_at(time: DateTime<Utc>) -> FixedOffset {
+pub fn offset_at(time: DateTime<Utc>) -> FixedOffset {
     if IN_UTC.load(Ordering::Relaxed) { Utc.fix() } else { Local.offset_from_utc_datetime(&time.naive_utc()) }
 }
 
 fn in_table(time: DateTime<Utc>, format: &str) -> String {
     let offset = offset_at(time);
     let shown = time.with_timezone(&offset).format(format);
-    if offset == offset_at(Utc::now()) { shown.to_string() } else { format!("{shown} {}", name(offset)) }
+    if offset == offset_at(Utc::now()) { shown.to_string() } else { with_zone(time, format) }
+}
+
+fn with_zone(time: DateTime<Utc>, format: &str) -> String {
+    let offset = offset_at(time);
+    format!("{} {}", time.with_timezone(&offset).format(format), name(offset))
 }
 
 fn name(offset: FixedOffset) -> String {
@@ -67,7 +76,7 @@ fn name(offset: FixedOffset) -> String {
 ///
 /// # Errors
 /// The text is none of these.
-pub(super) fn when(text: &str) -> Result<DateTime<Utc>, String> {
+pub fn when(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -112,5 +121,13 @@ mod tests {
         assert_eq!(when("2026-11-21").map(|time| time.timestamp()), Ok(1_795_219_200));
         assert!(when("10m").is_ok_and(|time| (Utc::now() - time).num_minutes() == 10));
         assert!(when("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_time_outside_of_a_table_names_its_zone() {
+        use_utc();
+        let time = DateTime::from_timestamp(1_795_242_607, 0).unwrap();
+        assert_eq!(moment(time), "2026-11-21 06:30 UTC");
+        assert_eq!(exact_moment(time), "2026-11-21 06:30:07 UTC");
     }
 }
