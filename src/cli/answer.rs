@@ -110,7 +110,10 @@ impl ShowArgs {
                 let _ = write!(text, "\n\n  problems are not named: {}", Safe(error.to_string()));
             }
         }
-        let _ = write!(text, "\n\n{}", next(answer));
+        let next = next(answer);
+        if !next.is_empty() {
+            let _ = write!(text, "\n\n{next}");
+        }
         text
     }
 }

@@ -10,9 +10,8 @@ use super::value::TARGET_HELP;
 use super::{CliError, Common, Exit, show, verdict};
 use crate::desk::choose::RunChoice;
 use crate::desk::words::counted;
-use crate::ids::RunId;
 use crate::queue::{self, Cancelled};
-use crate::store::PgPool;
+use crate::store::{PgPool, Run};
 
 /// Stop runs, or remove them from the queue. Their logs stay.
 ///
@@ -61,21 +60,26 @@ impl CancelArgs {
         }
         let by = self.by.unwrap_or_else(user);
         for run in &runs {
-            cancel(&pool, run.id, &by).await?;
+            cancel(&pool, run, &by).await?;
         }
         Ok(Exit::Ok)
     }
 }
 
-async fn cancel(pool: &PgPool, run: RunId, by: &str) -> Result<()> {
-    match queue::cancel(pool, run, by).await? {
-        Cancelled::BeforeStart => show::line(format_args!("{run}  removed from the queue")),
+async fn cancel(pool: &PgPool, run: &Run, by: &str) -> Result<()> {
+    let id = run.id;
+    match queue::cancel(pool, id, by).await? {
+        Cancelled::BeforeStart => show::line(format_args!("{id}  removed from the queue")),
         Cancelled::Requested => {
-            show::line(format_args!("{run}  asked to stop; its worker reacts within seconds"))
+            show::line(format_args!("{id}  asked to stop; its worker reacts within seconds"))
         }
-        Cancelled::HadEnded(status) => {
-            show::line(format_args!("{run}  already ended as {status}; nothing to do"))
+        // One that ended since it was looked up has no verdict here yet.
+        Cancelled::HadEnded(status) if status != run.status => {
+            show::line(format_args!("{id}  already ended as {status}; nothing to do"))
         }
-        Cancelled::Unknown => Err(CliError::not_found(format!("run {run} not found"))),
+        Cancelled::HadEnded(_) => {
+            show::line(format_args!("{id}  already ended as {}; nothing to do", run.verdict()))
+        }
+        Cancelled::Unknown => Err(CliError::not_found(format!("run {id} not found"))),
     }
 }

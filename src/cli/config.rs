@@ -61,7 +61,12 @@ fn held(files: &FileSettings, matches: &ArgMatches) -> Vec<Held> {
     let mut all: Vec<Held> =
         settings_of(&cli).map(|option| of_option(option, files, Some(matches))).collect();
     for command in cli.get_subcommands() {
-        all.extend(settings_of(command).map(|option| of_option(option, files, None)));
+        for held in settings_of(command).map(|option| of_option(option, files, None)) {
+            // Commands share some settings.
+            if all.iter().all(|known| known.setting != held.setting) {
+                all.push(held);
+            }
+        }
     }
     let of_commands = files.names().filter_map(|(table, name, setting)| {
         let from = setting.path.display().to_string();

@@ -149,7 +149,10 @@ impl CheckArgs {
         for record in &checked.said {
             show::line(understood(record))?;
         }
-        show::line(format_args!("\n{}", summary(&checked)))?;
+        if !checked.said.is_empty() {
+            show::line("")?;
+        }
+        show::line(summary(&checked))?;
         for hint in hints(&checked, names_file) {
             show::note(&format!("hint: {hint}"));
         }

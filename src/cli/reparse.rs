@@ -90,7 +90,7 @@ struct Which {
     quarter: Option<i16>,
     /// Files whose latest run ended with any of these: accepted, accepted-with-errors, partially-accepted,
     /// rejected, no-verdict, success (any of these five), fail, terminate, inaction, crash.
-    #[arg(long, visible_alias = "verdict", value_delimiter = ',', value_parser = ending, value_name = "OUTCOME")]
+    #[arg(long, visible_aliases = ["verdict", "outcome"], value_delimiter = ',', value_parser = ending, value_name = "OUTCOME")]
     status: Vec<RunOutcome>,
     /// Files submitted at this time or later.
     #[arg(long, value_parser = when, value_name = WHEN)]

@@ -151,10 +151,11 @@ fn status_text(row: &Row, totals: &Totals) -> String {
     if let Some(reason) = &row.reason {
         let _ = write!(text, ": {}", Safe(reason));
     }
+    // Writing to a string does not fail.
     let _ = write!(
         text,
         "\n  queued    {}\n  started   {}\n  finished  {}\n  files     {}: {} succeeded, {} failed, {} \
-         running, {} queued\n  records   {} before, {} after\n",
+         running, {} queued\n  records   {} before, {} after",
         time(Some(row.created_at)),
         time(row.started_at),
         time(row.finished_at),
@@ -183,6 +184,9 @@ fn status_text(row: &Row, totals: &Totals) -> String {
             errors.row([&category_name(category.number()), &before, &after]);
         }
     }
-    let _ = write!(text, "\n{files}\n{errors}");
+    let tables = [files, errors].into_iter().filter(|table| !table.is_empty());
+    for (table, before) in tables.zip(["\n\n", "\n"]) {
+        let _ = write!(text, "{before}{table}");
+    }
     text
 }

@@ -47,7 +47,7 @@ pub(super) struct RunsArgs {
 pub(super) struct RunsWhich {
     /// Only runs with these outcomes: queued, running, accepted, accepted-with-errors, partially-accepted,
     /// rejected, no-verdict, success (any of these five), fail, terminate, inaction, crash.
-    #[arg(long, visible_alias = "verdict", value_delimiter = ',', value_name = "OUTCOME")]
+    #[arg(long, visible_aliases = ["verdict", "outcome"], value_delimiter = ',', value_name = "OUTCOME")]
     status: Vec<RunOutcome>,
     /// Only runs whose log is in these states: none, open, sealed, archived, fallback, lost, pruned.
     #[arg(long, value_delimiter = ',', value_name = "STATE")]

@@ -55,6 +55,7 @@ impl SessionArgs {
             SessionCommand::Revoke(SessionRevokeArgs { ids }) => {
                 for id in ids {
                     desk::revoke(&pool, id, &by).await?;
+                    show::line(format_args!("session {id} is revoked"))?;
                 }
             }
         }

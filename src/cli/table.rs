@@ -80,6 +80,11 @@ impl<const N: usize> Table<N> {
         self.rows.push(TableRow::More(Safe(text).to_string()));
     }
 
+    /// Whether it has no rows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Its cells, as far as the width matters.
     fn cells(&self) -> Vec<[&str; N]> {
         let short = |column: &Column, cell: &'_ str| {

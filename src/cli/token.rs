@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::{name, period};
 use crate::desk::token::{self as desk, TokenRequest};
 use crate::ids::ServiceName;
+use crate::record::Safe;
 use crate::store::{PgPool, Role, Token, token};
 
 /// Create, list and revoke tokens for HTTP.
@@ -84,7 +85,10 @@ impl TokenArgs {
                 show::line(created.expose_secret())?;
             }
             TokenCommand::List(ListArgs { json }) => list(&pool, json).await?,
-            TokenCommand::Revoke(RevokeArgs { name }) => desk::revoke(&pool, &name, &by).await?,
+            TokenCommand::Revoke(RevokeArgs { name }) => {
+                desk::revoke(&pool, &name, &by).await?;
+                show::line(format_args!("token '{}' is revoked", Safe(&name)))?;
+            }
         }
         Ok(Exit::Ok)
     }

@@ -8,7 +8,7 @@ use super::{DeskError, Result, lookup};
 use crate::archive;
 use crate::parser::{Category, SummaryStatus};
 use crate::report::{ProblemGroup, Report};
-use crate::store::{self, Run, RunFilter, RunStatus};
+use crate::store::{self, LogState, Run, RunFilter, RunStatus};
 use crate::system::System;
 
 /// What happened in a run.
@@ -158,6 +158,7 @@ impl Answer {
     pub fn next(&self) -> Vec<(String, &'static str)> {
         let run = self.run.id;
         let has_problems = self.run.error_count.is_some_and(|count| count > 0);
+        let has_log = !matches!(self.run.log_state, LogState::None | LogState::Lost | LogState::Pruned);
         let mut next = Vec::new();
         match self.run.status {
             RunStatus::Queued => {
@@ -168,12 +169,13 @@ impl Answer {
                 next.push((format!("parselog logs -f {run}"), "follow it"));
                 next.push((format!("parselog cancel {run}"), "stop it"));
             }
-            _ => next.push((format!("parselog logs {run}"), "read its log")),
+            _ if has_log => next.push((format!("parselog logs {run}"), "read its log")),
+            _ => {}
         }
         if has_problems && self.groups.is_ok() {
             next.push((format!("parselog report {run} --out report.xlsx"), "every problem, in a workbook"));
         }
-        if self.has_earlier && self.run.status == RunStatus::Success {
+        if self.has_earlier && has_log && self.run.status == RunStatus::Success {
             next.push((format!("parselog diff {run}"), "what changed since the parse before"));
         }
         let is_last = self.attempts.last().is_none_or(|last| last.id == run);

@@ -47,7 +47,13 @@ impl RunChoice {
     pub async fn to_retry(&self, pool: &PgPool) -> Result<Vec<Run>> {
         let status = vec![RunStatus::Fail, RunStatus::Crash, RunStatus::Terminate];
         let mut chosen = Vec::new();
-        for run in self.find(pool, status, "nothing of it failed").await? {
+        let nothing = match (self.batch.is_some() || self.reparse.is_some(), self.since) {
+            (false, Some(_)) => "nothing failed since then",
+            (false, None) => "nothing failed",
+            (true, Some(_)) => "nothing of it failed since then",
+            (true, None) => "nothing of it failed",
+        };
+        for run in self.find(pool, status, nothing).await? {
             let last = store::run::last_attempt(pool, run.id).await?;
             if last.as_ref().is_none_or(|last| last.id == run.id) {
                 chosen.push(run);

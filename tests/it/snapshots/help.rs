@@ -21,6 +21,21 @@ fn help(arguments: &[&str]) -> String {
     wide
 }
 
+/// The commands that do something, with the words of their groups before them: `runs`, `token list`.
+pub(super) fn commands() -> Vec<String> {
+    let mut all = Vec::new();
+    for name in subcommands(&help(&[])).into_iter().filter(|name| name != "help") {
+        let text = help(&[&name]);
+        let below = subcommands(&text);
+        all.extend(below.iter().filter(|below| *below != "help").map(|below| format!("{name} {below}")));
+        // A group alone says its help.
+        if !text.contains(&format!("Usage: parselog {name} [OPTIONS] <COMMAND>")) {
+            all.push(name);
+        }
+    }
+    all
+}
+
 /// The names under `Commands:`.
 fn subcommands(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);

@@ -3,6 +3,7 @@
 //! A difference fails the test. `INSTA_UPDATE=always` takes it over where it is meant.
 
 mod answer;
+mod commands;
 mod help;
 mod outputs;
 mod shapes;
@@ -51,6 +52,7 @@ fn without_what_differs(desk: &Desk, arguments: &[&str], said: Said) -> String {
         ("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
         (r"\b[0-9a-f]{8}\b", "SHORT_ID"),
         ("[0-9]{8}T[0-9]{6}Z", "STAMP"),
+        (r"(parselog_[0-9]+_|link=)[0-9a-f]{64}", "${1}SECRET"),
         (r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( UTC|Z)?", "TIME"),
         (r" +[0-9]+\.[0-9] s\b", " TOOK"),
         (r" +[0-9.]+ (B|KiB)\b", " SIZE"),
