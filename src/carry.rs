@@ -79,7 +79,7 @@ where
     thread::spawn(once(work))
 }
 
-/// As [`thread`], for work that nobody waits for: where processors are scarce, it leaves them to others.
+/// As [`thread()`], for work that nobody waits for: where processors are scarce, it leaves them to others.
 pub(crate) fn thread_behind<F, T>(work: F) -> thread::JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
