@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chrono::Utc;
 use parselog::ids::{BatchId, DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
@@ -40,6 +41,40 @@ pub fn peak_memory(process: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+/// The most memory that a worker had, and one of its parse processes, in MB.
+#[derive(Debug, Default)]
+pub struct Peak {
+    pub worker: u64,
+    pub parse_process: u64,
+}
+
+/// Waits for a process; the peaks of its memory and of its children's.
+///
+/// # Errors
+/// It failed.
+pub fn watch(process: &mut Child) -> Result<Peak> {
+    let id = process.id().to_string();
+    let mut peak = Peak::default();
+    let ended = loop {
+        peak.worker = peak.worker.max(peak_memory(&id).unwrap_or_default() / 1000);
+        for child in children(&id) {
+            peak.parse_process = peak.parse_process.max(peak_memory(&child).unwrap_or_default() / 1000);
+        }
+        match process.try_wait()? {
+            Some(ended) => break ended,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    ensure!(ended.success(), "it ended with {ended}");
+    Ok(peak)
+}
+
+fn children(process: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// The processor time of this process and of its children that have ended; `None` where the system does not

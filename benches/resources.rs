@@ -14,7 +14,8 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,17 +23,19 @@ use anyhow::{Context, Result, bail, ensure};
 use bytesize::ByteSize;
 use parselog::carry;
 use parselog::cluster::{Cluster, Keep};
-use parselog::config::WorkerConfig;
+use parselog::config::{GlobalFormat, WorkerConfig};
 use parselog::desk::submit;
 use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::parse::{Parsers, prepare_scratch};
 use parselog::parser::{CommandOptions, Outcome};
 use parselog::queue::{self, Claimant, Ending, Takes};
+use parselog::redact::Redactor;
 use parselog::spool::Spool;
-use parselog::store::{self, NewFile, PgPool, Request};
+use parselog::store::{self, Limits, NewFile, PgPool, Request};
 use parselog::system::System;
+use parselog::telemetry;
 use parselog::worker::Worker;
-use parselog_benches::{parse_sample, peak_memory, processor_time, program, root, subscriber, write_sample};
+use parselog_benches::{Peak, parse_sample, processor_time, program, root, subscriber, watch, write_sample};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
@@ -42,12 +45,17 @@ const ROUNDS: usize = 4;
 /// Bytes of an invented submission, and the shipped one.
 const SUBMISSION: u64 = 100_000;
 const SAMPLE: &str = "samples/tanf-active-2021-q1.txt";
+/// Makes this bench the worker that parses in its own process.
+const IN_PROCESS: &str = "work-in-process";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    tracing::subscriber::set_global_default(subscriber())?;
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words == [IN_PROCESS] {
+        return work_in_process().await;
+    }
+    tracing::subscriber::set_global_default(subscriber())?;
     match words[..] {
         [] => {
             log(200_000_000, None).await?;
@@ -126,7 +134,7 @@ async fn runs(many: usize, file: NamedTempFile) -> Result<()> {
     for round in 1..=ROUNDS {
         place.submit(many, true).await?;
         let began = processor_time().unwrap_or_default();
-        place.worker_here().await?;
+        place.worker_in_process()?;
         let here = place.pace(many).await?;
         let took_here = processor_time().unwrap_or_default() - began;
         place.submit(many, true).await?;
@@ -152,6 +160,26 @@ async fn runs(many: usize, file: NamedTempFile) -> Result<()> {
     let runs = store::find(&place.pool, &store::RunFilter::default()).await?;
     let archived = runs.iter().filter(|run| run.logs_uri.is_some()).count();
     ensure!(archived == 2 * ROUNDS * many, "only {archived} logs are archived");
+    Ok(())
+}
+
+/// Drains the queue as `parselog worker` does by default, and parses in this process.
+async fn work_in_process() -> Result<()> {
+    let levels = || "info".parse().map_err(anyhow::Error::msg);
+    telemetry::init(levels()?, levels()?, GlobalFormat::Text, Redactor::default())?;
+    let home = PathBuf::from(std::env::var_os("PARSELOG_HOME").context("no home")?);
+    let cluster = Cluster::start(&home, &Keep { program: program(), idle: Duration::ZERO })?;
+    // As many connections as the program allows itself.
+    let limits = Limits { connections: 2 * u32::try_from(SLOTS)? + 6, ..Limits::default() };
+    let pool = store::connect_within(&cluster.url(), "bench", limits).await?;
+    let objects = Objects::Folder(FolderStore::open(&home.join("objects"))?);
+    let (spool, scratch) = (home.join("spool"), home.join("scratch"));
+    prepare_scratch(&scratch)?;
+    let system = System::new(pool, objects, Spool::open(&spool, 1 << 30)?, scratch);
+    let parsers = Parsers::new(&[], &CommandOptions::default())?;
+    let config = WorkerConfig { slots: SLOTS, ..WorkerConfig::default() };
+    let worker = Worker::new(system, parsers).with_config(config).with_drain(Some(Duration::ZERO));
+    worker.serve(std::future::pending()).await?;
     Ok(())
 }
 
@@ -234,19 +262,6 @@ impl Place {
         command
     }
 
-    /// Drains the queue with a worker that parses in this process.
-    async fn worker_here(&self) -> Result<()> {
-        let (spool, scratch) = (self.home.path().join("spool"), self.home.path().join("scratch"));
-        prepare_scratch(&scratch)?;
-        let spool = Spool::open(&spool, 1 << 30)?;
-        let system = System::new(self.pool.clone(), self.objects.clone(), spool, scratch);
-        let parsers = Parsers::new(&[], &CommandOptions::default())?;
-        let config = WorkerConfig { slots: SLOTS, ..WorkerConfig::default() };
-        let worker = Worker::new(system, parsers).with_config(config).with_drain(Some(Duration::ZERO));
-        worker.serve(std::future::pending()).await?;
-        Ok(())
-    }
-
     /// Runs per second of the last `many` runs, from the start of the first to the last archived log: how long a
     /// program takes to start and to end is no part of it.
     async fn pace(&self, many: usize) -> Result<f64> {
@@ -255,6 +270,16 @@ impl Place {
         let began = runs.iter().filter_map(|run| run.started_at).min().context("no run")?;
         let ended = runs.iter().filter_map(|run| run.log_archived_at).max().context("no archived log")?;
         Ok(many as f64 / (ended - began).as_seconds_f64())
+    }
+
+    /// Drains the queue with a worker that parses in its own process: a process as new as the other worker's, so
+    /// that both pay alike for connections whose statements the database has not seen.
+    fn worker_in_process(&self) -> Result<()> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(IN_PROCESS).env("PARSELOG_HOME", self.home.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        watch(&mut command.spawn()?)?;
+        Ok(())
     }
 
     /// Runs a worker to its end; the peaks of its memory, and seconds.
@@ -307,35 +332,4 @@ impl Place {
         store::submit(&self.pool, &files, &request).await?;
         Ok(())
     }
-}
-
-/// The most memory that a worker had, and one of its parse processes, in MB.
-#[derive(Default)]
-struct Peak {
-    worker: u64,
-    parse_process: u64,
-}
-
-/// Waits for a process; the peaks of its memory and of its children's.
-fn watch(process: &mut Child) -> Result<Peak> {
-    let id = process.id().to_string();
-    let mut peak = Peak::default();
-    let ended = loop {
-        peak.worker = peak.worker.max(peak_memory(&id).unwrap_or_default() / 1000);
-        for child in children(&id) {
-            peak.parse_process = peak.parse_process.max(peak_memory(&child).unwrap_or_default() / 1000);
-        }
-        match process.try_wait()? {
-            Some(ended) => break ended,
-            None => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
-    ensure!(ended.success(), "it ended with {ended}");
-    Ok(peak)
-}
-
-fn children(process: &str) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
