@@ -41,7 +41,8 @@ async fn no_route_answers_without_the_role_that_it_needs() {
             Some(Role::Ingest) => (&ingest, &staff),
             Some(_) => (&staff, &ingest),
         };
-        let altered = format!("{}0", &needed[..needed.len() - 1]);
+        let other_end = if needed.ends_with('0') { '1' } else { '0' };
+        let altered = format!("{}{other_end}", &needed[..needed.len() - 1]);
         for wrong in [None, Some(""), Some("parselog_1_"), Some("parselog_999_x"), Some(altered.as_str())] {
             let answer = ask(&served, route.method, &path, wrong, "");
             assert_eq!(answer.status, 401, "{} {path} {wrong:?}", route.method);
