@@ -185,7 +185,7 @@ impl Objects {
         put: &Put,
     ) -> ObjectResult<StoredObject> {
         match self {
-            Self::S3(s3) => s3.put_file(bucket, key, path, put).await,
+            Self::S3(s3) => s3.put_file(bucket, key, path, put, false).await,
             Self::Folder(folder) => folder.put_file(bucket, key, path, put).await,
         }
     }
@@ -203,7 +203,7 @@ impl Objects {
         put: &Put,
     ) -> ObjectResult<StoredObject> {
         match self {
-            Self::S3(s3) => s3.put_again(bucket, key, path, put).await,
+            Self::S3(s3) => s3.put_file(bucket, key, path, put, true).await,
             Self::Folder(folder) => folder.put_file(bucket, key, path, put).await,
         }
     }

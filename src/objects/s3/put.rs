@@ -31,26 +31,6 @@ const MAX_SINGLE: u64 = 5 << 30;
 type LeftUpload = (Upload, Vec<UploadedPart>);
 
 impl S3 {
-    pub(in crate::objects) async fn put_file(
-        &self,
-        bucket: &str,
-        key: &str,
-        path: &Path,
-        put: &Put,
-    ) -> ObjectResult<StoredObject> {
-        self.put_with(bucket, key, path, put, false).await
-    }
-
-    pub(in crate::objects) async fn put_again(
-        &self,
-        bucket: &str,
-        key: &str,
-        path: &Path,
-        put: &Put,
-    ) -> ObjectResult<StoredObject> {
-        self.put_with(bucket, key, path, put, true).await
-    }
-
     /// The upload of this key that somebody left, with its parts; of several the newest. `None` also where the store
     /// does not say: then all parts are sent.
     async fn left_upload(&self, bucket: &str, key: &str) -> Option<LeftUpload> {
@@ -61,7 +41,8 @@ impl S3 {
         Some((upload, parts))
     }
 
-    async fn put_with(
+    /// With `goes_on` after an attempt that may have left an upload.
+    pub(in crate::objects) async fn put_file(
         &self,
         bucket: &str,
         key: &str,
