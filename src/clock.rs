@@ -1,9 +1,11 @@
-//! Times as people read and write them: in the machine's zone, which is always named, or in UTC with `--utc`. JSON,
-//! and reports that a program reads, have UTC in every place.
+//! Times as people read and write them: in the machine's zone, which is always named, or in UTC with `--utc`. JSON
+//! has UTC in every place.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, SecondsFormat, TimeDelta, TimeZone, Utc,
+};
 
 use crate::config::duration;
 
@@ -49,6 +51,11 @@ pub fn moment(time: DateTime<Utc>) -> String {
 /// As [`moment`], with seconds.
 pub fn exact_moment(time: DateTime<Utc>) -> String {
     with_zone(time, "%Y-%m-%d %H:%M:%S")
+}
+
+/// A time for people and programs, in RFC 3339 with its offset: `2026-11-21T06:30:00-07:00`, or `Z` for UTC.
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.with_timezone(&offset_at(time)).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The offset of the zone at a time.
@@ -129,5 +136,6 @@ mod tests {
         let time = DateTime::from_timestamp(1_795_242_607, 0).unwrap();
         assert_eq!(moment(time), "2026-11-21 06:30 UTC");
         assert_eq!(exact_moment(time), "2026-11-21 06:30:07 UTC");
+        assert_eq!(rfc3339(time), "2026-11-21T06:30:07Z");
     }
 }

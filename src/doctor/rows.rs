@@ -5,6 +5,7 @@ use chrono::Utc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Doctor, Finding, FindingKind, Repair};
+use crate::clock;
 use crate::notify::{IN_DOUBT, LATE};
 use crate::objects::{ObjectError, ObjectUri};
 use crate::queue::REAPED_WITHIN;
@@ -118,7 +119,7 @@ fn of_stuck(run: Stuck) -> Finding {
         let finding = Finding::new(FindingKind::LeaseOver, Some(id), what);
         return if lease_is_long_over { finding.repaired_by(Repair::Reap) } else { finding };
     }
-    let deadline = deadline.map(|deadline| deadline.to_string()).unwrap_or_default();
+    let deadline = deadline.map(clock::exact_moment).unwrap_or_default();
     let what = format!("{worker} runs it past its deadline {deadline}: `parselog cancel` stops it");
     Finding::new(FindingKind::PastDeadline, Some(id), what)
 }

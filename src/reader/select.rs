@@ -10,6 +10,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::LogLines;
+use crate::clock;
 use crate::gzip::Index;
 use crate::record::{Level, Record, Text, TextStyle, level_of, timestamp_of};
 
@@ -90,7 +91,9 @@ impl Selection {
         self.record.is_none_or(|number| record.record == Some(number))
             && self.fields.iter().all(|(key, value)| says(key, value))
             && self.grep.as_ref().is_none_or(|pattern| {
-                pattern.is_match(&Text { record: &record, style: TextStyle::default() }.to_string())
+                // As it is shown, its time included.
+                let style = TextStyle { offset_at: clock::offset_at, ..TextStyle::default() };
+                pattern.is_match(&Text { record: &record, style }.to_string())
             })
     }
 

@@ -1,7 +1,8 @@
 //! The report as one table. The column `part` says what a row is: a fact or count of the `summary`,
 //! a `group`, or a `problem`.
 //!
-//! No cell is a formula: a text that a spreadsheet would run begins with an apostrophe.
+//! No cell is a formula: a text that a spreadsheet would run begins with an apostrophe. The time is in RFC 3339 with the
+//! offset of this machine's zone, which programs and people can read.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::Report;
+use crate::clock;
 use crate::parser::Category;
 use crate::record::Safe;
 
@@ -51,7 +53,7 @@ pub(super) fn write(report: &mut Report, out: &mut impl Write) -> Result<()> {
     let mut table = csv::Writer::from_writer(out);
     table.write_record(COLUMNS)?;
     let summary = &report.summary;
-    for (name, text) in summary.facts() {
+    for (name, text) in summary.facts(clock::rfc3339) {
         put(&mut table, &CsvRow { part: "summary", name, text: &text, ..CsvRow::default() })?;
     }
     let problems = CsvRow { part: "summary", name: "problems", ..CsvRow::default() };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::ReportedProblem;
@@ -98,8 +98,8 @@ impl Summary {
         *few(&mut self.cases.months, month) = cases;
     }
 
-    /// The facts with a single value, by name, in the order of interest.
-    pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
+    /// The facts with a single value, by name, in the order of interest; `time` writes a time.
+    pub(super) fn facts(&self, time: fn(DateTime<Utc>) -> String) -> Vec<(&'static str, String)> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
         let first = self.first_error.as_ref();
@@ -121,10 +121,7 @@ impl Summary {
             ("run", self.run.map_or_else(String::new, |run| run.to_string())),
             ("attempt", self.attempt.map_or_else(String::new, |attempt| attempt.to_string())),
             ("data file", self.data_file.map_or_else(String::new, |file| file.to_string())),
-            (
-                "started",
-                self.started.map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
-            ),
+            ("started", self.started.map_or_else(String::new, time)),
             ("log", self.log.clone().unwrap_or_else(|| "not archived yet".to_owned())),
         ]
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use rust_xlsxwriter::{Format, Workbook, Worksheet};
 
 use super::{Report, Summary};
+use crate::clock;
 use crate::parser::Category;
 
 /// Rows that a sheet can have, the headings included.
@@ -108,7 +109,7 @@ fn summary(summary: &Summary, sheet: &mut Worksheet, bold: &Format) -> Result<()
     sheet.set_name("Summary")?;
     sheet.set_column_width(0, 30.0)?.set_column_width(1, 60.0)?.set_column_width(2, 10.0)?;
     let mut row = 0;
-    for (name, text) in summary.facts() {
+    for (name, text) in summary.facts(clock::exact_moment) {
         sheet.write_string_with_format(row, 0, name, bold)?;
         match text.parse::<u64>() {
             Ok(number) if number.to_string() == text => put_at(sheet, row, 1, &Number(Some(number)))?,

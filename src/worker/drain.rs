@@ -12,6 +12,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::ids::RunId;
 use crate::queue::{self, Takes, Unfinished};
 use crate::store::PgPool;
@@ -75,7 +76,13 @@ impl Drain {
 
 fn words(run: &Unfinished) -> String {
     match (&run.worker, run.lease_until) {
-        (Some(worker), Some(until)) => format!("it runs in {worker}, whose lease lasts until {until}"),
-        _ => format!("attempt {} waits until {}, or for another run of its file", run.attempt, run.run_after),
+        (Some(worker), Some(until)) => {
+            format!("it runs in {worker}, whose lease lasts until {}", clock::exact_moment(until))
+        }
+        _ => format!(
+            "attempt {} waits until {}, or for another run of its file",
+            run.attempt,
+            clock::exact_moment(run.run_after)
+        ),
     }
 }

@@ -18,12 +18,13 @@ use super::super::audit::{self, LogUse};
 use super::super::error::{Answered, HttpError};
 use super::super::headers::attachment;
 use super::super::state::Shared;
+use super::lines::style;
 use super::query::{LogForm, LogQuery};
 use super::run_of;
 use crate::carry;
 use crate::config::ReportFormat;
 use crate::desk::lookup;
-use crate::record::{Record, Text, TextStyle};
+use crate::record::{Record, Text};
 use crate::report::Report;
 use crate::store::Run;
 
@@ -71,8 +72,7 @@ pub(super) async fn log(
         let each = move |line: &[u8]| match query.form {
             LogForm::Text => {
                 let record = Record::decode_lossy(line);
-                let style = TextStyle { on_lines: true, ..TextStyle::default() };
-                writeln!(out, "{}", Text { record: &record, style })
+                writeln!(out, "{}", Text { record: &record, style: style() })
             }
             LogForm::Gzip | LogForm::Ndjson => out.write_all(line),
         };

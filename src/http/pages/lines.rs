@@ -10,6 +10,7 @@ use super::super::error::Answered;
 use super::super::state::ServerState;
 use super::query::{LogPlace, LogQuery};
 use crate::carry;
+use crate::clock;
 use crate::desk::lookup;
 use crate::reader::{Cost, LinesWanted, LogBlocks, LogPage, PageFrom, Selection};
 use crate::record::{Level, Record, Text, TextStyle, level_of};
@@ -18,8 +19,8 @@ use crate::store::Run;
 /// Bytes of a line that are shown at once; the rest is one click away.
 const FOLD: usize = 4 << 10;
 
-/// What stands before the text of a record: its time, its level, and the spaces behind them.
-const PREFIX: usize = "2026-11-21 06:30:23.123Z ERROR ".len();
+/// How wide a level is with the space behind it.
+const LEVEL: usize = "ERROR ".len();
 
 /// How long to look for the first error.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,15 +56,17 @@ impl ShownLine {
     /// Shows a line whose number counts from 0.
     pub(super) fn of(number: u64, line: &[u8]) -> Self {
         let record = Record::decode_lossy(line);
-        let style = TextStyle { on_lines: true, ..TextStyle::default() };
-        let mut text = Text { record: &record, style }.to_string();
+        let mut text = Text { record: &record, style: style() }.to_string();
         let mut time = String::new();
         let mut level = "";
-        if record.timestamp.is_some() && text.is_char_boundary(PREFIX) {
-            let rest = text.split_off(PREFIX);
-            time = text[..PREFIX - " ERROR ".len()].to_owned();
+        // In front are the date, the time with its zone, and the level.
+        let behind_date = text.find(' ').map(|at| at + 1).filter(|_| record.timestamp.is_some());
+        let behind_time = behind_date.and_then(|at| Some(at + text[at..].find(' ')?));
+        if let Some(end) = behind_time {
+            let rest = text.split_off(end + 1 + LEVEL);
+            text.truncate(end);
+            time = std::mem::replace(&mut text, rest);
             level = record.level.as_str();
-            text = rest;
         }
         let whole = (text.len() > FOLD).then_some(text.len());
         text.truncate(text.floor_char_boundary(FOLD));
@@ -78,6 +81,11 @@ impl ShownLine {
             _ => "",
         }
     }
+}
+
+/// How people read a record here, as the command shows it: times are in this machine's zone.
+pub(super) fn style() -> TextStyle {
+    TextStyle { on_lines: true, offset_at: clock::offset_at, ..TextStyle::default() }
 }
 
 /// Reads the lines that somebody wants of a log that is here or in the object store.
@@ -107,8 +115,7 @@ pub(super) async fn read(state: &ServerState, run: &Run, query: &LogQuery) -> An
 pub(super) async fn whole(state: &ServerState, run: &Run, number: u64) -> Answered<Option<String>> {
     let wanted = LinesWanted { from: PageFrom::Line(number), count: 1, selection: Selection::default() };
     with_blocks(state, run, move |blocks| {
-        let style = TextStyle { on_lines: true, ..TextStyle::default() };
-        let shown = |_, line: &[u8]| Text { record: &Record::decode_lossy(line), style }.to_string();
+        let shown = |_, line: &[u8]| Text { record: &Record::decode_lossy(line), style: style() }.to_string();
         Ok(blocks.page(&wanted, shown)?.lines.pop())
     })
     .await
@@ -160,6 +167,7 @@ mod tests {
 
     #[test]
     fn a_line_has_its_time_its_level_and_a_text_that_does_nothing() {
+        clock::use_utc();
         let line = br#"{"timestamp":"2026-11-21T06:30:00.500000Z","seq":1,"level":"WARN","target":"t","message":"no\u202e<b>","record":3}"#;
         let shown = ShownLine::of(6, line);
         assert_eq!((shown.n, shown.level, shown.sign()), (7, "WARN", "▲"));

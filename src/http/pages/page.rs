@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::super::asker::Asker;
 use super::super::error::HttpError;
 use super::parts::PageSection;
+use crate::clock;
 use crate::record::Safe;
 use crate::store::Role;
 
@@ -76,6 +77,11 @@ impl Frame {
             reader: Some(Safe(asker).to_string()),
             may_leave: asker.session().is_some(),
         }
+    }
+
+    /// The zone of the times on the page, as it is now.
+    pub(super) fn zone(&self) -> String {
+        clock::zone()
     }
 
     /// The menu: name, address, and whether this page belongs to it.

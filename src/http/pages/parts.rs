@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::clock;
 use crate::desk::words::grouped;
 use crate::parser::SummaryStatus;
 use crate::record::Safe;
@@ -15,7 +16,7 @@ use crate::store::{Run, RunStatus};
 pub(in super::super) struct PageCell {
     pub(super) text: String,
     pub(super) href: Option<String>,
-    /// For machines, in RFC 3339.
+    /// For machines, in RFC 3339 and UTC.
     pub(super) time: Option<String>,
     /// How it looks, by a name of the style sheet.
     pub(super) look: &'static str,
@@ -74,7 +75,7 @@ impl PageCell {
     pub(super) fn time(time: DateTime<Utc>) -> Self {
         Self {
             time: Some(time.to_rfc3339_opts(SecondsFormat::Millis, true)),
-            ..Self::text(time.format("%Y-%m-%d %H:%M:%S UTC"))
+            ..Self::text(clock::exact_moment(time))
         }
     }
 

@@ -27,8 +27,16 @@ impl Site {
 
     /// The pages of what is at a desk already.
     pub(crate) fn of(desk: Desk) -> Self {
-        let token = desk.ok(&["token", "create", "tester", "--role", "admin"]).out.trim().to_owned();
-        let served = Served::start(&desk);
+        Self::of_with(desk, &[], &[])
+    }
+
+    /// The same, from a server with these variables and options.
+    pub(crate) fn of_with(desk: Desk, variables: &[(&str, &str)], options: &[&str]) -> Self {
+        // A second server of a desk needs a token of another name.
+        let name = format!("tester{}", options.concat());
+        let token = desk.ok(&["token", "create", &name, "--role", "admin"]).out.trim().to_owned();
+        let options = [&["--listen", "127.0.0.1:0"], options].concat();
+        let served = Served::start_with(&desk, &options, variables);
         Self { desk, served, token }
     }
 

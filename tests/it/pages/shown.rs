@@ -32,6 +32,43 @@ async fn a_run_says_what_came_of_it_and_what_happens_next() {
 }
 
 #[tokio::test]
+async fn times_on_pages_are_in_the_servers_zone_named_and_for_programs_in_utc() {
+    let desk = Desk::new().await;
+    let run = parse(&desk, "active.txt", &sample_text("tanf-active-2021-q1.txt"), &[]);
+    let queued = desk.ok(&["runs", "--json"]).json()[0]["queued_at"].as_str().unwrap().to_owned();
+    let queued = chrono::DateTime::parse_from_rfc3339(&queued).unwrap();
+    let offset = chrono::FixedOffset::west_opt(7 * 3600).unwrap();
+    let there = queued.with_timezone(&offset).format("%Y-%m-%d %H:%M:%S -07:00").to_string();
+    let site = Site::of_with(desk, &[("TZ", "MST7")], &[]);
+    let page = site.page(&format!("/runs/{run}"));
+    let time = page.all("time").next().unwrap();
+    assert_eq!(time.text, there);
+    let for_programs = chrono::DateTime::parse_from_rfc3339(&time.attributes["datetime"]).unwrap();
+    assert_eq!(for_programs.timestamp(), queued.timestamp());
+    assert!(time.attributes["datetime"].ends_with('Z'));
+    assert!(page.says("Times are in this server's zone: -07:00."));
+    // A line of a log begins with its time, wherever it is shown.
+    let day = there[..13].to_owned();
+    let log = site.page(&format!("/runs/{run}/log"));
+    let first = log.all("span").find(|span| span.text.starts_with(&day[..4])).unwrap().text.clone();
+    assert_eq!(&first[23..30], "-07:00 ", "{first}");
+    let text = site.get(&format!("/runs/{run}/log/download?as=log")).text().to_owned();
+    assert!(text.lines().all(|line| line[23..].starts_with("-07:00 ")), "{text}");
+    let lines = site.json(&format!("/runs/{run}/log/lines?from=1"));
+    assert!(lines["lines"][0]["time"].as_str().unwrap().ends_with("-07:00"), "{lines}");
+    let found = site.json(&format!("/runs/{run}/log/lines?from=1&q=-07:00"));
+    assert_eq!(found["lines"].as_array().unwrap().len(), lines["lines"].as_array().unwrap().len());
+    let table = site.get(&format!("/runs/{run}/report?as=csv")).text().to_owned();
+    assert!(table.lines().any(|row| row.contains(",started,") && row.contains("-07:00")), "{table}");
+    site.served.stop();
+    let site = Site::of_with(site.desk, &[("TZ", "MST7")], &["--utc"]);
+    let page = site.page(&format!("/runs/{run}"));
+    assert_eq!(page.all("time").next().unwrap().text, queued.format("%Y-%m-%d %H:%M:%S UTC").to_string());
+    assert!(page.says("Times are in this server's zone: UTC."));
+    site.served.stop();
+}
+
+#[tokio::test]
 async fn runs_are_found_by_program_period_outcome_and_name_and_come_page_by_page() {
     let site = Site::new().await;
     site.parse("active.txt", "tanf-active-2021-q1.txt");

@@ -16,7 +16,7 @@ use parselog::redact::Redactor;
 use parselog::report::Report;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Desk, head_of_run};
+use crate::support::{Desk, head_of_run, sample};
 
 /// The problems as texts, in one form for all formats.
 type Problems = Vec<Vec<String>>;
@@ -147,6 +147,35 @@ async fn every_form_of_the_report_says_what_the_log_says() {
     let of_groups = counts(groups.iter().map(|group| group["count"].to_string()).collect());
     assert_eq!(counts(of_csv(&table, "group").iter().map(|row| text(&row["count"])).collect()), of_groups);
     assert_eq!(counts(sheet(&book, "Groups").iter().skip(1).map(|row| row[0].clone()).collect()), of_groups);
+}
+
+#[tokio::test]
+async fn a_report_has_its_time_in_this_machines_zone_and_names_it() {
+    let desk = Desk::new().await;
+    desk.stdout(&["run", &sample("tanf-active-2021-q1.txt")]);
+    let started = |format: &str, options: &[&str]| {
+        let arguments = [&["report", "@latest", "--format", format], options].concat();
+        let report = desk.command(&arguments).env("TZ", "MST7").output().expect("a report").stdout;
+        match format {
+            "csv" => {
+                let facts = of_csv(&report, "summary");
+                text(&facts.iter().find(|row| row["name"] == "started").expect("the time")["text"])
+            }
+            "xlsx" => {
+                let facts = sheet(&report, "Summary");
+                facts.iter().find(|cells| cells[0] == "started").expect("the time")[1].clone()
+            }
+            _ => text(&serde_json::from_slice::<Value>(&report).expect("JSON")["summary"]["started"]),
+        }
+    };
+    let in_json = started("json", &[]);
+    let time = chrono::DateTime::parse_from_rfc3339(&in_json).expect("a time").to_utc();
+    assert!(in_json.ends_with('Z'), "{in_json}");
+    let there = time.with_timezone(&chrono::FixedOffset::west_opt(7 * 3600).expect("an offset"));
+    assert_eq!(started("csv", &[]), there.format("%Y-%m-%dT%H:%M:%S-07:00").to_string());
+    assert_eq!(started("xlsx", &[]), there.format("%Y-%m-%d %H:%M:%S -07:00").to_string());
+    assert_eq!(started("csv", &["--utc"]), time.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+    assert_eq!(started("xlsx", &["--utc"]), time.format("%Y-%m-%d %H:%M:%S UTC").to_string());
 }
 
 #[test]
