@@ -44,8 +44,14 @@ pub(super) async fn print(system: System, run: RunId) {
 /// Shows how far the parse is: of the file, or, for a program that does not say, by its last line.
 pub(super) fn progress_bar(system: System, in_flight: RunsInFlight, run: RunId) -> JoinHandle<()> {
     carry::spawn(async move {
-        let bar =
-            show::bar("{bar:20} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}");
+        let bar = show::bar([
+            (
+                100,
+                "{bar:20} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}",
+            ),
+            (60, "{bar:20} {percent:>3}%  {wide_msg}"),
+            (0, "{percent:>3}%  {wide_msg}"),
+        ]);
         if bar.is_hidden() {
             return;
         }
@@ -66,10 +72,12 @@ pub(super) fn progress_bar(system: System, in_flight: RunsInFlight, run: RunId) 
                     let text = format!("{counts}  {}", Safe(&*latest()));
                     spinner.get_or_insert_with(show::spinner).set_message(text);
                 } else {
-                    spinner = None;
+                    if spinner.take().is_some() {
+                        bar.reset_eta(); // What came before is no part of its pace.
+                    }
+                    bar.set_message(counts);
                     bar.set_length(total);
                     bar.set_position(bytes);
-                    bar.set_message(counts);
                 }
             }
         };

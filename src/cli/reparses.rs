@@ -112,7 +112,11 @@ pub(super) async fn wait(pool: &PgPool, id: BatchId, mut stop: Signal) -> Result
     if let Some(why) = nobody_looks(pool).await? {
         show::note(&why);
     }
-    let bar = show::bar("{bar:20} {pos}/{len}  {per_sec}  eta {eta}  {wide_msg}");
+    let bar = show::bar([
+        (100, "{bar:20} {pos} of {len}  {per_sec}  eta {eta}  {wide_msg}"),
+        (60, "{bar:10} {pos} of {len}  {wide_msg}"),
+        (0, "{pos} of {len}  {wide_msg}"),
+    ]);
     let progress = |row: &Row| {
         bar.set_length(row.files.unsigned_abs());
         bar.set_position(row.finished().unsigned_abs());

@@ -137,6 +137,8 @@ impl RunArgs {
             shown.await?;
         } else {
             shown.abort();
+            // The result comes behind a bar that is gone. That the task was stopped is no error.
+            let _ = shown.await;
         }
         Ok((read(worker, run).await?, done.error_report))
     }

@@ -105,11 +105,17 @@ impl SampleArgs {
 fn bar(size: sample::Size) -> ProgressBar {
     match size {
         sample::Size::Bytes(bytes) => {
-            let bar = show::bar("{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}");
+            let bar = show::bar([
+                (
+                    60,
+                    "{bar:20} {percent:>3}%  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}",
+                ),
+                (0, "{percent:>3}%  {decimal_bytes} of {decimal_total_bytes}"),
+            ]);
             bar.set_length(bytes);
             bar
         }
-        sample::Size::Cases(_) => show::bar("{spinner} {binary_bytes}  {binary_bytes_per_sec}"),
+        sample::Size::Cases(_) => show::bar([(0, "{spinner} {decimal_bytes}  {decimal_bytes_per_sec}")]),
     }
 }
 

@@ -199,9 +199,13 @@ pub(super) fn json_text(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A progress bar on stderr, of indicatif's `template`; it shows itself on a terminal only.
-pub(super) fn bar(template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+/// A progress bar on stderr, of the first of indicatif's templates for which the terminal has enough columns; it shows
+/// itself on a terminal only.
+pub(super) fn bar<const N: usize>(templates: [(usize, &str); N]) -> ProgressBar {
+    let columns = tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    let fitting = templates.into_iter().find(|(least, _)| *least <= columns);
+    let style = fitting.and_then(|(_, template)| ProgressStyle::with_template(template).ok());
+    let style = style.unwrap_or_else(ProgressStyle::default_bar);
     ProgressBar::no_length().with_style(style).with_finish(ProgressFinish::AndClear)
 }
 

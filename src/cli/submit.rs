@@ -69,7 +69,10 @@ impl SubmitArgs {
         let intake = Intake::new(open::open(common).await?, show::note);
         let (what, request) = self.what.split(self.priority, self.max_attempts);
         let files = Candidate::all(&self.files, &what).await?;
-        let bar = show::bar("{bar:20} {pos}/{len} files stored  {per_sec}  eta {eta}");
+        let bar = show::bar([
+            (70, "{bar:20} {pos} of {len} stored  {per_sec}  eta {eta}"),
+            (0, "{pos} of {len} stored"),
+        ]);
         bar.set_length(files.len() as u64);
         let stored = intake.store_all(files, &what, || bar.inc(1)).await?;
         bar.finish_and_clear();

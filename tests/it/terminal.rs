@@ -5,13 +5,14 @@ use std::process::Command;
 
 use crate::support::{Desk, sample};
 
-/// Runs its arguments at a terminal of 80 columns and prints what came to it; exits as they do.
+/// Runs its arguments at a terminal of as many columns as the first says, and prints what came to it; exits as they
+/// do.
 const TERMINAL: &str = "
 import fcntl, os, pty, struct, sys, termios
 child, terminal = pty.fork()
 if child == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-    os.execvp(sys.argv[1], sys.argv[1:])
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[1]), 0, 0))
+    os.execvp(sys.argv[2], sys.argv[2:])
 while True:
     try:
         data = os.read(terminal, 65536)
@@ -23,11 +24,15 @@ while True:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ";
 
-/// What the program shows at a terminal, with these variables and without `NO_COLOR`.
+/// What the program shows at a terminal of 80 columns, with these variables and without `NO_COLOR`.
 fn at_terminal(desk: &Desk, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    at_terminal_of(80, desk, arguments, variables)
+}
+
+fn at_terminal_of(columns: usize, desk: &Desk, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let program = desk.command(arguments);
     let mut command = Command::new("python3");
-    command.args(["-c", TERMINAL, program.get_program().to_str().unwrap()]).args(program.get_args());
+    command.args(["-c", TERMINAL, &columns.to_string()]).arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -111,6 +116,31 @@ async fn a_terminal_gets_short_ids_within_its_width_and_the_report_as_text() {
     assert!(report.contains("why ") && report.contains("NEXT"), "{report}");
     let csv = at_terminal(&desk, &["report", "@latest", "--format", "csv"], &[]);
     assert_eq!(csv.replace("\r\n", "\n"), desk.ok(&["report", "@latest"]).out.replace("\r\n", "\n"));
+}
+
+#[tokio::test]
+async fn a_progress_bar_fits_on_one_line_of_the_terminal_and_says_how_far_it_is() {
+    let desk = Desk::new().await;
+    let period = ["--year", "2021", "--quarter", "1"];
+    let file = desk.path("long.txt");
+    let sample = [&["sample", "--force", "--size", "12M", "--error-rate", "0.3"], &period[..], &[&file]];
+    let (sample, run) = (sample.concat(), [&["run"], &period[..], &[&file]].concat());
+    for (columns, arguments) in [(40, &sample), (80, &sample), (40, &run), (80, &run), (120, &run)] {
+        let shown = at_terminal_of(columns, &desk, &arguments, &[]);
+        // Each frame begins by emptying the line.
+        let frames = shown.split(['\r', '\n']).flat_map(|line| line.split("\u{1b}[2K"));
+        let frames: Vec<&str> = frames.filter(|frame| frame.contains('%')).collect();
+        assert!(!frames.is_empty(), "{shown:?}");
+        for frame in frames {
+            // A bar that is longer than a line moves the cursor back up over the lines that it takes.
+            assert!(!frame.contains('\u{1b}') && frame.chars().count() <= columns, "{columns}: {frame:?}");
+            let counts = ["records, ", " problems"];
+            assert!(
+                arguments[0] == "sample" || counts.iter().all(|words| frame.contains(words)),
+                "{frame:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
