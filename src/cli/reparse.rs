@@ -112,7 +112,9 @@ impl ReparseArgs {
         let selection = self.which.selection(&pool).await?;
         let selected = reparse::preview(&pool, &selection).await?;
         if !self.json || self.dry_run {
-            show::line(table(&selected))?;
+            // What is not asked is done, and said then.
+            let would = if self.yes && !self.dry_run { "" } else { ", would be parsed again" };
+            show::line(format_args!("{}{would}", table(&selected)))?;
         }
         if self.dry_run {
             return Ok(Exit::Ok);
@@ -174,11 +176,7 @@ fn table(selected: &[Selected]) -> String {
         files += row.files;
         bytes += row.size_bytes;
     }
-    format!(
-        "{table}\n{}, {}, would be parsed again",
-        counted(files.unsigned_abs(), "file"),
-        ByteSize(bytes.unsigned_abs())
-    )
+    format!("{table}\n{}, {}", counted(files.unsigned_abs(), "file"), ByteSize(bytes.unsigned_abs()))
 }
 
 /// The outcome of a run that has ended.

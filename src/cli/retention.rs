@@ -135,9 +135,14 @@ impl PruneArgs {
         if !self.dry_run && logs > SHOWN {
             show::line(format_args!("and {} more: --dry-run lists all", logs - SHOWN))?;
         }
-        let would = if logs == 0 { "nothing to delete" } else { "would be deleted" };
+        let would = match logs {
+            0 => ": nothing to delete",
+            // What is not asked is done, and said then.
+            _ if self.yes && !self.dry_run => "",
+            _ => ": would be deleted",
+        };
         show::line(format_args!(
-            "{}, {}, archived before {}: {would}",
+            "{}, {}, archived before {}{would}",
             counted(logs, "log"),
             ByteSize(bytes),
             clock::moment(cut)

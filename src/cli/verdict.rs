@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use super::Exit;
 use super::table::Table;
 use crate::clock;
-use crate::desk::words::{log_place, reason, took};
-use crate::parser::SummaryStatus;
+use crate::desk::words::{counted, grouped, log_place, reason, took};
+use crate::parser::{Category, SummaryStatus};
 use crate::record::Safe;
 use crate::store::{Run, RunStatus};
 
@@ -17,6 +17,7 @@ pub(super) fn outcome(run: &Run) -> String {
     let mut text = format!("{}  {}", Safe(&run.name), run.verdict());
     match (run.records_in_file, run.records_created) {
         (Some(file), Some(created)) => {
+            let [created, file] = [created, file].map(|count| grouped(count.unsigned_abs()));
             let _ = write!(text, "  {created} of {file} records");
         }
         _ if run.status == RunStatus::Success => text.push_str("  records not reported"),
@@ -24,9 +25,9 @@ pub(super) fn outcome(run: &Run) -> String {
     }
     if let Some(counts) = &run.error_counts {
         let total: u64 = counts.0.values().sum();
-        let _ = write!(text, "  {total} error{}", if total == 1 { "" } else { "s" });
-        let by_category: Vec<String> =
-            counts.0.iter().map(|(category, count)| format!("{count} {}", category.name())).collect();
+        let _ = write!(text, "  {}", counted(total, "error"));
+        let name = |(category, count): (&Category, &u64)| format!("{} {}", grouped(*count), category.name());
+        let by_category: Vec<String> = counts.0.iter().map(name).collect();
         if !by_category.is_empty() {
             let _ = write!(text, " ({})", by_category.join(", "));
         }

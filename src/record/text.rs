@@ -107,12 +107,14 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// The fields, those of the context beside the others.
+/// The fields, those of the context beside the others; a field that the context repeats is shown once.
 fn fields(record: &Record) -> Vec<(&String, &Value)> {
     let mut all = Vec::with_capacity(record.fields.len());
     for (key, value) in &record.fields {
         match value {
-            Value::Object(context) if key == CONTEXT => all.extend(context),
+            Value::Object(context) if key == CONTEXT => {
+                all.extend(context.iter().filter(|(key, value)| record.fields.get(*key) != Some(value)));
+            }
             _ => all.push((key, value)),
         }
     }
@@ -182,6 +184,13 @@ mod tests {
             shown(TextStyle::default()),
             "2026-11-21 06:30:00.500Z ERROR line 3: no: x\\nFORGED  item=4  n=7  exc_info=Traceback\\n  in a\\nValueError: x"
         );
+    }
+
+    #[test]
+    fn a_field_that_the_context_repeats_is_shown_once_and_one_that_it_contradicts_twice() {
+        let line = br#"{"timestamp":"2026-11-21T06:30:00.5Z","seq":1,"level":"WARN","target":"t","message":"m","fields":{"category":2,"item":"4","context":{"category":2,"item":"5"}}}"#;
+        let text = Text { record: &Record::decode(line).expect("a record"), style: TextStyle::default() };
+        assert!(text.to_string().ends_with(" m  category=2  item=4  item=5"), "{text}");
     }
 
     #[test]

@@ -94,14 +94,17 @@ pub async fn stop(db: impl PgExecutor<'_>, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// The workers that are alive, by name.
+/// The workers that are alive, by name. Busy are as many slots as a worker said last, or as its runs take by now.
 ///
 /// # Errors
 /// The database fails.
 pub async fn live(db: impl PgExecutor<'_>) -> Result<Vec<LiveWorker>> {
     sqlx::query_as(
-        "select name, started_at, seen_at, slots, busy, takes from worker
-         where stopped_at is null and seen_at > now() - beat * $1 order by name, started_at",
+        "select name, started_at, seen_at, slots,
+                greatest(busy, least(slots, (select count(*) from parse_file_meta r
+                                             where r.status = 'running' and r.worker = worker.name)))::int as busy,
+                takes
+         from worker where stopped_at is null and seen_at > now() - beat * $1 order by name, started_at",
     )
     .bind(f64::from(MISSED))
     .fetch_all(db)

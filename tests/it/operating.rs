@@ -132,6 +132,15 @@ async fn the_status_names_queue_workers_runs_failures_and_kept_logs() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_claimed_since_the_last_heartbeat_of_its_worker_takes_a_slot() {
+    let desk = Desk::new().await;
+    present(&desk, 2, 0, "tanf/active").await;
+    desk.db.submit(&["a.txt"]).await;
+    desk.db.claim("present").await.unwrap();
+    assert!(desk.ok(&["status"]).out.contains("workers    1 live, 1 of 2 slots busy"));
+}
+
+#[tokio::test]
 async fn a_worker_says_that_it_is_alive_until_it_stops() {
     let desk = Desk::new().await;
     let mut worker = desk.command(&["worker", "--name", "alive", "--slots", "3"]).spawn().unwrap();
