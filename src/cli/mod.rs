@@ -55,6 +55,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{ColorChoice, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 pub use self::app::App;
 pub use self::exit::{CliError, Exit};
@@ -187,20 +188,29 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
         Asked::Command(mut cli) => {
             cli.common.parsers = parsers;
             cli.common.is_paged = cli.command.is_paged();
-            start(&cli.common, cli.command.is_service(), None, cli.command.run(&cli.common))
+            start(
+                &cli.common,
+                cli.command.is_service(),
+                Builder::new_multi_thread(),
+                cli.command.run(&cli.common),
+            )
         }
         Asked::ParseProcess(mut cli) => {
             cli.common.parsers = parsers;
             start(
                 &cli.common,
                 cli.command.is_service(),
-                Some(1),
+                // One parse at a time: its thread and the runtime's wake each other, and nobody else.
+                Builder::new_current_thread(),
                 parse_process::run(cli.command, &cli.common),
             )
         }
-        Asked::Receiver(cli) => {
-            start(&cli.common, true, None, collect::receive_for(cli.command, &cli.common))
-        }
+        Asked::Receiver(cli) => start(
+            &cli.common,
+            true,
+            Builder::new_multi_thread(),
+            collect::receive_for(cli.command, &cli.common),
+        ),
         Asked::Exit(exit) => Ok(exit),
     });
     // Whatever came of it, nobody may be left in a pager.
@@ -215,11 +225,11 @@ fn run_command_line(parsers: Result<OwnParsers>) -> ExitCode {
     }
 }
 
-/// Sets up logging and a runtime, with so many threads or one per processor, and does `work` in it.
+/// Sets up logging and a runtime of this kind, and does `work` in it.
 fn start(
     common: &Common,
     is_service: bool,
-    threads: Option<usize>,
+    mut runtime: Builder,
     work: impl Future<Output = Result<Exit>>,
 ) -> Result<Exit> {
     show::set_color(common.color);
@@ -227,10 +237,6 @@ fn start(
     let redactor = log.redactor().map_err(|error| CliError::usage(format!("{error:#}")))?;
     telemetry::init(log.run_levels(), log.global_levels(is_service), log.global_format, redactor)?;
 
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        runtime.worker_threads(threads);
-    }
     let runtime = runtime.enable_all().build().context("failed to start the runtime")?;
     let result = runtime.block_on(async {
         if common.is_paged {

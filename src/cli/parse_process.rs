@@ -32,6 +32,6 @@ pub(super) async fn run(command: Command, common: &Common) -> Result<Exit> {
         let path = records.as_deref().context("nobody said where the records go")?;
         Ok(Box::new(Records::create(path)?))
     };
-    serve(tools, Wire::new(socket), sink).await?;
+    serve(tools, &Wire::new(socket), sink).await?;
     Ok(Exit::Ok)
 }

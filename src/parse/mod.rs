@@ -25,7 +25,7 @@ pub use parsers::Parsers;
 pub use scratch::{LocalCopy, prepare_scratch};
 pub use serve::{confine, serve};
 pub use story::{Parsed, RunRow};
-pub use wire::{Received, Wire};
+pub use wire::{Ear, Received, Wire};
 
 use crate::objects::Objects;
 use crate::redact::Redactor;

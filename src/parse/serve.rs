@@ -1,10 +1,11 @@
 //! The life of a parse process: it limits itself, parses one job after another for the worker at the other end
 //! of its wire, and ends with it.
 
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -13,11 +14,11 @@ use rustix::process::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Flight, Order, ParseJob, ParseNews, ParseTools, RunRow, Sealed, Wire};
+use super::{Ear, Flight, Order, ParseNews, ParseTools, RunRow, Sealed, Wire};
+use crate::faults;
 use crate::parser::{Progress, RecordSink};
 use crate::queue::Ending;
 use crate::store::FirstSeen;
-use crate::{carry, faults};
 
 /// How often the worker learns how far the parse is.
 const TOLD: Duration = Duration::from_millis(100);
@@ -25,9 +26,6 @@ const TOLD: Duration = Duration::from_millis(100);
 /// The score by which the system chooses a process to end for lack of memory: the highest, so this one goes
 /// first.
 const FIRST_TO_GO: &str = "1000";
-
-/// The parse in hand, for the thread that listens.
-type InHand = Arc<Mutex<Option<Flight>>>;
 
 /// Confines this process. `memory` is its limit in bytes; each of its external programs inherits the same
 /// limit.
@@ -60,84 +58,63 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
 /// A message of the worker can't be understood.
 pub async fn serve(
     tools: ParseTools,
-    wire: Wire,
+    wire: &Wire,
     records: impl Fn() -> Result<Box<dyn RecordSink>>,
 ) -> Result<()> {
-    let wire = Arc::new(wire);
-    let in_hand = InHand::default();
-    let (jobs_in, mut jobs) = unbounded_channel();
-    let (answers_in, answers) = unbounded_channel();
-    let listener = {
-        let (wire, in_hand) = (Arc::clone(&wire), Arc::clone(&in_hand));
-        carry::thread(move || listen(&wire, &in_hand, &jobs_in, &answers_in))
-    };
-    let row = WorkersRow { wire: Arc::clone(&wire), answers: answers.into() };
-    while let Some((job, flight)) = jobs.recv().await {
-        let teller = tell(&wire, &flight);
-        let parsed = tools.parse(&job, &flight, &row, &records).await;
-        teller.abort();
-        *lock(&in_hand) = None;
+    let mut ear = wire.ear().context("failed to listen to the worker")?;
+    while let Some(order) = hear(&mut ear).await? {
+        // An order about the last job may come after its end.
+        let Order::Parse(job) = order else { continue };
+        let flight = Flight::default();
+        let (answers_in, answers) = unbounded_channel();
+        let row = WorkersRow { wire, answers: answers.into() };
+        let parsed = tokio::select! {
+            parsed = tools.parse(&job, &flight, &row, &records) => parsed,
+            failed = listen(&mut ear, &flight, &answers_in) => return Err(failed),
+            never = tell(&row, &flight.progress) => match never {},
+        };
         let log = parsed.log.as_ref();
         let sealed =
             log.map(|log| Sealed { tail: log.tail.clone(), closed_at: log.closed_at, lines: log.lines });
         let spent = parsed.left_behind || !tools.syncer.is_alive();
         row.say(&ParseNews::Done { sealed, spent }, log.map(|log| &**log.file()));
         if spent {
-            return Ok(());
+            break;
         }
-    }
-    listener.join().map_err(|_| anyhow!("the listener of a parse process panicked"))?
-}
-
-/// Passes on the worker's messages, until the worker is gone.
-fn listen(
-    wire: &Wire,
-    in_hand: &InHand,
-    jobs: &UnboundedSender<(Box<ParseJob>, Flight)>,
-    answers: &UnboundedSender<Result<bool, String>>,
-) -> Result<()> {
-    loop {
-        let received = wire.receive().context("failed to understand the worker");
-        // The receivers are there as long as the process has something to do.
-        match received? {
-            None => break,
-            Some(received) => match received.message {
-                Order::Parse(job) => {
-                    // At once, so that a request to stop which comes right behind the job finds it.
-                    let flight = Flight::default();
-                    *lock(in_hand) = Some(flight.clone());
-                    drop(jobs.send((job, flight)));
-                }
-                Order::Noted(answer) => drop(answers.send(answer)),
-                Order::Stop(reason) => {
-                    if let Some(flight) = &*lock(in_hand) {
-                        flight.stop(reason);
-                    }
-                }
-            },
-        }
-    }
-    if lock(in_hand).is_some() {
-        // Nobody could take the outcome, and another worker may parse the file next.
-        let _ = kill_process(getpid(), Signal::KILL);
     }
     Ok(())
 }
 
-/// Tells the worker from time to time how far the parse is.
-fn tell(wire: &Arc<Wire>, flight: &Flight) -> tokio::task::JoinHandle<()> {
-    let (wire, progress) = (Arc::clone(wire), Arc::clone(&flight.progress));
-    carry::spawn(async move {
-        loop {
-            tokio::time::sleep(TOLD).await;
-            // If the worker is gone, the listener ends the process.
-            let _ = wire.send(&ParseNews::of(&progress), None);
-        }
-    })
+/// The worker's next order; `None` once the worker is gone.
+async fn hear(ear: &mut Ear) -> Result<Option<Order>> {
+    let received = ear.receive().await.context("failed to understand the worker")?;
+    Ok(received.map(|received| received.message))
 }
 
-fn lock(in_hand: &InHand) -> std::sync::MutexGuard<'_, Option<Flight>> {
-    in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+/// Follows the worker's orders about the job in hand; returns why it can't any more.
+async fn listen(
+    ear: &mut Ear,
+    flight: &Flight,
+    answers: &UnboundedSender<Result<bool, String>>,
+) -> anyhow::Error {
+    loop {
+        match hear(ear).await {
+            // Nobody could take the outcome, and another worker may parse the file next.
+            Ok(None) => drop(kill_process(getpid(), Signal::KILL)),
+            Ok(Some(Order::Noted(answer))) => drop(answers.send(answer)),
+            Ok(Some(Order::Stop(reason))) => flight.stop(reason),
+            Ok(Some(Order::Parse(_))) => return anyhow!("the worker ordered two parses at once"),
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Tells the worker from time to time how far the parse is.
+async fn tell(row: &WorkersRow<'_>, progress: &Progress) -> Infallible {
+    loop {
+        tokio::time::sleep(TOLD).await;
+        row.say(&ParseNews::of(progress), None);
+    }
 }
 
 impl ParseNews {
@@ -152,19 +129,19 @@ impl ParseNews {
 }
 
 /// The row of the run in hand, behind the worker that has it.
-struct WorkersRow {
-    wire: Arc<Wire>,
+struct WorkersRow<'a> {
+    wire: &'a Wire,
     answers: tokio::sync::Mutex<UnboundedReceiver<Result<bool, String>>>,
 }
 
-impl WorkersRow {
+impl WorkersRow<'_> {
     fn say(&self, news: &ParseNews, file: Option<&File>) {
-        // If the worker is gone, the listener ends the process.
+        // If the worker is gone, `listen` ends the process.
         let _ = self.wire.send(news, file);
     }
 }
 
-impl RunRow for WorkersRow {
+impl RunRow for WorkersRow<'_> {
     async fn opened(&self, hold: Option<Arc<File>>) {
         self.say(&ParseNews::Opened, hold.as_deref());
     }

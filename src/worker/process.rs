@@ -1,4 +1,4 @@
-//! One parse process, as its worker sees it: a thread starts it, listens to it, and learns how it died.
+//! One parse process, as its worker sees it: a thread starts it, and learns how it died.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,11 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::death::{Death, LastWords, killed_for_memory};
 use crate::carry;
-use crate::parse::{Order, ParseNews, Received, Wire};
+use crate::parse::{Ear, Order, ParseNews, Received, Wire};
 
 /// The program of this process, even where its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -40,7 +40,8 @@ pub struct ProcessPlan {
 /// A parse process; ended when dropped.
 pub(super) struct ParseProcess {
     wire: Arc<Wire>,
-    heard: UnboundedReceiver<Heard>,
+    ear: Ear,
+    death: oneshot::Receiver<Death>,
     /// Runs that it was given.
     pub(super) runs: u32,
 }
@@ -60,16 +61,16 @@ impl ParseProcess {
     /// This process has too many open files. A process that can't be started is a [`Death`].
     pub(super) fn start(plan: &ProcessPlan) -> io::Result<Self> {
         let (wire, theirs) = Wire::pair()?;
+        let ear = wire.ear()?;
         let (wire, plan) = (Arc::new(wire), plan.clone());
-        let (tell, heard) = unbounded_channel();
-        let listening = Arc::clone(&wire);
+        let (tell, death) = oneshot::channel();
+        let watched = Arc::clone(&wire);
         // The system ends the process together with the thread that started it.
         carry::thread(move || {
-            let death = keep(&plan, theirs, &listening, &tell);
-            // After the process was dropped, nobody listens any more.
-            let _ = tell.send(Heard::Died(death));
+            // After the process was dropped, nobody asks any more.
+            let _ = tell.send(keep(&plan, theirs, &watched));
         });
-        Ok(Self { wire, heard, runs: 0 })
+        Ok(Self { wire, ear, death, runs: 0 })
     }
 
     /// Sends it a message. If it is dead, [`Self::hear`] says so.
@@ -77,18 +78,22 @@ impl ParseProcess {
         let _ = self.wire.send(order, None);
     }
 
-    /// Waits for the next news of it.
+    /// Waits for the next news of it. Its death is the last.
     pub(super) async fn hear(&mut self) -> Heard {
-        let nothing = || Heard::Died(Death::NotStarted("its thread panicked".to_owned()));
-        self.heard.recv().await.unwrap_or_else(nothing)
+        match self.ear.receive().await {
+            Ok(Some(Received { message, file })) => Heard::Said(message, file),
+            Ok(None) | Err(_) => {
+                // What can't be understood ends the connection too, and with it the process.
+                self.wire.close();
+                let death = (&mut self.death).await;
+                Heard::Died(death.unwrap_or_else(|_| Death::NotStarted("its thread panicked".to_owned())))
+            }
+        }
     }
 
     /// Its death, if it died without a job in hand.
     pub(super) fn died(&mut self) -> Option<Death> {
-        std::iter::from_fn(|| self.heard.try_recv().ok()).find_map(|heard| match heard {
-            Heard::Died(death) => Some(death),
-            Heard::Said(..) => None,
-        })
+        self.death.try_recv().ok()
     }
 
     /// A handle that ends it.
@@ -118,8 +123,8 @@ impl Ender {
     }
 }
 
-/// Starts the process, passes on what it says, and returns how it died.
-fn keep(plan: &ProcessPlan, theirs: OwnedFd, wire: &Wire, tell: &UnboundedSender<Heard>) -> Death {
+/// Starts the process, and returns how it died.
+fn keep(plan: &ProcessPlan, theirs: OwnedFd, wire: &Wire) -> Death {
     let killed_before = killed_for_memory();
     // The command goes with its share in the socket, so that the end of the process ends the connection.
     let spawned = command(plan, theirs).spawn();
@@ -128,10 +133,8 @@ fn keep(plan: &ProcessPlan, theirs: OwnedFd, wire: &Wire, tell: &UnboundedSender
         Err(error) => return Death::NotStarted(error.to_string()),
     };
     let words = pass_stderr(plan, &mut child);
-    while let Ok(Some(Received { message, file })) = wire.receive() {
-        let _ = tell.send(Heard::Said(message, file));
-    }
-    // The connection has ended, or its messages can't be understood.
+    // Where the system can't wait for the end, it is now.
+    let _ = wire.ended();
     let _ = child.kill();
     let status = match child.wait() {
         Ok(status) => status,
