@@ -126,7 +126,7 @@ async fn a_progress_bar_fits_on_one_line_of_the_terminal_and_says_how_far_it_is(
     let sample = [&["sample", "--force", "--size", "12M", "--error-rate", "0.3"], &period[..], &[&file]];
     let (sample, run) = (sample.concat(), [&["run"], &period[..], &[&file]].concat());
     for (columns, arguments) in [(40, &sample), (80, &sample), (40, &run), (80, &run), (120, &run)] {
-        let shown = at_terminal_of(columns, &desk, &arguments, &[]);
+        let shown = at_terminal_of(columns, &desk, arguments, &[]);
         // Each frame begins by emptying the line.
         let frames = shown.split(['\r', '\n']).flat_map(|line| line.split("\u{1b}[2K"));
         let frames: Vec<&str> = frames.filter(|frame| frame.contains('%')).collect();
