@@ -31,6 +31,7 @@ impl Archiver {
         let log = Arc::new(log);
         match self.try_composed(&log, key, lost_after, spool, what).await {
             Ok(Some(uri)) => {
+                self.count_problems(&log).await;
                 tracing::warn!(run, lost_after, uri, "taken over: its machine is gone");
                 Archived::Yes { uri }
             }

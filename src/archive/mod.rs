@@ -9,6 +9,7 @@ mod actions;
 mod composed;
 mod growing;
 mod pack;
+mod problems;
 mod put;
 mod removal;
 mod replay;
@@ -26,6 +27,7 @@ use tracing::field::display;
 pub use self::actions::ActionReader;
 pub use self::growing::GrowingArchive;
 pub use self::pack::line_facts;
+pub use self::problems::ProblemCounter;
 pub use self::removal::{Removed, remove, remove_segment};
 pub use self::reports::stored_report;
 pub use self::tail::{KeptTail, RemoteTail, ShippingGuard};
@@ -115,6 +117,10 @@ impl Archiver {
         let log = Arc::new(log);
         match self.try_archive(&log, growing).await {
             Ok(stored) => {
+                // As long as the spool has the log, a killed process does this again.
+                if stored.is_some() {
+                    self.count_problems(&log).await;
+                }
                 let removed = blocking(&log, SealedLog::remove).await;
                 faults::point("after-remove");
                 if let Err(error) = removed {

@@ -25,6 +25,7 @@ mod open;
 mod pager;
 mod parse_process;
 mod parser;
+mod problems;
 mod records;
 mod reparse;
 mod reparses;
@@ -157,6 +158,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Streams(streams::StreamsArgs),
     Report(report::ReportArgs),
+    Problems(problems::ProblemsArgs),
     History(history::HistoryArgs),
     Actions(actions::ActionsArgs),
     Notices(notices::NoticesArgs),
@@ -285,6 +287,7 @@ impl Command {
             Self::Logs(command) => command.run(common).await,
             Self::Streams(command) => command.run(common).await,
             Self::Report(command) => command.run(common).await,
+            Self::Problems(command) => command.run(common).await,
             Self::Diff(command) => command.run(common).await,
             Self::Reparse(command) => command.run(common).await,
             Self::Reparses(command) => command.run(common).await,

@@ -31,6 +31,8 @@ pub(super) struct Table<const N: usize> {
     least: [usize; N],
     /// The width of the terminal, if somebody reads at one.
     width: Option<usize>,
+    /// Whether a column without any text is left out.
+    drops_empty: bool,
 }
 
 struct Column {
@@ -61,7 +63,13 @@ impl<const N: usize> Table<N> {
             indent: "",
             least: [0; N],
             width: show::width(),
+            drops_empty: false,
         }
+    }
+
+    /// The same without the columns in which no row has a text.
+    pub(super) fn without_empty(self) -> Self {
+        Self { drops_empty: true, ..self }
     }
 
     /// The same as a part of a longer text: indented, with columns of a minimum width, so that several
@@ -104,6 +112,9 @@ impl<const N: usize> Table<N> {
     fn widths(&self, cells: &[[&str; N]]) -> [Option<usize>; N] {
         let mut widths: [Option<usize>; N] = std::array::from_fn(|at| {
             let widest = cells.iter().map(|row| row[at].width()).max().unwrap_or_default();
+            if widest == 0 && self.drops_empty {
+                return None;
+            }
             Some(widest.max(self.columns[at].heading.width()).max(self.least[at]))
         });
         let Some(width) = self.width else { return widths };

@@ -1,7 +1,9 @@
-//! Reads numbers and ages, and refuses those that the database would refuse or that are ambiguous.
+//! Reads numbers, days and ages, and refuses those that the database would refuse or that are ambiguous.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use chrono::{NaiveDate, TimeDelta, Utc};
 
 use crate::config::duration;
 
@@ -33,6 +35,16 @@ pub(super) fn priority(text: &str) -> Result<i32, String> {
     let range = i32::from(i16::MIN)..=i32::from(i16::MAX);
     within(text, range.clone())
         .ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
+}
+
+/// A day of UTC: `2026-11-21`, or one so long ago, such as `90d`.
+pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
+    let ago =
+        || TimeDelta::from_std(duration(text).ok()?).ok().and_then(|ago| Utc::now().checked_sub_signed(ago));
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .or_else(|| ago().map(|time| time.date_naive()))
+        .ok_or_else(|| "use a day such as 2026-11-21, or how long ago: 90d".into())
 }
 
 /// An age, such as `400d` or `6months`. It refuses a bare `m` or `M`: elsewhere they mean minutes and

@@ -18,6 +18,7 @@ pub mod lookup;
 mod names;
 mod nature;
 mod outcome;
+pub mod problems;
 pub mod reparse;
 pub mod retention;
 pub mod session;

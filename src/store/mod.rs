@@ -25,6 +25,7 @@ pub mod notice;
 pub mod outbox;
 pub mod piece;
 mod pool;
+pub mod problem;
 pub mod reparse;
 pub mod retention;
 pub mod run;

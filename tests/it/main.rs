@@ -49,6 +49,7 @@ mod parse_processes;
 mod parser_trial;
 mod plain_server;
 mod printing;
+mod problems;
 mod promises;
 mod python;
 mod queue;

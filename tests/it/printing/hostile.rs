@@ -72,6 +72,8 @@ async fn no_command_prints_a_control_character_or_a_line_that_comes_from_outside
         vec!["notices"],
         vec!["notices", "--json"],
         vec!["reparses"],
+        vec!["problems", "--by", "kind,state"],
+        vec!["problems", "--json"],
         vec!["reparses", "--json"],
         vec!["reparse", "status", "@latest"],
         vec!["reparse", "status", "@latest", "--json"],

@@ -54,6 +54,7 @@ fn without_what_differs(desk: &Desk, arguments: &[&str], said: Said) -> String {
         ("[0-9]{8}T[0-9]{6}Z", "STAMP"),
         (r"(parselog_[0-9]+_|link=)[0-9a-f]{64}", "${1}SECRET"),
         (r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( UTC|Z)?", "TIME"),
+        (r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}\b", "20YY-MM-DD"),
         (r" +[0-9]+\.[0-9] s\b", " TOOK"),
         (r" +[0-9.]+ (B|KiB)\b", " SIZE"),
     ] {

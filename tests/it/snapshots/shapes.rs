@@ -65,6 +65,8 @@ async fn the_keys_of_json_are_as_they_were() {
         &["actions", "--json"],
         &["actions", "--counts", "--json"],
         &["reparses", "--json"],
+        &["problems", "--by", "kind,program,section,period,state,reparse", "--json"],
+        &["problems", "--backfill", "--json"],
         &["reparse", "status", "@latest", "--json"],
         &["diff", "1", "2", "--json"],
         &["diff", "--reparse", "@latest", "--json"],

@@ -1,0 +1,122 @@
+//! The problems of a log, counted by kind, for questions across runs.
+//!
+//! A kind has names alone: no message and no value of a submission is read. What a parser writes in the place of a
+//! name and is none counts without it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::Archiver;
+use crate::carry;
+use crate::record::event::ProblemEvent;
+use crate::redact::Redactor;
+use crate::spool::{SealedLog, TailReader};
+use crate::store::problem::{self, KindCount, ProblemKind};
+
+/// Most kinds of one run; further problems count by their category alone.
+const MOST_KINDS: usize = 2000;
+
+/// Bytes of a name.
+const LONGEST_NAME: usize = 64;
+
+/// Bytes of a log to read at once.
+const AT_ONCE: usize = 1 << 20;
+
+/// Counts problems while their lines come.
+#[derive(Debug)]
+pub struct ProblemCounter {
+    redactor: Redactor,
+    kinds: BTreeMap<ProblemKind, u64>,
+}
+
+impl ProblemCounter {
+    /// The redactor tells names from private values.
+    pub fn new(redactor: Redactor) -> Self {
+        Self { redactor, kinds: BTreeMap::new() }
+    }
+
+    /// Takes one line of a log.
+    ///
+    /// # Errors
+    /// The line of a problem is damaged.
+    pub fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        let Some(event) = ProblemEvent::read(line)? else { return Ok(()) };
+        let name = |text: &str| self.name(text).unwrap_or_default().to_owned();
+        let mut kind = ProblemKind {
+            category: event.category.into(),
+            record_type: name(&event.record_type),
+            item: name(&event.item),
+            field: name(&event.field),
+            deprecated: event.deprecated,
+        };
+        if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(&kind) {
+            [&mut kind.record_type, &mut kind.item, &mut kind.field].into_iter().for_each(String::clear);
+        }
+        *self.kinds.entry(kind).or_default() += 1;
+        Ok(())
+    }
+
+    /// How many problems there are of each kind.
+    pub fn finish(self) -> Vec<KindCount> {
+        let counts = self.kinds.into_iter();
+        counts.map(|(kind, problems)| KindCount { kind, problems }).collect()
+    }
+
+    /// The text if it is a name.
+    fn name<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let is_name = text.len() <= LONGEST_NAME && text.bytes().all(fits);
+        (is_name && self.redactor.redact(text) == text).then_some(text)
+    }
+}
+
+impl Archiver {
+    /// Counts the problems of a run whose log is archived. What fails here, `parselog problems --backfill` does later.
+    pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) {
+        let Some(run) = log.head.run() else { return };
+        let counted = async {
+            let mut counter = ProblemCounter::new(self.system.redactor.clone());
+            let mut tail = TailReader::new(Arc::clone(log.file()), 0);
+            let count = move || loop {
+                let lines = tail.lines(AT_ONCE)?;
+                if lines.is_empty() {
+                    return io::Result::Ok(counter.finish());
+                }
+                lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| counter.line(line))?;
+            };
+            let found = carry::spawn_blocking(count).await.context("counting panicked")??;
+            problem::count(&self.system.pool, run, &found).await
+        };
+        let counted: Result<bool> = counted.await;
+        if let Err(error) = counted {
+            tracing::warn!(
+                %run,
+                "its problems are not counted; `parselog problems --backfill` does it: {error:#}"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(fields: &str) -> Vec<u8> {
+        format!(r#"{{"timestamp":"2026-11-21T06:30:23.123456Z","seq":7,"level":"WARN","target":"parselog::problem","message":"m","record":4,"fields":{{{fields}}}}}"#)
+            .into_bytes()
+    }
+
+    #[test]
+    fn kinds_without_end_count_together_by_category() {
+        let mut counter = ProblemCounter::new(Redactor::default());
+        for number in 0..2 * MOST_KINDS {
+            counter.line(&line(&format!(r#""category":3,"field":"F{number}""#))).expect("a problem");
+        }
+        let found = counter.finish();
+        assert_eq!(found.len(), MOST_KINDS + 1);
+        assert_eq!(found.iter().map(|one| one.problems).sum::<u64>(), 2 * MOST_KINDS as u64);
+    }
+}
