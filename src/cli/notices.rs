@@ -71,11 +71,12 @@ impl NoticesArgs {
 
 fn table(notices: &[Notice]) -> Table<8> {
     let mut table =
-        Table::new([">ID", "@QUEUED", "STATE", "?@SENT", "KIND", "#RUN OR BATCH", "~ADDRESS", "~?ERROR"]);
+        Table::new([">ID", "@QUEUED", "STATE", "?@SENT", "KIND", "#ABOUT", "~ADDRESS", "~?ERROR"]);
     for notice in notices {
-        let about = match (notice.run_id, notice.batch_id) {
-            (Some(run), _) => run.to_string(),
-            (None, batch) => batch.map(|batch| batch.to_string()).unwrap_or_default(),
+        let about = match (notice.run_id, notice.batch_id, &notice.service) {
+            (Some(run), ..) => run.to_string(),
+            (None, Some(batch), _) => batch.to_string(),
+            (None, None, service) => format!("service:{}", service.as_deref().unwrap_or_default()),
         };
         table.row([
             &notice.id,

@@ -1,5 +1,6 @@
 //! Keeps the streams while their process lives: ends old segments, archives what has ended, watches the disk.
 
+use std::pin::pin;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,25 +45,36 @@ impl Streams {
         let recovery = Recovery::new(self.0.system.clone(), archiver.clone());
         let mut archiving = JoinSet::new();
         tokio::select! {
-            () = stop => {}
-            failed = Box::pin(self.tend(&archiver, &mut archiving)) => return failed,
+            ended = Box::pin(self.tend(stop, &archiver, &mut archiving)) => ended?,
             () = Box::pin(self.register_all()) => {}
             () = Box::pin(self.sweep_all(&recovery)) => {}
             () = Box::pin(self.prune_all()) => {}
         }
         archive_all(self.ended(Duration::ZERO).await?, &archiver, &mut archiving);
-        let archived = async { while archiving.join_next().await.is_some() {} };
+        let archived = async {
+            self.count_errors().await;
+            while archiving.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(LAST_GRACE, archived).await.is_err() {
             tracing::warn!("segments of streams stay in the spool: the next process archives them");
         }
         Ok(())
     }
 
-    /// Does what must not wait for the database, until nobody makes the streams durable.
-    async fn tend(&self, archiver: &Archiver, archiving: &mut JoinSet<()>) -> Result<()> {
-        let mut ticks = ticks(TICK);
+    /// Does what must not wait for the database, until `stop` resolves or nobody makes the streams durable.
+    async fn tend(
+        &self,
+        stop: impl Future<Output = ()>,
+        archiver: &Archiver,
+        archiving: &mut JoinSet<()>,
+    ) -> Result<()> {
+        let (mut stop, mut ticks) = (pin!(stop), ticks(TICK));
         loop {
-            ticks.tick().await;
+            // Nothing else is broken off: who seals a segment passes it on to be archived.
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                _ = ticks.tick() => {}
+            }
             faults::helper("streams");
             if !self.0.is_syncing() {
                 bail!("streams are not made durable any more: start the process again");
@@ -97,6 +109,7 @@ impl Streams {
         loop {
             ticks.tick().await;
             self.register().await;
+            self.count_errors().await;
             for stream in self.0.all() {
                 for (log, reader) in stream.take_actions() {
                     let read = self.record_actions(reader).await;
@@ -128,6 +141,13 @@ impl Streams {
                     return unregistered().extend_from_slice(&heads[nth..]);
                 }
             }
+        }
+    }
+
+    /// Tells the database of the errors since the last time.
+    async fn count_errors(&self) {
+        if let Err(error) = self.0.errors.tell(&self.0.system.pool).await {
+            tracing::debug!("errors of streams are not counted yet: {error:#}");
         }
     }
 

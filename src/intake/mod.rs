@@ -7,6 +7,7 @@
 //! nor wire formats: the doors bring records, and hear whether each is stored.
 
 mod commit;
+mod errors;
 mod inherit;
 mod keeper;
 mod rules;

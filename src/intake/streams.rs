@@ -13,6 +13,7 @@ use chrono::Utc;
 use tokio::sync::broadcast;
 
 use super::commit::Committer;
+use super::errors::ErrorCounts;
 use super::runs::NamedRuns;
 use super::stream::{Kept, OpenStream, StreamLine};
 use super::{Refused, Rules, StoredRecord};
@@ -59,6 +60,7 @@ pub(super) struct StreamsInner {
     committer: Committer,
     /// The runs that records name.
     runs: NamedRuns,
+    pub(super) errors: ErrorCounts,
     pub(super) is_nearly_full: AtomicBool,
     /// Whether segments of dead processes are this process's to close.
     pub(super) is_collector: AtomicBool,
@@ -91,6 +93,7 @@ impl Streams {
             listeners: broadcast::channel(BEHIND).0,
             committer: Committer::start(move || all(&its).iter().try_for_each(|stream| stream.sync())),
             runs: NamedRuns::default(),
+            errors: ErrorCounts::default(),
             is_nearly_full: AtomicBool::new(false),
             is_collector: AtomicBool::new(false),
         })))
@@ -119,7 +122,11 @@ impl Streams {
             if self.0.is_in_run(record, &names, line) {
                 return Ok(());
             }
-            self.append(&names, line)
+            let stored = self.append(&names, line);
+            if let (Ok(()), Level::Error, Some(stream)) = (&stored, record.level, names.first()) {
+                self.0.errors.note(stream, &record.logger);
+            }
+            stored
         })
     }
 

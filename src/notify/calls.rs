@@ -3,7 +3,7 @@
 //! A call whose result is unknown is made again, under the same id: unlike a person, a program tells a call that it
 //! has had from a new one.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,7 +13,9 @@ use super::{IN_DOUBT, LOG_PATIENCE, TRIES, note};
 use crate::config::WebhookConfig;
 use crate::ids::{BatchId, DataFileId, RunId};
 use crate::parser::SummaryStatus;
+use crate::store::notice::NoticeSubject;
 use crate::store::outbox::{self, Channel, Waits};
+use crate::store::stream_error::{self, StreamErrors};
 use crate::store::{self, LogState, Notice, NoticeKind, Run, RunStatus, health};
 use crate::system::System;
 
@@ -39,6 +41,7 @@ struct CallBody<'a> {
 enum CallData<'a> {
     Run(Box<CalledRun<'a>>),
     Batch { id: BatchId, unfinished: Option<i64> },
+    Stream { service: String, logger: String, errors: i64, began_at: DateTime<Utc>, last_at: DateTime<Utc> },
 }
 
 /// A run, under the names of its row.
@@ -116,17 +119,22 @@ impl Calls {
 
     async fn call(&self, notice: &Notice) -> Result<CallAnswer> {
         let run;
-        let data = match (notice.run_id, notice.batch_id) {
-            (Some(id), _) => {
+        let data = match notice.subject()? {
+            NoticeSubject::Run(id) => {
                 run = store::run::get(&self.system.pool, id).await?.context("the run is gone")?;
                 CallData::Run(Box::new(CalledRun::of(&run)))
             }
-            (None, Some(id)) => {
+            NoticeSubject::Batch(id) => {
                 let overdue = health::overdue(&self.system.pool).await?;
                 let unfinished = overdue.iter().find(|batch| batch.id == id).map(|batch| batch.unfinished);
                 CallData::Batch { id, unfinished }
             }
-            (None, None) => bail!("notice {} is about nothing", notice.id),
+            NoticeSubject::Errors(id) => {
+                let errors = stream_error::get(&self.system.pool, id).await?;
+                let StreamErrors { service, logger, errors, began_at, last_at, .. } =
+                    errors.context("the errors are gone")?;
+                CallData::Stream { service, logger, errors, began_at, last_at }
+            }
         };
         let body = CallBody { r#type: notice.kind, timestamp: notice.created_at, data };
         // A number begins anew with another database; with the time it does not.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -19,8 +19,9 @@ use super::{LOG_PATIENCE, TRIES, note};
 use crate::config::{Address, MailConfig};
 use crate::faults;
 use crate::objects::{LinkHeaders, ObjectUri};
+use crate::store::notice::NoticeSubject;
 use crate::store::outbox::{self, Channel, Waits};
-use crate::store::{self, Notice, NoticeKind, Run, entry, health};
+use crate::store::{self, Notice, NoticeKind, Run, entry, health, stream_error};
 use crate::system::System;
 
 /// Shortest time between two mails to an operator; a mail gathers everything from in between.
@@ -192,13 +193,16 @@ impl Mails {
             .collect();
         let mut about = Vec::new();
         for notice in notices {
-            about.push(match (notice.run_id, notice.batch_id) {
-                (Some(run), _) => {
+            about.push(match notice.subject()? {
+                NoticeSubject::Run(run) => {
                     let run = store::run::get(&self.system.pool, run).await?.context("a run is gone")?;
                     About::Run(notice.kind, Box::new(run))
                 }
-                (None, Some(id)) => About::Batch { id, unfinished: overdue.get(&id).copied() },
-                (None, None) => bail!("mail {} is about nothing", notice.id),
+                NoticeSubject::Batch(id) => About::Batch { id, unfinished: overdue.get(&id).copied() },
+                NoticeSubject::Errors(id) => {
+                    let errors = stream_error::get(&self.system.pool, id).await?;
+                    About::Errors(errors.context("the errors are gone")?)
+                }
             });
         }
         Ok(about)

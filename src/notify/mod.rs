@@ -22,7 +22,7 @@ use self::told::Told;
 use crate::config::{MailConfig, WebhookConfig};
 use crate::faults;
 use crate::queue::REAPED_WITHIN;
-use crate::store::notice::Look;
+use crate::store::notice::{Look, NoticeSubject};
 use crate::store::{self, NoticeKind, health, notice};
 use crate::system::System;
 
@@ -100,9 +100,14 @@ impl Notifier {
         let mut look = Look::begin(pool).await?;
         let mut told = Told::of(&self.admins, self.mails.is_some(), self.calls.is_some());
         told.ended(&look.ended(SETTLING, OLDEST).await?);
-        told.about_runs(NoticeKind::LogKeptBack, look.kept_back(OLDEST).await?);
-        told.about_runs(NoticeKind::RunStuck, stuck.iter().map(|run| run.id));
-        told.about_overdue(overdue.iter().map(|batch| batch.id));
+        told.about(
+            NoticeKind::LogKeptBack,
+            look.kept_back(OLDEST).await?.into_iter().map(NoticeSubject::Run),
+        );
+        told.about(NoticeKind::RunStuck, stuck.iter().map(|run| NoticeSubject::Run(run.id)));
+        told.about(NoticeKind::BatchOverdue, overdue.iter().map(|batch| NoticeSubject::Batch(batch.id)));
+        let errors = look.stream_errors(OLDEST).await?;
+        told.about(NoticeKind::StreamErrors, errors.into_iter().map(NoticeSubject::Errors));
         look.queue(&told.in_order()).await
     }
 

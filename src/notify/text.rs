@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::clock;
 use crate::ids::BatchId;
 use crate::record::write_safe;
+use crate::store::stream_error::StreamErrors;
 use crate::store::{LogState, NoticeKind, Run, RunStatus};
 
 /// A mail without its addresses.
@@ -18,6 +19,7 @@ pub(super) struct MailText {
 pub(super) enum About {
     Run(NoticeKind, Box<Run>),
     Batch { id: BatchId, unfinished: Option<i64> },
+    Errors(StreamErrors),
 }
 
 /// The outcome of a submission, for its submitter.
@@ -86,6 +88,7 @@ pub(super) fn errors(about: &[About]) -> MailText {
             About::Batch { id, .. } => {
                 let _ = writeln!(body, "  see: parselog runs --batch {id}, parselog reparse status {id}");
             }
+            About::Errors(errors) => when(&mut body, errors),
         }
         body.push('\n');
     }
@@ -109,7 +112,27 @@ fn headline(text: &mut String, about: &About) {
             write!(text, "batch {id} is past its deadline, {runs} runs have not ended")
         }
         About::Batch { id, unfinished: None } => write!(text, "batch {id} did not end before its deadline"),
+        About::Errors(StreamErrors { service, logger, errors, .. }) => {
+            let plural = if *errors == 1 { "" } else { "s" };
+            let _ = write!(text, "{errors} error{plural} in stream {service}");
+            if logger.is_empty() {
+                return;
+            }
+            text.push_str(", of ");
+            write_safe(text, logger)
+        }
     };
+}
+
+/// When errors came, and where they are.
+fn when(text: &mut String, errors: &StreamErrors) {
+    let StreamErrors { service, began_at, last_at, before, .. } = errors;
+    let (began, last) = (clock::exact_moment(*began_at), clock::exact_moment(*last_at));
+    let _ = writeln!(text, "  from {began} to {last}; what comes within an hour is not told again");
+    if let Some(before) = before {
+        let _ = writeln!(text, "  {before} in the hour before");
+    }
+    let _ = writeln!(text, "  see: parselog logs service:{service} --level error --since 2h");
 }
 
 fn details(text: &mut String, run: &Run) {

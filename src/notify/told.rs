@@ -1,9 +1,8 @@
 //! Who is told what: results go to the submitter, everything else to the operators. A webhook is told everything
 //! once: each end of a run, and each condition.
 
-use crate::ids::{BatchId, RunId};
 use crate::parser::SummaryStatus;
-use crate::store::notice::{EndedRun, NewNotice, WEBHOOK};
+use crate::store::notice::{EndedRun, NewNotice, NoticeSubject, WEBHOOK};
 use crate::store::{BatchKind, NoticeKind, RunStatus};
 
 /// The notices of one round.
@@ -24,45 +23,37 @@ impl<'a> Told<'a> {
     pub(super) fn ended(&mut self, runs: &[EndedRun]) {
         for run in runs {
             if is_news(run) && self.has_mail {
-                self.tell(NoticeKind::Result, Some(run.id), None, &run.submitter_emails);
+                self.tell(NoticeKind::Result, NoticeSubject::Run(run.id), &run.submitter_emails);
             }
             if is_failure(run) {
-                self.tell(NoticeKind::RunFailed, Some(run.id), None, self.admins);
+                self.tell(NoticeKind::RunFailed, NoticeSubject::Run(run.id), self.admins);
             }
-            self.call(NoticeKind::Result, Some(run.id), None);
+            self.call(NoticeKind::Result, NoticeSubject::Run(run.id));
         }
     }
 
-    /// Tells the operators and the webhook about these runs.
-    pub(super) fn about_runs(&mut self, kind: NoticeKind, runs: impl IntoIterator<Item = RunId>) {
-        for run in runs {
-            self.tell(kind, Some(run), None, self.admins);
-            self.call(kind, Some(run), None);
+    /// Tells the operators and the webhook about these.
+    pub(super) fn about(&mut self, kind: NoticeKind, subjects: impl IntoIterator<Item = NoticeSubject>) {
+        for subject in subjects {
+            self.tell(kind, subject, self.admins);
+            self.call(kind, subject);
         }
     }
 
-    /// Tells the operators and the webhook about batches that are past their deadline.
-    pub(super) fn about_overdue(&mut self, batches: impl IntoIterator<Item = BatchId>) {
-        for batch in batches {
-            self.tell(NoticeKind::BatchOverdue, None, Some(batch), self.admins);
-            self.call(NoticeKind::BatchOverdue, None, Some(batch));
-        }
-    }
-
-    /// The notices, those about the oldest run first, and those about batches last.
+    /// The notices, those about the oldest run first, and those about batches and streams last.
     pub(super) fn in_order(mut self) -> Vec<NewNotice> {
-        self.notices.sort_by_key(|notice| (notice.run_id.is_none(), notice.run_id, notice.batch_id));
+        self.notices.sort_by_key(|notice| notice.subject);
         self.notices
     }
 
-    fn tell(&mut self, kind: NoticeKind, run_id: Option<RunId>, batch_id: Option<BatchId>, to: &[String]) {
-        let notices = to.iter().map(|address| NewNotice { run_id, batch_id, kind, address: address.clone() });
+    fn tell(&mut self, kind: NoticeKind, subject: NoticeSubject, to: &[String]) {
+        let notices = to.iter().map(|address| NewNotice { subject, kind, address: address.clone() });
         self.notices.extend(notices);
     }
 
-    fn call(&mut self, kind: NoticeKind, run_id: Option<RunId>, batch_id: Option<BatchId>) {
+    fn call(&mut self, kind: NoticeKind, subject: NoticeSubject) {
         if self.has_webhook {
-            self.notices.push(NewNotice { run_id, batch_id, kind, address: WEBHOOK.to_owned() });
+            self.notices.push(NewNotice { subject, kind, address: WEBHOOK.to_owned() });
         }
     }
 }
@@ -87,6 +78,7 @@ fn is_failure(run: &EndedRun) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{BatchId, RunId};
 
     fn ended(kind: BatchKind, status: RunStatus, summary: Option<SummaryStatus>) -> EndedRun {
         EndedRun {
@@ -130,7 +122,7 @@ mod tests {
         ];
         let mut told = Told::of(&[], false, true);
         told.ended(&runs);
-        told.about_overdue([BatchId(7)]);
+        told.about(NoticeKind::BatchOverdue, [NoticeSubject::Batch(BatchId(7))]);
         let told: Vec<_> =
             told.in_order().into_iter().map(|notice| (notice.kind.as_str(), notice.address)).collect();
         let webhook = || WEBHOOK.to_owned();

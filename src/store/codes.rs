@@ -166,6 +166,8 @@ codes! {
         RunStuck = "run-stuck",
         /// A batch is past its deadline with runs that have not ended.
         BatchOverdue = "batch-overdue",
+        /// A logger of a stream wrote errors.
+        StreamErrors = "stream-errors",
     }
 }
 

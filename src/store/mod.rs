@@ -32,6 +32,7 @@ pub mod run;
 pub mod segment;
 pub mod session;
 pub mod stream;
+pub mod stream_error;
 pub mod takeover;
 pub mod token;
 pub mod worker;

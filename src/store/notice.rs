@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, QueryBuilder};
+use uuid::Uuid;
 
 use super::failure::DbContext as _;
 use super::{BatchKind, NoticeKind, NoticeState, PgPool, RunStatus, Transaction, fit};
@@ -23,9 +24,14 @@ pub const WEBHOOK: &str = "webhook";
 pub struct Notice {
     pub id: i64,
     pub kind: NoticeKind,
-    /// Its subject: a run, or a batch.
+    /// Its subject: a run, a batch, or errors in a stream.
     pub run_id: Option<RunId>,
     pub batch_id: Option<BatchId>,
+    #[serde(skip)]
+    pub stream_error_id: Option<i64>,
+    /// The stream of these errors, in a [`list`].
+    #[sqlx(default)]
+    pub service: Option<String>,
     /// An e-mail address, or [`WEBHOOK`].
     pub address: String,
     pub state: NoticeState,
@@ -37,6 +43,19 @@ pub struct Notice {
     /// When the mail server or the webhook took it.
     pub sent_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
+}
+
+impl Notice {
+    /// What it is about.
+    ///
+    /// # Errors
+    /// It is about nothing, which the database refuses.
+    pub fn subject(&self) -> Result<NoticeSubject> {
+        let run = self.run_id.map(NoticeSubject::Run);
+        let batch = self.batch_id.map(NoticeSubject::Batch);
+        let subject = run.or(batch).or(self.stream_error_id.map(NoticeSubject::Errors));
+        subject.ok_or_else(|| anyhow!("notice {} is about nothing", self.id))
+    }
 }
 
 /// Selects notices; `None` matches any.
@@ -74,12 +93,19 @@ pub struct EndedRun {
     pub summary_before: Option<SummaryStatus>,
 }
 
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoticeSubject {
+    Run(RunId),
+    Batch(BatchId),
+    /// Errors in a stream, by their id.
+    Errors(i64),
+}
+
 /// A notice to queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNotice {
-    /// Its subject: a run, or a batch.
-    pub run_id: Option<RunId>,
-    pub batch_id: Option<BatchId>,
+    pub subject: NoticeSubject,
     pub kind: NoticeKind,
     pub address: String,
 }
@@ -150,6 +176,19 @@ impl Look {
         .context("failed to look for logs that are kept back")
     }
 
+    /// The errors in streams that began since the last look, and after `oldest`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn stream_errors(&mut self, oldest: Duration) -> Result<Vec<i64>> {
+        sqlx::query_scalar("select id from stream_error where began_at > greatest($1, now() - $2)")
+            .bind(self.since)
+            .bind(oldest)
+            .fetch_all(&mut *self.transaction)
+            .await
+            .context("failed to look for errors in streams")
+    }
+
     /// Queues the notices that are new, in this order, and ends the look. Returns their number.
     ///
     /// # Errors
@@ -159,22 +198,41 @@ impl Look {
             "with looked as (
                  update notice_watch set through = now()
              )
-             insert into notice (kind, run_id, batch_id, address)
-             select kind, run_id, batch_id, address
-             from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[]) with ordinality
-                  as told (kind, run_id, batch_id, address, place)
+             insert into notice (kind, run_id, batch_id, stream_error_id, address)
+             select kind, run_id, batch_id, stream_error_id, address
+             from unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[]) with ordinality
+                  as told (kind, run_id, batch_id, stream_error_id, address, place)
              order by place
              on conflict do nothing",
         )
         .bind(notices.iter().map(|notice| notice.kind.as_str()).collect::<Vec<_>>())
-        .bind(notices.iter().map(|notice| notice.run_id.map(|run| run.0)).collect::<Vec<_>>())
-        .bind(notices.iter().map(|notice| notice.batch_id.map(|batch| batch.0)).collect::<Vec<_>>())
+        .bind(column(notices, NoticeSubject::run))
+        .bind(column(notices, NoticeSubject::batch))
+        .bind(column(notices, NoticeSubject::errors))
         .bind(notices.iter().map(|notice| notice.address.as_str()).collect::<Vec<_>>())
         .execute(&mut *self.transaction)
         .await
         .context("failed to queue notices")?;
         self.transaction.commit().await.context("failed to queue notices")?;
         Ok(queued.rows_affected())
+    }
+}
+
+fn column<T>(notices: &[NewNotice], of: impl Fn(NoticeSubject) -> Option<T>) -> Vec<Option<T>> {
+    notices.iter().map(|notice| of(notice.subject)).collect()
+}
+
+impl NoticeSubject {
+    fn run(self) -> Option<Uuid> {
+        if let Self::Run(run) = self { Some(run.0) } else { None }
+    }
+
+    fn batch(self) -> Option<i64> {
+        if let Self::Batch(batch) = self { Some(batch.0) } else { None }
+    }
+
+    fn errors(self) -> Option<i64> {
+        if let Self::Errors(errors) = self { Some(errors) } else { None }
     }
 }
 
@@ -203,14 +261,16 @@ pub async fn undelivered(db: impl PgExecutor<'_>, in_doubt: Duration, late: Dura
 /// # Errors
 /// The database fails.
 pub async fn list(db: impl PgExecutor<'_>, filter: &NoticeFilter) -> Result<Vec<Notice>> {
-    let mut query = QueryBuilder::new("select * from notice where true");
+    let mut query = QueryBuilder::new(
+        "select n.*, e.service from notice n left join stream_error e on e.id = n.stream_error_id where true",
+    );
     if let Some(run) = filter.run {
-        query.push(" and run_id = ").push_bind(run);
+        query.push(" and n.run_id = ").push_bind(run);
     }
     if filter.unsent {
-        query.push(" and state in ('queued', 'sending', 'failed')");
+        query.push(" and n.state in ('queued', 'sending', 'failed')");
     }
-    query.push(" order by id desc limit ").push_bind(filter.limit);
+    query.push(" order by n.id desc limit ").push_bind(filter.limit);
     query.build_query_as().fetch_all(db).await.context("failed to list notices")
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use parselog::archive::Archiver;
+use parselog::config::IntakeConfig;
 use parselog::desk::retention;
 use parselog::doctor::Doctor;
 use parselog::ids::ServiceName;
@@ -74,4 +75,30 @@ async fn old_segments_of_one_stream_are_deleted_and_their_rows_stay() {
     .await
     .unwrap();
     assert_eq!(entries, [("ann", "deleting"), ("ann", "pruned")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_in_streams_are_counted_by_who_wrote_them_each_once_even_at_the_end() {
+    let place = Place::new().await;
+    let kept = place.kept(IntakeConfig::default());
+    let streams = kept.streams.clone();
+    blocking(move || {
+        for (logger, level) in [
+            ("celery.worker", "ERROR"),
+            ("celery.worker", "CRITICAL"),
+            ("celery.beat", "ERROR"),
+            ("web", "WARNING"),
+        ] {
+            streams.store(&incoming(logger, level, "what happened"), None).unwrap();
+        }
+    })
+    .await;
+    kept.end().await;
+    let counted: Vec<(String, String, i64)> =
+        sqlx::query_as("select service, logger, errors from stream_error order by logger")
+            .fetch_all(&place.db.pool)
+            .await
+            .unwrap();
+    let of = |logger: &str, errors| ("celery".to_owned(), logger.to_owned(), errors);
+    assert_eq!(counted, [of("celery.beat", 1), of("celery.worker", 2)]);
 }

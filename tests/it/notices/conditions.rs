@@ -6,6 +6,7 @@ use parselog::ids::RunId;
 use parselog::notify::Notifier;
 use parselog::parser::SummaryStatus;
 use parselog::queue::{self, Ending};
+use parselog::store::stream_error::{self, NewErrors};
 use parselog::store::{self, NoticeState};
 
 use super::{ADMIN, PATIENCE, Post, SUBMITTER, URI, failure, notifier, reparse_all, success};
@@ -199,4 +200,49 @@ async fn what_a_person_cancelled_is_no_error_and_what_ended_before_anybody_watch
     post.archive(&claimed).await;
     let told = post.told().await;
     assert_eq!(told, [(SUBMITTER.to_owned(), "tanf active, fiscal year 2024 Q1: not parsed".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_errors_of_a_logger_in_a_stream_are_told_once_an_hour_with_their_number() {
+    let post = Post::new().await;
+    let errors =
+        |logger: &str, count| NewErrors { service: "celery".to_owned(), logger: logger.to_owned(), count };
+    let (pool, parse) = (&post.db.pool, "tasks.parse\u{1b}[2J");
+    stream_error::add(pool, &[errors(parse, 40), errors("tasks.mail", 1)]).await.unwrap();
+    stream_error::add(pool, &[errors(parse, 2)]).await.unwrap();
+    post.tell().await;
+    stream_error::add(pool, &[errors(parse, 3)]).await.unwrap();
+    post.tell().await;
+    let mails = post.server.received();
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    assert_eq!(mail.to, ADMIN);
+    for said in [
+        "42 errors in stream celery, of tasks.parse",
+        "1 error in stream celery, of tasks.mail",
+        "parselog logs service:celery --level error",
+    ] {
+        assert!(mail.body.contains(said), "{}", mail.body);
+    }
+    assert!(!mail.body.contains('\u{1b}'), "a name from outside moves no cursor");
+
+    post.sql("update stream_error set began_at = began_at - interval '61 minutes'").await;
+    stream_error::add(pool, &[errors(parse, 1)]).await.unwrap();
+    post.tell().await;
+    let mails = post.server.received();
+    assert_eq!(mails.len(), 2, "{mails:?}");
+    let again = |subject: &str| subject.starts_with("parselog: 1 error in stream celery, of tasks.parse");
+    let mail = mails.iter().find(|mail| again(&mail.subject)).unwrap_or_else(|| panic!("{mails:?}"));
+    assert!(mail.body.contains("45 in the hour before"), "{}", mail.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_that_count_at_once_count_the_errors_of_one_hour() {
+    let db = TestDb::new().await;
+    let errors = [NewErrors { service: "web".to_owned(), logger: "django.request".to_owned(), count: 1 }];
+    let adding = (0..8).map(|_| stream_error::add(&db.pool, &errors));
+    futures_util::future::try_join_all(adding).await.unwrap();
+    let counted: Vec<(i64, i64)> =
+        sqlx::query_as("select id, errors from stream_error").fetch_all(&db.pool).await.unwrap();
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    assert_eq!(counted[0].1, 8);
 }

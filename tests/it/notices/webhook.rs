@@ -10,6 +10,7 @@ use parselog::config::{MailConfig, WebhookConfig};
 use parselog::notify::{IN_DOUBT, LATE, Notifier};
 use parselog::parser::SummaryStatus;
 use parselog::store::outbox;
+use parselog::store::stream_error::{self, NewErrors};
 use parselog::store::{NoticeState, notice};
 use serde_json::Value;
 
@@ -204,4 +205,17 @@ async fn a_webhook_that_is_away_or_wants_no_more_keeps_its_notices_and_gives_no_
         assert!(notice.attempts == 1 && !error.contains("S3CRET"), "{notice:?}");
     }
     assert_eq!(away.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_of_errors_in_a_stream_by_their_number() {
+    let (post, receiver) = (Post::new().await, Receiver::start());
+    let errors = NewErrors { service: "web".to_owned(), logger: "django.request".to_owned(), count: 7 };
+    stream_error::add(&post.db.pool, &[errors]).await.unwrap();
+    assert_eq!(receiver.notifier(&post).round(PATIENCE).await.unwrap(), 1);
+    let told = receiver.calls()[0].json();
+    assert_eq!(told["type"], "stream-errors");
+    let stream = &told["data"]["stream"];
+    assert_eq!((&stream["service"], &stream["errors"]), (&Value::from("web"), &Value::from(7)));
+    assert_eq!(stream["logger"], "django.request");
 }

@@ -1,0 +1,87 @@
+//! Errors in streams, counted by who wrote them, until the database has the counts. Operators are told from there.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+
+use crate::ids::ServiceName;
+use crate::store::PgPool;
+use crate::store::stream_error::{self, NewErrors};
+
+/// The most conditions that are counted apart; further ones count as one.
+const MOST: usize = 500;
+
+/// The most bytes of a logger's name that matter.
+const LONGEST: usize = 256;
+
+/// Errors that the database does not know yet, by stream and logger. They are in their streams: a count that dies with
+/// its process delays a mail.
+#[derive(Debug, Default)]
+pub(super) struct ErrorCounts(Mutex<HashMap<(String, String), u64>>);
+
+impl ErrorCounts {
+    /// Counts an error of a logger in a stream.
+    pub(super) fn note(&self, stream: &str, logger: &str) {
+        let logger = &logger[..logger.floor_char_boundary(LONGEST)];
+        let mut counts = self.lock();
+        let mut key = (stream.to_owned(), logger.to_owned());
+        if counts.len() >= MOST && !counts.contains_key(&key) {
+            key = (ServiceName::overflow().as_str().to_owned(), String::new());
+        }
+        *counts.entry(key).or_default() += 1;
+    }
+
+    /// Tells the database.
+    ///
+    /// # Errors
+    /// The database fails; then the counts are still here.
+    pub(super) async fn tell(&self, pool: &PgPool) -> Result<()> {
+        let errors: Vec<NewErrors> = self
+            .lock()
+            .iter()
+            .map(|((service, logger), count)| NewErrors {
+                service: service.clone(),
+                logger: logger.clone(),
+                count: *count,
+            })
+            .collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        stream_error::add(pool, &errors).await?;
+        let mut counts = self.lock();
+        for NewErrors { service, logger, count } in errors {
+            let key = (service, logger);
+            // More may have come meanwhile.
+            let rest = counts.get(&key).map_or(0, |now| now.saturating_sub(count));
+            match rest {
+                0 => drop(counts.remove(&key)),
+                rest => drop(counts.insert(key, rest)),
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_loggers_as_a_sender_likes_take_bounded_memory_and_no_error_is_uncounted() {
+        let counts = ErrorCounts::default();
+        let long = "é".repeat(LONGEST);
+        for number in 0..2 * MOST {
+            counts.note("celery", &format!("{number}{long}"));
+        }
+        let counted = counts.lock();
+        assert_eq!(counted.len(), MOST + 1);
+        assert_eq!(counted.values().sum::<u64>(), 2 * MOST as u64);
+        assert!(counted.keys().all(|(_, logger)| logger.len() <= LONGEST));
+    }
+}
