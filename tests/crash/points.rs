@@ -80,6 +80,7 @@ async fn a_worker_killed_at_any_named_point_loses_nothing() {
             world.look_at_the_wreck(point).await;
             world.drain().await;
             counts = oracle::check(&mut world, Losses::None, &format!("killed at {point}, {way:?}")).await;
+            oracle::check_counts(&mut world).await;
             eprintln!("killed at {point:24} {:22} {:5} ms", format!("{way:?}"), began.elapsed().as_millis());
         }
         total.add(&counts);

@@ -120,6 +120,7 @@ async fn one_world(world: &mut World, rng: &mut Rng, kills: u64, tally: &mut Tal
         world.look_at_the_wreck(&format!("PARSELOG_SEED={seed}, kill {}", tally.kills)).await;
     }
     world.drain().await;
+    oracle::check_counts(world).await;
     oracle::check(world, Losses::None, &format!("PARSELOG_SEED={seed}, kill {}", tally.kills)).await
 }
 

@@ -19,6 +19,31 @@ pub(super) async fn check(world: &World, runs: &[Run], complaints: &mut String) 
     check_audit(world, runs, complaints).await;
 }
 
+/// The problems of each run whose log is archived are counted, and nothing else is: the days are the sum of the runs.
+pub(crate) async fn check_counts(world: &mut World) {
+    let uncounted: Vec<RunId> = sqlx::query_scalar(
+        "select id from log where run_id is not null and state = 'archived'
+         and not (is_counted and exists (select 1 from problem_tally t where t.run_id = log.run_id))",
+    )
+    .fetch_all(&world.db.pool)
+    .await
+    .unwrap();
+    let different: i64 = sqlx::query_scalar(
+        "select count(*)
+         from problem_day d
+         full join (select t.day, t.scope_id, c.kind_id, count(*) as runs, sum(c.problems) as problems
+                    from problem_tally t cross join lateral unnest(t.kinds, t.problems) as c (kind_id, problems)
+                    group by 1, 2, 3) as s using (day, scope_id, kind_id)
+         where (d.runs, d.problems) is distinct from (s.runs, s.problems)",
+    )
+    .fetch_one(&world.db.pool)
+    .await
+    .unwrap();
+    if !uncounted.is_empty() || different > 0 {
+        world.fail(&format!("not counted: {uncounted:?}; {different} days are not the sum of their runs"));
+    }
+}
+
 /// Every submission has its runs, every run its submission, and the submitted bytes are still there.
 async fn check_submissions(world: &World, runs: &[Run], complaints: &mut String) {
     let parsed: BTreeMap<&str, &Run> = runs.iter().map(|run| (run.key.as_str(), run)).collect();

@@ -20,6 +20,7 @@ use crate::world::World;
 
 pub(crate) use self::archive::Archive;
 pub(crate) use self::events::check_numbers;
+pub(crate) use self::jobs::check_counts;
 pub(crate) use self::objects::rows_without_object;
 
 /// What was looked at.
