@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::Archiver;
+use super::{Archiver, again};
 use crate::carry;
 use crate::record::event::ProblemEvent;
 use crate::redact::Redactor;
 use crate::spool::{SealedLog, TailReader};
+use crate::store;
 use crate::store::problem::{self, KindCount, ProblemKind};
 
 /// Most kinds of one run; further problems count by their category alone.
@@ -88,14 +89,22 @@ impl Archiver {
                 lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| counter.line(line))?;
             };
             let found = carry::spawn_blocking(count).await.context("counting panicked")??;
-            problem::count(&self.system.pool, run, &found).await
+            let mut tries = 1;
+            while let Err(error) = problem::count(&self.system.pool, run, &found).await {
+                again(error, &mut tries).await?;
+            }
+            Ok(())
         };
-        let counted: Result<bool> = counted.await;
-        if let Err(error) = counted {
-            tracing::warn!(
-                %run,
-                "its problems are not counted; `parselog problems --backfill` does it: {error:#}"
-            );
+        let counted: Result<()> = counted.await;
+        match counted {
+            Ok(()) => {}
+            // Nothing is lost, and `parselog problems` says what is not counted.
+            Err(error) if store::passes(&error) => {
+                tracing::debug!(%run, "its problems are not counted yet: {error:#}");
+            }
+            Err(error) => {
+                tracing::warn!(%run, "its problems can't be counted: {error:#}");
+            }
         }
     }
 }
