@@ -48,10 +48,6 @@ impl Takes {
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(|(program, section)| format!("{program}/{section}")).collect()
     }
-
-    fn is_any(&self) -> bool {
-        self.has("*", "*")
-    }
 }
 
 /// A run that we claimed.
@@ -84,99 +80,127 @@ pub async fn claim_run(pool: &PgPool, claimant: &Claimant, run: RunId) -> Result
     claim_one(pool, claimant, Some(run)).await
 }
 
-/// Claims the next run for $1, who gets a lease of $2 and a deadline in $3.
+/// Claims the next run for $1, who gets a lease of $2 and a deadline in $3, of the programs $4 and their sections $5, out
+/// of the first $6 of each kind of file. Returns it, and whether there was any.
+///
+/// Each kind that waits has a stretch of the index of its own, so what waits for other workers costs nothing. Runs that
+/// were queued before there were kinds have none, and are looked up. Whether a file is busy is a value, so that it is
+/// looked up for each file: as a condition it becomes a join, which goes through all that runs. `is true` keeps the indexes
+/// of a status out of where ids are known.
 const CLAIM_NEXT: &str = "
-    with next as (
+    with recursive kind as (
+        (select file_kind from parse_file_meta where status = 'queued' and file_kind is not null
+         order by file_kind limit 1)
+        union all
+        select (select q.file_kind from parse_file_meta q where q.status = 'queued' and q.file_kind > kind.file_kind
+                order by q.file_kind limit 1)
+        from kind where kind.file_kind is not null
+    ), ours as (
+        select file_kind from kind
+        where exists (select from unnest($4::text[], $5::text[]) as takes (program, section)
+                      where takes.program in ('*', split_part(file_kind, '/', 1))
+                        and takes.section in ('*', split_part(file_kind, '/', 2)))
+    ), head as materialized (
+        select first.* from ours cross join lateral (
+            select q.id, q.priority, q.run_after from parse_file_meta q
+            where q.status = 'queued' and q.file_kind = ours.file_kind and q.run_after <= now()
+              and (select true from parse_file_meta busy
+                   where busy.data_file_id = q.data_file_id and busy.status = 'running') is null
+            order by q.priority, q.run_after, q.id limit $6) as first
+        union all
+        select old.* from (
+            select q.id, q.priority, q.run_after from parse_file_meta q
+            where q.status = 'queued' and q.file_kind is null and q.run_after <= now()
+              and (select true from parse_file_meta busy
+                   where busy.data_file_id = q.data_file_id and busy.status = 'running') is null
+              and (select bool_or(takes.program in ('*', f.program) and takes.section in ('*', f.section))
+                   from data_file f, unnest($4::text[], $5::text[]) as takes (program, section)
+                   where f.id = q.data_file_id)
+            order by q.priority, q.run_after, q.id limit $6) as old
+    ), next as (
         select q.id from parse_file_meta q
-        where q.status = 'queued' and q.run_after <= now()
-          and not exists (select 1 from parse_file_meta busy
-                          where busy.data_file_id = q.data_file_id and busy.status = 'running')
+        where q.id in (select id from head order by priority, run_after, id limit $6) and (q.status = 'queued') is true
         order by q.priority, q.run_after, q.id
         for update of q skip locked
         limit 1
+    ), claimed as (
+        update parse_file_meta q
+        set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
+            deadline = now() + $3, started_at = now(), heartbeat_at = now()
+        from next where q.id = next.id
+        returning q.id
     )
-    update parse_file_meta q
-    set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
-        deadline = now() + $3, started_at = now(), heartbeat_at = now()
-    from next where q.id = next.id
-    returning q.id";
+    select (select id from claimed) as id, exists (select from head) as is_waiting";
 
-/// Claims the next run of the programs $4 and their sections $5 in the same way. The condition is a value and no
-/// join, so that Postgres goes along the index of the queue as above.
-const CLAIM_NEXT_OF: &str = "
-    with next as (
-        select q.id from parse_file_meta q
-        where q.status = 'queued' and q.run_after <= now()
-          and not exists (select 1 from parse_file_meta busy
-                          where busy.data_file_id = q.data_file_id and busy.status = 'running')
-          and (select bool_or(takes.program in ('*', f.program) and takes.section in ('*', f.section))
-               from data_file f, unnest($4::text[], $5::text[]) as takes (program, section)
-               where f.id = q.data_file_id)
-        order by q.priority, q.run_after, q.id
-        for update of q skip locked
-        limit 1
-    )
-    update parse_file_meta q
-    set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
-        deadline = now() + $3, started_at = now(), heartbeat_at = now()
-    from next where q.id = next.id
-    returning q.id";
-
-/// Claims run $4 in the same way, whatever it is. It is a statement of its own: with a condition for both, behind an `or`,
-/// Postgres comes to a plan that sorts the whole queue at each claim.
+/// Claims run $4 on the same terms, whatever it is.
 const CLAIM_THIS: &str = "
     with next as (
         select q.id from parse_file_meta q
-        where q.id = $4 and q.status = 'queued' and q.run_after <= now()
-          and not exists (select 1 from parse_file_meta busy
-                          where busy.data_file_id = q.data_file_id and busy.status = 'running')
+        where q.id = $4 and (q.status = 'queued') is true and q.run_after <= now()
+          and (select true from parse_file_meta busy
+               where busy.data_file_id = q.data_file_id and busy.status = 'running') is null
         for update of q skip locked
+    ), claimed as (
+        update parse_file_meta q
+        set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
+            deadline = now() + $3, started_at = now(), heartbeat_at = now()
+        from next where q.id = next.id
+        returning q.id
     )
-    update parse_file_meta q
-    set status = 'running', worker = $1, lease_token = gen_random_uuid(), lease_until = now() + $2,
-        deadline = now() + $3, started_at = now(), heartbeat_at = now()
-    from next where q.id = next.id
-    returning q.id";
+    select (select id from claimed) as id, false as is_waiting";
 
 /// The columns of a claimed run.
 const CLAIMED: &str = "
     select *, array(select e.id from parse_file_meta e
                     where e.data_file_id = run.data_file_id and e.id <> run.id
-                      and e.status in ('fail', 'terminate', 'crash')) as earlier
+                      and (e.status in ('fail', 'terminate', 'crash')) is true) as earlier
     from run where id = $1";
 
+/// How many runs of a kind to look at, since other workers may claim the first of them at the same moment; and how many
+/// more each time that others had all of these.
+const HEAD: i64 = 16;
+const MORE: i64 = 8;
+const MOST: i64 = 10_000;
+
 async fn claim_one(pool: &PgPool, claimant: &Claimant, only: Option<RunId>) -> Result<Option<ClaimedRun>> {
-    let claimed: Option<RunId> = loop {
-        let takes_any = claimant.takes.is_any();
-        let mut query = sqlx::query_scalar(if only.is_some() {
-            CLAIM_THIS
-        } else if takes_any {
-            CLAIM_NEXT
-        } else {
-            CLAIM_NEXT_OF
-        })
-        .bind(fit::label(&claimant.worker))
-        .bind(claimant.lease)
-        .bind(claimant.timeout);
-        if let Some(run) = only {
-            query = query.bind(run);
-        } else if !takes_any {
-            let (programs, sections): (Vec<&str>, Vec<&str>) = claimant
-                .takes
-                .0
-                .iter()
-                .map(|(program, section)| (program.as_str(), section.as_str()))
-                .unzip();
-            query = query.bind(programs).bind(sections);
-        }
-        match query.fetch_optional(pool).await {
+    let mut head = HEAD;
+    loop {
+        match try_claim(pool, claimant, only, head).await {
             // Another worker claimed another run of the same file at the same moment, and the index let only
             // one through. The next check sees that file as busy.
             Err(sqlx::Error::Database(error)) if error.constraint() == Some("one_running_per_file") => {}
-            claimed => break claimed.context("failed to claim a run")?,
+            Ok((None, true)) if head < MOST => head *= MORE,
+            claimed => return Ok(claimed.context("failed to claim a run")?.0),
+        }
+    }
+}
+
+/// The claimed run, and whether there was any to claim.
+async fn try_claim(
+    pool: &PgPool,
+    claimant: &Claimant,
+    only: Option<RunId>,
+    head: i64,
+) -> Result<(Option<ClaimedRun>, bool), sqlx::Error> {
+    let mut transaction = pool.begin_along_indexes().await?;
+    let query = sqlx::query_as(if only.is_some() { CLAIM_THIS } else { CLAIM_NEXT })
+        .bind(fit::label(&claimant.worker))
+        .bind(claimant.lease)
+        .bind(claimant.timeout);
+    let query = match only {
+        Some(run) => query.bind(run),
+        None => {
+            let kinds = claimant.takes.0.iter();
+            let (programs, sections): (Vec<&str>, Vec<&str>) =
+                kinds.map(|(program, section)| (program.as_str(), section.as_str())).unzip();
+            query.bind(programs).bind(sections).bind(head)
         }
     };
-    let Some(run) = claimed else { return Ok(None) };
-    let claimed = sqlx::query_as(CLAIMED).bind(run).fetch_one(pool).await;
-    claimed.map(Some).with_context(|| format!("failed to read run {run}, which was claimed"))
+    let (run, is_waiting): (Option<RunId>, bool) = query.fetch_one(&mut *transaction).await?;
+    let claimed = match run {
+        Some(run) => Some(sqlx::query_as(CLAIMED).bind(run).fetch_one(&mut *transaction).await?),
+        None => None,
+    };
+    transaction.commit().await?;
+    Ok((claimed, is_waiting))
 }

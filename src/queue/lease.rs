@@ -151,7 +151,7 @@ pub async fn unfinished(pool: &PgPool) -> Result<Vec<Unfinished>> {
     sqlx::query_as(
         "select r.id, r.attempt, r.run_after, f.program, f.section, r.worker, r.lease_until, now() as asked_at
          from parse_file_meta r join data_file f on f.id = r.data_file_id
-         where r.status in ('queued', 'running') order by r.id",
+         where r.finished_at is null order by r.id",
     )
     .fetch_all(pool)
     .await

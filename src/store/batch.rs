@@ -50,7 +50,7 @@ pub async fn close(db: impl PgExecutor<'_>, id: BatchId) -> Result<()> {
              (select max(r.finished_at) from parse_file_meta r where r.batch_id = b.id), now())
          where b.id = $1 and b.finished_at is null
            and not exists (select 1 from parse_file_meta r
-                           where r.batch_id = b.id and r.status in ('queued', 'running'))",
+                           where r.batch_id = b.id and r.finished_at is null)",
     )
     .bind(id)
     .execute(db)
@@ -59,25 +59,37 @@ pub async fn close(db: impl PgExecutor<'_>, id: BatchId) -> Result<()> {
     Ok(())
 }
 
-/// Marks batches without queued or running runs as finished; returns their number.
+/// Marks batches without queued or running runs as finished, of the next `most` open batches after one. Returns the last
+/// that it looked at; `None` if there was no more.
 ///
-/// It checks every open batch, so it only covers processes that ended a last run and died before they could
-/// [`close`] the batch. Doing this late loses nothing: an ended batch stays ended, since a retry is queued in
-/// the transaction that ends the previous attempt.
+/// It only covers processes that ended a last run and died before they could [`close`] the batch. Doing this late loses
+/// nothing: an ended batch stays ended, since a retry is queued in the transaction that ends the previous attempt. So a
+/// tick looks at some of them, however many wait.
 ///
 /// # Errors
 /// The database fails.
-pub async fn close_finished(db: impl PgExecutor<'_>) -> Result<u64> {
-    let closed = sqlx::query(
-        "update parse_meta b
-         set finished_at = coalesce(
-             (select max(r.finished_at) from parse_file_meta r where r.batch_id = b.id), now())
-         where b.finished_at is null
-           and not exists (select 1 from parse_file_meta r
-                           where r.batch_id = b.id and r.status in ('queued', 'running'))",
+pub async fn close_finished(
+    db: impl PgExecutor<'_>,
+    after: Option<BatchId>,
+    most: i64,
+) -> Result<Option<BatchId>> {
+    sqlx::query_scalar(
+        "with looked as (
+             select id from parse_meta where finished_at is null and id > $1 order by id limit $2
+         ), closed as (
+             update parse_meta b
+             set finished_at = coalesce(
+                 (select max(r.finished_at) from parse_file_meta r where r.batch_id = b.id), now())
+             from looked
+             where b.id = looked.id and b.finished_at is null
+               and not exists (select 1 from parse_file_meta r
+                               where r.batch_id = b.id and r.finished_at is null)
+         )
+         select max(id) from looked",
     )
-    .execute(db)
+    .bind(after.map_or(i64::MIN, |batch| batch.0))
+    .bind(most)
+    .fetch_one(db)
     .await
-    .context("failed to close finished batches")?;
-    Ok(closed.rows_affected())
+    .context("failed to close finished batches")
 }

@@ -40,6 +40,8 @@ pub async fn connect_within(url: &str, name: &str, limits: Limits) -> Result<PgP
     let direct = options.clone().options([
         (DIRECT, "on".to_owned()),
         ("statement_timeout", limits.statement.as_millis().to_string()),
+        // Compiling a statement takes longer than any of ours takes, and on a large table the server would compile.
+        ("jit", "off".to_owned()),
         // A dead client must not keep its locks.
         ("idle_in_transaction_session_timeout", limits.statement.as_millis().to_string()),
         ("tcp_keepalives_idle", "30".to_owned()),

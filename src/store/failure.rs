@@ -8,11 +8,21 @@ use std::fmt::Display;
 /// The SQLSTATE of Postgres without free connections.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
+/// The SQLSTATE of a statement that waited for a lock for as long as it may.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// The SQLSTATE with which the database refuses a statement for good: a value, a rule of a table or the
 /// statement itself is wrong, so a retry is useless. `None` for failures that pass by themselves: a lost
 /// connection, a server that starts, stops or is full, a lock or a statement that took too long.
 pub fn refusal(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| code_of_refusal(&cause.downcast_ref::<DbFailure>()?.error))
+}
+
+/// Whether somebody else held a lock for too long.
+pub(super) fn is_locked_out(error: &anyhow::Error) -> bool {
+    error.chain().find_map(|cause| cause.downcast_ref::<DbFailure>()).is_some_and(|failure| {
+        matches!(&failure.error, sqlx::Error::Database(error) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE))
+    })
 }
 
 /// Whether the failure passes by itself.

@@ -130,7 +130,7 @@ pub async fn overdue(db: impl PgExecutor<'_>) -> Result<Vec<Overdue>> {
     sqlx::query_as(
         "select b.id, b.deadline, count(r.id) as unfinished
          from parse_meta b
-         join parse_file_meta r on r.batch_id = b.id and r.status in ('queued', 'running')
+         join parse_file_meta r on r.batch_id = b.id and r.finished_at is null
          where b.finished_at is null and b.deadline < now()
          group by b.id order by b.id",
     )

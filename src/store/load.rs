@@ -105,17 +105,6 @@ pub async fn counts(db: impl PgExecutor<'_>) -> Result<SystemCounts> {
     .context("failed to count what there is to do")
 }
 
-/// The runs, by their status.
-///
-/// # Errors
-/// The database fails.
-pub async fn runs(db: impl PgExecutor<'_>) -> Result<Vec<CodeCount>> {
-    sqlx::query_as("select status as code, count(*) as rows from parse_file_meta group by 1")
-        .fetch_all(db)
-        .await
-        .context("failed to count the runs")
-}
-
 /// The mails that did not arrive, by their state.
 ///
 /// # Errors
@@ -135,11 +124,19 @@ pub async fn undelivered(db: impl PgExecutor<'_>) -> Result<Vec<CodeCount>> {
 /// The database fails.
 pub async fn backlog(db: impl PgExecutor<'_>) -> Result<Vec<Backlog>> {
     sqlx::query_as(
-        "select f.program, f.section, count(*) as queued,
-                count(*) filter (where r.run_after <= now()) as due,
-                min(r.run_after) filter (where r.run_after <= now()) as oldest_due_at
-         from parse_file_meta r join data_file f on f.id = r.data_file_id
-         where r.status = 'queued' group by 1, 2 order by 1, 2",
+        "with kind as (
+             select file_kind, count(*) as queued, count(*) filter (where run_after <= now()) as due,
+                    min(run_after) filter (where run_after <= now()) as oldest_due_at
+             from parse_file_meta where status = 'queued' and file_kind is not null group by 1
+             union all
+             select f.program || '/' || f.section, count(*), count(*) filter (where r.run_after <= now()),
+                    min(r.run_after) filter (where r.run_after <= now())
+             from parse_file_meta r join data_file f on f.id = r.data_file_id
+             where r.status = 'queued' and r.file_kind is null group by 1
+         )
+         select split_part(file_kind, '/', 1) as program, split_part(file_kind, '/', 2) as section,
+                sum(queued)::bigint as queued, sum(due)::bigint as due, min(oldest_due_at) as oldest_due_at
+         from kind group by 1, 2 order by 1, 2",
     )
     .fetch_all(db)
     .await

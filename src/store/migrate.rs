@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use sqlx::migrate::{Migration, Migrator};
 
-use super::failure::DbContext as _;
+use super::failure::{self, DbContext as _};
+use super::indexes;
 use super::pool::{Connection, PgPool};
 
 /// The migrations, embedded in the binary.
@@ -14,13 +15,43 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 /// How long one migration may take, or the wait for another process that migrates.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Brings the tables up to date; several processes may do so at once.
+/// How long a migration waits for a table in use before it gives way, and how long it gives way. Whoever comes to the
+/// table meanwhile waits behind it.
+const TABLE_PATIENCE: &str = "set local lock_timeout = '1s'";
+const GIVES_WAY: Duration = Duration::from_secs(2);
+
+/// Brings the tables up to date; several processes may do so at once. It locks nothing that others use for longer than
+/// about a second, however large the tables are.
 ///
 /// # Errors
 /// The database is not reachable, its encoding can't hold every text, a migration fails, or a newer
 /// parselog has used the database.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
-    let mut transaction = pool.with_limit(LONGEST).begin().await.context("failed to migrate the database")?;
+    let pool = pool.with_limit(LONGEST);
+    let began = Instant::now();
+    loop {
+        match migrate_at_once(&pool).await {
+            Err(error) if failure::is_locked_out(&error) && began.elapsed() < LONGEST => {
+                tracing::info!(
+                    "a table is in use by others for long: the migration gives way, and tries again"
+                );
+                tokio::time::sleep(GIVES_WAY).await;
+            }
+            migrated => return migrated,
+        }
+    }
+}
+
+async fn migrate_at_once(pool: &PgPool) -> Result<()> {
+    let mut transaction = pool.begin().await.context("failed to look for migrations")?;
+    let versions: Vec<i64> =
+        missing(&mut transaction).await?.iter().map(|migration| migration.version).collect();
+    transaction.commit().await.context("failed to look for migrations")?;
+    if indexes::are_wanted(pool, &versions) {
+        indexes::build(pool).await?;
+    }
+
+    let mut transaction = pool.begin().await.context("failed to migrate the database")?;
     let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
         .fetch_one(&mut *transaction)
         .await
@@ -53,6 +84,10 @@ pub async fn migrate(pool: &PgPool) -> Result<()> {
     .execute(&mut *transaction)
     .await
     .context("failed to note the migrations")?;
+    sqlx::raw_sql(TABLE_PATIENCE)
+        .execute(&mut *transaction)
+        .await
+        .context("failed to migrate the database")?;
     for migration in missing {
         apply(&mut transaction, migration).await.with_context(|| {
             format!("failed to apply migration {} {}", migration.version, migration.description)

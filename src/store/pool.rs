@@ -25,6 +25,11 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How many times longer than usual a known long statement may take.
 const LONG: u32 = 20;
 
+/// Leaves the planner no plan but those along indexes.
+const ALONG_INDEXES: &str = "; set local enable_sort = off; set local enable_seqscan = off; \
+                             set local enable_bitmapscan = off; set local enable_hashjoin = off; \
+                             set local enable_mergejoin = off; set local enable_material = off";
+
 /// The number of connections, and how long one statement may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -47,7 +52,7 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct PgPool {
     inner: sqlx::PgPool,
-    limit: Duration,
+    pub(super) limit: Duration,
     /// Each transaction sets the server's own limit, since the connection has none, or another.
     limit_in_transaction: bool,
     behind_pooler: bool,
@@ -127,11 +132,25 @@ impl PgPool {
     /// # Errors
     /// As [`PgPool::acquire`], or the connection fails.
     pub async fn begin(&self) -> Result<Transaction, Error> {
+        self.begin_with("").await
+    }
+
+    /// As [`PgPool::begin`], for statements that find what they need at the head of an index. They go along it whatever
+    /// the statistics say, which know nothing of what was queued since the last analysis.
+    ///
+    /// # Errors
+    /// As [`PgPool::begin`].
+    pub async fn begin_along_indexes(&self) -> Result<Transaction, Error> {
+        self.begin_with(ALONG_INDEXES).await
+    }
+
+    async fn begin_with(&self, settings: &str) -> Result<Transaction, Error> {
         let mut connection = self.acquire().await?;
         connection.in_transaction = true;
-        let mut begin = "begin".to_owned();
+        let mut begin = format!("begin{settings}");
         if self.limit_in_transaction {
-            begin = format!("begin; set local statement_timeout = {}", self.limit.as_millis());
+            let limit = self.limit.as_millis();
+            begin += &format!("; set local statement_timeout = {limit}; set local jit = off");
         }
         connection.simple(begin).await?;
         Ok(Transaction { connection })

@@ -1,6 +1,6 @@
 //! The loop around `run_one`: claim while there are slots, and stop in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::drain::Drain;
 use super::{Helpers, RecordsTo, RunsInFlight, Worker};
 use crate::carry::spawn_in;
+use crate::ids::BatchId;
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
 use crate::recovery::Recovery;
@@ -20,6 +21,10 @@ const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time after the grace for stopped runs to hand back, and for finished logs to be archived.
 const LAST_GRACE: Duration = Duration::from_secs(10);
+
+/// Open batches to look at, and ended runs to count, in one sweep.
+const BATCHES: i64 = 1000;
+const ENDED: i64 = 50_000;
 
 /// Pause before asking a failed database again.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
@@ -177,8 +182,16 @@ impl Worker {
             Ok(_) => {}
             Err(error) => tracing::error!("failed to archive what is left in the spool: {error:#}"),
         }
-        if let Err(error) = store::batch::close_finished(&self.system.pool).await {
-            tracing::warn!("finished batches are not marked yet: {error:#}");
+        let mut after = None;
+        loop {
+            match store::batch::close_finished(&self.system.pool, after, BATCHES).await {
+                Ok(Some(last)) => after = Some(last),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!("finished batches are not marked yet: {error:#}");
+                    break;
+                }
+            }
         }
     }
 
@@ -196,7 +209,8 @@ impl Worker {
         let left = recovery.clone();
         helpers.every("sweep", sweep, move || archive_due(left.clone()));
         let pool = self.system.pool.clone();
-        helpers.every("batches", sweep, move || close_batches(pool.clone()));
+        let turn = Arc::default();
+        helpers.every("batches", sweep, move || close_batches(pool.clone(), Arc::clone(&turn)));
     }
 }
 
@@ -235,10 +249,16 @@ async fn archive_due(recovery: Recovery) {
     }
 }
 
-/// Whoever ends the last run of a batch marks the batch; this helper covers processes that died before.
-async fn close_batches(pool: store::PgPool) {
-    if let Err(error) = store::batch::close_finished(&pool).await {
-        tracing::debug!("finished batches are not marked yet: {error:#}");
+/// Whoever ends the last run of a batch marks the batch; this helper covers processes that died before. Each time it
+/// goes on behind the last batch of the time before, and it counts what ended.
+async fn close_batches(pool: store::PgPool, turn: Arc<Mutex<Option<BatchId>>>) {
+    let after = *turn.lock().unwrap_or_else(PoisonError::into_inner);
+    match store::batch::close_finished(&pool, after, BATCHES).await {
+        Ok(last) => *turn.lock().unwrap_or_else(PoisonError::into_inner) = last,
+        Err(error) => tracing::debug!("finished batches are not marked yet: {error:#}"),
+    }
+    if let Err(error) = store::tally::advance(&pool, ENDED).await {
+        tracing::debug!("ended runs are not counted yet: {error:#}");
     }
 }
 

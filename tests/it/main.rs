@@ -61,6 +61,7 @@ mod report;
 mod resources;
 mod retention;
 mod sample;
+mod scale;
 mod scope;
 mod settings;
 mod snapshots;

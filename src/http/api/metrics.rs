@@ -19,7 +19,7 @@ use super::super::state::{ServerState, Shared};
 use crate::carry;
 use crate::queue::REAPED_WITHIN;
 use crate::store::load::{self, CodeCount, SystemCounts};
-use crate::store::{LogState, NoticeState, RunStatus, health};
+use crate::store::{LogState, NoticeState, RunStatus, health, tally};
 
 /// How long the database may take; a scrape without it says so.
 const DATABASE_TIME: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ impl SystemNumbers {
         Ok(Self {
             counts: load::counts(pool).await?,
             stuck: health::stuck(pool, REAPED_WITHIN, REAPED_WITHIN).await?.len() as i64,
-            runs: load::runs(pool).await?,
+            runs: tally::runs(pool).await?,
             kept_back: kept_back.collect(),
             undelivered: load::undelivered(pool).await?,
         })

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod functions;
+mod large;
 mod rows;
 
 use parselog::store::{self, MIGRATOR};
