@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build run test nightly check deny bench screenshots crash cases fuzz sample demo install clean
+.PHONY: help build run test nightly check deny bench scale screenshots crash cases fuzz sample demo install clean
 
 PARSELOG := target/debug/parselog
 SAMPLE := samples/tanf-active-2021-q1.txt
@@ -61,6 +61,11 @@ $(DENY):
 bench: ## measure the cost of an event, of parsing, and what a worker needs; one: BENCH="event -- scope"
 	cargo build --release --workspace
 	cargo bench --workspace $(if $(BENCH),--bench $(BENCH),--benches)
+
+SCALE ?= 1000000
+scale: ## fill a database with SCALE runs (up to 10000000) and measure it beside an empty one; some: ONLY=runs
+	@scripts/setup run
+	@scripts/scale $(SCALE) $(ONLY)
 
 screenshots: ## write the pictures of the README, by the test that tells the story in a browser
 	@scripts/setup test
