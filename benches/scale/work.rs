@@ -1,11 +1,12 @@
 //! What a worker asks of the database for each run, and at each tick.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use chrono::Utc;
 use parselog::desk::submit;
+use parselog::ids::RunId;
 use parselog::parser::Outcome;
 use parselog::queue::{self, Claimant, Ending, Takes};
 use parselog::store::notice::Look;
@@ -13,7 +14,6 @@ use parselog::store::outbox::{self, Channel, Waits};
 use parselog::store::{
     self, ArchivedLog, LogContent, NewFile, PgPool, Request, health, load, log, takeover, tally,
 };
-use parselog::{carry, ids::RunId};
 use uuid::Uuid;
 
 use super::figures::{Figures, Times};
@@ -169,39 +169,4 @@ fn content() -> LogContent {
 fn archive(run: RunId) -> ArchivedLog {
     let uri = format!("s3://scale/{run}.log.gz");
     ArchivedLog { uri, content: content(), gzip_bytes: 900, raw_sha256: [1; 32], gzip_sha256: [2; 32] }
-}
-
-/// Drains so many runs with four slots, with every statement that a run costs, and prints the pace of each thousand: so
-/// a plan that turns bad within the first minutes of a database shows.
-pub(super) async fn drain(pool: &PgPool, runs: usize) -> Result<()> {
-    for thousand in 1..=runs / SUBMITTED {
-        submit(pool, SUBMITTED, "tanf").await?;
-        let began = Instant::now();
-        let slots = (0..4).map(|_| {
-            let pool = pool.clone();
-            carry::spawn(async move { drain_slot(&pool).await })
-        });
-        let mut drained = 0;
-        for slot in slots.collect::<Vec<_>>() {
-            drained += slot.await??;
-        }
-        ensure!(drained == SUBMITTED, "only {drained} were drained");
-        println!("{thousand:>3},000 runs: {:.0}/s", SUBMITTED as f64 / began.elapsed().as_secs_f64());
-    }
-    Ok(())
-}
-
-async fn drain_slot(pool: &PgPool) -> Result<usize> {
-    let takes = Takes::of([("tanf".to_owned(), "*".to_owned()), ("ssp".to_owned(), "*".to_owned())]);
-    let claimant = Claimant { worker: "scale".to_owned(), lease: HOUR, timeout: HOUR, takes };
-    let mut drained = 0;
-    while let Some(claimed) = queue::claim(pool, &claimant).await? {
-        let (id, token) = (claimed.run.id, claimed.lease_token);
-        log::opened(pool, id.into()).await?;
-        queue::finish(pool, id, token, &Ending::Success(Box::new(outcome()))).await?;
-        log::sealed(pool, id.into(), &content()).await?;
-        log::archived(pool, id.into(), &archive(id)).await?;
-        drained += 1;
-    }
-    Ok(drained)
 }
