@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use crate::ids::ServiceName;
+use crate::redact::Redactor;
 use crate::store::PgPool;
 use crate::store::stream_error::{self, NewErrors};
 
@@ -17,15 +18,23 @@ const LONGEST: usize = 256;
 
 /// Errors that the database does not know yet, by stream and logger. They are in their streams: a count that dies with
 /// its process delays a mail.
-#[derive(Debug, Default)]
-pub(super) struct ErrorCounts(Mutex<HashMap<(String, String), u64>>);
+#[derive(Debug)]
+pub(super) struct ErrorCounts {
+    redactor: Redactor,
+    counts: Mutex<HashMap<(String, String), u64>>,
+}
 
 impl ErrorCounts {
+    /// No errors yet. The names of loggers leave by mail and webhook, so they pass through the redactor.
+    pub(super) fn new(redactor: Redactor) -> Self {
+        Self { redactor, counts: Mutex::default() }
+    }
+
     /// Counts an error of a logger in a stream.
     pub(super) fn note(&self, stream: &str, logger: &str) {
-        let logger = &logger[..logger.floor_char_boundary(LONGEST)];
+        let logger = self.redactor.redact(&logger[..logger.floor_char_boundary(LONGEST)]);
         let mut counts = self.lock();
-        let mut key = (stream.to_owned(), logger.to_owned());
+        let mut key = (stream.to_owned(), logger.into_owned());
         if counts.len() >= MOST && !counts.contains_key(&key) {
             key = (ServiceName::overflow().as_str().to_owned(), String::new());
         }
@@ -64,7 +73,7 @@ impl ErrorCounts {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,7 +83,7 @@ mod tests {
 
     #[test]
     fn so_many_loggers_as_a_sender_likes_take_bounded_memory_and_no_error_is_uncounted() {
-        let counts = ErrorCounts::default();
+        let counts = ErrorCounts::new(Redactor::default());
         let long = "é".repeat(LONGEST);
         for number in 0..2 * MOST {
             counts.note("celery", &format!("{number}{long}"));
@@ -83,5 +92,13 @@ mod tests {
         assert_eq!(counted.len(), MOST + 1);
         assert_eq!(counted.values().sum::<u64>(), 2 * MOST as u64);
         assert!(counted.keys().all(|(_, logger)| logger.len() <= LONGEST));
+    }
+
+    #[test]
+    fn a_private_value_in_the_name_of_a_logger_is_not_told() {
+        let counts = ErrorCounts::new(Redactor::default());
+        counts.note("web", "client 123-45-6789");
+        let counted = counts.lock();
+        assert!(counted.keys().all(|(_, logger)| logger.starts_with("client ") && !logger.contains("6789")));
     }
 }

@@ -93,7 +93,7 @@ impl Streams {
             listeners: broadcast::channel(BEHIND).0,
             committer: Committer::start(move || all(&its).iter().try_for_each(|stream| stream.sync())),
             runs: NamedRuns::default(),
-            errors: ErrorCounts::default(),
+            errors: ErrorCounts::new(system.redactor.clone()),
             is_nearly_full: AtomicBool::new(false),
             is_collector: AtomicBool::new(false),
         })))
