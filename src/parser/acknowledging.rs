@@ -164,7 +164,7 @@ fn log(run: &str, n: u64) {
     }
 }
 
-/// One short append is in the file as a whole or not at all.
+/// One short append: a kill leaves all of it, or a beginning without the end of the line.
 fn acknowledge(mut acks: &File, n: u64) -> std::io::Result<()> {
     acks.write_all(format!("{n}\n").as_bytes())
 }

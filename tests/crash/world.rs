@@ -143,7 +143,9 @@ impl World {
     pub(crate) fn acknowledged(&self, run: RunId) -> Vec<u64> {
         let files = self.ack_folders().map(|folder| folder.join(format!("{run}.acks")));
         let texts: Vec<String> = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
-        texts.iter().flat_map(|text| text.lines()).map(|line| line.parse().unwrap()).collect()
+        // A kill may leave the beginning of a number, which is another number.
+        let lines = texts.iter().flat_map(|text| text.split_inclusive('\n'));
+        lines.filter_map(|line| line.strip_suffix('\n')).map(|line| line.parse().unwrap()).collect()
     }
 
     pub(crate) fn submission_of(&self, run: &Run) -> Option<&Submitted> {
