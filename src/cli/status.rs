@@ -76,7 +76,7 @@ fn workers(status: &SystemStatus) -> String {
     if status.workers.is_empty() {
         return match status.last_looked_seconds {
             Some(ago) => {
-                format!("workers    none: no worker has looked for {}", Took(TimeDelta::seconds(ago)))
+                format!("workers    none: the last one looked {} ago", Took(TimeDelta::seconds(ago)))
             }
             None => "workers    none: no worker has looked within a day; start one with `parselog worker`"
                 .to_owned(),

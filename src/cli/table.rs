@@ -11,6 +11,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::show;
 use crate::clock;
+use crate::ids::RunId;
 use crate::record::Safe;
 
 /// Characters of an id on a terminal, from its end: ids of one minute begin alike.
@@ -54,7 +55,7 @@ enum TableRow<const N: usize> {
 
 impl<const N: usize> Table<N> {
     /// A table with these columns. Marks in front of a heading say what its column is: `>` aligned to the right,
-    /// for numbers; `#` run ids; `@` times, so that the heading names the zone; `~` texts that may be cut; `?`
+    /// for numbers; `#` ids of runs and batches, the ends of which are enough at a terminal; `@` times, so that the heading names the zone; `~` texts that may be cut; `?`
     /// not needed where there is little room, and `??` even less.
     pub(super) fn new(columns: [&'static str; N]) -> Self {
         Self {
@@ -96,7 +97,7 @@ impl<const N: usize> Table<N> {
     /// Its cells, as far as the width matters.
     fn cells(&self) -> Vec<[&str; N]> {
         let short = |column: &Column, cell: &'_ str| {
-            let is_long = self.width.is_some() && column.is_id && cell.chars().count() > SHORT_ID;
+            let is_long = self.width.is_some() && column.is_id && cell.parse::<RunId>().is_ok();
             let cut = cell.char_indices().rev().nth(SHORT_ID - 1).filter(|_| is_long);
             cut.map_or(0, |(at, _)| at)
         };
@@ -271,6 +272,9 @@ mod tests {
         );
         assert_eq!(at(Some(40)), "RUN        N  NAME\nb0a2289e  12  a long name of a file.txt");
         assert_eq!(at(Some(20)), "RUN       NAME\nb0a2289e  a long na…");
+        let mut table = Table { width: Some(80), ..Table::new(["#ABOUT"]) };
+        table.row([&"service:a-longer-name"]);
+        assert_eq!(table.to_string(), "ABOUT\nservice:a-longer-name", "it is no id");
         for width in 16..100 {
             use unicode_width::UnicodeWidthStr as _;
             assert!(at(Some(width)).lines().all(|line| line.width() <= width), "{width}");

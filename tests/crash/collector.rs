@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
-use crate::TURN;
 use crate::rng::Rng;
 use crate::support::Collector;
+use crate::turn;
 
 /// Kills without `PARSELOG_CRASHES`.
 const KILLS: u64 = 30;
@@ -17,7 +17,7 @@ const IDLE: usize = 400;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_that_are_killed_under_stock_senders_lose_nothing_and_store_nothing_twice() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let (kills, seed) = (number("PARSELOG_CRASHES").unwrap_or(KILLS), number("PARSELOG_SEED").unwrap_or(1));
     let mut rng = Rng::new(seed);

@@ -9,10 +9,10 @@ use parselog::parser::acknowledging::Fate;
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::TURN;
 use crate::oracle::{self, Losses};
 use crate::rng::Rng;
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::world::World;
 
 /// Files of which the parse takes its whole time, and half a minute more.
@@ -57,7 +57,7 @@ fn reason(fate: Fate) -> &'static str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seeded_deaths_of_a_parse_cost_only_its_own_run() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let least = number("PARSELOG_DEATHS").unwrap_or(120) as usize;
     let seed = number("PARSELOG_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("PARSELOG_SEED={seed} for {least} runs");
@@ -143,7 +143,7 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parse_process_that_dies_at_any_step_costs_only_its_own_run() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     for point in STEPS {
         world.submit(30, 2, 50).await;

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
 use crate::support::PATIENCE;
 use crate::support::skip::{needs_root, skip};
+use crate::turn;
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -29,7 +29,7 @@ const EXT4: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_the_parse_goes_on_and_every_event_is_stored_or_counted() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     if !may_mount(&tmpfs("64k")) {
         return;
     }
@@ -67,7 +67,7 @@ async fn with_a_disk_of(size: &str, slots: &str, cap: &str) -> Counts {
 /// is archived as if nothing had been.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_takes_no_log_for_good_costs_none_as_long_as_it_can_be_read() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let disk = ext4("-O ^has_journal", 300);
     if !may_mount(&disk) {
         return;
@@ -89,7 +89,7 @@ async fn a_disk_that_takes_no_log_for_good_costs_none_as_long_as_it_can_be_read(
 /// EIO for everything, from the middle of three runs on.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_disk_that_dies_in_mid_run_the_parse_goes_on_and_every_event_is_counted() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let disk = ext4("", 3000);
     if !may_mount(&disk) {
         return;
@@ -113,7 +113,7 @@ async fn on_a_disk_that_dies_in_mid_run_the_parse_goes_on_and_every_event_is_cou
 /// Read-only in the middle of three runs: the file system found an error and lets nobody write.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_disk_that_becomes_read_only_the_parse_goes_on_and_every_event_is_counted() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let disk = ext4("", 200);
     if !may_mount(&disk) {
         return;
@@ -136,7 +136,7 @@ async fn on_a_disk_that_becomes_read_only_the_parse_goes_on_and_every_event_is_c
 /// Read-only, and the object store is down as well: the logs wait in the refuge, and outlive the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_store_down_too_the_logs_of_a_read_only_disk_outlive_the_process() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let disk = ext4("", 200);
     if !may_mount(&disk) {
         return;
@@ -161,7 +161,7 @@ async fn with_the_store_down_too_the_logs_of_a_read_only_disk_outlive_the_proces
 /// Read-only when a run's log is about to be created, and well again later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_finds_the_spool_read_only_has_no_log_and_the_next_one_has() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     if !may_mount(&tmpfs("64m")) {
         return;
     }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::oracle::{self, Losses};
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_slept_through_its_lease_is_fenced_and_its_log_is_kept() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for point in
         ["claimed", "scope-opened", "fetched", "acknowledged:100", "parsed", "before-seal", "before-finish"]
     {

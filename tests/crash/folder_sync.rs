@@ -2,12 +2,12 @@
 
 use parselog::store::{self, LogState, RunFilter, RunStatus};
 
-use crate::TURN;
 use crate::support::{Desk, Said, sample};
+use crate::turn;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_name_can_not_be_made_durable_is_kept_and_its_run_is_not_taken_for_dead() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let desk = Desk::new().await;
     desk.ok(&["submit", &sample("tanf-active-2021-q1.txt")]);
     // Longer than it takes to look through the spool for logs that nobody holds.

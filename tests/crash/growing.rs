@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, LogState, RunFilter, RunStatus};
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::oracle::{self, Archive};
 use crate::points;
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::world::World;
 
 /// Lines of a thousand characters that hardly pack: a part of 8 MiB, and half of another.
@@ -36,7 +36,7 @@ async fn world() -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_point_of_a_growing_archive_loses_no_line_and_leaves_no_upload() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for point in points::of("growing-") {
         let mut world = world().await;
         world.submit(1, 1, 0).await;
@@ -54,7 +54,7 @@ async fn a_worker_killed_at_any_point_of_a_growing_archive_loses_no_line_and_lea
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_while_parts_go_up_leaves_them_to_recovery() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = world().await;
     world.submit(1, 1, 0).await;
     let mut worker = world.worker(None, &[]);

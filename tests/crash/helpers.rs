@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::TURN;
 use crate::support::{Desk, PATIENCE, sample};
+use crate::turn;
 
 /// A worker in which a helper panics; killed when dropped.
 struct Worker<'a> {
@@ -61,7 +61,7 @@ async fn count(desk: &Desk, status: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_death_of_a_vital_helper_hands_the_runs_back_and_ends_the_worker_with_a_code_of_its_own() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for helper in ["beat", "sync"] {
         let desk = Desk::new().await;
         desk.ok(&["submit", &sample("tanf-active-2021-q1.txt")]);
@@ -77,7 +77,7 @@ async fn the_death_of_a_vital_helper_hands_the_runs_back_and_ends_the_worker_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_other_helper_that_panics_starts_again_and_the_worker_goes_on() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for helper in ["reap", "recover", "sweep", "batches", "ship", "listen"] {
         let desk = Desk::new().await;
         let mut worker = Worker::start(&desk, helper, &[]);

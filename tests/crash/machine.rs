@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use parselog::queue;
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::fault_server::{Fault, FaultServer, Request};
 use crate::oracle::{self, Counts, Losses};
 use crate::rng::Rng;
 use crate::seeded::{number, seed};
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -122,7 +122,7 @@ struct LossTally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seeded_losses_of_a_whole_machine_cost_no_log_and_only_its_last_moment() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let losses = number("PARSELOG_MACHINES").unwrap_or(20);
     let seed = seed();
     eprintln!("PARSELOG_SEED={seed} for {losses} losses");

@@ -40,5 +40,21 @@ mod worker;
 mod world;
 mod wreck;
 
-/// One test at a time: each starts processes and measures no time but its own.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+use tokio::runtime;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Tests at a time. Each waits for its processes most of the time; more would only keep each other waiting.
+const AT_ONCE: u32 = 2;
+
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
+
+/// Waits until a test may go on.
+pub(crate) async fn turn() -> SemaphorePermit<'static> {
+    TURNS.acquire().await.unwrap()
+}
+
+/// Waits until a test may go on alone, as what looks at all that this process does must.
+pub(crate) fn turn_alone() -> SemaphorePermit<'static> {
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(TURNS.acquire_many(AT_ONCE)).unwrap()
+}

@@ -6,11 +6,11 @@ use crate::oracle::{self, Losses};
 use crate::support::MailServer;
 use crate::support::PATIENCE;
 use crate::world::World;
-use crate::{TURN, points};
+use crate::{points, turn};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_while_it_tells_people_sends_each_mail_at_most_once_and_names_those_in_doubt() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let server = MailServer::start();
     let mut world = World::in_folder().await;
     world.tell("PARSELOG_SMTP_URL", &server.url());

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, RunFilter, RunStatus};
 use rustix::process::{Pid, Signal, test_kill_process};
 
-use crate::TURN;
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::world::World;
 
 /// Says who it is, then goes on for ever the first time, and ends at once the second time.
@@ -17,7 +17,7 @@ const PARSER: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_parser_of_a_killed_worker_is_ended_before_the_next_attempt() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     world.submit(1, 1, 0).await;
     let pids = world.acks().join("pids");
@@ -47,7 +47,7 @@ const WITNESS: &str = r#"sh -c 'cd $ACKS; if [ -e pids ]; then touch second; ! g
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_attempt_meets_no_parser_of_the_one_before_though_nobody_recovered_it() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     world.submit(1, 1, 0).await;
     let pids = world.acks().join("pids");

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, LogState, Run, RunFilter};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::TURN;
 use crate::oracle::{self, Archive};
 use crate::points;
 use crate::rng::Rng;
 use crate::seeded::{number, seed};
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -71,7 +71,7 @@ pub(crate) async fn world() -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seeded_kills_of_everything_lose_no_line_that_was_written() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let kills = number("PARSELOG_CRASHES").unwrap_or(60);
     let seed = seed();
     eprintln!("PARSELOG_SEED={seed} for {kills} kills of everything");
@@ -180,7 +180,7 @@ async fn check_run(world: &World, run: &Run, tally: &mut Tally) -> Result<(), St
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_point_of_a_programs_output_loses_no_line() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for point in points::of("output-") {
         let mut world = world().await;
         // Long enough for some of it to be given back while it is written.
@@ -206,7 +206,7 @@ async fn a_worker_killed_at_any_point_of_a_programs_output_loses_no_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_after_everything_was_killed_leaves_nothing() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = world().await;
     for _ in 0..3 {
         world.submit(400, 1, 1000).await;

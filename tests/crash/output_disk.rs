@@ -13,10 +13,10 @@ use parselog::carry;
 use parselog::store::{self, LogState, Run, RunFilter};
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::disk::{all_are_over, may_mount, remount, tmpfs, until};
 use crate::oracle::Archive;
 use crate::output::{line_number, noted, world};
+use crate::turn;
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -25,7 +25,7 @@ const WAITS: &str = "the disk of the spool is full: the parser is stopped";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_a_program_ends_as_ever_and_each_of_its_lines_is_stored_or_counted() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     if !may_mount(&tmpfs("1m")) {
         return;
     }
@@ -45,7 +45,7 @@ async fn on_a_full_disk_a_program_ends_as_ever_and_each_of_its_lines_is_stored_o
 /// Somebody else takes every block that the program gives back, until it is stopped, and then leaves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_waits_while_others_fill_the_disk_and_goes_on_when_there_is_room() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     if !may_mount(&tmpfs("64m")) {
         return;
     }
@@ -73,7 +73,7 @@ async fn a_program_waits_while_others_fill_the_disk_and_goes_on_when_there_is_ro
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_read_only_spool_a_program_ends_as_ever_and_each_of_its_lines_is_in_the_global_log() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     if !may_mount(&tmpfs("64m")) {
         return;
     }

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::machine::Distant;
 use crate::oracle::{self, Counts, Losses};
 use crate::rng::Rng;
 use crate::seeded::{number, seed};
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_comes_back_has_the_fuller_log_and_nothing_is_lost_or_twice() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let partitions = number("PARSELOG_PARTITIONS").unwrap_or(10);
     let seed = seed();
     eprintln!("PARSELOG_SEED={seed} for {partitions} partitions");

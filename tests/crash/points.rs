@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use parselog::queue;
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::way::{SMALL_CAP, Way};
 use crate::world::World;
 
@@ -62,7 +62,7 @@ fn collect(folder: &Path, names: &mut BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_named_point_loses_nothing() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let only = std::env::var("PARSELOG_POINT").ok();
     let (mut in_flight, mut total) = (0, Counts::default());
     let mut names = of_worker();

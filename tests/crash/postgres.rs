@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
-use crate::TURN;
 use crate::oracle::{self, Losses};
 use crate::rng::Rng;
 use crate::support::PATIENCE;
 use crate::support::TestDb;
+use crate::turn;
 use crate::world::World;
 
 /// The server's own database, from which the tests govern their own.
@@ -54,7 +54,7 @@ impl Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_between_any_two_statements_lose_nothing() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut rng = Rng::new(7);
     let mut world = World::in_folder().await;
     let mut server = Server::of(&world).await;
@@ -81,7 +81,7 @@ async fn connections_cut_between_any_two_statements_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_database_longer_than_a_lease_costs_no_run() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     let mut server = Server::of(&world).await;
     // As many as there are slots, and long enough that all of them are parsed at once.
@@ -114,7 +114,7 @@ async fn an_outage_of_the_database_longer_than_a_lease_costs_no_run() {
 /// longer than a lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let home = tempfile::tempdir().unwrap();
     let keep = Keep { program: env!("CARGO_BIN_EXE_parselog").into(), idle: Duration::ZERO };
     let cluster = Cluster::start(home.path(), &keep).unwrap();

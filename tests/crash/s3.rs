@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use parselog::store::{self, LogState, Run, RunFilter, RunStatus};
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::fault_server::{Fault, FaultServer, Request};
 use crate::oracle::{self, Losses};
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::world::World;
 
 const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>";
@@ -40,7 +40,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_s3_does_outcomes_stand_and_every_log_is_archived_once_it_is_well() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for (name, fault) in faults() {
         let mut ill = Ill::start().await;
         ill.set(Some(fault));
@@ -71,7 +71,7 @@ async fn whatever_s3_does_outcomes_stand_and_every_log_is_archived_once_it_is_we
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_that_never_answers_holds_no_slot() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut ill = Ill::start().await;
     ill.set(Some(Fault::Hang));
     for _ in 0..20 {
@@ -97,7 +97,7 @@ async fn an_s3_that_never_answers_holds_no_slot() {
 /// submission of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_whose_name_does_not_resolve_costs_no_outcome_and_no_log() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_s3().await;
     for _ in 0..2 {
         world.submit(30, 1, 0).await;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 
-use crate::TURN;
 use crate::oracle::{self, Counts, Losses};
 use crate::points;
 use crate::rng::Rng;
 use crate::support::PATIENCE;
+use crate::turn;
 use crate::way::{SMALL_CAP, Way};
 use crate::world::World;
 
@@ -41,7 +41,7 @@ struct Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seeded_kills_lose_nothing() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let kills = number("PARSELOG_CRASHES").unwrap_or(60);
     let seed = seed();
     eprintln!("PARSELOG_SEED={seed} for {kills} kills");

@@ -128,7 +128,7 @@ async fn the_status_names_queue_workers_runs_failures_and_kept_logs() {
         assert!(text.contains(part), "{part}: {text}");
     }
     sqlx::query("update worker set seen_at = now() - interval '100 s'").execute(&desk.db.pool).await.unwrap();
-    assert!(desk.ok(&["status"]).out.contains("no worker has looked for 1 min 4"));
+    assert!(desk.ok(&["status"]).out.contains("the last one looked 1 min 4"));
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use parselog::store::{self, RunFilter, RunStatus};
 use crate::oracle::{self, Losses};
 use crate::support::PATIENCE;
 use crate::world::World;
-use crate::{TURN, points};
+use crate::{points, turn};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_is_killed_holds_for_a_run_that_waits_and_for_one_that_runs() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     for point in points::of("cancel-") {
         world.submit(20, 1, 0).await;

@@ -9,13 +9,13 @@ use parselog::store::{self, RunFilter};
 use crate::oracle::{self, Losses};
 use crate::support::PATIENCE;
 use crate::world::World;
-use crate::{TURN, points};
+use crate::{points, turn};
 
 const FIX: [&str; 4] = ["doctor", "--fix", "--grace", "0s"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doctor_that_is_killed_between_two_repairs_is_finished_by_repeating_it() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     for point in points::of("doctor-") {
         damage(&mut world).await;

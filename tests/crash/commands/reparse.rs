@@ -2,13 +2,13 @@
 
 use crate::oracle::{self, Losses};
 use crate::world::World;
-use crate::{TURN, points};
+use crate::{points, turn};
 
 const COMMAND: [&str; 5] = ["reparse", "--all", "--yes", "--reason", "new rules"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reparse_that_is_killed_is_queued_whole_or_not_at_all_and_never_twice() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     for point in points::of("reparse-") {
         let mut world = World::in_folder().await;
         for _ in 0..3 {

@@ -4,11 +4,11 @@ use std::fs;
 
 use crate::oracle::{self, Losses};
 use crate::world::World;
-use crate::{TURN, points};
+use crate::{points, turn};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_is_killed_leaves_the_one_that_was_there_or_a_whole_one() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     world.submit(200, 1, 0).await;
     world.drain().await;

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::oracle::{self, Losses};
 use crate::support::PATIENCE;
 use crate::world::World;
-use crate::{TURN, points};
+use crate::{points, turn};
 
 const PRUNE: [&str; 5] = ["prune", "--older-than", "0s", "--force", "--yes"];
 
@@ -36,7 +36,7 @@ fn stored(world: &World, run: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prune_that_is_killed_leaves_no_row_without_its_object_and_the_doctor_ends_it() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = with_runs(3).await;
     assert_eq!(stored(&world, ""), 6, "no reports were stored");
     for point in points::of("let-go-") {
@@ -56,7 +56,7 @@ async fn a_prune_that_is_killed_leaves_no_row_without_its_object_and_the_doctor_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erase_that_is_killed_is_finished_by_repeating_it() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let points = points::of("let-go-");
     let mut world = with_runs(points.len()).await;
     for (point, run) in points.iter().zip(runs(&world).await) {
@@ -78,7 +78,7 @@ async fn an_erase_that_is_killed_is_finished_by_repeating_it() {
 /// The hold comes when `prune` has listed the log, and is about to let it go.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_set_while_logs_are_pruned_or_erased_is_honoured() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = with_runs(1).await;
     let run = runs(&world).await.remove(0);
     for command in [PRUNE.to_vec(), vec!["erase", "@latest", "--yes"]] {
@@ -103,7 +103,7 @@ async fn a_hold_that_is_set_while_logs_are_pruned_or_erased_is_honoured() {
 /// A worker died between the row and the removal, so the spool has the log that is erased.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_erased_before_it_left_the_spool_is_never_stored_again() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     world.submit(20, 1, 0).await;
     let mut worker = world.worker(Some("after-row"), &[]);

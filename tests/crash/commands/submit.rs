@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::oracle::{self, Losses};
 use crate::world::{Submitted, World};
-use crate::{TURN, points};
+use crate::{points, turn};
 
 const WHAT: [&str; 9] =
     ["submit", "--program", "tanf", "--section", "active", "--year", "2024", "--quarter", "1"];
@@ -43,7 +43,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submit_that_is_killed_is_finished_by_repeating_it_and_named_until_then() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     world.prefix = "data_files".to_owned();
     let first = world.submission("first");
@@ -76,7 +76,7 @@ async fn a_submit_that_is_killed_is_finished_by_repeating_it_and_named_until_the
 /// Killed in mid-upload: what holds space is named, and given up when it is old.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_of_a_submit_that_was_killed_is_named_and_aborted() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let mut world = World::in_folder().await;
     world.prefix = "data_files".to_owned();
     let first = world.submission("first");

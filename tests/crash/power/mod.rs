@@ -22,28 +22,29 @@ use std::time::{Instant, SystemTime};
 
 use parselog::durable::Synced;
 use parselog::faults;
+use tokio::sync::SemaphorePermit;
 
 use self::platter::Platter;
 use self::promise::Promise;
 use self::recording::{Recorder, Recording, killed_at, record};
 use self::scenarios::Scenario;
 use self::scratch::Scratch;
-use crate::TURN;
 use crate::rng::Rng;
+use crate::turn_alone;
 
 /// Kills that are recovered, of each seed.
 const KILLS: usize = 4;
 
 /// Ends the observation of the disk, however a test ends.
-struct Observation<'a>(#[expect(dead_code, reason = "held for its lock")] tokio::sync::MutexGuard<'a, ()>);
+struct Observation(#[expect(dead_code, reason = "held for its turn")] SemaphorePermit<'static>);
 
-impl Observation<'_> {
+impl Observation {
     fn begin() -> Self {
-        Self(TURN.blocking_lock())
+        Self(turn_alone())
     }
 }
 
-impl Drop for Observation<'_> {
+impl Drop for Observation {
     fn drop(&mut self) {
         faults::observe(None);
     }

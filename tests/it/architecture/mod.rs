@@ -3,6 +3,7 @@
 //!
 //! The rooms and their levels are listed in `ARCHITECTURE.md` alone; `plan` reads them there.
 
+mod dependencies;
 mod graph;
 mod plan;
 mod source;
