@@ -44,7 +44,7 @@ use tokio::runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Tests at a time. Each waits for its processes most of the time; more would only keep each other waiting.
-const AT_ONCE: u32 = 2;
+const AT_ONCE: u32 = 3;
 
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
