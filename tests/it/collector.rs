@@ -150,6 +150,31 @@ async fn a_record_that_names_an_open_run_is_in_its_log_once_though_receivers_are
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_a_disk_that_is_nearly_full_it_reads_on_keeps_errors_and_says_how_many_others_it_dropped() {
+    let collector = Collector::start(&["--leave-free", "1EiB"]).await;
+    // The receiver in charge alone looks, as soon as it is.
+    collector.wait("it has looked at the disk", || collector.said().contains("streams keep only errors"));
+    let mut connection = collector.connect();
+    for number in 0..3000 {
+        let level = if number % 10 == 0 { "error" } else { "info" };
+        let line = format!("{{\"level\":\"{level}\",\"name\":\"app\",\"message\":\"{number}\"}}\n");
+        connection.write_all(line.as_bytes()).unwrap();
+    }
+    drop(connection);
+    let stored = || collector.desk.run(&["logs", "service:app", "--json"]).out;
+    collector.wait("the last error is stored", || stored().contains("\"2990\""));
+    let mut collector = collector;
+    let [app] = collector.end(&["app"]).try_into().unwrap();
+    let errors: Vec<String> = app.iter().filter(|said| said.parse::<u64>().is_ok()).cloned().collect();
+    assert_eq!(errors, (0..300).map(|number| (number * 10).to_string()).collect::<Vec<_>>());
+    let rows: Vec<(i64, i64)> = sqlx::query_as("select lines, dropped from log where service = 'app'")
+        .fetch_all(&collector.desk.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(rows.iter().map(|row| row.1).sum::<i64>(), 2700, "{rows:?}, {app:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_say_what_is_stored_across_kills_of_the_receiver() {
     let mut collector = Collector::start(&[]).await;
     let frame = |body: &str| [&(body.len() as u32).to_be_bytes(), body.as_bytes()].concat();
