@@ -14,9 +14,9 @@ mod acks;
 mod holder;
 mod local;
 mod message;
-mod position;
 mod process;
 mod receiver;
+mod socket;
 mod spill;
 mod taking;
 

@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::acks::{Acknowledged, is_hello};
 use super::message::{ConnectionState, ReceiverNews};
-use super::position::position;
+use super::socket::{is_crowded, position};
 use super::spill::SpilledFrame;
 use crate::frames::{Arrived, Decoder, FrameReader, StreamKind};
 use crate::intake::Streams;
@@ -19,7 +19,7 @@ use crate::record::Arrival;
 
 /// Bytes to look at at once.
 pub(super) const LOOK: usize = 256 << 10;
-/// With so many bytes of one frame in the kernel, it may have no room for the rest.
+/// With so many bytes of one frame in the kernel, it may have no room for the rest; with fewer, the kernel is asked.
 const SPILL_FROM: usize = 32 << 10;
 /// So many looks at one connection, then the others have their turn.
 const TURN: usize = 16;
@@ -167,7 +167,8 @@ impl Taking {
             shelf.streams.settled(self.id, self.at);
             return Ok(AfterTurn::More);
         }
-        if seen >= SPILL_FROM {
+        let is_known = self.state.kind != StreamKind::Unknown;
+        if seen >= SPILL_FROM || (is_known && is_crowded(&self.socket)?) {
             // It is known before it is written to: whatever fails then is tried again.
             let frame = self.spilled.insert(SpilledFrame::create(&shelf.folder, self.id, self.at)?);
             frame.append(&hands.buffer[..seen])?;

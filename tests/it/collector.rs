@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -147,6 +147,32 @@ async fn a_record_that_names_an_open_run_is_in_its_log_once_though_receivers_are
     connection.write_all(line(&run, "behind its end").as_bytes()).unwrap();
     drop(connection);
     assert_eq!(collector.end(&["app"]), [["of a run that nobody knows", "behind its end"]]);
+}
+
+/// The kernel keeps all that arrived together until its last byte is taken, also for the beginning of one line.
+#[tokio::test(flavor = "multi_thread")]
+async fn bursts_that_fill_the_sockets_are_read_to_their_ends() {
+    const LINES: usize = 20_000;
+    let mut collector = Collector::start(&[]).await;
+    let names = ["one", "two", "three", "four", "five", "six"];
+    thread::scope(|scope| {
+        for name in names {
+            let mut connection = collector.connect();
+            scope.spawn(move || {
+                let line =
+                    |number| format!("{{\"level\":\"info\",\"name\":\"{name}\",\"message\":\"{number}\"}}\n");
+                let burst: String = (0..LINES).map(line).collect();
+                connection.write_all(burst.as_bytes()).unwrap();
+                // Once it has been read to its end, this end hears of it.
+                connection.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+            });
+        }
+    });
+    let expected: Vec<String> = (0..LINES).map(|number| number.to_string()).collect();
+    for (name, stored) in names.iter().zip(collector.end(&names)) {
+        assert!(stored == expected, "{name}: {} lines, {}", stored.len(), collector.said());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
