@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! main cli telemetry > http > collector desk publish > worker report doctor intake > recovery
-//!   > archive reader diff notify parse > scope queue system clock > config
+//!   > archive reader diff notify oidc parse > scope queue system clock > config
 //!   > spool objects store cluster parser > ids record frames redact gzip carry durable faults
 //! ```
 
@@ -60,6 +60,8 @@ pub mod intake;
 pub mod notify;
 #[doc(hidden)]
 pub mod objects;
+#[doc(hidden)]
+pub mod oidc;
 #[doc(hidden)]
 pub mod parse;
 #[doc(hidden)]

@@ -15,7 +15,8 @@ use crate::publish::Publisher;
 ///
 /// Takes JSON, the forms of Python's HTTPHandler, OpenTelemetry and Loki; docs/INTAKE.md has the lines of each
 /// shipper's configuration. On a loopback address programs need no token; elsewhere everybody does: see
-/// `parselog token`. People open the pages by a link of `parselog ui`, or through a proxy that says who they are.
+/// `parselog token`. People open the pages by a link of `parselog ui`, sign in at a provider of OpenID Connect, or come
+/// through a proxy that says who they are.
 /// After SIGTERM or ^C, requests get ten seconds to finish.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -34,7 +35,8 @@ impl ServeArgs {
         if let Some(why) = self.http.proxy.contradiction() {
             return Err(CliError::usage(format!("{why}: expected all three, or none")));
         }
-        let server = HttpServer::listen(self.http).await?;
+        let sign_in = self.http.sign_in().map_err(CliError::usage)?;
+        let server = HttpServer::listen(self.http, sign_in).await?;
         let system = open::open(common).await?;
         open::scratch(&system)?;
         let streams = Streams::open(&system, self.intake)?;

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use clap::{ArgAction, Args};
 use secrecy::SecretString;
-use url::{Host, Url};
+use url::Url;
 
-use super::ProxyConfig;
 use super::value::{self, Commas, List};
+use super::{OidcConfig, OidcSettings, ProxyConfig};
 
 /// What HTTP serves, and to whom.
 #[derive(Debug, Clone, Args)]
@@ -18,8 +18,6 @@ use super::value::{self, Commas, List};
 pub struct HttpConfig {
     #[command(flatten)]
     pub site: SiteConfig,
-    #[command(flatten)]
-    pub proxy: ProxyConfig,
 
     /// Largest body of a request, as it is sent and unpacked.
     #[arg(long, env = "PARSELOG_HTTP_BODY", default_value = "16MiB", value_parser = value::body, value_name = "SIZE")]
@@ -34,6 +32,11 @@ pub struct HttpConfig {
     #[arg(long, env = "PARSELOG_INTAKE_SYNC", default_value = "off", action = ArgAction::Set,
         value_parser = value::switch, value_name = "on|off")]
     pub intake_sync: bool,
+
+    #[command(flatten)]
+    pub proxy: ProxyConfig,
+    #[command(flatten)]
+    pub oidc: OidcConfig,
 }
 
 /// Where HTTP is served, and how people get there.
@@ -68,6 +71,18 @@ impl HttpConfig {
     /// The origins of web pages that may send and read records.
     pub fn origins(&self) -> Vec<WebOrigin> {
         List::join(&self.origins)
+    }
+
+    /// The provider at which people sign in; `None` if none is set.
+    ///
+    /// # Errors
+    /// The settings make no sense together, or its secret can't be read.
+    pub fn sign_in(&self) -> Result<Option<OidcSettings>, String> {
+        let settings = self.oidc.settings()?;
+        match settings.is_none() || self.site.origin(self.site.listen).is_some() {
+            true => Ok(settings),
+            false => Err("--oidc-issuer needs --site: the provider sends people back there".to_owned()),
+        }
     }
 }
 
@@ -123,13 +138,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 /// Reads where people open the pages.
 fn site(text: &str) -> Result<WebOrigin, String> {
     let origin: WebOrigin = text.parse()?;
-    let host = Url::parse(origin.as_str()).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-    let is_local = match host {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let is_local = Url::parse(origin.as_str()).is_ok_and(|url| value::is_loopback(&url));
     (origin.is_https() || is_local).then_some(origin).ok_or_else(|| {
         "expected https, or http on localhost alone: whoever is on the way would read the cookie".to_owned()
     })

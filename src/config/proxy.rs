@@ -106,8 +106,17 @@ impl FromStr for PeerNetwork {
 impl PersonRule {
     /// The rule for somebody: its own, else that for everybody else.
     pub fn of<'a>(rules: &'a [Self], who: &str) -> Option<&'a Self> {
-        let named = |name: &str| rules.iter().find(|rule| rule.who == name);
-        named(who).filter(|_| who != ANYBODY).or_else(|| named(ANYBODY))
+        rules.iter().find(|rule| rule.names(who)).or_else(|| rules.iter().find(|rule| rule.is_for_others()))
+    }
+
+    /// Whether it is for whoever is called so, and no rule for everybody else.
+    pub fn names(&self, who: &str) -> bool {
+        self.who == who && !self.is_for_others()
+    }
+
+    /// Whether it is for everybody whom no other rule names.
+    pub fn is_for_others(&self) -> bool {
+        self.who == ANYBODY
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 /// The longest time of a setting: a longer one is a slip, and can't be added to a date.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -145,6 +145,16 @@ pub fn name(text: &str) -> Result<String, String> {
     let fits =
         (1..=200).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace());
     fits.then(|| text.to_owned()).ok_or_else(|| "expected a name of 1 to 200 bytes without blanks".to_owned())
+}
+
+/// Whether the host of a URL is this machine, by its address or as `localhost`.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {

@@ -1,4 +1,4 @@
-//! Sessions of people who look at the pages: a link that works once opens one.
+//! Sessions of people who look at the pages: a link that works once opens one, or a sign-in at a provider.
 //!
 //! Link and session have a secret each, and the database knows their hashes alone: nobody who reads it can use them.
 
@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::token::{check_programs, new_secret};
 use super::{DeskError, Result};
-use crate::store::{self, NewLink, PgPool, Role, WebSession};
+use crate::oidc::{SignInAttempt, SignedIn};
+use crate::store::{self, NewLink, NewSession, PgPool, Role, WebSession};
 
 /// How long a link waits for its use.
 pub const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -60,6 +61,32 @@ pub async fn enter(
 ) -> Result<Option<(WebSession, SecretString)>> {
     let (secret, secret_sha256) = new_secret();
     let opened = store::session::open(pool, hash(link), secret_sha256, SESSION_LIFE, from).await?;
+    Ok(opened.map(|session| (session, secret.into())))
+}
+
+/// Opens a session for somebody who signed in at a provider, once for each attempt. `None` if it was used before.
+///
+/// # Errors
+/// The database fails.
+pub async fn sign_in(
+    pool: &PgPool,
+    attempt: &SignInAttempt,
+    person: &SignedIn,
+    issuer: &str,
+    from: &str,
+) -> Result<Option<(WebSession, SecretString)>> {
+    let (secret, secret_sha256) = new_secret();
+    let session = NewSession {
+        name: person.name.clone(),
+        role: person.role,
+        programs: person.programs.clone(),
+        used_sha256: hash(attempt.secret()),
+        secret_sha256,
+        life: SESSION_LIFE,
+        created_by: issuer.to_owned(),
+    };
+    let from = format!("signed in at {issuer} as {} {from}", person.subject);
+    let opened = store::session::open_without_link(pool, &session, &from).await?;
     Ok(opened.map(|session| (session, secret.into())))
 }
 

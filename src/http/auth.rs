@@ -38,7 +38,7 @@ pub(super) async fn check(
             head.extensions.insert(asker);
             next.run(Request::from_parts(head, body)).await
         }
-        Err(error) if is_page => door::refused(&error, state.access.site.has_sessions()),
+        Err(error) if is_page => door::refused(&error, &state.access, &head.uri),
         Err(error) => error.into_response(),
     };
     if is_page {

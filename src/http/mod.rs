@@ -1,7 +1,7 @@
 //! HTTP: the door for whatever logs over it, and the answers for whoever asks what was logged.
 //!
 //! `routes` is the one table of what is served, and to which role. `auth` finds out who asks (`asker`): by a token,
-//! a session that a link opened (`door`), or a proxy's word. `audit` notes each reading of a log. A body is received and
+//! a session that a link (`door`) or a provider (`sign_in`) opened, or a proxy's word. `audit` notes each reading of a log. A body is received and
 //! stored within bounds of size, time and memory (`receive`, `room`), and read by pure readers (`body`). Streams, their
 //! files and their rules are `intake`'s.
 
@@ -23,6 +23,7 @@ mod room;
 mod route;
 mod routes;
 mod sessions;
+mod sign_in;
 mod site;
 mod state;
 mod tokens;
@@ -43,8 +44,9 @@ use self::sessions::Sessions;
 use self::site::Site;
 use self::state::{Access, ServerState};
 use self::tokens::Tokens;
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, OidcSettings};
 use crate::intake::Streams;
+use crate::oidc::IdProvider;
 use crate::system::System;
 
 /// How often to look which tokens and sessions are in use: a revoked one works for so long at most.
@@ -54,17 +56,18 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct HttpServer {
     listener: TcpListener,
     config: HttpConfig,
+    sign_in: Option<OidcSettings>,
 }
 
 impl HttpServer {
-    /// Listens at the configured address.
+    /// Listens at the configured address. People sign in at this provider, if there is one.
     ///
     /// # Errors
     /// The address is in use or not this machine's.
-    pub async fn listen(config: HttpConfig) -> Result<Self> {
+    pub async fn listen(config: HttpConfig, sign_in: Option<OidcSettings>) -> Result<Self> {
         let listener = TcpListener::bind(config.site.listen).await;
         let listener = listener.with_context(|| format!("failed to listen on {}", config.site.listen))?;
-        Ok(Self { listener, config })
+        Ok(Self { listener, config, sign_in })
     }
 
     /// Where it listens.
@@ -78,7 +81,7 @@ impl HttpServer {
     /// Answers requests until `stop` resolves; requests in flight may go on for a while.
     ///
     /// # Errors
-    /// The tokens can't be read; nothing was answered.
+    /// The tokens can't be read, or the way to the provider can't be prepared; nothing was answered.
     pub async fn serve(
         self,
         system: &System,
@@ -88,11 +91,13 @@ impl HttpServer {
         let address = self.address()?;
         let proxy = Proxy::new(&self.config.proxy);
         let origin = self.config.site.origin(address);
+        let site = Site::new(origin, self.config.site.is_set(), address.port());
         let access = Access {
-            is_local: address.ip().is_loopback() && !proxy.is_there(),
+            is_local: address.ip().is_loopback() && !proxy.is_there() && self.sign_in.is_none(),
             tokens: Tokens::read(&system.pool).await?,
             sessions: Sessions::of(&system.pool),
-            site: Site::new(origin, self.config.site.is_set(), address.port()),
+            oidc: self.sign_in.map(|settings| provider(settings, &site)).transpose()?,
+            site,
             proxy,
         };
         let kept = (access.tokens.clone(), access.sessions.clone());
@@ -108,12 +113,29 @@ impl HttpServer {
             tokio::select! {
                 () = stop => {}
                 () = keep(kept) => {}
+                () = Box::pin(look(&state)) => {}
             }
             stopped.send_replace(true);
         };
         tokio::join!(connection::serve(self.listener, routes::router(&state), stopping), stop);
         Ok(())
     }
+}
+
+/// The provider, which sends people back to this site.
+fn provider(settings: OidcSettings, site: &Site) -> Result<IdProvider> {
+    let done = site.address(sign_in::DONE).context("nothing says where people open the pages: see --site")?;
+    IdProvider::new(settings, done)
+}
+
+/// Says at once if nobody can sign in, and then waits for ever. The rest works all the same.
+async fn look(state: &ServerState) {
+    if let Some(provider) = &state.access.oidc
+        && let Err(error) = provider.look().await
+    {
+        tracing::warn!("{error}");
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Looks again and again which tokens and sessions are in use.

@@ -15,6 +15,7 @@ use super::door;
 use super::error::HttpError;
 use super::pages;
 use super::route::{HttpRoute, Row};
+use super::sign_in;
 use super::state::Shared;
 use crate::store::Role;
 
@@ -34,7 +35,7 @@ fn table() -> Vec<Row> {
         get("/logs/{service}", staff, routing::get(read::records)),
         get("/logs/{service}/stream", staff, routing::get(read::follow)),
     ];
-    programs.into_iter().chain(door::table()).chain(pages::table()).collect()
+    programs.into_iter().chain(door::table()).chain(sign_in::table()).chain(pages::table()).collect()
 }
 
 /// All routes.

@@ -1,5 +1,7 @@
 //! The site that people open: its cookie, and the check that a request was made by a page of its own.
 
+use std::time::Duration;
+
 use axum::http::header::{AsHeaderName, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -40,29 +42,51 @@ impl Site {
         self.origin.is_some()
     }
 
+    /// The address of a page of it, whose path this is.
+    pub(super) fn address(&self, path: &str) -> Option<String> {
+        self.origin.as_ref().map(|origin| format!("{}{path}", origin.as_str()))
+    }
+
     /// The header that gives a browser the secret of its session.
     pub(super) fn cookie(&self, secret: &SecretString) -> HeaderValue {
-        self.set_cookie(secret.expose_secret(), SESSION_LIFE.as_secs())
+        self.set_cookie(&self.cookie, secret.expose_secret(), SESSION_LIFE)
     }
 
     /// The header that takes it away.
     pub(super) fn no_cookie(&self) -> HeaderValue {
-        self.set_cookie("", 0)
+        self.set_cookie(&self.cookie, "", Duration::ZERO)
     }
 
-    fn set_cookie(&self, value: &str, seconds: u64) -> HeaderValue {
+    /// The header that gives a browser what only it may have of a sign-in, for as long as that may take. The value
+    /// has letters, digits, `-`, `_` and `.` alone.
+    pub(super) fn sign_in_cookie(&self, value: &SecretString, life: Duration) -> HeaderValue {
+        self.set_cookie(&self.sign_in_name(), value.expose_secret(), life)
+    }
+
+    /// The header that takes it away.
+    pub(super) fn no_sign_in_cookie(&self) -> HeaderValue {
+        self.set_cookie(&self.sign_in_name(), "", Duration::ZERO)
+    }
+
+    fn sign_in_name(&self) -> String {
+        format!("{}-sign-in", self.cookie)
+    }
+
+    fn set_cookie(&self, name: &str, value: &str, life: Duration) -> HeaderValue {
         let secure = if self.origin.as_ref().is_some_and(WebOrigin::is_https) { "; Secure" } else { "" };
-        let name = &self.cookie;
+        let seconds = life.as_secs();
         let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-        HeaderValue::from_str(&cookie).expect("a name, hexadecimal digits and attributes")
+        HeaderValue::from_str(&cookie).expect("a name, plain characters and attributes")
     }
 
     /// The secret of the session, as the browser shows it.
     pub(super) fn secret(&self, headers: &HeaderMap) -> Option<SecretString> {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, value)| *name == self.cookie && !value.is_empty()).map(|(_, value)| value.into())
+        shown(headers, &self.cookie)
+    }
+
+    /// What the browser has of a sign-in that it began.
+    pub(super) fn sign_in(&self, headers: &HeaderMap) -> Option<SecretString> {
+        shown(headers, &self.sign_in_name())
     }
 
     /// Refuses what a page of elsewhere made a browser ask, whose cookie or proxy vouches for the person. A plain
@@ -124,6 +148,13 @@ pub(super) fn check_local(headers: &HeaderMap, origins: &[WebOrigin]) -> Answere
             Some(_) => refused(strange),
         },
     }
+}
+
+/// The value of a cookie.
+fn shown(headers: &HeaderMap, cookie: &str) -> Option<SecretString> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, value)| *name == cookie && !value.is_empty()).map(|(_, value)| value.into())
 }
 
 fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {

@@ -15,6 +15,7 @@ use super::site::Site;
 use super::tokens::Tokens;
 use crate::config::{HttpConfig, WebOrigin};
 use crate::intake::Streams;
+use crate::oidc::IdProvider;
 use crate::system::System;
 
 /// Readings of logs at once.
@@ -30,6 +31,8 @@ pub(super) struct Access {
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
     pub(super) proxy: Proxy,
+    /// Where people sign in, if it is configured.
+    pub(super) oidc: Option<IdProvider>,
     pub(super) site: Site,
 }
 

@@ -56,5 +56,5 @@ pub use migrate::{MIGRATOR, migrate, pending, require_migrated};
 pub use notice::Notice;
 pub use pool::{Connection, Limits, PgPool, Transaction};
 pub use run::Run;
-pub use session::{NewLink, WebSession};
+pub use session::{NewLink, NewSession, WebSession};
 pub use token::{NewToken, Token};

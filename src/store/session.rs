@@ -78,6 +78,59 @@ pub async fn create(db: impl PgExecutor<'_>, link: &NewLink<'_>) -> Result<i64> 
     .context("failed to create a link")
 }
 
+/// A session of somebody who signed in elsewhere.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    pub name: String,
+    pub role: Role,
+    pub programs: Vec<String>,
+    /// What was used up by it, in the place of a link.
+    pub used_sha256: [u8; 32],
+    pub secret_sha256: [u8; 32],
+    /// How long it lasts.
+    pub life: Duration,
+    /// Who vouches for it.
+    pub created_by: String,
+}
+
+/// Opens a session without a link, with an audit entry that says how and from where. `None` if what it uses up was
+/// used before.
+///
+/// # Errors
+/// The database fails.
+pub async fn open_without_link(
+    db: impl PgExecutor<'_>,
+    session: &NewSession,
+    from: &str,
+) -> Result<Option<WebSession>> {
+    sqlx::query_as(
+        "with old as (
+             delete from web_session where coalesce(expires_at, link_expires_at) < now() - $9
+         ), opened as (
+             insert into web_session (name, role, programs, link_sha256, link_expires_at, created_by,
+                                      opened_at, last_used_at, secret_sha256, expires_at)
+             values ($1, $2, $3, $4, now(), $5, now(), now(), $6, now() + $7)
+             on conflict (link_sha256) do nothing returning *
+         ), entry as (
+             insert into log_entry (actor, entry, detail)
+             select name, 'session-opened', format('session %s, role %s, %s', id, role, $8::text) from opened
+         )
+         select * from opened",
+    )
+    .bind(fit::label(&session.name))
+    .bind(session.role)
+    .bind(&session.programs)
+    .bind(&session.used_sha256[..])
+    .bind(fit::label(&session.created_by))
+    .bind(&session.secret_sha256[..])
+    .bind(session.life)
+    .bind(fit::text(from))
+    .bind(KEPT)
+    .fetch_optional(db)
+    .await
+    .context("failed to open a session")
+}
+
 /// Uses a link: the session that it opens, with this secret and for so long, and an audit entry that says from
 /// where. `None` if there is no such link, or it was used, revoked, or is over.
 ///

@@ -42,6 +42,7 @@ mod objects_links;
 mod objects_plain;
 mod objects_s3;
 mod objects_upload;
+mod oidc;
 mod operating;
 mod ops;
 mod pages;

@@ -8,13 +8,15 @@ use parselog::cli::Cli;
 
 use crate::support::{Desk, sample};
 
-/// Settings that may be any text: a folder or a file has any name.
-const ANY_TEXT: [&str; 5] = [
+/// Settings that may be any text: a folder or a file has any name, and a secret is as others made it.
+const ANY_TEXT: [&str; 7] = [
     "PARSELOG_HOME",
     "PARSELOG_SPOOL",
     "PARSELOG_REFUGE",
     "PARSELOG_STREAM_RULES",
     "PARSELOG_COLLECT_SOCKET",
+    "PARSELOG_OIDC_SECRET",
+    "PARSELOG_OIDC_SECRET_FILE",
 ];
 
 /// What no other setting takes: no number, size, time, address, URL, level, rule, name or pattern.

@@ -44,7 +44,9 @@ const WALLS: &[(&str, &[&str])] = &[
     ("flate2", &["gzip", "http"]),
     ("askama", &["http"]),
     ("hmac", &["notify"]),
-    ("reqwest", &["notify"]),
+    ("jsonwebtoken", &["oidc"]),
+    ("oauth2", &["oidc"]),
+    ("reqwest", &["notify", "oidc"]),
     ("axum", &["http"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
@@ -88,7 +90,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "carry",
         ],
     ),
-    ("secrecy", &["config", "cli", "notify", "desk", "http", "publish"]),
+    ("secrecy", &["config", "cli", "notify", "oidc", "desk", "http", "publish"]),
 ];
 
 const LONGEST_FILE: usize = 350;
