@@ -93,7 +93,11 @@ impl HttpServer {
         let origin = self.config.site.origin(address);
         let site = Site::new(origin, self.config.site.is_set(), address.port());
         let access = Access {
-            is_local: address.ip().is_loopback() && !proxy.is_there() && self.sign_in.is_none(),
+            // Behind a proxy everybody comes from this machine, and a site with https is behind one.
+            is_local: address.ip().is_loopback()
+                && !proxy.is_there()
+                && !site.is_https()
+                && self.sign_in.is_none(),
             tokens: Tokens::read(&system.pool).await?,
             sessions: Sessions::of(&system.pool),
             oidc: self.sign_in.map(|settings| provider(settings, &site)).transpose()?,

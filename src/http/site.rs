@@ -42,6 +42,11 @@ impl Site {
         self.origin.is_some()
     }
 
+    /// Whether people open it by https, which somebody in front of the server speaks.
+    pub(super) fn is_https(&self) -> bool {
+        self.origin.as_ref().is_some_and(WebOrigin::is_https)
+    }
+
     /// The address of a page of it, whose path this is.
     pub(super) fn address(&self, path: &str) -> Option<String> {
         self.origin.as_ref().map(|origin| format!("{}{path}", origin.as_str()))
@@ -73,7 +78,7 @@ impl Site {
     }
 
     fn set_cookie(&self, name: &str, value: &str, life: Duration) -> HeaderValue {
-        let secure = if self.origin.as_ref().is_some_and(WebOrigin::is_https) { "; Secure" } else { "" };
+        let secure = if self.is_https() { "; Secure" } else { "" };
         let seconds = life.as_secs();
         let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::from_str(&cookie).expect("a name, plain characters and attributes")

@@ -228,6 +228,11 @@ async fn a_proxys_word_counts_from_its_peers_and_programs_need_a_token_then() {
         assert_eq!(answer.status, status, "{headers:?}: {}", answer.text());
         assert!(!answer.text().contains(LOGGED));
     }
+    // A site with https has a proxy too, which only speaks TLS and knows nobody.
+    let behind = ["--listen", "127.0.0.1:0", "--site", "https://logs.example.org"];
+    let behind = Served::start_with(&desk, &behind, &[]);
+    let read = |headers: &[(&str, &str)]| Client::to(behind.address).get("/logs", headers).status;
+    assert_eq!((read(&[]), read(&[("Authorization", &bearer)])), (401, 403), "a sender may not read");
     let alone = desk.run(&["serve", "--listen", "127.0.0.1:0", "--trust-header", "X-User"]);
     assert!(alone.code == 2 && alone.err.contains("--trust-peers"), "{}", alone.err);
 }
