@@ -2,12 +2,14 @@
 
 use std::io::{self, BufRead, BufWriter, Write};
 
+use anyhow::Result;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::index::IndexBuilder;
+use super::mark::{ArchiveMark, sha256_at, state_of};
 use super::member::{LEVELS, LineFacts, WrittenMember};
 
 /// A member is closed at the first line end at or after this many raw bytes.
@@ -34,11 +36,22 @@ pub struct ArchiveSummary {
 /// # Errors
 /// `raw` can't be read or `out` can't be written; the written part is then not an archive.
 pub fn compress<L: Into<LineFacts>>(
-    mut raw: impl BufRead,
-    mut out: impl Write,
+    raw: impl BufRead,
+    out: impl Write,
     facts_of: impl Fn(&[u8]) -> L,
 ) -> io::Result<ArchiveSummary> {
-    let mut compressor = Compressor::new(facts_of);
+    compress_rest(Compressor::new(facts_of), raw, out)
+}
+
+/// The same with an archive that was begun.
+///
+/// # Errors
+/// As [`compress`].
+pub fn compress_rest<L: Into<LineFacts>, F: Fn(&[u8]) -> L>(
+    mut compressor: Compressor<F>,
+    mut raw: impl BufRead,
+    mut out: impl Write,
+) -> io::Result<ArchiveSummary> {
     loop {
         let bytes = match raw.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -119,11 +132,53 @@ impl<L: Into<LineFacts>, F: Fn(&[u8]) -> L> Compressor<F> {
         }
     }
 
+    /// Goes on with an archive behind a mark, of which others have the bytes; `entries` are those of its index so far.
+    ///
+    /// # Errors
+    /// Mark and entries do not belong together.
+    pub fn resume(facts_of: F, mark: &ArchiveMark, entries: Vec<u8>) -> Result<Self> {
+        Ok(Self {
+            raw_sha256: sha256_at(&mark.raw_sha256)?,
+            gzip_bytes: mark.gzip_bytes,
+            gzip_sha256: sha256_at(&mark.gzip_sha256)?,
+            index: IndexBuilder::resume(mark, entries)?,
+            latest: mark.latest.unwrap_or(i64::MIN),
+            ..Self::new(facts_of)
+        })
+    }
+
+    /// The mark at the end of a member; `None` within one.
+    pub fn mark(&self) -> Option<ArchiveMark> {
+        let is_between = self.member.is_none() && self.partial.is_empty();
+        is_between.then(|| ArchiveMark {
+            raw_bytes: self.index.raw_bytes(),
+            gzip_bytes: self.gzip_bytes,
+            lines: self.index.lines(),
+            members: self.index.members(),
+            latest: (self.latest != i64::MIN).then_some(self.latest),
+            raw_sha256: state_of(&self.raw_sha256),
+            gzip_sha256: state_of(&self.gzip_sha256),
+        })
+    }
+
+    /// The entries of the index so far, for whoever goes on behind the last mark.
+    pub fn entries(&self) -> &[u8] {
+        self.index.entries()
+    }
+
     /// Adds raw bytes: any number of lines, cut anywhere.
     pub fn push(&mut self, raw: &[u8]) {
-        self.raw_sha256.update(raw);
         let mut rest = raw;
         while !rest.is_empty() {
+            let taken = self.push_member(rest);
+            rest = &rest[taken..];
+        }
+    }
+
+    /// Adds raw bytes up to the end of a member, if they reach one; returns how many it took.
+    pub fn push_member(&mut self, raw: &[u8]) -> usize {
+        let (mut rest, mut has_ended) = (raw, false);
+        while !rest.is_empty() && !has_ended {
             let most = &rest[..rest.len().min(PIECE - self.partial.len())];
             let length = memchr::memchr(b'\n', most).map_or(most.len(), |at| at + 1);
             let (more, after) = rest.split_at(length);
@@ -137,7 +192,11 @@ impl<L: Into<LineFacts>, F: Fn(&[u8]) -> L> Compressor<F> {
                     self.add_partial();
                 }
             }
+            has_ended = is_whole && self.member.is_none();
         }
+        let taken = raw.len() - rest.len();
+        self.raw_sha256.update(&raw[..taken]);
+        taken
     }
 
     /// Hands out the members that became complete since the last call; often none.

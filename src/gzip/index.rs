@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 
+use super::mark::ArchiveMark;
 use super::member::{Member, WrittenMember, decode_members, push_member};
 
 /// Payload bytes of one index member; gzip allows an extra field of 65,535.
@@ -156,6 +157,34 @@ impl Default for IndexBuilder {
 }
 
 impl IndexBuilder {
+    /// Goes on behind a mark.
+    pub(super) fn resume(mark: &ArchiveMark, entries: Vec<u8>) -> Result<Self> {
+        let decoded = decode_members(&entries, mark.members, true)?;
+        let ends_at = decoded.last().map_or((0, 0, 0, None), |m| {
+            (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines, m.latest)
+        });
+        ensure!(
+            ends_at == (mark.gzip_bytes, mark.raw_bytes, mark.lines, mark.latest),
+            "the entries of an index do not belong to its mark"
+        );
+        Ok(Self {
+            entries,
+            members: mark.members,
+            gzip_bytes: mark.gzip_bytes,
+            raw_bytes: mark.raw_bytes,
+            lines: mark.lines,
+            latest: mark.latest.unwrap_or(i64::MIN),
+        })
+    }
+
+    pub(super) fn entries(&self) -> &[u8] {
+        &self.entries
+    }
+
+    pub(super) fn members(&self) -> u64 {
+        self.members
+    }
+
     pub(super) fn push(&mut self, entry: &WrittenMember) {
         push_member(&mut self.entries, entry, self.latest);
         self.members += 1;

@@ -18,10 +18,12 @@
 
 mod compress;
 mod index;
+mod mark;
 mod member;
 mod read;
 
-pub use compress::{ArchiveSummary, Compressor, compress, encode_member};
+pub use compress::{ArchiveSummary, Compressor, compress, compress_rest, encode_member};
 pub use index::{Index, IndexTail};
+pub use mark::ArchiveMark;
 pub use member::{LEVELS, LineFacts, Member};
 pub use read::{BoundedReader, MAX_MEMBER, decode_member};
