@@ -6,7 +6,8 @@
 //! process goes on when somebody lets it. `tests/crash` does both. A point that a parse process comes to
 //! ends or stops its worker too, since it stands for the end of everything; with `alone` only parse processes
 //! die. `PARSELOG_FAULT_HELPER=name[:n]` makes a helper of the worker panic in its n-th round;
-//! `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync of that name the n-th time.
+//! `PARSELOG_FAULT_IO=name[:n]` makes a disk refuse a sync of that name the n-th time, and
+//! `PARSELOG_FAULT_BOUND=name:bytes` lowers a bound.
 //!
 //! A test may also play the disk in its own process: `observe` tells it each point and each sync.
 
@@ -55,6 +56,25 @@ pub fn point(name: &'static str) {
 /// This process belongs to a worker: what ends it at a point ends its worker before it.
 #[cfg(feature = "faults")]
 static IS_CHILD: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// A bound in bytes, which a test may lower.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub(crate) fn bound(_name: &'static str, bytes: u64) -> u64 {
+    bytes
+}
+
+/// A bound in bytes, which a test may lower.
+#[cfg(feature = "faults")]
+pub(crate) fn bound(name: &'static str, bytes: u64) -> u64 {
+    static WANTED: std::sync::OnceLock<Option<(String, u64)>> = std::sync::OnceLock::new();
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("PARSELOG_FAULT_BOUND").ok()?;
+        let (name, bytes) = text.split_once(':').expect("PARSELOG_FAULT_BOUND=name:bytes");
+        Some((name.to_owned(), bytes.parse().expect("PARSELOG_FAULT_BOUND=name:bytes")))
+    });
+    wanted.as_ref().filter(|(wanted, _)| wanted == name).map_or(bytes, |(_, wanted)| *wanted)
+}
 
 /// From now on a point ends the worker of this process as well.
 #[cfg(not(feature = "faults"))]

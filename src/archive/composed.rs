@@ -1,8 +1,8 @@
-//! Archives logs of machines that are gone, as another machine composed them from their pieces.
+//! Archives logs of machines that are gone, as another machine composed them from what had left them.
 //!
-//! Such a log has a key of its own beside that of its run, because its own machine may come back: then the fuller log
-//! is archived under the run's key, and replaces this one on the row. Neither overwrites the other. Only what the other
-//! machine had stored itself, without its row, keeps the run's key.
+//! What the machine had sent of the archive is completed under the log's own key (`left`). A log of which nothing was
+//! up has a key of its own beside it, and so has the fuller log of a machine that comes back: nobody overwrites what
+//! another stored.
 
 use std::sync::Arc;
 
@@ -10,10 +10,23 @@ use tracing::field::display;
 use uuid::Uuid;
 
 use super::{ArchiveFailure, Archived, Archiver, again, blocking, pack};
+use crate::faults;
 use crate::ids::{LogId, composed_key};
 use crate::objects::ObjectUri;
 use crate::spool::{ComposedLog, SealedLog};
-use crate::store::takeover;
+use crate::store::problem::KindCount;
+use crate::store::{ArchivedLog, takeover};
+
+/// A log that this worker took over, and where it ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TakenLog<'a> {
+    /// The spool of this worker.
+    pub(super) spool: Uuid,
+    /// How it ends, in one line.
+    pub(super) what: &'a str,
+    /// As [`ComposedLog::lost_after`].
+    pub(super) lost_after: Option<u64>,
+}
 
 impl Archiver {
     /// Archives a composed log, which the worker on `spool` took over; `what` says in one line how it ends, and `key`
@@ -27,12 +40,67 @@ impl Archiver {
         what: &str,
     ) -> Archived {
         let ComposedLog { log, lost_after } = composed;
+        let (log, taken) = (Arc::new(log), TakenLog { spool, what, lost_after });
+        let stored = self.try_composed(&log, key, taken).await;
+        self.tell_taken(&log, taken, Some(Vec::new()), stored).await
+    }
+
+    async fn try_composed(
+        &self,
+        log: &Arc<SealedLog>,
+        key: &str,
+        taken: TakenLog<'_>,
+    ) -> Result<Option<String>, ArchiveFailure> {
+        let packed = blocking(log, |log| pack::pack(log).map_err(std::io::Error::other)).await;
+        let packed = packed.map_err(anyhow::Error::new)?;
+        // Those of its own machine, and of others that took it over and are gone. Before the put: nobody comes again once
+        // it is on the row.
+        self.abort_uploads(&log.head, None).await;
+        let archived = self.put(log, key, &packed, None).await?;
+        // Under other keys its own machine may have stored it.
+        let is_composed = key == composed_key(&log.head.log_key);
+        self.put_on_row(log.head.log, &archived, taken, is_composed).await
+    }
+
+    /// The URI of the log, if the row has it: then nobody else was faster. What is `composed` is deleted otherwise.
+    pub(super) async fn put_on_row(
+        &self,
+        log: LogId,
+        archived: &ArchivedLog,
+        taken: TakenLog<'_>,
+        is_composed: bool,
+    ) -> Result<Option<String>, ArchiveFailure> {
+        let TakenLog { spool, what, lost_after } = taken;
+        let mut tries = 1;
+        let is_on_row = loop {
+            match takeover::archived(&self.system.pool, log, spool, archived, lost_after, what).await {
+                Ok(is_on_row) => break is_on_row,
+                Err(error) => again(error, &mut tries).await?,
+            }
+        };
+        faults::point("takeover-on-row");
+        if !is_on_row && is_composed {
+            self.delete_unnamed(&archived.uri, log).await?;
+        }
+        Ok(is_on_row.then(|| archived.uri.clone()))
+    }
+
+    /// Says how it went. The log, or what is there of it, comes behind lines with these problems; `None` if nobody
+    /// knows theirs.
+    pub(super) async fn tell_taken(
+        &self,
+        log: &Arc<SealedLog>,
+        taken: TakenLog<'_>,
+        problems: Option<Vec<KindCount>>,
+        stored: Result<Option<String>, ArchiveFailure>,
+    ) -> Archived {
         let run = log.head.run().map(display);
-        let log = Arc::new(log);
-        match self.try_composed(&log, key, lost_after, spool, what).await {
+        match stored {
             Ok(Some(uri)) => {
-                self.count_problems(&log).await;
-                tracing::warn!(run, lost_after, uri, "taken over: its machine is gone");
+                if let Some(problems) = problems {
+                    self.count_problems_behind(log, problems).await;
+                }
+                tracing::warn!(run, lost_after = taken.lost_after, uri, "taken over: its machine is gone");
                 Archived::Yes { uri }
             }
             Ok(None) => Archived::LetGo,
@@ -42,36 +110,6 @@ impl Archiver {
                 Archived::Kept { reason, store_is_down: failure.store_is_down }
             }
         }
-    }
-
-    async fn try_composed(
-        &self,
-        log: &Arc<SealedLog>,
-        key: &str,
-        lost_after: Option<u64>,
-        spool: Uuid,
-        what: &str,
-    ) -> Result<Option<String>, ArchiveFailure> {
-        let packed = blocking(log, |log| pack::pack(log).map_err(std::io::Error::other)).await;
-        let packed = packed.map_err(anyhow::Error::new)?;
-        // Those of its own machine, and of others that took it over and are gone. Before the put: nobody comes again once
-        // it is on the row.
-        for key in [&log.head.log_key, &composed_key(&log.head.log_key)] {
-            self.abort_uploads(&log.head, key).await;
-        }
-        let archived = self.put(log, key, &packed, None).await?;
-        let (pool, id) = (&self.system.pool, log.head.log);
-        let mut tries = 1;
-        let is_on_row = loop {
-            match takeover::archived(pool, id, spool, &archived, lost_after, what).await {
-                Ok(is_on_row) => break is_on_row,
-                Err(error) => again(error, &mut tries).await?,
-            }
-        };
-        if !is_on_row && key != log.head.log_key {
-            self.delete_unnamed(&archived.uri, id).await?;
-        }
-        Ok(is_on_row.then_some(archived.uri))
     }
 
     /// Deletes a composed archive, if the log's own machine was faster, so that the row names another.

@@ -8,6 +8,7 @@
 mod actions;
 mod composed;
 mod growing;
+mod left;
 mod pack;
 mod problems;
 mod put;
@@ -26,6 +27,7 @@ use tracing::field::display;
 
 pub use self::actions::ActionReader;
 pub use self::growing::GrowingArchive;
+pub use self::left::BegunUpload;
 pub use self::pack::line_facts;
 pub use self::problems::ProblemCounter;
 pub use self::removal::{Removed, remove, remove_segment};
@@ -35,10 +37,11 @@ pub use self::tail::{KeptTail, RemoteTail, ShippingGuard};
 use self::growing::{GrownArchive, Sending};
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;
-use crate::ids::ServiceName;
-use crate::objects::ObjectError;
-use crate::record::{Level, LevelCounts};
+use crate::ids::{ServiceName, fuller_key};
+use crate::objects::{ObjectError, ObjectUri};
+use crate::record::{Head, Level, LevelCounts};
 use crate::spool::SealedLog;
+use crate::store::log::KnownLog;
 use crate::store::{self, LogContent, LogState, takeover};
 use crate::system::System;
 use crate::{carry, faults};
@@ -161,7 +164,7 @@ impl Archiver {
         faults::point("compressed");
         let stored = self.store(log, &packed, sending).await;
         if stored.is_ok() && packed.may_have_upload {
-            self.abort_uploads(&log.head, &log.head.log_key).await;
+            self.abort_uploads(&log.head, None).await;
         }
         if stored.is_err()
             && let Err(error) = blocking(log, move |log| pack::keep(log, &packed)).await
@@ -187,21 +190,26 @@ impl Archiver {
         if let Some(service) = head.subject.service() {
             self.record_actions(log, service).await?;
         }
+        let mut key = head.log_key.clone();
         match store::log::sealed(&self.system.pool, head.log, &content).await {
-            Ok(LogState::Pruned) => return Ok(None),
-            Ok(LogState::Archived) => {
-                // Another machine may have archived all of it meanwhile.
-                let same = takeover::same(&self.system.pool, head.log, summary.raw_sha256).await?;
-                if same.is_some() {
-                    return Ok(same);
+            Ok(known) if known.state == LogState::Pruned => return Ok(None),
+            Ok(known) => {
+                if known.state == LogState::Archived {
+                    // Another machine may have archived all of it meanwhile.
+                    let same = takeover::same(&self.system.pool, head.log, summary.raw_sha256).await?;
+                    if same.is_some() {
+                        return Ok(same);
+                    }
                 }
+                key = self.key_of(head, &known)?;
             }
-            Ok(_) => {}
             Err(error) => {
                 tracing::debug!(log = %head.log, "the row does not say yet that the log is sealed: {error:#}");
             }
         }
-        let archived = self.put(log, &head.log_key, packed, sending).await?;
+        // Whoever took the log over may complete its upload.
+        let sending = sending.filter(|_| key == head.log_key);
+        let archived = self.put(log, &key, packed, sending).await?;
         let uri = archived.uri.clone();
         let mut tries = 1;
         while let Err(error) = store::log::archived(&self.system.pool, head.log, &archived).await {
@@ -209,6 +217,15 @@ impl Archiver {
         }
         faults::point("after-row");
         Ok(Some(uri))
+    }
+
+    /// Where this machine's log belongs: if another one took it over, not where that one may put what it composed.
+    fn key_of(&self, head: &Head, known: &KnownLog) -> Result<String> {
+        let (own, fuller) = (&head.log_key, fuller_key(&head.log_key));
+        let fuller_uri = self.system.objects.uri(&head.bucket, &fuller, None)?;
+        let named: Option<ObjectUri> = known.uri.as_deref().map(str::parse).transpose()?;
+        let is_fuller = known.is_taken || named.is_some_and(|named| named.is_same_object(&fuller_uri));
+        Ok(if is_fuller { fuller } else { own.clone() })
     }
 
     /// Records what a segment says that happened to tasks; most of it is recorded since it was stored.

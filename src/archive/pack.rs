@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::carry;
-use crate::gzip::{self, ArchiveSummary, LineFacts};
+use crate::gzip::{self, ArchiveSummary, Compressor, LineFacts};
 use crate::objects::{Put, sha256_of};
 use crate::record::{Head, level_of, timestamp_of};
 use crate::spool::SealedLog;
+use crate::store::part::NotedUpload;
 
 /// An archive, ready to store.
 #[derive(Debug, Clone)]
@@ -80,6 +81,16 @@ fn compress(log: &SealedLog) -> Result<ArchiveSummary> {
     let raw = BufReader::with_capacity(1 << 20, File::open(log.path())?);
     let archive = create(&log.archive_path())?;
     Ok(gzip::compress(raw, BufWriter::with_capacity(1 << 18, archive), line_facts)?)
+}
+
+/// Makes the rest of an archive beside its log, which is the rest of the log: what is behind its last part.
+pub(super) fn pack_rest(log: &SealedLog, noted: &NotedUpload, entries: Vec<u8>) -> Result<ArchiveSummary> {
+    carry::may_block();
+    let compressor = Compressor::resume(line_facts, &noted.mark, entries)?;
+    let raw = BufReader::with_capacity(1 << 20, File::open(log.path())?);
+    let mut archive = BufWriter::with_capacity(1 << 18, create(&log.archive_path())?);
+    archive.write_all(&noted.rest)?;
+    Ok(gzip::compress_rest(compressor, raw, archive)?)
 }
 
 /// Makes the file of an archive, or empties it.

@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 64;
 const AT_ONCE: usize = 1 << 20;
 
 /// Counts problems while their lines come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ProblemCounter {
     redactor: Redactor,
     kinds: BTreeMap<ProblemKind, u64>,
@@ -37,6 +37,12 @@ impl ProblemCounter {
     /// The redactor tells names from private values.
     pub fn new(redactor: Redactor) -> Self {
         Self { redactor, kinds: BTreeMap::new() }
+    }
+
+    /// Goes on behind lines whose problems are counted.
+    pub fn behind(redactor: Redactor, counts: Vec<KindCount>) -> Self {
+        let kinds = counts.into_iter().map(|count| (count.kind, count.problems)).collect();
+        Self { redactor, kinds }
     }
 
     /// Takes one line of a log.
@@ -66,6 +72,11 @@ impl ProblemCounter {
         counts.map(|(kind, problems)| KindCount { kind, problems }).collect()
     }
 
+    /// How many there are of each kind so far.
+    pub fn counts(&self) -> Vec<KindCount> {
+        self.clone().finish()
+    }
+
     /// The text if it is a name.
     fn name<'t>(&self, text: &'t str) -> Option<&'t str> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
@@ -77,9 +88,14 @@ impl ProblemCounter {
 impl Archiver {
     /// Counts the problems of a run whose log is archived. What fails here, `parselog problems --backfill` does later.
     pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) {
+        self.count_problems_behind(log, Vec::new()).await;
+    }
+
+    /// As [`Self::count_problems`], of a log whose beginning is elsewhere and has these problems.
+    pub(super) async fn count_problems_behind(&self, log: &Arc<SealedLog>, counts: Vec<KindCount>) {
         let Some(run) = log.head.run() else { return };
         let counted = async {
-            let mut counter = ProblemCounter::new(self.system.redactor.clone());
+            let mut counter = ProblemCounter::behind(self.system.redactor.clone(), counts);
             let mut tail = TailReader::new(Arc::clone(log.file()), 0);
             let count = move || loop {
                 let lines = tail.lines(AT_ONCE)?;

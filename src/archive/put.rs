@@ -6,6 +6,7 @@ use super::growing::Sending;
 use super::pack::{self, Packed};
 use super::{ArchiveFailure, Archiver, content};
 use crate::faults;
+use crate::ids::{composed_key, fuller_key};
 use crate::objects::ObjectError;
 use crate::record::Head;
 use crate::spool::SealedLog;
@@ -49,13 +50,18 @@ impl Archiver {
         })
     }
 
-    /// Aborts the unfinished uploads of an earlier attempt by a dead process. We hold the log's lock, or took the log
-    /// over, so nobody else uploads under its key; or it is a machine that comes back, and that tries again.
-    pub(super) async fn abort_uploads(&self, head: &Head, key: &str) {
-        let bucket = &head.bucket;
+    /// Aborts the unfinished uploads of the log but for the one with the id `but`: those of an earlier attempt by a dead
+    /// process, and of machines that took the log over. We hold the log's lock, or took the log over, so nobody else
+    /// uploads under its keys; or it is a machine that comes back, and that tries again.
+    pub(super) async fn abort_uploads(&self, head: &Head, but: Option<&str>) {
+        let (bucket, own) = (&head.bucket, &head.log_key);
+        let keys = [own.clone(), composed_key(own), fuller_key(own)];
+        let stem = own.strip_suffix(".log.gz").unwrap_or(own);
         let aborted = async {
-            for upload in self.system.objects.stale_uploads(bucket, key, Duration::ZERO).await? {
-                self.system.objects.abort_upload(bucket, &upload).await?;
+            for upload in self.system.objects.stale_uploads(bucket, stem, Duration::ZERO).await? {
+                if keys.contains(&upload.key) && but != Some(&*upload.id) {
+                    self.system.objects.abort_upload(bucket, &upload).await?;
+                }
             }
             Ok::<_, ObjectError>(())
         };

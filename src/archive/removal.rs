@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::reports;
 use crate::faults;
-use crate::ids::{LogId, LogKey, composed_key};
+use crate::ids::{LogId, LogKey, composed_key, fuller_key};
 use crate::objects::{ObjectError, ObjectUri, Objects};
 use crate::store::{Run, retention};
 use crate::system::System;
@@ -35,10 +35,11 @@ pub async fn remove(objects: &Objects, run: &Run, uri: Option<&str>) -> Result<R
     faults::point("let-go-reports-deleted");
     let own = objects.uri(&run.bucket, log_key.as_str(), None)?;
     let composed = objects.uri(&run.bucket, &composed_key(log_key.as_str()), None)?;
+    let fuller = objects.uri(&run.bucket, &fuller_key(log_key.as_str()), None)?;
     let log: ObjectUri = uri.map_or_else(|| Ok(own.clone()), str::parse)?;
     let failed = || format!("failed to delete the log of run {}", run.id);
     // While its machine was away, another may have archived what had left it.
-    for other in [own, composed].into_iter().filter(|other| !log.is_same_object(other)) {
+    for other in [own, composed, fuller].into_iter().filter(|other| !log.is_same_object(other)) {
         delete_current(objects, &other).await.with_context(failed)?;
     }
     let removed = delete_current(objects, &log).await.with_context(failed)?;

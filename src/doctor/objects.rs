@@ -84,10 +84,12 @@ impl Doctor {
         // Other programs may use the bucket too.
         for upload in uploads.into_iter().filter(|upload| is_ours(&upload.key)) {
             let run = LogKey::run_of(&upload.key);
-            // The archive of a running run's log goes up for as long as the run takes.
+            // The archive of a running run's log goes up for as long as the run takes, and whoever takes the log over
+            // completes it.
             if let Some(run) = run
                 && let Some(row) = store::run::get(&self.system.pool, run).await?
-                && row.status == RunStatus::Running
+                && (row.status == RunStatus::Running
+                    || store::part::is_noted(&self.system.pool, run.into(), &upload.id).await?)
             {
                 continue;
             }

@@ -15,6 +15,9 @@ pub const SEGMENTS: &str = "service_logs";
 /// What the name of a log has that was composed on another machine.
 const COMPOSED: &str = ".remote";
 
+/// What the name of a log has whose machine came back when another had taken it over.
+const FULLER: &str = ".fuller";
+
 /// A moment in a key.
 const MOMENT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -79,7 +82,7 @@ impl LogKey {
     pub fn run_of(key: &str) -> Option<RunId> {
         let (folder, name) = key.rsplit_once('/')?;
         let stem = name.strip_prefix("parse-datafile-")?.strip_suffix(".log.gz")?;
-        let stem = stem.strip_suffix(COMPOSED).unwrap_or(stem);
+        let stem = [COMPOSED, FULLER].iter().find_map(|name| stem.strip_suffix(name)).unwrap_or(stem);
         let run = stem.get(stem.len().checked_sub(36)?..)?;
         (folder == "parsing_logs" || folder.ends_with("/parsing_logs")).then(|| run.parse().ok())?
     }
@@ -113,6 +116,12 @@ pub fn report_key(log_key: &str, extension: &str) -> String {
 /// `log_key` is a [`LogKey`] as text.
 pub fn composed_key(log_key: &str) -> String {
     format!("{}{COMPOSED}.log.gz", log_key.strip_suffix(".log.gz").unwrap_or(log_key))
+}
+
+/// The key of the whole log of a machine that came back, when another had taken the log over and may have completed its
+/// upload under the log's own key. `log_key` is a [`LogKey`] as text.
+pub fn fuller_key(log_key: &str) -> String {
+    format!("{}{FULLER}.log.gz", log_key.strip_suffix(".log.gz").unwrap_or(log_key))
 }
 
 impl fmt::Display for LogKey {

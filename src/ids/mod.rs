@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::key::{LogKey, SEGMENTS, SUBMITTED, composed_key, is_ours, report_key};
+pub use self::key::{LogKey, SEGMENTS, SUBMITTED, composed_key, fuller_key, is_ours, report_key};
 pub use self::service::ServiceName;
 
 /// Names one run: one attempt at parsing one data file. A UUID v7, so runs sort by creation.

@@ -3,11 +3,16 @@
 //! Whoever knows its bucket, key and id can continue it: [`Objects::parts`] lists the parts so far. Only
 //! [`Objects::complete_upload`] makes an object and promises anything.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{ObjectResult, Objects, Put, StoredObject};
+use anyhow::Context as _;
+
+use super::{ObjectResult, Objects, Put, StoredObject, sha256_from};
+use crate::carry;
 
 /// Names an upload. Callers may store its fields and build it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,40 @@ pub struct StaleUpload {
     pub started: SystemTime,
     /// The store's own name for it.
     pub id: String,
+}
+
+impl UploadedPart {
+    /// A part that was stored, as somebody noted it; the store does not take it back on completion.
+    pub fn noted(number: u16, size: u64, sha256: [u8; 32]) -> Self {
+        Self { number, size, sha256: Some(sha256), etag: None }
+    }
+
+    /// What a stretch of a file is as a part, without sending it.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub async fn of_file(number: u16, file: &Path, bytes: Range<u64>) -> ObjectResult<Self> {
+        let size = bytes.end - bytes.start;
+        Ok(Self::noted(number, size, sha256_within(file, bytes).await?))
+    }
+
+    /// Whether both have the same bytes, in the same place.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.number, self.size, self.sha256) == (other.number, other.size, other.sha256)
+            && self.sha256.is_some()
+    }
+}
+
+/// The SHA-256 of a stretch of a file.
+pub(super) async fn sha256_within(file: &Path, bytes: Range<u64>) -> anyhow::Result<[u8; 32]> {
+    let path = file.to_owned();
+    let hash = move || {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(bytes.start))?;
+        sha256_from(&mut file.take(bytes.end - bytes.start))
+    };
+    let digest = carry::spawn_blocking(hash).await.context("hashing a part panicked")?;
+    digest.with_context(|| format!("failed to read {}", file.display()))
 }
 
 impl Objects {
@@ -118,6 +157,23 @@ impl Objects {
         match self {
             Self::S3(s3) => s3.complete_upload(upload, parts, put).await,
             Self::Folder(folder) => folder.complete_upload(upload, parts, put).await,
+        }
+    }
+
+    /// The object of an upload that has ended, if it has the bytes of these parts; `None` if there is none, or another
+    /// one, or the store keeps no parts apart.
+    ///
+    /// # Errors
+    /// The store refuses or does not answer.
+    pub async fn ended_with(
+        &self,
+        upload: &Upload,
+        parts: &[UploadedPart],
+        put: &Put,
+    ) -> ObjectResult<Option<StoredObject>> {
+        match self {
+            Self::S3(s3) => s3.ended_with(upload, parts, put).await,
+            Self::Folder(_) => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@
 //! Pure: no file, no clock, no tracing subscriber.
 
 mod arrival;
+mod count;
 mod decode;
 mod encode;
 mod escape;
@@ -26,6 +27,7 @@ mod moment;
 mod text;
 
 pub use arrival::Arrival;
+pub use count::LogCount;
 pub use decode::{Record, STREAMS, level_of, seq_of, timestamp_of};
 pub(crate) use encode::push_cut;
 pub use encode::{Encoder, Origin, SCHEMA_VERSION, push_prefix, push_timestamp};

@@ -1,24 +1,26 @@
-//! The third step: the logs of machines that are gone, composed from what had left them.
+//! The third step: the logs of machines that are gone, composed from what had left them: the parts of the archive that
+//! are up, and behind them, or without them, the pieces of the remote tail.
 //!
 //! A log is taken over when its run has ended (the reaper ends it when its lease is over), its spool is another one,
 //! and no worker on that spool is alive. Nobody can be sure that the machine does not come back: then it ships no
 //! more, its own log is the fuller one, and replaces the composed one.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 
 use super::Recovery;
-use crate::archive::{Archived, KeptTail};
+use crate::archive::{Archived, BegunUpload, KeptTail};
 use crate::carry;
 use crate::gzip;
-use crate::ids::{LogId, LogKey, composed_key};
+use crate::ids::{LogId, LogKey, composed_key, fuller_key};
 use crate::objects::{ObjectError, ObjectUri};
 use crate::parse::LocalCopy;
 use crate::reader::LogSource;
 use crate::record::{Head, RunSubject, SCHEMA_VERSION, Subject};
-use crate::spool::{Composer, Stretch};
+use crate::spool::{ComposedLog, Composer, Stretch};
 use crate::store::piece::{LogPiece, after};
 use crate::store::takeover::{LeftLog, left, take};
 use crate::store::{self, Run};
@@ -81,38 +83,72 @@ impl Recovery {
             .context("failed to make room for a log")?;
         let folder = copy.path.with_file_name("spool");
         let head = head_of(&run, gone);
-        let own = self.system.objects.uri(&head.bucket, &head.log_key, None)?;
-        let is_stored = match self.system.objects.head(&own).await {
-            Ok(_) => true,
-            Err(ObjectError::NotFound { .. }) => false,
+        let [own, fuller] = [head.log_key.clone(), fuller_key(&head.log_key)];
+        let (stored, left) = match self.look_for(&head, [&own, &fuller]).await {
+            Ok(found) => found,
             Err(error) => {
-                let reason = format!("nobody knows whether its machine stored the log: {error}");
+                let reason = format!("nobody knows what its machine stored of the log: {error:#}");
                 tracing::warn!(run = %gone.id, "the log of a machine that is gone is not archived yet: {reason}");
                 return Ok(Some(Archived::Kept { reason, store_is_down: true }));
             }
         };
-        let key = if is_stored { head.log_key.clone() } else { composed_key(&head.log_key) };
-        let composer = self.begin(&run, head, &folder).await?;
-        let composer = if is_stored {
-            self.push_stored(composer, own).await?
-        } else {
-            self.push_pieces(composer, gone).await?
+        let at = run.finished_at.context("the run has not ended")?;
+        let taken = TakenOver { gone, head, at, folder, kept };
+        let mut archived = match left {
+            Some(left) => self.go_on(&taken, left).await?,
+            None => None,
         };
-        let composed = carry::spawn_blocking(move || composer.finish(lost_behind)).await?;
-        let composed = composed.context("failed to complete a log")?;
-        let what = match composed.lost_after {
-            None => "all of it had left its machine".to_owned(),
-            Some(last) => lost_behind(last),
-        };
-        let archived = self.archiver.archive_composed(composed, &key, kept.spool, &what).await;
+        if archived.is_none() {
+            archived = Some(self.compose_all(&taken, stored).await?);
+        }
         carry::spawn_blocking(move || drop(copy)).await.context("removing a log panicked")?;
-        Ok(Some(archived))
+        Ok(archived)
     }
 
-    async fn begin(&self, run: &Run, head: Head, folder: &Path) -> Result<Composer> {
-        let (folder, at) = (folder.to_owned(), run.finished_at.context("the run has not ended")?);
+    /// The key under which the log's own machine stored it as a whole, if it did, and the upload that is left of it.
+    async fn look_for(&self, head: &Head, keys: [&str; 2]) -> Result<(Option<String>, Option<BegunUpload>)> {
+        let mut stored = None;
+        for key in keys {
+            match self.system.objects.head(&self.system.objects.uri(&head.bucket, key, None)?).await {
+                Ok(_) => stored = Some(key.to_owned()),
+                Err(ObjectError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let left = match &stored {
+            Some(key) if *key != head.log_key => None,
+            stored => self.archiver.left_upload(head, stored.is_some()).await?,
+        };
+        Ok((stored, left))
+    }
+
+    /// Goes on behind the parts that are up. `None` if the upload became another object.
+    async fn go_on(&self, taken: &TakenOver, left: BegunUpload) -> Result<Option<Archived>> {
+        let (raw_bytes, count) = (left.raw_bytes(), left.count());
+        let (folder, head, at) = (taken.folder.clone(), taken.head.clone(), taken.at);
+        let begin =
+            carry::spawn_blocking(move || Composer::begin_behind(&folder, head, at, raw_bytes, count));
+        let composer = begin.await?.context("failed to make a file for a log")?;
+        let composer = self.push_pieces(composer, taken.gone, raw_bytes).await?;
+        let (composed, what) = complete(composer).await?;
+        Ok(self.archiver.archive_behind(composed, left, taken.kept.spool, &what).await)
+    }
+
+    /// Composes the whole log: from what its machine stored under this key, or from its pieces.
+    async fn compose_all(&self, taken: &TakenOver, stored: Option<String>) -> Result<Archived> {
+        let (folder, head, at) = (taken.folder.clone(), taken.head.clone(), taken.at);
         let begin = carry::spawn_blocking(move || Composer::begin(&folder, head, at));
-        begin.await?.context("failed to make a file for a log")
+        let composer = begin.await?.context("failed to make a file for a log")?;
+        let (bucket, log_key) = (&taken.head.bucket, &taken.head.log_key);
+        let (composer, key) = match stored {
+            Some(key) => {
+                let stored = self.system.objects.uri(bucket, &key, None)?;
+                (self.push_stored(composer, stored).await?, key)
+            }
+            None => (self.push_pieces(composer, taken.gone, 0).await?, composed_key(log_key)),
+        };
+        let (composed, what) = complete(composer).await?;
+        Ok(self.archiver.archive_composed(composed, &key, taken.kept.spool, &what).await)
     }
 
     /// Its machine had stored the whole log, and was lost before the row heard of it.
@@ -131,15 +167,18 @@ impl Recovery {
         carry::spawn_blocking(push).await?
     }
 
-    async fn push_pieces(&self, mut composer: Composer, gone: LeftLog) -> Result<Composer> {
+    /// Adds the pieces that reach beyond the first `raw_bytes`.
+    async fn push_pieces(&self, mut composer: Composer, gone: LeftLog, raw_bytes: u64) -> Result<Composer> {
         let mut place = None;
         loop {
             let pieces = after(&self.system.pool, LogId::from(gone.id), place, AT_ONCE).await?;
             let Some(last) = pieces.last() else { break };
             place = Some(last.place);
             let push = carry::spawn_blocking(move || -> Result<Composer> {
-                for piece in pieces {
-                    composer.push(&unpacked(&piece)?)?;
+                let is_wanted =
+                    |piece: &&LogPiece| piece.place.behind || piece.place.at + piece.raw_bytes > raw_bytes;
+                for piece in pieces.iter().filter(is_wanted) {
+                    composer.push(&unpacked(piece)?)?;
                 }
                 Ok(composer)
             });
@@ -147,6 +186,28 @@ impl Recovery {
         }
         Ok(composer)
     }
+}
+
+/// A log that this worker took over.
+struct TakenOver {
+    gone: LeftLog,
+    head: Head,
+    /// When its run ended.
+    at: DateTime<Utc>,
+    /// Where it is composed.
+    folder: PathBuf,
+    kept: KeptTail,
+}
+
+/// Completes what was composed, and says how it ends.
+async fn complete(composer: Composer) -> Result<(ComposedLog, String)> {
+    let composed = carry::spawn_blocking(move || composer.finish(lost_behind)).await?;
+    let composed = composed.context("failed to complete a log")?;
+    let what = match composed.lost_after {
+        None => "all of it had left its machine".to_owned(),
+        Some(last) => lost_behind(last),
+    };
+    Ok((composed, what))
 }
 
 fn unpacked(piece: &LogPiece) -> Result<Stretch> {

@@ -14,7 +14,7 @@ use super::copy::{CopyEnd, LogCopy};
 use super::files::file_of;
 use super::{Closed, MissingEvents, SealedLog, Stretch};
 use crate::carry;
-use crate::record::{Head, LogEnding, seq_of};
+use crate::record::{Head, LogCount, LogEnding, seq_of};
 
 /// A log while it is composed, in a folder of its own.
 pub struct Composer {
@@ -42,16 +42,26 @@ impl Composer {
     /// # Errors
     /// The folder can't take it, or another process composes it there.
     pub fn begin(folder: &Path, head: Head, at: DateTime<Utc>) -> io::Result<Self> {
-        carry::may_block();
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let path = file_of(folder, head.log, "log");
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        file.try_lock()?;
-        file.set_len(0)?;
-        let file = Arc::new(file);
+        let (file, path) = create(folder, &head)?;
         let copy = LogCopy::new(Arc::clone(&file), at);
         Ok(Self { copy, file, path, head, end: 0, has_gap: false })
+    }
+
+    /// Begins with the log behind its first `raw_bytes`, which have this `count` and are elsewhere: only what comes
+    /// behind them is written.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_behind(
+        folder: &Path,
+        head: Head,
+        at: DateTime<Utc>,
+        raw_bytes: u64,
+        count: LogCount,
+    ) -> io::Result<Self> {
+        let (file, path) = create(folder, &head)?;
+        let copy = LogCopy::behind(Arc::clone(&file), at, head.clone(), count);
+        Ok(Self { copy, file, path, head, end: raw_bytes, has_gap: false })
     }
 
     /// Adds the next stretch: first those of the log's file in their order, then those behind its cut in theirs.
@@ -98,4 +108,16 @@ impl Composer {
         let log = SealedLog { head, tail, closed_at, lines, path, file, leftovers: None };
         Ok(ComposedLog { log, lost_after })
     }
+}
+
+/// Makes the file of a log, or empties it, and locks it.
+fn create(folder: &Path, head: &Head) -> io::Result<(Arc<File>, PathBuf)> {
+    carry::may_block();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let path = file_of(folder, head.log, "log");
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    file.try_lock()?;
+    file.set_len(0)?;
+    Ok((Arc::new(file), path))
 }

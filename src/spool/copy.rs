@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::Closed;
 use super::missing::MissingEvents;
-use crate::record::{Cut, Head, Level, LevelCounts, LogEnding, Record, Tail, level_of};
+use crate::record::{Cut, Head, LogCount, LogEnding, Record, Tail};
 
 /// The copy while it is written.
 pub(super) struct LogCopy<W: Write> {
@@ -15,11 +15,8 @@ pub(super) struct LogCopy<W: Write> {
     /// The time of what it says itself.
     at: DateTime<Utc>,
     lines: u64,
-    stored: LevelCounts,
-    /// The highest number of an event in it.
-    last: u64,
+    count: LogCount,
     head: Option<Head>,
-    has_cut: bool,
     /// The log's own tail, as a line and decoded.
     tail: Option<(Vec<u8>, Closed)>,
 }
@@ -40,12 +37,15 @@ impl<W: Write> LogCopy<W> {
             to: BufWriter::with_capacity(1 << 20, to),
             at,
             lines: 0,
-            stored: LevelCounts::default(),
-            last: 0,
+            count: LogCount::default(),
             head: None,
-            has_cut: false,
             tail: None,
         }
+    }
+
+    /// Writes only what comes behind the lines that are counted, of which another place has the log.
+    pub(super) fn behind(to: W, at: DateTime<Utc>, head: Head, count: LogCount) -> Self {
+        Self { count, head: Some(head), ..Self::new(to, at) }
     }
 
     pub(super) fn lines(&self) -> u64 {
@@ -54,12 +54,12 @@ impl<W: Write> LogCopy<W> {
 
     /// The highest number of an event so far.
     pub(super) fn last(&self) -> u64 {
-        self.last
+        self.count.last
     }
 
     /// Whether an event before this one is missing so far.
     pub(super) fn lacks_before(&self, seq: u64) -> bool {
-        self.stored.total() + 1 < seq
+        self.count.lacks_before(seq)
     }
 
     /// Whether it has the log's own tail.
@@ -69,12 +69,11 @@ impl<W: Write> LogCopy<W> {
 
     /// Adds an event, unless it is there.
     pub(super) fn event(&mut self, seq: u64, line: &[u8], head: Option<&Head>) -> io::Result<()> {
-        if seq <= self.last {
+        if seq <= self.count.last {
             return Ok(());
         }
         self.begin(head)?;
-        self.last = seq;
-        self.stored.add(level_of(line).unwrap_or(Level::Info));
+        self.count.event(seq, line);
         self.write(line)
     }
 
@@ -85,9 +84,9 @@ impl<W: Write> LogCopy<W> {
             self.head = Some(*found);
             return self.write(line);
         }
-        if record.cut.is_some() && !self.has_cut {
+        if record.cut.is_some() && !self.count.has_cut {
             self.begin(head)?;
-            self.has_cut = true;
+            self.count.has_cut = true;
             return self.write(line);
         }
         if let Some((tail, at)) = record.tail.zip(record.timestamp) {
@@ -98,11 +97,11 @@ impl<W: Write> LogCopy<W> {
 
     /// Marks that events are missing before the event `seq`.
     pub(super) fn mark_cut(&mut self, seq: u64, head: Option<&Head>) -> io::Result<()> {
-        if std::mem::replace(&mut self.has_cut, true) {
+        if std::mem::replace(&mut self.count.has_cut, true) {
             return Ok(());
         }
         self.begin(head)?;
-        let cut = Cut { dropped: (seq - 1).saturating_sub(self.stored.total()) };
+        let cut = Cut { dropped: (seq - 1).saturating_sub(self.count.events.total()) };
         self.write(&cut.to_line(self.at))
     }
 
@@ -111,19 +110,19 @@ impl<W: Write> LogCopy<W> {
         self.begin(end.head)?;
         let said =
             self.tail.as_ref().map_or(0, |(_, closed)| closed.tail.events.total() + closed.tail.dropped);
-        let emitted = end.missing.emitted_in_all(said.max(self.last));
-        if emitted > 0 && self.last == 0 {
+        let emitted = end.missing.emitted_in_all(said.max(self.count.last));
+        if emitted > 0 && self.count.last == 0 {
             return Err(io::Error::other("none of its events can be read any more"));
         }
         let (line, closed) = match self.tail.take() {
-            Some((line, closed)) if closed.tail.events == self.stored => (line, closed),
+            Some((line, closed)) if closed.tail.events == self.count.events => (line, closed),
             found => {
                 let (ending, reason) = found.map_or_else(
                     || (end.ending, end.reason.clone()),
                     |(_, Closed { tail, .. })| (tail.ending, tail.reason),
                 );
-                let dropped = emitted - self.stored.total();
-                let tail = Tail { ending, reason, events: self.stored, dropped };
+                let dropped = emitted - self.count.events.total();
+                let tail = Tail { ending, reason, events: self.count.events, dropped };
                 (tail.to_line(self.at), Closed { tail, at: self.at })
             }
         };

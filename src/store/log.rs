@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
-use sqlx::{PgExecutor, Postgres};
+use sqlx::{FromRow, PgExecutor, Postgres};
 use uuid::Uuid;
 
 use super::failure::DbContext as _;
@@ -90,12 +90,23 @@ pub async fn opened_in(db: impl PgExecutor<'_>, log: LogId, spool: Option<Uuid>)
     Ok(())
 }
 
-/// The log is complete, in the spool. Returns its state before; if it was pruned, nobody may store it again.
+/// What the row of a log said before its machine completed it.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct KnownLog {
+    /// If it was pruned, nobody may store it again.
+    pub state: LogState,
+    /// Whether another machine took it over.
+    pub is_taken: bool,
+    /// Where it is, if it is archived.
+    pub uri: Option<String>,
+}
+
+/// The log is complete, in the spool. Returns what its row said before.
 ///
 /// # Errors
 /// The database fails, or does not know the log.
-pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -> Result<LogState> {
-    let changed = sqlx::query_as(
+pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -> Result<KnownLog> {
+    let known: Option<KnownLog> = sqlx::query_as(
         "with was as (
              select log.*, run.data_file_id, run.batch_id
              from log left join parse_file_meta run on run.id = log.run_id where log.id = $1 for update of log
@@ -110,7 +121,7 @@ pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -
                     format('%s lines, %s events dropped', now.lines, now.dropped)
              from now join was on was.id = now.id where was.state <> 'sealed'
          )
-         select was.state, exists (select 1 from now) from was",
+         select was.state, was.taken_by is not null as is_taken, was.uri from was",
     )
     .bind(log)
     .bind(fit::count(content.raw_bytes))
@@ -118,8 +129,11 @@ pub async fn sealed(db: impl PgExecutor<'_>, log: LogId, content: &LogContent) -
     .bind(fit::json(&content.events))
     .bind(fit::count(content.dropped))
     .bind(content.first_at)
-    .bind(content.last_at);
-    Ok(apply(db, log, changed).await?.0)
+    .bind(content.last_at)
+    .fetch_optional(db)
+    .await
+    .with_context(|| format!("failed to note the state of log {log}"))?;
+    known.ok_or_else(|| anyhow!("log {log} is not in the database"))
 }
 
 /// The log is in the object store, which has confirmed its bytes; a pruned log stays pruned. Where another machine

@@ -26,6 +26,7 @@ mod migrate;
 mod narrow;
 pub mod notice;
 pub mod outbox;
+pub mod part;
 pub mod piece;
 mod pool;
 pub mod problem;

@@ -172,30 +172,40 @@ pub async fn clean(db: impl PgExecutor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Logs that are archived or let go and have pieces all the same: there are none, unless somebody changed the tables.
+/// Logs that are archived or let go and have pieces, or noted parts, all the same: there are none, unless somebody
+/// changed the tables.
 ///
 /// # Errors
 /// The database fails.
 pub async fn of_no_use(db: impl PgExecutor<'_>) -> Result<Vec<LogId>> {
     sqlx::query_scalar(
         "select id from log
-         where id in (select log_id from log_piece) and state in ('archived', 'pruned') order by id",
+         where id in (select log_id from log_piece union select log_id from log_part union select log_id from log_upload)
+           and state in ('archived', 'pruned')
+         order by id",
     )
     .fetch_all(db)
     .await
     .context("failed to look for pieces of no use")
 }
 
-/// Drops all pieces of these logs.
+/// Drops all pieces of these logs, and what is noted of their parts.
 ///
 /// # Errors
 /// The database fails.
 pub async fn drop_all(db: impl PgExecutor<'_>, logs: &[LogId]) -> Result<()> {
-    sqlx::query("delete from log_piece where log_id = any($1)")
-        .bind(ids(logs))
-        .execute(db)
-        .await
-        .context("failed to drop pieces of logs")?;
+    sqlx::query(
+        "with part as (
+             delete from log_part where log_id = any($1)
+         ), upload as (
+             delete from log_upload where log_id = any($1)
+         )
+         delete from log_piece where log_id = any($1)",
+    )
+    .bind(ids(logs))
+    .execute(db)
+    .await
+    .context("failed to drop pieces of logs")?;
     Ok(())
 }
 

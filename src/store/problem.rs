@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use chrono::NaiveDate;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use sqlx::{FromRow, PgExecutor};
 
 use super::failure::DbContext as _;
@@ -11,7 +11,7 @@ use super::fit;
 use crate::ids::RunId;
 
 /// What a problem is about: names alone, empty where there is none.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProblemKind {
     /// The category's number.
     pub category: i16,
@@ -23,7 +23,7 @@ pub struct ProblemKind {
 }
 
 /// The problems of one kind in one run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindCount {
     #[serde(flatten)]
     pub kind: ProblemKind,

@@ -31,7 +31,8 @@ pub async fn left(db: impl PgExecutor<'_>, spool: Uuid, patience: Duration) -> R
          from log l
          join parse_file_meta r on r.id = l.run_id
          where l.spool is not null and l.state in ('none', 'open', 'sealed', 'fallback', 'lost') and l.spool <> $1
-           and (l.state <> 'lost' or exists (select from log_piece p where p.log_id = l.id))
+           and (l.state <> 'lost' or exists (select from log_piece p where p.log_id = l.id)
+                                or exists (select from log_upload u where u.log_id = l.id))
            and r.status not in ('queued', 'running') and r.lease_token is not null
            and (r.status = 'crash' or r.finished_at < now() - $2)
            and not exists (select from worker w where w.spool = l.spool and w.stopped_at is null

@@ -47,6 +47,11 @@ impl Distant {
         let server = FaultServer::start(&std::env::var("PARSELOG_TEST_S3").unwrap(), decide).await;
         Self { server, away }
     }
+
+    /// What machines asked of it, as it came.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.server.requests()
+    }
 }
 
 /// A worker on a machine of its own: no folder of it is another's.
@@ -58,6 +63,17 @@ pub(crate) struct Machine {
 impl World {
     /// Starts a machine that reaches S3 through `store`, and whose parser acknowledges in this folder.
     pub(crate) fn machine(&mut self, store: &Distant, acks: Option<&PathBuf>) -> Machine {
+        let acks = acks.map(|acks| ("PARSELOG_TEST_ACKS", acks.to_str().unwrap()));
+        self.machine_with(store, None, &acks.into_iter().collect::<Vec<_>>())
+    }
+
+    /// The same, which kills itself at the point `fault` and is told something more.
+    pub(crate) fn machine_with(
+        &mut self,
+        store: &Distant,
+        fault: Option<&str>,
+        more: &[(&str, &str)],
+    ) -> Machine {
         let name = self.next_name();
         let home = self.home().join(format!("machine-{name}"));
         fs::create_dir(&home).unwrap();
@@ -68,8 +84,8 @@ impl World {
             ("PARSELOG_S3_ATTEMPTS", "1"),
             ("AWS_ENDPOINT_URL_S3", store.server.endpoint.as_str()),
         ];
-        environment.extend(acks.map(|acks| ("PARSELOG_TEST_ACKS", acks.to_str().unwrap())));
-        let worker = self.worker(None, &environment);
+        environment.extend(more);
+        let worker = self.worker(fault, &environment);
         Machine { worker, home }
     }
 
@@ -183,7 +199,7 @@ async fn lose_one(world: &mut World, store: &Distant, rng: &mut Rng, tally: &mut
 }
 
 /// Removes a machine's disk, on which its parse processes may still write for a moment.
-fn lose(home: &std::path::Path) {
+pub(crate) fn lose(home: &std::path::Path) {
     let began = Instant::now();
     while let Err(error) = fs::remove_dir_all(home) {
         assert!(began.elapsed() < PATIENCE, "the machine does not go: {error}");

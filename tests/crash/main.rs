@@ -25,6 +25,7 @@ mod orphans;
 mod output;
 mod output_disk;
 mod partition;
+mod parts;
 mod points;
 mod postgres;
 mod power;

@@ -18,9 +18,18 @@ use crate::world::World;
 const KILLS_PER_WORLD: usize = 12;
 
 /// The prefixes of the points that have tests of their own: those of commands, of mails, of external
-/// programs, of growing archives, and of streams.
-const OF_OTHERS: [&str; 10] = [
-    "submit-", "let-go-", "reparse-", "report-", "cancel-", "doctor-", "notice-", "output-", "growing-",
+/// programs, of growing archives, of logs that are taken over, and of streams.
+const OF_OTHERS: [&str; 11] = [
+    "submit-",
+    "let-go-",
+    "reparse-",
+    "report-",
+    "cancel-",
+    "doctor-",
+    "notice-",
+    "output-",
+    "growing-",
+    "takeover-",
     "stream-",
 ];
 

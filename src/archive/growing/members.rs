@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::marks::MarkMaker;
 use crate::archive::pack::{self, Packed};
 use crate::gzip::{Compressor, LineFacts};
 use crate::ids::LogId;
@@ -42,6 +43,8 @@ pub(super) struct MemberWriter {
     to: File,
     path: PathBuf,
     made: watch::Sender<Made>,
+    /// Where others may go on with it, if they may.
+    marks: Option<MarkMaker>,
 }
 
 impl MemberWriter {
@@ -49,12 +52,17 @@ impl MemberWriter {
     ///
     /// # Errors
     /// The log is not there, or the file can't be made.
-    pub(super) fn begin(spool: &Spool, log: LogId, made: watch::Sender<Made>) -> io::Result<Self> {
+    pub(super) fn begin(
+        spool: &Spool,
+        log: LogId,
+        made: watch::Sender<Made>,
+        marks: Option<MarkMaker>,
+    ) -> io::Result<Self> {
         let path = spool.growing_path(log);
         let entry = spool.find(log).ok_or(io::ErrorKind::NotFound)?;
         let (log, to) = (Arc::new(File::open(entry.path)?), pack::create(&path)?);
         let (spool, tail) = (spool.clone(), TailReader::new(Arc::clone(&log), 0));
-        Ok(Self { spool, log, tail, compressor: Compressor::new(pack::line_facts), to, path, made })
+        Ok(Self { spool, log, tail, compressor: Compressor::new(pack::line_facts), to, path, made, marks })
     }
 
     /// Follows the log until it is told to stop, or nobody can tell it any more.
@@ -82,12 +90,16 @@ impl MemberWriter {
         if (followed.dev(), followed.ino()) != (sealed.dev(), sealed.ino()) {
             return Err(io::Error::other("the log was moved"));
         }
-        let mut bytes = vec![0; STEP];
         loop {
-            match self.tail.read(&mut bytes)? {
-                0 => break,
-                read => self.push(&bytes[..read])?,
+            let mut bytes = self.tail.lines(STEP)?;
+            if bytes.is_empty() {
+                // A last line without an end.
+                self.tail.read_to_end(&mut bytes)?;
             }
+            if bytes.is_empty() {
+                break;
+            }
+            self.push(&bytes)?;
         }
         let (rest, summary) = self.compressor.finish();
         self.to.write_all(&rest)?;
@@ -114,7 +126,17 @@ impl MemberWriter {
     }
 
     fn push(&mut self, raw: &[u8]) -> io::Result<()> {
-        self.compressor.push(raw);
+        let mut rest = raw;
+        while !rest.is_empty() {
+            let taken = self.compressor.push_member(rest);
+            if let Some(marks) = &mut self.marks {
+                marks.lines(&rest[..taken]);
+                if let Some(mark) = self.compressor.mark() {
+                    marks.member(mark, self.compressor.entries());
+                }
+            }
+            rest = &rest[taken..];
+        }
         let members = self.compressor.members();
         if !members.is_empty() {
             self.to.write_all(&members)?;

@@ -1,23 +1,28 @@
 //! The archive that grows with its log: while a run goes on, what it logged is compressed and goes up in parts, so that
 //! at the end only the rest is left to do.
 //!
-//! It becomes the same bytes in the same parts as the archive that is made at once, so nothing but its file beside the
-//! log says that it was begun: whoever finds the log of a dead process makes and puts it anew, and then aborts the
-//! upload. The bytes come from the spool's files, on a thread that leaves the processors to the parses.
+//! It becomes the same bytes in the same parts as the archive that is made at once, so for this machine nothing but its
+//! file beside the log says that it was begun: whoever finds the log of a dead process makes and puts it anew, and then
+//! aborts the upload. For other machines it is noted how far it is up. The bytes come from the spool's files, on a thread that leaves the processors to the parses.
 
+mod marks;
 mod members;
+mod noter;
 mod parts;
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::marks::{MarkMaker, PartMarks};
 use self::members::{Made, MemberWriter};
+use self::noter::{ConfirmedPart, PartNoter};
 use self::parts::PartSender;
 use super::pack::Packed;
 use super::{Archiver, blocking};
@@ -26,7 +31,6 @@ use crate::ids::LogId;
 use crate::objects::{ObjectResult, Upload, UploadedPart};
 use crate::record::Head;
 use crate::spool::{SealedLog, Spool};
-use crate::system::System;
 
 /// A log of fewer bytes is compressed in a moment, when it is over.
 const LARGE: u64 = 4 << 20;
@@ -64,8 +68,21 @@ impl Archiver {
     /// Begins the archive of the log that has this head, or will have it in a moment.
     pub fn grow(&self, head: &Head) -> GrowingArchive {
         let (stop, stopped) = watch::channel(false);
-        let begun = carry::spawn(begin(self.system.clone(), head.clone(), stopped));
+        let begun = carry::spawn(begin(self.clone(), head.clone(), stopped));
         GrowingArchive { log: head.log, stop, begun: AbortOnDropHandle::new(begun) }
+    }
+
+    /// Begins to note which parts of the log's archive are up, if the log is to outlive its machine and goes up in parts.
+    fn noting(&self, path: &Path, log: LogId) -> Option<(MarkMaker, mpsc::UnboundedSender<ConfirmedPart>)> {
+        let system = &self.system;
+        let sizes = self.tail.kept().and_then(|_| system.objects.part_sizes())?;
+        let marks = PartMarks::default();
+        let maker = MarkMaker::new(sizes, system.redactor.clone(), marks.clone());
+        let (pool, tail, path) = (system.pool.clone(), self.tail.clone(), path.to_owned());
+        let (sender, confirmed) = mpsc::unbounded_channel();
+        // It ends with the parts.
+        drop(carry::spawn(PartNoter { pool, tail, log, path, sizes, marks }.run(confirmed)));
+        Some((maker, sender))
     }
 }
 
@@ -91,8 +108,9 @@ impl GrowingArchive {
 }
 
 /// Waits until the log is large; `None` if it is over before.
-async fn begin(system: System, head: Head, mut stopped: watch::Receiver<bool>) -> Option<Begun> {
-    let (spool, log) = (system.spool.clone(), head.log);
+async fn begin(archiver: Archiver, head: Head, mut stopped: watch::Receiver<bool>) -> Option<Begun> {
+    let (system, log) = (&archiver.system, head.log);
+    let spool = system.spool.clone();
     loop {
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return None,
@@ -105,9 +123,10 @@ async fn begin(system: System, head: Head, mut stopped: watch::Receiver<bool>) -
     }
     let (made, more) = watch::channel(Made::default());
     let path = spool.growing_path(log);
-    let sending = PartSender::new(&system, &head, path).map(|sender| carry::spawn(sender.send(more)));
+    let (marks, noter) = archiver.noting(&path, log).unzip();
+    let sending = PartSender::new(system, &head, path, noter).map(|sender| carry::spawn(sender.send(more)));
     let thread = carry::thread_behind(move || {
-        MemberWriter::begin(&spool, log, made).and_then(|it| it.follow(&stopped))
+        MemberWriter::begin(&spool, log, made, marks).and_then(|it| it.follow(&stopped))
     });
     Some(Begun { thread, sending: sending.map(AbortOnDropHandle::new) })
 }

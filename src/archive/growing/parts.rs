@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::members::Made;
+use super::noter::ConfirmedPart;
 use crate::archive::pack;
 use crate::faults;
 use crate::objects::{Missing, ObjectError, ObjectResult, Objects, PartSizes, Put, Upload, UploadedPart};
@@ -26,15 +27,30 @@ pub(super) struct PartSender {
     put: Put,
     path: PathBuf,
     sizes: PartSizes,
+    /// Who notes what is up, if anybody does.
+    noter: Option<mpsc::UnboundedSender<ConfirmedPart>>,
 }
 
 impl PartSender {
     /// Of the archive that grows in the file `path`; `None` if the store takes it as a whole, at the end.
-    pub(super) fn new(system: &System, head: &Head, path: PathBuf) -> Option<Self> {
+    pub(super) fn new(
+        system: &System,
+        head: &Head,
+        path: PathBuf,
+        noter: Option<mpsc::UnboundedSender<ConfirmedPart>>,
+    ) -> Option<Self> {
         let (objects, sizes) = (system.objects.clone(), system.objects.part_sizes()?);
         // Nobody knows the checksum of the whole yet.
         let put = pack::put(pack::metadata(head), [0; 32]);
-        Some(Self { objects, bucket: head.bucket.clone(), key: head.log_key.clone(), put, path, sizes })
+        Some(Self {
+            objects,
+            bucket: head.bucket.clone(),
+            key: head.log_key.clone(),
+            put,
+            path,
+            sizes,
+            noter,
+        })
     }
 
     /// Sends all parts. `None` if there is no upload to complete: the archive is small, nothing of it went up while it
@@ -68,9 +84,13 @@ impl PartSender {
             let number = parts.len() as u16 + 1;
             match self.send_one(&mut upload, number, bytes.clone()).await {
                 Ok(part) => {
-                    parts.push(part);
                     (at, pause) = (bytes.end, FIRST_PAUSE);
                     faults::point("growing-part-sent");
+                    if let (Some(noter), Some(upload)) = (&self.noter, &upload) {
+                        // It may have ended, since another machine has the log.
+                        let _ = noter.send(ConfirmedPart { upload: upload.clone(), part: part.clone() });
+                    }
+                    parts.push(part);
                 }
                 Err(ObjectError::NotFound { missing: Missing::Upload, .. }) => return Ok(None),
                 Err(error) if made.borrow().is_whole => return Err(error),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use uuid::Uuid;
 
-use self::sent::{KEPT, READ, Sent, Shipment};
+use self::sent::{Bound, Sent, Shipment};
 use crate::carry;
 use crate::ids::LogId;
 use crate::spool::Spool;
@@ -53,6 +53,8 @@ struct Shipping {
     looked: Instant,
     followed: bool,
     sent: Sent,
+    /// Bytes of the log whose archive is up and noted.
+    up: u64,
 }
 
 /// Ends the shipping of a log when dropped.
@@ -92,9 +94,17 @@ impl RemoteTail {
 
     /// Ships this log from now on, until the guard is dropped.
     pub fn begin(&self, log: LogId) -> ShippingGuard {
-        let shipping = Shipping { looked: Instant::now(), followed: false, sent: Sent::default() };
+        let shipping = Shipping { looked: Instant::now(), followed: false, sent: Sent::default(), up: 0 };
         self.lock().insert(log, shipping);
         ShippingGuard { tail: self.clone(), log }
+    }
+
+    /// So many bytes of the log can be had without their pieces from now on: they are in an archive that anybody can
+    /// complete.
+    pub(super) fn is_up(&self, log: LogId, raw_bytes: u64) {
+        if let Some(shipping) = self.lock().get_mut(&log) {
+            shipping.up = raw_bytes;
+        }
     }
 
     /// Ships once what is due. If the database fails, the next round tries again.
@@ -152,7 +162,7 @@ impl RemoteTail {
         Ok(due
             .map(|(log, shipping)| {
                 shipping.looked = Instant::now();
-                (*log, shipping.sent.clone())
+                (*log, shipping.sent.clone().up_to(shipping.up))
             })
             .collect())
     }
@@ -186,7 +196,8 @@ impl RemoteTail {
         if logs.is_empty() {
             return Ok(Vec::new());
         }
-        let (spool, bound) = (self.spool.clone(), if self.kept.is_some() { KEPT } else { READ });
+        let (spool, bound) =
+            (self.spool.clone(), if self.kept.is_some() { Bound::kept() } else { Bound::read() });
         let read = move || -> io::Result<Vec<Shipment>> {
             logs.into_iter().map(|(log, sent)| sent.read(&spool, log, bound)).collect()
         };

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::gzip;
 use crate::ids::LogId;
 use crate::spool::{Growth, Spool};
 use crate::store::piece::{LogPiece, PiecePlace};
+use crate::{faults, gzip};
 
 /// Most raw bytes of one log in one round; the next round goes on.
 const ROUND: u64 = 8 << 20;
@@ -20,23 +20,50 @@ pub(super) struct Bound {
     /// Packed bytes that stay, and of these the share of the log's beginning: what is dropped lies in between.
     pub(super) all: u64,
     pub(super) beginning: u64,
+    /// What stays for readers alone, where the rest is up in an archive that anybody can complete.
+    pub(super) read: u64,
 }
 
 /// Of a log that is to outlive its machine.
-pub(super) const KEPT: Bound =
-    Bound { first: 256 << 20, behind: 256 << 20, all: 64 << 20, beginning: 16 << 20 };
+const KEPT: Bound =
+    Bound { first: 256 << 20, behind: 256 << 20, all: 64 << 20, beginning: 16 << 20, read: 24 << 20 };
 
 /// Of a log that others only read.
-pub(super) const READ: Bound = Bound { first: 1 << 20, behind: 256 << 20, all: 8 << 20, beginning: 0 };
+const READ: Bound = Bound { first: 1 << 20, behind: 256 << 20, all: 8 << 20, beginning: 0, read: 8 << 20 };
+
+impl Bound {
+    /// Of a log that is to outlive its machine.
+    pub(super) fn kept() -> Self {
+        let all = faults::bound("remote-tail", KEPT.all);
+        Self { all, beginning: KEPT.beginning.min(all / 4), read: KEPT.read.min(all / 2), ..KEPT }
+    }
+
+    /// Of a log that others only read.
+    pub(super) fn read() -> Self {
+        READ
+    }
+}
 
 /// How much of one log was shipped.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sent {
     growth: Option<Growth>,
-    /// The pieces that may be dropped, oldest first, with their packed bytes.
-    later: VecDeque<(PiecePlace, u64)>,
+    /// The pieces that may be dropped, oldest first.
+    later: VecDeque<LaterPiece>,
     /// Packed bytes of those that stay.
     beginning: u64,
+    bytes: u64,
+    /// Bytes of the log that can be had without their pieces.
+    up: u64,
+}
+
+/// A piece that may be dropped.
+#[derive(Debug, Clone, Copy)]
+struct LaterPiece {
+    place: PiecePlace,
+    /// Where the next one begins, in bytes of the log; behind its cut nothing is up.
+    end: u64,
+    /// As it is packed.
     bytes: u64,
 }
 
@@ -57,6 +84,11 @@ impl Sent {
         Self { growth: Some(Growth::from(at)), ..Self::default() }
     }
 
+    /// The same, while so many bytes of the log can be had without their pieces.
+    pub(super) fn up_to(self, up: u64) -> Self {
+        Self { up, ..self }
+    }
+
     /// Reads and packs what is new.
     pub(super) fn read(mut self, spool: &Spool, log: LogId, bound: Bound) -> io::Result<Shipment> {
         let most = if self.growth.is_some() { bound.behind } else { bound.first };
@@ -68,13 +100,17 @@ impl Sent {
             let raw_bytes = stretch.lines.len() as u64;
             let place = PiecePlace { log, behind: stretch.behind, at: stretch.at };
             let piece = LogPiece { place, raw_bytes, bytes: gzip::encode_member(&stretch.lines) };
-            self.add(place, piece.bytes.len() as u64, bound.beginning);
+            let end = if place.behind { u64::MAX } else { place.at + raw_bytes };
+            self.add(LaterPiece { place, end, bytes: piece.bytes.len() as u64 }, bound.beginning);
             pieces.push(piece);
             read += raw_bytes;
         }
         // Even one piece that is larger than all is kept.
-        while self.bytes > bound.all && self.later.len() > 1 {
-            let (place, bytes) = self.later.pop_front().expect("it has more than one");
+        while self.later.len() > 1
+            && let Some(LaterPiece { place, bytes, .. }) = self.later.pop_front_if(|oldest| {
+                self.bytes > bound.all || (self.bytes > bound.read && oldest.end <= self.up)
+            })
+        {
             self.bytes -= bytes;
             match pieces.iter().position(|piece| piece.place == place) {
                 Some(new) => drop(pieces.remove(new)),
@@ -87,14 +123,14 @@ impl Sent {
         Ok(Shipment { log, pieces, dropped, sent: self })
     }
 
-    fn add(&mut self, place: PiecePlace, bytes: u64, beginning: u64) {
-        self.bytes += bytes;
-        if self.beginning + bytes <= beginning {
-            self.beginning += bytes;
+    fn add(&mut self, piece: LaterPiece, beginning: u64) {
+        self.bytes += piece.bytes;
+        if self.beginning + piece.bytes <= beginning {
+            self.beginning += piece.bytes;
         } else {
             // From here on nothing is of the beginning.
             self.beginning = u64::MAX / 2;
-            self.later.push_back((place, bytes));
+            self.later.push_back(piece);
         }
     }
 }

@@ -36,32 +36,41 @@ impl Claim {
 
 impl S3 {
     pub(super) async fn confirm(&self, promise: &Promise, claim: Claim) -> ObjectResult<StoredObject> {
-        let Promise { bucket, key, uri, size, .. } = promise;
-        let request = self.client.head_object().bucket(bucket).key(key);
-        let request = request.set_version_id(claim.version.clone()).checksum_mode(ChecksumMode::Enabled);
-        let head = request.customize().config_override(self.quick()).send().await;
-        let head = head.map_err(|error| S3Failure::of(&error).named(&uri.to_string()));
-        let head = head.context("the put could not be confirmed")?;
-
-        let same_size = head.content_length.and_then(|size| u64::try_from(size).ok()) == Some(*size);
-        let version = head.version_id.as_deref().or(claim.version.as_deref());
-        let there = ObjectUri::s3(bucket, key, version)?;
         let promised = promise.checksum.as_deref();
-        let same_bytes = match (head.checksum_sha256(), promised) {
-            (Some(kept), Some(promised)) => kept == promised,
-            _ => same_size && self.read_back(&there).await? == promise.sha256,
-        };
         let claims_same =
             claim.sha256.as_deref().is_none_or(|claimed| promised.is_none_or(|is| is == claimed));
-        if same_size && same_bytes && claims_same {
-            return Ok(StoredObject { uri: there, size: *size });
+        let found = self.find(promise, claim.version).await.context("the put could not be confirmed")?;
+        if let Some(stored) = found.filter(|_| claims_same) {
+            return Ok(stored);
         }
         let problem = if claim.sent {
             "S3 did not store the bytes that were sent"
         } else {
             "another object is already there"
         };
-        Err(anyhow!("{problem}: {uri}").into())
+        Err(anyhow!("{problem}: {}", promise.uri).into())
+    }
+
+    /// What is there, if it is what was promised.
+    pub(super) async fn find(
+        &self,
+        promise: &Promise,
+        version: Option<String>,
+    ) -> ObjectResult<Option<StoredObject>> {
+        let Promise { bucket, key, uri, size, .. } = promise;
+        let request = self.client.head_object().bucket(bucket).key(key);
+        let request = request.set_version_id(version.clone()).checksum_mode(ChecksumMode::Enabled);
+        let head = request.customize().config_override(self.quick()).send().await;
+        let head = head.map_err(|error| S3Failure::of(&error).named(&uri.to_string()))?;
+
+        let same_size = head.content_length.and_then(|size| u64::try_from(size).ok()) == Some(*size);
+        let version = head.version_id.as_deref().or(version.as_deref());
+        let there = ObjectUri::s3(bucket, key, version)?;
+        let same_bytes = match (head.checksum_sha256(), promise.checksum.as_deref()) {
+            (Some(kept), Some(promised)) => kept == promised,
+            _ => same_size && self.read_back(&there).await? == promise.sha256,
+        };
+        Ok((same_size && same_bytes).then_some(StoredObject { uri: there, size: *size }))
     }
 
     /// The SHA-256 of what a server has that keeps none itself.

@@ -1,7 +1,5 @@
 //! Multipart uploads: one request for each step, and the check of a completed upload.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
@@ -14,8 +12,11 @@ use sha2::{Digest, Sha256};
 use super::confirm::{Claim, Promise};
 use super::error::S3Failure;
 use super::{S3, body, condition, metadata};
-use crate::objects::{ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart, sha256_from};
-use crate::{carry, faults};
+use crate::faults;
+use crate::objects::upload::sha256_within;
+use crate::objects::{
+    Missing, ObjectError, ObjectResult, ObjectUri, Put, StoredObject, Upload, UploadedPart,
+};
 
 impl S3 {
     pub(in crate::objects) async fn begin_upload(
@@ -51,15 +52,7 @@ impl S3 {
         file: &Path,
         bytes: Range<u64>,
     ) -> ObjectResult<UploadedPart> {
-        let path = file.to_owned();
-        let stretch = bytes.clone();
-        let hash = move || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(stretch.start))?;
-            sha256_from(&mut file.take(stretch.end - stretch.start))
-        };
-        let digest = carry::spawn_blocking(hash).await.context("hashing a part panicked")?;
-        let digest = digest.with_context(|| format!("failed to read {}", file.display()))?;
+        let digest = sha256_within(file, bytes.clone()).await?;
         self.send_part(upload, number, file, bytes, digest).await
     }
 
@@ -121,6 +114,18 @@ impl S3 {
             self.abort_upload(upload).await?;
         }
         self.confirm(&promise, claim.unwrap_or_default()).await
+    }
+
+    pub(in crate::objects) async fn ended_with(
+        &self,
+        upload: &Upload,
+        parts: &[UploadedPart],
+        put: &Put,
+    ) -> ObjectResult<Option<StoredObject>> {
+        match self.find(&promise(upload, parts, put)?, None).await {
+            Err(ObjectError::NotFound { missing: Missing::Key, .. }) => Ok(None),
+            found => found,
+        }
     }
 
     /// Ends an upload; `None` if an object already exists, or the upload has ended before.

@@ -37,8 +37,11 @@ pub(super) async fn check(world: &World, runs: &[Run], losses: Losses, complaint
     }
     if losses == Losses::Machine {
         // Where its machine came back, the fuller log is named, and the other is there too.
-        for log in &logs {
-            versions.remove(&log.replace(".log.gz", ".remote.log.gz"));
+        for log in logs.iter().filter_map(|log| log.strip_suffix(".log.gz")) {
+            match log.strip_suffix(".fuller") {
+                Some(own) => [".log.gz", ".remote.log.gz"].map(|end| versions.remove(&format!("{own}{end}"))),
+                None => [versions.remove(&format!("{log}.remote.log.gz")), None],
+            };
         }
     }
     // A log is there once; a submission in the versions that rows name.

@@ -14,11 +14,11 @@ use std::process::Command;
 use crate::support::skip::skip;
 
 /// What scripts/test-clients has installed.
-struct Installed(PathBuf);
+pub(crate) struct Installed(PathBuf);
 
 impl Installed {
     /// `None` if the test is left out.
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let folder = std::env::var("PARSELOG_TEST_CLIENTS").ok();
         if folder.is_none() {
             skip("PARSELOG_TEST_CLIENTS names no clients: run eval \"$(scripts/test-clients)\"");
@@ -27,7 +27,7 @@ impl Installed {
     }
 
     /// A file of it, if it could be installed.
-    fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         let path = self.0.join(name);
         if !path.exists() {
             skip(&format!("{} is missing: run scripts/test-clients", path.display()));

@@ -1,0 +1,160 @@
+//! An archive that two machines made, one of which is gone: whoever reads gzip reads it, and the index finds its lines.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use parselog::gzip::{self, LineFacts};
+use parselog::objects::ObjectUri;
+use parselog::reader::{LogSource, Selection};
+use parselog::record::{level_of, timestamp_of};
+
+use super::*;
+use crate::clients::Installed;
+use crate::localstack;
+use crate::support::PATIENCE;
+
+/// Bytes of a part; the least that S3 allows.
+const PART: u64 = 5 << 20;
+
+/// Logs lines of 5,000 characters that hardly pack.
+fn log_large(journal: &mut Journal, numbers: std::ops::Range<u64>) {
+    let (mut encoder, mut state, mut text) = (Encoder::default(), 7_u64, String::new());
+    for number in numbers {
+        text.clear();
+        text.extend((0..5000).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(number | 1);
+            char::from(b'#' + ((state >> 33) % 56) as u8)
+        }));
+        let origin = Origin::new(Level::Info, "parser", None);
+        encoder.start(&origin);
+        encoder.message(format_args!("event {number} {text}"));
+        journal.append(Level::Info, encoder.finish(&origin, b""));
+    }
+}
+
+/// A log of which two parts were up when its machine was lost, and that another one completed.
+struct Completed {
+    objects: Objects,
+    uri: ObjectUri,
+    /// Of the whole log.
+    raw_bytes: u64,
+    /// What it had when its machine was lost.
+    raw: Vec<u8>,
+}
+
+async fn completed() -> Completed {
+    let db = TestDb::new().await;
+    let options = S3Options { multipart_threshold: PART, part_size: PART, ..S3Options::default() };
+    let bucket = localstack::bucket_with(options).await;
+    let objects = bucket.objects.clone();
+    let (one, two) = (Machine::new(&db, &objects, 1 << 30).await, Machine::new(&db, &objects, 1 << 30).await);
+    let mut file = crate::support::new_file("a/1.txt");
+    file.bucket.clone_from(&bucket.name);
+    store::submit(&db.pool, &[file], &crate::support::request_by("ann")).await.unwrap();
+    let run = db.claim_and_die("one").await;
+    let mut journal = one.open(&run).await;
+    let _shipping = one.archiver.tail().begin(run.run.id.into());
+    let _growing = one.archiver.grow(&head_of(&run));
+    let mut journal = carry::spawn_blocking(move || {
+        log_large(&mut journal, 1..3000);
+        journal
+    })
+    .await
+    .unwrap();
+    let began = Instant::now();
+    while parts(&db).await < 2 {
+        assert!(began.elapsed() < PATIENCE, "{} parts were noted", parts(&db).await);
+        one.ship().await;
+    }
+    log(&mut journal, 3000..3100);
+    one.ship().await;
+    one.ship().await;
+    let spool = one.system.spool.clone();
+    let id = run.run.id;
+    let raw =
+        carry::spawn_blocking(move || std::fs::read(spool.find(id).unwrap().path).unwrap()).await.unwrap();
+    let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
+
+    queue::reap(&db.pool, Duration::ZERO).await.unwrap();
+    assert_eq!(two.recovery().take_over(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!((parts(&db).await, pieces(&db).await, bucket.open_uploads().await), (0, 0, 0));
+    let row = db.run(id).await;
+    let uri = row.logs_uri.unwrap().parse().unwrap();
+    let raw_bytes = row.log_raw_bytes.unwrap().cast_unsigned();
+    Completed { objects, uri, raw_bytes, raw: raw[..end].to_vec() }
+}
+
+async fn parts(db: &TestDb) -> i64 {
+    sqlx::query_scalar("select count(*) from log_part").fetch_one(&db.pool).await.unwrap()
+}
+
+/// What a program gives on its standard output.
+fn output_of(command: &mut Command) -> Vec<u8> {
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", output.status);
+    output.stdout
+}
+
+/// What Python's `gzip` gives of a file, and of an object that `boto3` fetches.
+fn by_python(archive: &Path, uri: &ObjectUri) -> Vec<Vec<u8>> {
+    let file = "import gzip, shutil, sys; shutil.copyfileobj(gzip.open(sys.argv[1]), sys.stdout.buffer)";
+    let object = "import boto3, gzip, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1')
+body = s3.get_object(Bucket=sys.argv[2], Key=sys.argv[3])['Body']
+sys.stdout.buffer.write(gzip.GzipFile(fileobj=body).read())";
+    let ObjectUri::S3 { bucket, key, .. } = uri else { panic!("{uri}") };
+    let mut all = vec![output_of(Command::new("python3").args(["-c", file]).arg(archive))];
+    if let Some(python) = Installed::find().and_then(|installed| installed.path("python/bin/python")) {
+        let endpoint = localstack::endpoint();
+        all.push(output_of(Command::new(python).args(["-c", object, &endpoint, bucket, key])));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_two_machines_is_read_byte_for_byte_by_gunzip_zcat_python_and_boto3() {
+    let Completed { objects, uri, raw, .. } = Box::pin(completed()).await;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("archive.log.gz");
+    objects.download(&uri, &path).await.unwrap();
+    let check = move || {
+        let all = output_of(Command::new("zcat").arg(&path));
+        assert!(all.starts_with(&raw), "it is not the log of the lost machine");
+        let tail = Record::decode(&all[raw.len()..]).unwrap().tail.unwrap();
+        let what = "after event 3099 the rest of the log was lost with the machine of the run";
+        assert_eq!((tail.reason.as_deref(), tail.events.total(), tail.dropped), (Some(what), 3099, 0));
+        let others =
+            [vec![output_of(Command::new("gunzip").arg("-c").arg(&path))], by_python(&path, &uri)].concat();
+        for (number, other) in others.iter().enumerate() {
+            assert!(*other == all, "reader {number} reads {} bytes of {}", other.len(), all.len());
+        }
+        // One machine alone would have made the same archive.
+        let facts = |line: &[u8]| LineFacts {
+            time: timestamp_of(line),
+            level: level_of(line).map(|level| level as u8),
+        };
+        let mut at_once = Vec::new();
+        gzip::compress(&all[..], &mut at_once, facts).unwrap();
+        assert!(std::fs::read(&path).unwrap() == at_once, "it differs from an archive that is made at once");
+    };
+    carry::spawn_blocking(check).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_of_an_archive_of_two_machines_finds_any_line() {
+    let Completed { objects, uri, raw_bytes, raw } = Box::pin(completed()).await;
+    let source = LogSource::Archive { uri, raw_bytes };
+    let lines: Vec<&[u8]> = raw.split_inclusive(|byte| *byte == b'\n').collect();
+    for from in [0, 1, 700, lines.len() / 2, 2990, lines.len() - 5] {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&read);
+        let each = move |line: &[u8]| {
+            into.lock().unwrap().extend_from_slice(line);
+            Ok(())
+        };
+        let selection = Selection { lines: Some(from as u64..from as u64 + 5), ..Selection::default() };
+        let cost = source.read(&objects, selection, each).await.unwrap();
+        assert!(*read.lock().unwrap() == lines[from..from + 5].concat(), "lines from {from}");
+        assert!(cost.gets <= 3 && cost.bytes < 3 << 20, "lines from {from} cost {cost:?}");
+    }
+}
