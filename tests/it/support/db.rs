@@ -136,12 +136,18 @@ impl TestDb {
         store::entry::of_run(&self.pool, run).await.unwrap().into_iter().map(|row| row.entry).collect()
     }
 
-    /// Makes the queued runs due now, whatever they wait for.
+    /// Makes the queued runs due now, whatever they wait for; but for one that somebody is claiming, who may stand
+    /// still within his transaction.
     pub(crate) async fn make_due(&self) {
-        sqlx::query("update parse_file_meta set run_after = now() where status = 'queued'")
-            .execute(&self.pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "with free as (
+                 select id from parse_file_meta where status = 'queued' for update skip locked
+             )
+             update parse_file_meta r set run_after = now() from free where r.id = free.id",
+        )
+        .execute(&self.pool)
+        .await
+        .unwrap();
     }
 }
 
