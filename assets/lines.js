@@ -4,41 +4,36 @@
 const SIGNS = { ERROR: "✕", WARN: "▲" };
 
 /**
- * @typedef {{n: number, time: string, level: string, text: string, whole?: number}} Line
- * @typedef {{lines: Line[], from: number, to: number, total: number, open: boolean, found: ?number}} Lines
+ * @typedef {{n: number, place?: string, time: string, level: string, text: string, whole?: number}} Line
  */
 
-/** Makes the element of a line: three elements, however long it is. */
+/** Makes the element of a line of a log, or of a record of a stream: three elements, however long it is. */
 export function element(/** @type {Line} */ line, /** @type {string} */ base) {
   const item = document.createElement("li");
   item.className = line.level.toLowerCase();
-  const number = document.createElement("a");
-  if (line.n) {
-    item.id = `L${line.n}`;
-    number.href = `#L${line.n}`;
-    number.textContent = String(line.n);
-  } else {
-    number.textContent = "·";
-  }
+  const link = document.createElement("a");
+  item.id = line.place ?? (line.n ? `L${line.n}` : "");
+  if (item.id) link.href = line.place ? `?at=${item.id}#${item.id}` : `#${item.id}`;
+  link.textContent = (line.place ? line.time : line.n && String(line.n)) || "·";
   const text = document.createElement("span");
-  const before = line.time ? `${line.time} ${SIGNS[line.level] ?? ""} ${line.level} ` : "";
-  text.textContent = before + line.text;
+  const level = line.level ? `${SIGNS[line.level] ?? ""} ${line.level} ` : "";
+  text.textContent = (line.place || !line.time ? "" : `${line.time} `) + level + line.text;
   if (line.whole) {
     const all = document.createElement("a");
-    all.href = `${base}/lines/${line.n}`;
+    all.href = line.place ? `${base}/records/${line.place}` : `${base}/lines/${line.n}`;
     all.textContent = `all ${line.whole} bytes`;
     text.append(" … ", all);
   }
-  item.append(number, text);
+  item.append(link, text);
   return item;
 }
 
 /** Asks for lines; throws an error whose message a person can read. */
-export async function ask(base, query, signal) {
-  const answer = await fetch(`${base}/lines?${query}`, { signal, headers: { accept: "application/json" } });
+export async function ask(address, query, signal) {
+  const answer = await fetch(`${address}?${query}`, { signal, headers: { accept: "application/json" } });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(said.error ?? `the server says ${answer.status}`);
-  return /** @type {Lines} */ (said);
+  return said;
 }
 
 /** `#L12` or `#L12-L15` as its first and last line; null if it is neither. */

@@ -2,6 +2,7 @@
 // whatever the size of the log; its scroll bar runs over the numbers of lines.
 
 import { ask, element, grouped, range } from "./lines.js";
+import { conditions, copy, help, isSelected, makeCurrent, nextLevel, onKey, toolbar, wrap } from "./tools.js";
 
 const MOST = 400; // lines in the page at once
 const STEP = 200; // lines to ask for
@@ -55,26 +56,14 @@ class LogViewer extends HTMLElement {
   // Tools, and what they do.
 
   addTools() {
-    const tools = document.createElement("div");
-    tools.className = "tools";
-    tools.setAttribute("role", "toolbar");
-    tools.setAttribute("aria-label", "Log");
-    const add = (name, act, pressed) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = name;
-      if (pressed !== undefined) button.setAttribute("aria-pressed", String(pressed));
-      button.addEventListener("click", act);
-      tools.append(button);
-      return button;
-    };
+    const { tools, add } = toolbar("Log");
     add("Previous error", () => this.jump("level=error", -1));
     add("Next error", () => this.jump("level=error", 1));
     this.wrapButton = add("Wrap lines", () => this.wrap(), true);
     add("Copy", () => this.copy());
     this.followButton = add("Follow", () => (this.follows ? this.unfollow() : this.toEnd()), false);
     this.followButton.hidden = !this.isOpen;
-    add("Keys", () => this.help());
+    add("Keys", () => help(this, KEYS));
     this.place.before(tools);
     this.bar = document.createElement("input");
     this.bar.type = "range";
@@ -87,43 +76,17 @@ class LogViewer extends HTMLElement {
   }
 
   wrap() {
-    const isWrapped = !this.box.classList.toggle("nowrap");
-    this.wrapButton.setAttribute("aria-pressed", String(isWrapped));
+    wrap(this.box, this.wrapButton);
   }
 
   async copy() {
-    const chosen = this.list.querySelectorAll("li.target");
-    const lines = chosen.length > 0 ? chosen : this.list.children;
-    const text = [...lines].map((item) => item.querySelector("span").textContent).join("\n");
-    const copied = navigator.clipboard?.writeText(text);
-    const done = await (copied ?? Promise.reject()).then(() => true, () => false);
-    this.say(done ? `${lines.length} lines copied` : "the browser does not let a page copy here");
-  }
-
-  help() {
-    const dialog = document.createElement("dialog");
-    dialog.setAttribute("aria-label", "Keys");
-    const list = document.createElement("dl");
-    for (const [keys, does] of KEYS) {
-      const [name, text] = [document.createElement("dt"), document.createElement("dd")];
-      name.append(Object.assign(document.createElement("kbd"), { textContent: keys }));
-      text.textContent = does;
-      list.append(name, text);
-    }
-    const close = Object.assign(document.createElement("button"), { textContent: "Close", autofocus: true });
-    close.addEventListener("click", () => dialog.close());
-    dialog.append(list, close);
-    dialog.addEventListener("close", () => dialog.remove());
-    this.append(dialog);
-    dialog.showModal();
+    this.say(await copy(this.list));
   }
 
   // The window of lines.
 
   conditions() {
-    const query = new URLSearchParams();
-    for (const [name, value] of new FormData(this.form)) if (value) query.append(name, String(value));
-    return query;
+    return conditions(this.form);
   }
 
   /** Shows other lines: those from a place on. */
@@ -154,7 +117,7 @@ class LogViewer extends HTMLElement {
   }
 
   page(place, count = STEP) {
-    return ask(this.base, `${place}&count=${count}&${this.conditions()}`, this.stop?.signal);
+    return ask(`${this.base}/lines`, `${place}&count=${count}&${this.conditions()}`, this.stop?.signal);
   }
 
   make(line) {
@@ -216,10 +179,7 @@ class LogViewer extends HTMLElement {
 
   /** Takes lines away that nobody sees, but for selected ones. */
   trim(side) {
-    const selection = document.getSelection();
-    if (selection && !selection.isCollapsed && this.list.contains(selection.anchorNode)) {
-      if (this.list.children.length < 3 * MOST) return;
-    }
+    if (isSelected(this.list) && this.list.children.length < 3 * MOST) return;
     const extra = this.list.children.length - MOST;
     if (extra <= 0) return;
     if (side === "up") {
@@ -305,14 +265,7 @@ class LogViewer extends HTMLElement {
 
   /** Makes a line the current one. */
   move(item, block = "nearest") {
-    const before = this.list.querySelector("[aria-current]");
-    before?.removeAttribute("aria-current");
-    if (before?.firstElementChild) before.firstElementChild.tabIndex = -1;
-    item.setAttribute("aria-current", "true");
-    const link = item.firstElementChild;
-    link.tabIndex = 0;
-    if (block) item.scrollIntoView({ block });
-    link.focus({ preventScroll: true });
+    makeCurrent(this.list, item, block);
   }
 
   current() {
@@ -324,7 +277,7 @@ class LogViewer extends HTMLElement {
     const here = this.numberOf(this.current()) || this.top();
     let place = way > 0 ? `from=${here + 1}` : `before=${here}`;
     for (;;) {
-      const page = await ask(this.base, `${place}&count=1&${conditions}`).catch((error) => {
+      const page = await ask(`${this.base}/lines`, `${place}&count=1&${conditions}`).catch((error) => {
         this.say(error.message);
       });
       if (!page) return;
@@ -409,8 +362,6 @@ class LogViewer extends HTMLElement {
   // Keys.
 
   key(event) {
-    const isTyping = event.target.closest("input:not([type=range]), select, textarea, dialog");
-    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = (way) => {
       const here = this.current();
       const next = way > 0 ? here?.nextElementSibling : here?.previousElementSibling;
@@ -432,19 +383,12 @@ class LogViewer extends HTMLElement {
       e: () => this.jump("level=error", 1),
       E: () => this.jump("level=error", -1),
       "/": () => text.focus(),
-      l: () => {
-        const level = this.form.elements.level;
-        level.selectedIndex = (level.selectedIndex + 1) % level.options.length;
-        this.form.requestSubmit();
-      },
+      l: () => nextLevel(this.form),
       w: () => this.wrap(),
       c: () => this.copy(),
-      "?": () => this.help(),
+      "?": () => help(this, KEYS),
     };
-    const act = keys[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act();
+    onKey(event, keys);
   }
 }
 

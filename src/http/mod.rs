@@ -14,6 +14,7 @@ mod connection;
 mod cors;
 mod door;
 mod error;
+mod following;
 mod headers;
 mod metrics;
 mod pages;

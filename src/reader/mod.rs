@@ -23,7 +23,7 @@ use tokio_util::io::SyncIoBridge;
 pub use blocks::{Block, KnownBlocks, LogBlocks};
 pub use follow::{Follower, News};
 pub use page::{LinesWanted, LogPage, PageFrom};
-pub use placed::{PlacedFollower, PlacedLine, PlacedStream, StreamPage, StreamPlace};
+pub use placed::{PlacedFollower, PlacedLine, PlacedStream, StreamNext, StreamPage, StreamPlace};
 pub use ranged::Cost;
 pub use select::{Selection, select};
 pub use stream::{ElsewhereSegment, StreamSource};

@@ -2,33 +2,24 @@
 //! Each reading is an audit entry before its first byte.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream as chunks;
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::super::asker::Asker;
 use super::super::audit::{self, LogUse};
 use super::super::error::{Answered, HttpError, json_answer};
+use super::super::following;
 use super::super::state::Shared;
 use super::query::Query;
 use crate::desk::stream;
 use crate::ids::ServiceName;
-use crate::reader::{PlacedFollower, PlacedLine, PlacedStream};
+use crate::reader::{PlacedLine, PlacedStream};
 use crate::store::entry;
-
-/// The header with which a browser goes on where it was cut off.
-const LAST_EVENT_ID: &str = "last-event-id";
-
-/// How often a follower hears something, so that nobody on the way takes the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The services that ever logged: `{"services":[…]}`.
 pub(in super::super) async fn services(
@@ -88,60 +79,10 @@ pub(in super::super) async fn follow(
 ) -> Answered<Response> {
     let service = name(&service);
     let query = Query::read(query.as_deref().unwrap_or_default())?;
-    let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default().parse());
-    let after = last.transpose().map_err(HttpError::bad)?.or(query.after());
+    let after = following::last_place(&headers)?.or(query.after());
     audit::stream_read(&state, &asker, &service, LogUse::Followed, "what comes", None).await?;
     let follower = PlacedStream::new(&state.system, &service).follow(after, query.selection).await?;
-    let following = Following { follower, stopping: state.stopping.clone(), state, asker };
-    let begin = chunks::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
-    let events = chunks::unfold(following, |mut following| async {
-        let events = following.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(events), following))
-    });
-    let headers = [
-        (CONTENT_TYPE.as_str(), "text/event-stream"),
-        (CACHE_CONTROL.as_str(), "no-store"),
-        // Or nginx gathers them.
-        ("x-accel-buffering", "no"),
-    ];
-    Ok((headers, Body::from_stream(futures_util::StreamExt::chain(begin, events))).into_response())
-}
-
-/// Somebody who follows a stream.
-struct Following {
-    follower: PlacedFollower,
-    stopping: watch::Receiver<bool>,
-    state: Shared,
-    asker: Asker,
-}
-
-impl Following {
-    /// The next events; `None` once the server stops, the token is revoked, or nothing can be read.
-    async fn next(&mut self) -> Option<Bytes> {
-        let lines = tokio::select! {
-            _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-            lines = tokio::time::timeout(KEEP_ALIVE, self.follower.next()) => lines,
-        };
-        if !self.asker.is_known(&self.state) {
-            return None;
-        }
-        let mut events = Vec::new();
-        match lines {
-            Err(_) => events.extend_from_slice(b":\n\n"),
-            Ok(Ok(lines)) => {
-                for line in lines {
-                    events.extend_from_slice(format!("id: {}\ndata: ", line.place).as_bytes());
-                    push_record(&mut events, &line);
-                    events.extend_from_slice(b"\n\n");
-                }
-            }
-            Ok(Err(error)) => {
-                tracing::warn!("failed to follow a stream: {error:#}");
-                return None;
-            }
-        }
-        Some(events.into())
-    }
+    Ok(following::answer(state, asker, follower, push_record))
 }
 
 /// The record as it is stored, with its place in front.

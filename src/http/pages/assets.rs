@@ -30,7 +30,9 @@ const ASSETS: &[Asset] = assets![
     "icon.svg" as "image/svg+xml",
     "live.js" as "text/javascript; charset=utf-8",
     "viewer.js" as "text/javascript; charset=utf-8",
+    "stream.js" as "text/javascript; charset=utf-8",
     "lines.js" as "text/javascript; charset=utf-8",
+    "tools.js" as "text/javascript; charset=utf-8",
 ];
 
 /// A browser asks each time whether it is still the same, and is told so by a hash.

@@ -114,11 +114,13 @@ pub(super) async fn read(state: &ServerState, run: &Run, query: &LogQuery) -> An
 /// The whole text of a line whose number counts from 0, as a page of its own would show it.
 pub(super) async fn whole(state: &ServerState, run: &Run, number: u64) -> Answered<Option<String>> {
     let wanted = LinesWanted { from: PageFrom::Line(number), count: 1, selection: Selection::default() };
-    with_blocks(state, run, move |blocks| {
-        let shown = |_, line: &[u8]| Text { record: &Record::decode_lossy(line), style: style() }.to_string();
-        Ok(blocks.page(&wanted, shown)?.lines.pop())
-    })
-    .await
+    with_blocks(state, run, move |blocks| Ok(blocks.page(&wanted, |_, line| text_of(line))?.lines.pop()))
+        .await
+}
+
+/// A whole line as people read it.
+pub(super) fn text_of(line: &[u8]) -> String {
+    Text { record: &Record::decode_lossy(line), style: style() }.to_string()
 }
 
 /// Does something with the blocks of a log on a thread of its own, and remembers them.

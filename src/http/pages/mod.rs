@@ -19,6 +19,7 @@ mod notes;
 mod page;
 mod parts;
 mod query;
+mod records;
 mod reparses;
 mod run;
 mod runs;
@@ -60,6 +61,9 @@ pub(super) fn table() -> Vec<Row> {
         get("/reparses/{id}", routing::get(reparses::show)),
         get("/streams", routing::get(streams::list)),
         get("/streams/{service}", routing::get(streams::show)),
+        get("/streams/{service}/records", routing::get(records::more)),
+        get("/streams/{service}/records/{place}", routing::get(records::whole)),
+        get("/streams/{service}/events", routing::get(records::follow)),
         get("/attention", routing::get(attention::show)),
         admin("/audit", routing::get(notes::show)),
         asks("/runs/{id}/cancel", routing::get(acts::ask_cancel)),

@@ -1,4 +1,5 @@
-//! `/streams` and `/streams/{service}`: the logs of services, the newest records last, page by page.
+//! `/streams` and `/streams/{service}`: the logs of services, the newest records last, page by page; the script in
+//! `assets/stream.js` takes a page over.
 
 use std::collections::BTreeSet;
 
@@ -6,23 +7,17 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use bytesize::ByteSize;
-use url::form_urlencoded;
 
 use super::super::asker::Asker;
-use super::super::audit::{self, LogUse};
-use super::super::error::{Answered, HttpError};
+use super::super::audit;
 use super::super::state::Shared;
-use super::lines::ShownLine;
 use super::page::{Frame, Page, Paged, send};
 use super::parts::{Grid, PageCell, PageSection};
 use super::query::LogQuery;
+use super::records::{StreamFrom, StreamPart, StreamQuery, read_noted};
 use crate::desk::stream::{find_stream, names};
-use crate::reader::{PlacedStream, StreamPlace};
 use crate::record::Level;
 use crate::store::stream;
-
-/// Records on a page.
-const ON_PAGE: usize = 200;
 
 #[derive(Debug, Template)]
 #[template(path = "stream.html")]
@@ -32,10 +27,12 @@ struct StreamViewer {
     place: String,
     query: LogQuery,
     levels: Vec<(&'static str, bool)>,
-    /// Of each record its place, and how it is shown.
-    lines: Vec<(String, ShownLine)>,
-    before: Option<String>,
-    is_latest: bool,
+    part: StreamPart,
+    /// The record that was looked for; empty if none was.
+    target: String,
+    older: Option<String>,
+    newer: Option<String>,
+    latest: Option<String>,
 }
 
 pub(super) async fn list(State(state): State<Shared>, Extension(asker): Extension<Asker>) -> Paged {
@@ -78,47 +75,41 @@ pub(super) async fn show(
 ) -> Paged {
     audit::check_streams(&asker)?;
     let service = find_stream(&state.system, &service).await?;
-    let (before, query) = asked(query.as_deref().unwrap_or_default())?;
-    let log_use = if query.is_filtered() { LogUse::Searched } else { LogUse::Shown };
-    let lines = format!("at most {ON_PAGE} records");
-    audit::stream_read(&state, &asker, &service, log_use, &lines, None).await?;
-    let _turn = state.pages.turn().await?;
-    let page = PlacedStream::new(&state.system, &service).page(before, ON_PAGE, query.selection()).await?;
-    let lines: Vec<(String, ShownLine)> =
-        page.lines.iter().map(|line| (line.place.to_string(), ShownLine::of(0, &line.line))).collect();
-    let older = lines.first().filter(|_| lines.len() == ON_PAGE).map(|(place, _)| {
+    let query = StreamQuery::read(query.as_deref())?;
+    let part = read_noted(&state, &asker, &service, &query).await?;
+    let StreamQuery { from, conditions: query } = query;
+    let (first, last) = (part.records.first(), part.records.last());
+    let link = |place: Option<String>| {
         let conditions = query.conditions();
-        let more = if conditions.is_empty() { String::new() } else { format!("&{conditions}") };
-        format!("/streams/{service}?before={place}{more}")
-    });
+        let both = [place.unwrap_or_default(), conditions];
+        format!(
+            "/streams/{service}?{}",
+            both.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("&")
+        )
+    };
     let chosen = query.level.map_or("", Level::as_str);
     send(&StreamViewer {
         frame: Frame::new(&asker, "Streams", format_args!("Stream {service}")),
-        service: service.to_string(),
-        place: match (lines.len(), before.is_some()) {
-            (0, _) => "no record matches".to_owned(),
-            (count, true) => format!("{count} older records, the newest last"),
+        place: match (part.records.len(), part.newer) {
+            (0, false) => "no record matches".to_owned(),
+            (0, true) => "no record here matches, and later ones may".to_owned(),
+            (count, true) => format!("{count} records, the newest last, and later ones are there"),
             (count, false) => format!("the latest {count} records, the newest last"),
         },
         levels: Level::ALL.map(|level| (level.as_str(), level.as_str() == chosen)).into(),
-        before: older,
-        is_latest: before.is_none(),
+        older: first.filter(|_| part.older).map(|first| link(Some(format!("before={}", first.place)))),
+        newer: part
+            .newer
+            .then(|| last.map_or(part.to.clone(), |last| Some(last.place.clone())))
+            .flatten()
+            .map(|last| link(Some(format!("after={last}")))),
+        latest: part.newer.then(|| link(None)),
+        target: match from {
+            StreamFrom::At(place) => place.to_string(),
+            _ => String::new(),
+        },
+        service: service.to_string(),
         query,
-        lines,
+        part,
     })
-}
-
-/// The place before which records are wanted, and the conditions on them.
-fn asked(query: &str) -> Answered<(Option<StreamPlace>, LogQuery)> {
-    let mut before = None;
-    let mut rest = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "before" => before = Some(value.parse().map_err(HttpError::bad)?),
-            _ => {
-                rest.append_pair(&name, &value);
-            }
-        }
-    }
-    Ok((before, LogQuery::read(Some(&rest.finish()))?))
 }

@@ -32,6 +32,8 @@ pub struct StreamPage {
     pub lines: Vec<PlacedLine>,
     /// Whether the service ever logged.
     pub is_known: bool,
+    /// Whether there may be earlier ones.
+    pub has_earlier: bool,
 }
 
 /// What is asked for, and the newest records of it so far.
@@ -41,6 +43,8 @@ struct Newest {
     limit: usize,
     lines: BTreeSet<PlacedLine>,
     bytes: usize,
+    /// Whether something before these was left out or not looked at.
+    has_earlier: bool,
 }
 
 impl PlacedStream {
@@ -55,7 +59,8 @@ impl PlacedStream {
         limit: usize,
         selection: Selection,
     ) -> Result<StreamPage> {
-        let mut newest = Newest { before, selection, limit, lines: BTreeSet::new(), bytes: 0 };
+        let mut newest =
+            Newest { before, selection, limit, lines: BTreeSet::new(), bytes: 0, has_earlier: false };
         let mut spooled = SpooledSegments::new(self.system.spool.clone(), self.service.clone());
         let read = carry::spawn_blocking(move || {
             let segments = spooled.news()?;
@@ -76,6 +81,7 @@ impl PlacedStream {
             for segment in segments {
                 is_known = true;
                 if newest.has_enough_after(segment.last_at.timestamp_micros()) {
+                    newest.has_earlier = true;
                     return Ok(newest.page(is_known));
                 }
                 if !spooled.contains(&segment.id) {
@@ -140,9 +146,9 @@ impl Newest {
             }
             let too_early =
                 |since: &chrono::DateTime<chrono::Utc>| line.place.micros < since.timestamp_micros();
-            if self.has_enough_after(line.place.micros)
-                || self.selection.since.as_ref().is_some_and(too_early)
-            {
+            let is_full = self.has_enough_after(line.place.micros);
+            self.has_earlier |= is_full;
+            if is_full || self.selection.since.as_ref().is_some_and(too_early) {
                 return false;
             }
             if self.selection.wants(&line.line) {
@@ -152,6 +158,7 @@ impl Newest {
             while self.lines.len() > self.limit || self.bytes > MOST_OF_PAGE && self.lines.len() > 1 {
                 let Some(earliest) = self.lines.pop_first() else { break };
                 self.bytes -= earliest.line.len();
+                self.has_earlier = true;
                 // From here on the page is full, whatever the limit was.
                 self.limit = self.lines.len();
             }
@@ -165,6 +172,6 @@ impl Newest {
     }
 
     fn page(self, is_known: bool) -> StreamPage {
-        StreamPage { lines: self.lines.into_iter().collect(), is_known }
+        StreamPage { lines: self.lines.into_iter().collect(), is_known, has_earlier: self.has_earlier }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::Utc;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::super::ranged::Ranged;
 use super::segment::{SpooledSegments, time};
@@ -27,16 +28,38 @@ const SETTLING: Duration = Duration::from_millis(10);
 /// Bytes of a segment to read at once, and of lines to hand on at once.
 const AT_ONCE: usize = 64 << 10;
 
-/// Follows the stream of a service, without an end.
+/// How long one look takes at most, and all that are made for one part of a stream.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOKING: Duration = Duration::from_secs(3);
+
+/// Follows the stream of a service, without an end. Whoever gives up waiting may wait again.
 pub struct PlacedFollower {
     /// `None` while its blocking part works.
     merge: Option<Merge>,
+    /// That part, which goes on if nobody waits for it.
+    step: Option<JoinHandle<MergeStep>>,
+}
+
+/// One look, and what was there.
+type MergeStep = Result<(Merge, Vec<PlacedLine>)>;
+
+/// The records behind a place that are there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamNext {
+    /// In order.
+    pub lines: Vec<PlacedLine>,
+    /// How far it looked: what comes next is behind there.
+    pub looked_to: StreamPlace,
+    /// Whether there are no more for now.
+    pub is_latest: bool,
 }
 
 /// Merges segments by the places of their records.
 struct Merge {
     system: System,
     after: StreamPlace,
+    /// Whether the last look ended since nothing more was there.
+    is_latest: bool,
     selection: Selection,
     spooled: SpooledSegments,
     /// Archived segments that are not open yet, the one that begins first in front.
@@ -67,6 +90,7 @@ impl PlacedStream {
         let mut merge = Merge {
             system: self.system.clone(),
             after,
+            is_latest: false,
             selection,
             spooled: SpooledSegments::new(self.system.spool.clone(), self.service.clone()),
             archived: VecDeque::new(),
@@ -80,7 +104,32 @@ impl PlacedStream {
             segment::since(&self.system.pool, &self.service, time(after.micros)).await?.into_iter();
         let is_open = |segment: &ArchivedSegment| merge.sources.iter().any(|source| source.log == segment.id);
         merge.archived = archived.filter(|segment| !is_open(segment)).collect();
-        Ok(PlacedFollower { merge: Some(merge) })
+        Ok(PlacedFollower { merge: Some(merge), step: None })
+    }
+
+    /// The records behind a place, as far as they are there: `limit` at most, and fewer if those that are selected are
+    /// rare. Of the selection only the conditions on single lines count.
+    ///
+    /// # Errors
+    /// The spool, the database or the object store fails.
+    pub async fn after(&self, after: StreamPlace, limit: usize, selection: Selection) -> Result<StreamNext> {
+        let began = Instant::now();
+        let mut follower = self.follow(Some(after), selection).await?;
+        let (mut lines, mut looked_to, mut is_latest) = (Vec::new(), after, false);
+        while lines.len() < limit && !is_latest && began.elapsed() < LOOKING {
+            lines.extend(follower.step().await?);
+            if let Some(merge) = &follower.merge {
+                (looked_to, is_latest) = (merge.after, merge.is_latest);
+            }
+        }
+        if lines.len() > limit {
+            lines.truncate(limit);
+            is_latest = false;
+        }
+        if let Some(last) = lines.last().filter(|_| lines.len() == limit && !is_latest) {
+            looked_to = last.place;
+        }
+        Ok(StreamNext { lines, looked_to, is_latest })
     }
 }
 
@@ -91,15 +140,30 @@ impl PlacedFollower {
     /// The spool or the object store fails; nothing can be read any more.
     pub async fn next(&mut self) -> Result<Vec<PlacedLine>> {
         loop {
-            let mut merge = self.merge.take().context("the stream can't be read any more")?;
-            let read = carry::spawn_blocking(move || merge.step().map(|lines| (merge, lines)));
-            let (merge, lines) = read.await.context("reading panicked")??;
-            self.merge = Some(merge);
+            let lines = self.step().await?;
             if !lines.is_empty() {
                 return Ok(lines);
             }
-            tokio::time::sleep(TICK).await;
+            if self.merge.as_ref().is_none_or(|merge| merge.is_latest) {
+                tokio::time::sleep(TICK).await;
+            }
         }
+    }
+
+    /// The next records that are there.
+    async fn step(&mut self) -> Result<Vec<PlacedLine>> {
+        let step = match &mut self.step {
+            Some(step) => step,
+            none => {
+                let mut merge = self.merge.take().context("the stream can't be read any more")?;
+                none.insert(carry::spawn_blocking(move || merge.step().map(|lines| (merge, lines))))
+            }
+        };
+        let done = step.await;
+        self.step = None;
+        let (merge, lines) = done.context("reading panicked")??;
+        self.merge = Some(merge);
+        Ok(lines)
     }
 }
 
@@ -119,8 +183,9 @@ impl Merge {
         // All records up to this time are visible in the files that are read after it.
         let settled = (Utc::now() - SETTLING).timestamp_micros();
         self.open_spooled()?;
-        let (mut lines, mut bytes) = (Vec::new(), 0);
-        while bytes < AT_ONCE {
+        let (mut lines, mut bytes, began) = (Vec::new(), 0, Instant::now());
+        self.is_latest = false;
+        while bytes < AT_ONCE && began.elapsed() < LOOK {
             for source in &mut self.sources {
                 source.fill(&self.runtime)?;
             }
@@ -137,6 +202,7 @@ impl Merge {
             let Some(line) =
                 earliest.and_then(|source| source.lines.pop_front_if(|line| line.place.micros <= settled))
             else {
+                self.is_latest = true;
                 break;
             };
             if line.place > self.after {

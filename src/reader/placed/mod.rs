@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use back::StreamPage;
-pub use live::PlacedFollower;
+pub use live::{PlacedFollower, StreamNext};
 
 use crate::ids::{LogId, ServiceName};
 use crate::record::{seq_of, timestamp_of};
@@ -44,6 +44,11 @@ impl StreamPlace {
     /// Before all records of this time (microseconds since 1970) and later.
     pub fn before_time(micros: i64) -> Self {
         Self { micros, log: LogId(uuid::Uuid::nil()), seq: 0 }
+    }
+
+    /// Directly behind it: the records before there are those up to it.
+    pub fn behind(self) -> Self {
+        Self { seq: self.seq.saturating_add(1), ..self }
     }
 }
 

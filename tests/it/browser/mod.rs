@@ -4,6 +4,7 @@ mod driver;
 mod large;
 mod rules;
 mod story;
+mod streams;
 
 use std::path::PathBuf;
 

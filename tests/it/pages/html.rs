@@ -27,6 +27,7 @@ const KNOWN: &[&str] = &[
     "option",
     "button",
     "log-viewer",
+    "stream-viewer",
     "div",
     "ol",
     "span",

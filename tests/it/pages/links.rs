@@ -72,7 +72,7 @@ fn the_page_of_pages_names_every_address_that_is_read() {
         // What a page loads, how people come in, and what asks before it acts.
         .filter(|path| !["/", "/assets/{name}", "/enter"].contains(&path.as_str()))
         .filter(|path| {
-            !["/cancel", "/retry", "/resend", "/reparse", "/hold", "/{number}"]
+            !["/cancel", "/retry", "/resend", "/reparse", "/hold", "/{number}", "/{place}"]
                 .iter()
                 .any(|end| path.ends_with(end))
         })

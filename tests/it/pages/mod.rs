@@ -6,6 +6,7 @@ mod html;
 mod links;
 mod log;
 mod shown;
+mod streams;
 
 use std::io::{BufRead as _, Read as _};
 
