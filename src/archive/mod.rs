@@ -120,14 +120,16 @@ impl Archiver {
         let log = Arc::new(log);
         match self.try_archive(&log, growing).await {
             Ok(stored) => {
-                // As long as the spool has the log, a killed process does this again.
-                if stored.is_some() {
-                    self.count_problems(&log).await;
-                }
-                let removed = blocking(&log, SealedLog::remove).await;
-                faults::point("after-remove");
-                if let Err(error) = removed {
-                    tracing::warn!(run, "the spool needs the log no more, but could not remove it: {error}");
+                // As long as the spool has the log, the sweep does all of this again, so a failure here is made good.
+                if stored.is_none() || self.count_problems(&log).await {
+                    let removed = blocking(&log, SealedLog::remove).await;
+                    faults::point("after-remove");
+                    if let Err(error) = removed {
+                        tracing::warn!(
+                            run,
+                            "the spool needs the log no more, but could not remove it: {error}"
+                        );
+                    }
                 }
                 let Some(uri) = stored else {
                     tracing::info!(run, "let go: the log was pruned or erased before it left the spool");

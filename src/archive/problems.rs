@@ -86,14 +86,14 @@ impl ProblemCounter {
 }
 
 impl Archiver {
-    /// Counts the problems of a run whose log is archived. What fails here, `parselog problems --backfill` does later.
-    pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) {
-        self.count_problems_behind(log, Vec::new()).await;
+    /// Counts the problems of a run whose log is archived. False if the database does not take them now, but may later.
+    pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) -> bool {
+        self.count_problems_behind(log, Vec::new()).await
     }
 
     /// As [`Self::count_problems`], of a log whose beginning is elsewhere and has these problems.
-    pub(super) async fn count_problems_behind(&self, log: &Arc<SealedLog>, counts: Vec<KindCount>) {
-        let Some(run) = log.head.run() else { return };
+    pub(super) async fn count_problems_behind(&self, log: &Arc<SealedLog>, counts: Vec<KindCount>) -> bool {
+        let Some(run) = log.head.run() else { return true };
         let counted = async {
             let mut counter = ProblemCounter::behind(self.system.redactor.clone(), counts);
             let mut tail = TailReader::new(Arc::clone(log.file()), 0);
@@ -113,13 +113,15 @@ impl Archiver {
         };
         let counted: Result<()> = counted.await;
         match counted {
-            Ok(()) => {}
+            Ok(()) => true,
             // Nothing is lost, and `parselog problems` says what is not counted.
             Err(error) if store::passes(&error) => {
                 tracing::debug!(%run, "its problems are not counted yet: {error:#}");
+                false
             }
             Err(error) => {
                 tracing::warn!(%run, "its problems can't be counted: {error:#}");
+                true
             }
         }
     }

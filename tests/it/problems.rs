@@ -174,6 +174,30 @@ async fn what_was_archived_before_is_counted_from_its_archive_by_a_backfill_that
 }
 
 #[tokio::test]
+async fn what_the_database_does_not_count_now_is_counted_by_the_sweep() {
+    let desk = Desk::new().await;
+    execute(
+        &desk.db,
+        "alter function count_problems rename to count_problems_later;
+         create function count_problems(uuid, jsonb) returns boolean language plpgsql
+         as $$ begin raise 'not now' using errcode = 'serialization_failure'; end $$",
+    )
+    .await;
+    parse(&desk, "a.txt", "WI");
+    let row = &desk.ok(&["runs", "--json"]).json()[0];
+    assert!(row["logs_uri"].is_string() && row["log_state"] == "archived", "{row}");
+    let spooled = || desk.files("spool").into_iter().filter(|path| !path.ends_with(".id")).count();
+    assert!(spooled() > 0 && problems(&desk, &[]).is_empty());
+    execute(
+        &desk.db,
+        "drop function count_problems; alter function count_problems_later rename to count_problems",
+    )
+    .await;
+    desk.ok(&["worker", "--drain"]);
+    assert_eq!((spooled(), sum(&problems(&desk, &["--top", "100"]))), (0, 9));
+}
+
+#[tokio::test]
 async fn the_days_are_the_sum_of_the_runs_however_many_count_at_once() {
     let desk = Desk::new().await;
     let runs: Vec<RunId> = (0..6).map(|nth| parse(&desk, &format!("{nth}.txt"), "WI")).collect();
