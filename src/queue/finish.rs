@@ -21,7 +21,8 @@ pub enum Ending {
     /// Its worker shut down and stopped it; another attempt is queued at once, and this one does not
     /// count.
     HandBack,
-    /// Its worker died; another attempt is queued, after a while.
+    /// Its worker died; another attempt is queued, after a while. It is due at once where a lease that ran out says so:
+    /// that was a while, and the machine that may be the reason has nothing to do with the next one.
     Crash { reason: String },
 }
 
@@ -158,7 +159,7 @@ pub(super) async fn end(
                  (data_file_id, batch_id, kind, attempt, max_attempts, priority, run_after)
              select data_file_id, batch_id, kind, attempt + 1,
                     max_attempts + case when $7 then 1 else 0 end, priority,
-                    now() + case when $7 then interval '0' else parselog_retry_delay(attempt) end
+                    now() + case when $7 or $3 then interval '0' else parselog_retry_delay(attempt) end
              from ended
              where $6 and cancel_requested_at is null and ($7 or attempt < max_attempts)
              returning id, data_file_id, batch_id, run_after
@@ -168,7 +169,7 @@ pub(super) async fn end(
                     format('the next attempt is run %s', id)
              from next
          )
-         select batch_id, (select pg_notify('parselog_queue', '') from next where $7) from ended",
+         select batch_id, (select pg_notify('parselog_queue', '') from next where $7 or $3) from ended",
     )
     .bind(run)
     .bind(token)

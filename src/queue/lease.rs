@@ -57,7 +57,7 @@ pub async fn running(pool: &PgPool) -> Result<Vec<RunId>> {
         .context("failed to list the running runs")
 }
 
-/// Ends runs with an expired lease as crashed, and queues their next attempts;
+/// Ends runs with an expired lease as crashed, and queues their next attempts, which are due at once;
 /// returns the crashed runs.
 ///
 /// It does nothing until the database has answered for `grace`, which is one lease: after an outage of the
