@@ -9,13 +9,13 @@ use std::sync::Arc;
 use tracing::field::display;
 use uuid::Uuid;
 
-use super::{ArchiveFailure, Archived, Archiver, again, blocking, pack};
+use super::{ArchiveFailure, Archived, Archiver, again, blocking, pack, problems};
 use crate::faults;
 use crate::ids::{LogId, composed_key};
 use crate::objects::ObjectUri;
 use crate::spool::{ComposedLog, SealedLog};
 use crate::store::problem::KindCount;
-use crate::store::{ArchivedLog, takeover};
+use crate::store::{self, ArchivedLog, takeover};
 
 /// A log that this worker took over, and where it ends.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ impl Archiver {
         let ComposedLog { log, lost_after } = composed;
         let (log, taken) = (Arc::new(log), TakenLog { spool, what, lost_after });
         let stored = self.try_composed(&log, key, taken).await;
-        self.tell_taken(&log, taken, Some(Vec::new()), stored).await
+        self.tell_taken(&log, taken, stored)
     }
 
     async fn try_composed(
@@ -59,22 +59,31 @@ impl Archiver {
         let archived = self.put(log, key, &packed, None).await?;
         // Under other keys its own machine may have stored it.
         let is_composed = key == composed_key(&log.head.log_key);
-        self.put_on_row(log.head.log, &archived, taken, is_composed).await
+        let problems = self.problems_of(log, Vec::new()).await;
+        self.put_on_row(log.head.log, &archived, taken, problems, is_composed).await
     }
 
-    /// The URI of the log, if the row has it: then nobody else was faster. What is `composed` is deleted otherwise.
+    /// The URI of the log, if the row has it: then nobody else was faster. What is `composed` is deleted otherwise. Its
+    /// problems are `None` if nobody knows them.
     pub(super) async fn put_on_row(
         &self,
         log: LogId,
         archived: &ArchivedLog,
         taken: TakenLog<'_>,
+        mut problems: Option<Vec<KindCount>>,
         is_composed: bool,
     ) -> Result<Option<String>, ArchiveFailure> {
         let TakenLog { spool, what, lost_after } = taken;
+        let (pool, end) = (&self.system.pool, (lost_after, what));
         let mut tries = 1;
         let is_on_row = loop {
-            match takeover::archived(&self.system.pool, log, spool, archived, lost_after, what).await {
+            match takeover::archived(pool, log, spool, archived, end, problems.as_deref()).await {
                 Ok(is_on_row) => break is_on_row,
+                // The log counts more than its problems.
+                Err(error) if problems.is_some() && store::refusal(&error).is_some() => {
+                    problems::said(log.as_run(), &error);
+                    problems = None;
+                }
                 Err(error) => again(error, &mut tries).await?,
             }
         };
@@ -85,21 +94,16 @@ impl Archiver {
         Ok(is_on_row.then(|| archived.uri.clone()))
     }
 
-    /// Says how it went. The log, or what is there of it, comes behind lines with these problems; `None` if nobody
-    /// knows theirs.
-    pub(super) async fn tell_taken(
+    /// Says how it went.
+    pub(super) fn tell_taken(
         &self,
-        log: &Arc<SealedLog>,
+        log: &SealedLog,
         taken: TakenLog<'_>,
-        problems: Option<Vec<KindCount>>,
         stored: Result<Option<String>, ArchiveFailure>,
     ) -> Archived {
         let run = log.head.run().map(display);
         match stored {
             Ok(Some(uri)) => {
-                if let Some(problems) = problems {
-                    self.count_problems_behind(log, problems).await;
-                }
                 tracing::warn!(run, lost_after = taken.lost_after, uri, "taken over: its machine is gone");
                 Archived::Yes { uri }
             }

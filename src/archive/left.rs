@@ -93,13 +93,19 @@ impl Archiver {
     ) -> Option<Archived> {
         let ComposedLog { log, lost_after } = composed;
         let (log, taken) = (Arc::new(log), TakenLog { spool, what, lost_after });
-        let problems = left.noted.problems.clone();
+        let before = left.noted.problems.clone();
         let stored = match self.complete_left(&log, left).await {
             Ok(None) => return None,
-            Ok(Some(archived)) => self.put_on_row(log.head.log, &archived, taken, true).await,
+            Ok(Some(archived)) => {
+                let problems = match before {
+                    Some(before) => self.problems_of(&log, before).await,
+                    None => None,
+                };
+                self.put_on_row(log.head.log, &archived, taken, problems, true).await
+            }
             Err(failure) => Err(failure),
         };
-        Some(self.tell_taken(&log, taken, problems, stored).await)
+        Some(self.tell_taken(&log, taken, stored))
     }
 
     async fn complete_left(

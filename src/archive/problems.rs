@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Context as _;
 
 use super::{Archiver, again};
 use crate::carry;
+use crate::ids::RunId;
 use crate::record::event::ProblemEvent;
 use crate::redact::Redactor;
 use crate::spool::{SealedLog, TailReader};
@@ -88,42 +89,46 @@ impl ProblemCounter {
 impl Archiver {
     /// Counts the problems of a run whose log is archived. False if the database does not take them now, but may later.
     pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) -> bool {
-        self.count_problems_behind(log, Vec::new()).await
-    }
-
-    /// As [`Self::count_problems`], of a log whose beginning is elsewhere and has these problems.
-    pub(super) async fn count_problems_behind(&self, log: &Arc<SealedLog>, counts: Vec<KindCount>) -> bool {
-        let Some(run) = log.head.run() else { return true };
-        let counted = async {
-            let mut counter = ProblemCounter::behind(self.system.redactor.clone(), counts);
-            let mut tail = TailReader::new(Arc::clone(log.file()), 0);
-            let count = move || loop {
-                let lines = tail.lines(AT_ONCE)?;
-                if lines.is_empty() {
-                    return io::Result::Ok(counter.finish());
-                }
-                lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| counter.line(line))?;
-            };
-            let found = carry::spawn_blocking(count).await.context("counting panicked")??;
-            let mut tries = 1;
-            while let Err(error) = problem::count(&self.system.pool, run, &found).await {
-                again(error, &mut tries).await?;
-            }
-            Ok(())
+        let (Some(run), Some(found)) = (log.head.run(), self.problems_of(log, Vec::new()).await) else {
+            return true;
         };
-        let counted: Result<()> = counted.await;
-        match counted {
-            Ok(()) => true,
-            // Nothing is lost, and `parselog problems` says what is not counted.
-            Err(error) if store::passes(&error) => {
-                tracing::debug!(%run, "its problems are not counted yet: {error:#}");
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%run, "its problems can't be counted: {error:#}");
-                true
+        let mut tries = 1;
+        while let Err(error) = problem::count(&self.system.pool, run, &found).await {
+            if let Err(error) = again(error, &mut tries).await {
+                said(run, &error);
+                return !store::passes(&error);
             }
         }
+        true
+    }
+
+    /// The problems of a log, behind lines that are elsewhere and have these; `None` if they can't be counted.
+    pub(super) async fn problems_of(
+        &self,
+        log: &Arc<SealedLog>,
+        before: Vec<KindCount>,
+    ) -> Option<Vec<KindCount>> {
+        let run = log.head.run()?;
+        let mut counter = ProblemCounter::behind(self.system.redactor.clone(), before);
+        let mut tail = TailReader::new(Arc::clone(log.file()), 0);
+        let count = move || loop {
+            let lines = tail.lines(AT_ONCE)?;
+            if lines.is_empty() {
+                return io::Result::Ok(counter.finish());
+            }
+            lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| counter.line(line))?;
+        };
+        let counted = carry::spawn_blocking(count).await.context("counting panicked");
+        counted.and_then(|found| Ok(found?)).inspect_err(|error| said(run, error)).ok()
+    }
+}
+
+/// Nothing is lost, and `parselog problems` says what is not counted.
+pub(super) fn said(run: RunId, error: &anyhow::Error) {
+    if store::passes(error) {
+        tracing::debug!(%run, "its problems are not counted yet: {error:#}");
+    } else {
+        tracing::warn!(%run, "its problems can't be counted: {error:#}");
     }
 }
 

@@ -51,7 +51,8 @@ impl Recovery {
             if self.system.spool.find(log).is_some() || !self.waiting.is_due(log) {
                 continue;
             }
-            match self.take_over_one(gone, kept).await {
+            // Rare and large: it takes no room in the future of a worker.
+            match Box::pin(self.take_over_one(gone, kept)).await {
                 Ok(Some(Archived::Yes { .. })) => archived += 1,
                 Ok(Some(Archived::LetGo) | None) => {}
                 Ok(Some(Archived::Kept { store_is_down, .. })) => {

@@ -8,7 +8,8 @@ use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 use super::failure::DbContext as _;
-use super::{ArchivedLog, fit};
+use super::problem::{self, KindCount};
+use super::{ArchivedLog, PgPool, fit};
 use crate::ids::{LogId, RunId};
 
 /// A log that another machine has not archived.
@@ -68,18 +69,36 @@ pub async fn take(db: impl PgExecutor<'_>, log: LogId, spool: Uuid) -> Result<bo
     Ok(taken.is_some())
 }
 
-/// The composed log is in the object store, which has confirmed its bytes. `lost_after` and `what` say where it ends.
-/// False if the log's own machine came back and archived it, or somebody else took it over.
+/// The composed log is in the object store, which has confirmed its bytes. `lost_after` and `what` say where it ends;
+/// its problems, if they could be counted, are counted with it, since nobody has its lines afterwards. False if the
+/// log's own machine came back and archived it, or somebody else took it over.
 ///
 /// # Errors
-/// The database fails.
+/// The database fails; then nothing changed, or nobody knows.
 pub async fn archived(
+    pool: &PgPool,
+    log: LogId,
+    spool: Uuid,
+    archive: &ArchivedLog,
+    (lost_after, what): (Option<u64>, &str),
+    problems: Option<&[KindCount]>,
+) -> Result<bool> {
+    let failed = || format!("failed to note that log {log} was taken over");
+    let mut transaction = pool.begin().await.with_context(failed)?;
+    let is_on_row = on_row(&mut *transaction, log, spool, archive, (lost_after, what)).await?;
+    if is_on_row && let Some(problems) = problems {
+        problem::count(&mut *transaction, log.as_run(), problems).await?;
+    }
+    transaction.commit().await.with_context(failed)?;
+    Ok(is_on_row)
+}
+
+async fn on_row(
     db: impl PgExecutor<'_>,
     log: LogId,
     spool: Uuid,
     archive: &ArchivedLog,
-    lost_after: Option<u64>,
-    what: &str,
+    (lost_after, what): (Option<u64>, &str),
 ) -> Result<bool> {
     let content = &archive.content;
     sqlx::query_scalar(

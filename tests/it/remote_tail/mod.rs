@@ -163,6 +163,13 @@ async fn a_log_is_composed_of_what_had_left_its_machine_and_replaced_when_the_ma
         .await
         .unwrap();
     assert_eq!(lost, None);
+
+    // Both are the run's, and are erased with it.
+    let folder = "a/parsing_logs";
+    assert_eq!(objects.list_folder("submissions", folder).await.unwrap().len(), 2);
+    let run = db.run(id).await;
+    parselog::archive::remove(&objects, &run, run.logs_uri.as_deref()).await.unwrap();
+    assert!(objects.list_folder("submissions", folder).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

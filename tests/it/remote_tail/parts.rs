@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use parselog::archive::{GrowingArchive, ShippingGuard};
 use parselog::gzip::{self, LineFacts};
 use parselog::objects::ObjectUri;
 use parselog::reader::{LogSource, Selection};
-use parselog::record::{level_of, timestamp_of};
+use parselog::record::{LogEnding, level_of, timestamp_of};
 
 use super::*;
 use crate::clients::Installed;
-use crate::localstack;
-use crate::support::PATIENCE;
+use crate::localstack::{self, Bucket};
+use crate::support::{PATIENCE, new_file, request_by};
 
 /// Bytes of a part; the least that S3 allows.
 const PART: u64 = 5 << 20;
@@ -32,6 +33,79 @@ fn log_large(journal: &mut Journal, numbers: std::ops::Range<u64>) {
     }
 }
 
+/// A running log of which two parts are up, and two machines; it is on the first one.
+struct Growing {
+    db: TestDb,
+    objects: Objects,
+    one: Machine,
+    two: Machine,
+    run: parselog::ids::RunId,
+    journal: Journal,
+    /// What ships and grows, as long as it is there.
+    _working: (ShippingGuard, GrowingArchive),
+    bucket: Bucket,
+}
+
+impl Growing {
+    async fn begin(cap: u64) -> Self {
+        let db = TestDb::new().await;
+        let options = S3Options { multipart_threshold: PART, part_size: PART, ..S3Options::default() };
+        let bucket = localstack::bucket_with(options).await;
+        let objects = bucket.objects.clone();
+        let (one, two) = (Machine::new(&db, &objects, cap).await, Machine::new(&db, &objects, cap).await);
+        let mut file = new_file("a/1.txt");
+        file.bucket.clone_from(&bucket.name);
+        store::submit(&db.pool, &[file], &request_by("ann")).await.unwrap();
+        let claimed = db.claim_and_die("one").await;
+        let journal = one.open(&claimed).await;
+        let run = claimed.run.id;
+        let working = (one.archiver.tail().begin(run.into()), one.archiver.grow(&head_of(&claimed)));
+        let growing =
+            Self { db, objects, one, two, run, journal, _working: working, bucket }.log(1..3000).await;
+        let began = Instant::now();
+        while growing.parts().await < 2 {
+            assert!(began.elapsed() < PATIENCE, "{} parts were noted", growing.parts().await);
+            growing.one.ship().await;
+        }
+        growing
+    }
+
+    async fn log(mut self, numbers: std::ops::Range<u64>) -> Self {
+        let logged = carry::spawn_blocking(move || {
+            log_large(&mut self.journal, numbers);
+            self
+        });
+        let logged = logged.await.unwrap();
+        logged.one.ship().await;
+        logged
+    }
+
+    async fn parts(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from log_part").fetch_one(&self.db.pool).await.unwrap()
+    }
+
+    /// What the file of the log has by now.
+    async fn raw(&self) -> Vec<u8> {
+        let (spool, run) = (self.one.system.spool.clone(), self.run);
+        let read = carry::spawn_blocking(move || std::fs::read(spool.find(run).unwrap().path).unwrap());
+        let mut raw = read.await.unwrap();
+        raw.truncate(raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len()));
+        raw
+    }
+
+    /// The other machine takes the log over; returns its row.
+    async fn taken_over(&self) -> parselog::store::Run {
+        queue::reap(&self.db.pool, Duration::ZERO).await.unwrap();
+        assert_eq!(self.two.recovery().take_over(Duration::ZERO).await.unwrap(), 1);
+        assert_eq!((self.parts().await, pieces(&self.db).await), (0, 0));
+        self.bucket.has_no_upload_left().await;
+        let row = self.db.run(self.run).await;
+        let uri = row.logs_uri.as_ref().unwrap();
+        assert!(!uri.contains(".remote.") && !uri.contains(".fuller."), "{uri}");
+        row
+    }
+}
+
 /// A log of which two parts were up when its machine was lost, and that another one completed.
 struct Completed {
     objects: Objects,
@@ -43,49 +117,13 @@ struct Completed {
 }
 
 async fn completed() -> Completed {
-    let db = TestDb::new().await;
-    let options = S3Options { multipart_threshold: PART, part_size: PART, ..S3Options::default() };
-    let bucket = localstack::bucket_with(options).await;
-    let objects = bucket.objects.clone();
-    let (one, two) = (Machine::new(&db, &objects, 1 << 30).await, Machine::new(&db, &objects, 1 << 30).await);
-    let mut file = crate::support::new_file("a/1.txt");
-    file.bucket.clone_from(&bucket.name);
-    store::submit(&db.pool, &[file], &crate::support::request_by("ann")).await.unwrap();
-    let run = db.claim_and_die("one").await;
-    let mut journal = one.open(&run).await;
-    let _shipping = one.archiver.tail().begin(run.run.id.into());
-    let _growing = one.archiver.grow(&head_of(&run));
-    let mut journal = carry::spawn_blocking(move || {
-        log_large(&mut journal, 1..3000);
-        journal
-    })
-    .await
-    .unwrap();
-    let began = Instant::now();
-    while parts(&db).await < 2 {
-        assert!(began.elapsed() < PATIENCE, "{} parts were noted", parts(&db).await);
-        one.ship().await;
-    }
-    log(&mut journal, 3000..3100);
-    one.ship().await;
-    one.ship().await;
-    let spool = one.system.spool.clone();
-    let id = run.run.id;
-    let raw =
-        carry::spawn_blocking(move || std::fs::read(spool.find(id).unwrap().path).unwrap()).await.unwrap();
-    let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
-
-    queue::reap(&db.pool, Duration::ZERO).await.unwrap();
-    assert_eq!(two.recovery().take_over(Duration::ZERO).await.unwrap(), 1);
-    assert_eq!((parts(&db).await, pieces(&db).await, bucket.open_uploads().await), (0, 0, 0));
-    let row = db.run(id).await;
+    let mut growing = Box::pin(Growing::begin(1 << 30)).await;
+    log(&mut growing.journal, 3000..3100);
+    growing.one.ship().await;
+    growing.one.ship().await;
+    let (raw, row) = (growing.raw().await, growing.taken_over().await);
     let uri = row.logs_uri.unwrap().parse().unwrap();
-    let raw_bytes = row.log_raw_bytes.unwrap().cast_unsigned();
-    Completed { objects, uri, raw_bytes, raw: raw[..end].to_vec() }
-}
-
-async fn parts(db: &TestDb) -> i64 {
-    sqlx::query_scalar("select count(*) from log_part").fetch_one(&db.pool).await.unwrap()
+    Completed { objects: growing.objects, uri, raw_bytes: row.log_raw_bytes.unwrap().cast_unsigned(), raw }
 }
 
 /// What a program gives on its standard output.
@@ -157,4 +195,40 @@ async fn the_index_of_an_archive_of_two_machines_finds_any_line() {
         assert!(*read.lock().unwrap() == lines[from..from + 5].concat(), "lines from {from}");
         assert!(cost.gets <= 3 && cost.bytes < 3 << 20, "lines from {from} cost {cost:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_had_left_its_machine_with_its_tail_becomes_what_the_machine_would_have_stored() {
+    let growing = Box::pin(Growing::begin(1 << 30)).await;
+    let Growing { db, objects, one, two, run, journal, _working: working, bucket } = growing;
+    let sealed =
+        carry::spawn_blocking(move || journal.seal(LogEnding::Success, None)).await.unwrap().unwrap();
+    let sealed = std::fs::read(sealed.path()).unwrap();
+    drop(working);
+    one.archiver.tail().ship_rest(run.into()).await.unwrap();
+    queue::reap(&db.pool, Duration::ZERO).await.unwrap();
+    assert_eq!(two.recovery().take_over(Duration::ZERO).await.unwrap(), 1);
+    let row = db.run(run).await;
+    assert_eq!(row.log_raw_sha256, Some(Sha256::digest(&sealed).into()));
+    assert_eq!((row.log_raw_bytes, row.log_dropped), (Some(sealed.len().cast_signed() as i64), Some(0)));
+    assert!(!row.failure.unwrap().contains("lost with"), "nothing of it was lost");
+    assert_eq!(archived(&db, &objects, run).await.len(), 3001);
+    bucket.has_no_upload_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_past_its_cap_is_completed_behind_its_parts_with_what_lies_behind_its_cut() {
+    let mut growing = Box::pin(Growing::begin(24 << 20)).await;
+    for thousand in 3..10 {
+        growing = growing.log(thousand * 1000..(thousand + 1) * 1000).await;
+    }
+    growing.one.ship().await;
+    growing.taken_over().await;
+    let records = archived(&growing.db, &growing.objects, growing.run).await;
+    let numbers: Vec<u64> = records.iter().map(|record| record.seq).filter(|seq| *seq > 0).collect();
+    assert!(numbers.is_sorted_by(|one, next| one < next) && numbers.last() == Some(&9999), "{numbers:?}");
+    let dropped = 9999 - numbers.len() as u64;
+    let tail = records.last().unwrap().tail.as_ref().unwrap();
+    assert_eq!((tail.events.total(), tail.dropped), (numbers.len() as u64, dropped));
+    assert!(dropped > 0 && records.iter().filter(|record| record.cut.is_some()).count() == 1);
 }
