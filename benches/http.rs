@@ -12,12 +12,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use bytesize::ByteSize;
-use parselog_benches::{peak_memory, program};
+use parselog_benches::{Served, peak_memory};
 
 /// Connections that send at once, and records of a request.
 const SENDERS: usize = 4;
@@ -102,36 +101,6 @@ fn batch(records: usize) -> Vec<u8> {
         )
     };
     format!("[{}]", (0..records).map(record).collect::<Vec<_>>().join(",")).into_bytes()
-}
-
-/// The program, which serves HTTP.
-struct Served {
-    child: Child,
-    address: SocketAddr,
-    _home: tempfile::TempDir,
-}
-
-impl Served {
-    fn start(options: &[&str]) -> Result<Self> {
-        let home = tempfile::tempdir()?;
-        let mut command = Command::new(program());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--db-idle", "0s"]).args(options);
-        let mut child = command.env("PARSELOG_HOME", home.path()).stderr(Stdio::piped()).spawn()?;
-        let mut lines =
-            BufReader::new(child.stderr.take().context("no stderr")?).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("listening for HTTP")).context("it does not listen")?;
-        let address = line.rsplit_once("address=").context("no address")?.1.trim().parse()?;
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address, _home: home })
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // The figures are there already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A connection.

@@ -1,12 +1,13 @@
 //! What the benches share.
 
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{BufRead as _, BufReader, BufWriter};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 use parselog::ids::{BatchId, DataFileId, RunId};
 use parselog::parser::tdp::Tdp;
@@ -161,5 +162,39 @@ fn head() -> Head {
             key: "file".to_owned(),
             object_version: String::new(),
         }),
+    }
+}
+
+/// The program, which serves HTTP.
+pub struct Served {
+    pub child: Child,
+    pub address: SocketAddr,
+    pub home: tempfile::TempDir,
+}
+
+impl Served {
+    /// Starts it with these options at a free port, with the embedded database.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn start(options: &[&str]) -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        let mut command = Command::new(program());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--db-idle", "0s"]).args(options);
+        let mut child = command.env("PARSELOG_HOME", home.path()).stderr(Stdio::piped()).spawn()?;
+        let mut lines =
+            BufReader::new(child.stderr.take().context("no stderr")?).lines().map_while(Result::ok);
+        let line = lines.find(|line| line.contains("listening for HTTP")).context("it does not listen")?;
+        let address = line.rsplit_once("address=").context("no address")?.1.trim().parse()?;
+        parselog::carry::thread(move || lines.for_each(drop));
+        Ok(Self { child, address, home })
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // The figures are there already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

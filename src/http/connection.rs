@@ -12,6 +12,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -20,8 +21,11 @@ use tokio::task::JoinSet;
 use super::auth::Peer;
 use crate::carry;
 
-/// Connections at once.
-const CONNECTIONS: usize = 512;
+/// Connections at once: each of a thousand people may follow a log.
+const CONNECTIONS: usize = 1_500;
+
+/// Open files that these and everything else may need.
+const FILES: u64 = 4_096;
 
 /// Connections beyond these that are told so at once; others are only closed.
 const REFUSALS: usize = 64;
@@ -47,6 +51,7 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConn
 
 /// Serves connections until `stopping` is true, and then those that are there for a while.
 pub(super) async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+    allow_files();
     let (permits, refusals) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(REFUSALS)));
     let mut connections = JoinSet::new();
     loop {
@@ -80,6 +85,16 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut stopping: w
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::warn!(connections = connections.len(), "stopped with requests unfinished");
+    }
+}
+
+/// Raises the bound of open files, which is 1,024 on many systems, as far as this process may.
+fn allow_files() {
+    let bound = getrlimit(Resource::Nofile);
+    let most = bound.maximum.map_or(FILES, |most| most.min(FILES));
+    if bound.current.is_some_and(|current| current < most) {
+        // Connections beyond the bound are refused then, as they come.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: bound.maximum });
     }
 }
 

@@ -90,8 +90,9 @@ async fn done(
         one(&query, "state").is_some_and(|answered| attempt.is_answered_by(&answered))
     });
     let Some((attempt, to)) = begun else {
-        // The cookie stays: it may be of a sign-in that goes on in another window.
-        tracing::warn!(peer = %asker.how(), "a sign-in came back to another browser than the one that began it");
+        // The cookie stays: it may be of a sign-in that goes on in another window. Anybody can come here, so it is no
+        // warning.
+        tracing::debug!(peer = %asker.how(), "a sign-in came back to another browser than the one that began it");
         return Ok(door::told(StatusCode::BAD_REQUEST, STRANGE, Some("/")));
     };
     let result = match (one(&query, "code"), one(&query, "error")) {

@@ -1,8 +1,10 @@
 //! `/runs/{id}/log/events`: the lines of a log as they come, as server-sent events. The id of an event is the number
 //! of its line, so a browser that was cut off goes on behind the last line that it has, also if the log was in a spool
-//! then and is archived now. In a log on another machine the number of its event says which line it is.
+//! then and is archived now. In a log on another machine the number of its event says which line it is. Whoever has all
+//! that is there waits for what `watch` reads, once for all who follow.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -13,7 +15,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use futures_util::stream as chunks;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch as signals};
 
 use super::super::asker::Asker;
 use super::super::audit::{self, LogUse};
@@ -22,13 +24,15 @@ use super::super::state::Shared;
 use super::lines::{ShownLine, with_blocks};
 use super::query::{LogPlace, LogQuery};
 use super::run_of;
-use crate::desk::lookup;
+use super::watch;
+use super::watches::{END, LineBatch};
+use crate::desk::{DeskError, lookup};
 use crate::ids::RunId;
 use crate::reader::{Follower, LinesWanted, LogSource, News, PageFrom, Selection};
 use crate::record::seq_of;
-use crate::store;
+use crate::store::{self, LogState};
 
-/// How often to look for lines.
+/// How often to look for lines that nobody reads for all.
 const TICK: Duration = Duration::from_millis(200);
 
 /// How often a follower hears something, so that nobody on the way takes the connection for dead.
@@ -37,18 +41,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Lines to send at once.
 const AT_ONCE: usize = 500;
 
-/// The last words to a follower: it need not ask again.
-const END: &[u8] = b"event: end\ndata: {}\n\n";
-
 /// Somebody who follows a log.
 struct LogFollowing {
     state: Shared,
     asker: Asker,
     run: RunId,
-    stopping: watch::Receiver<bool>,
+    stopping: signals::Receiver<bool>,
     selection: Selection,
+    is_filtered: bool,
     /// The number of the next line, from 0.
     next: u64,
+    /// What comes, once somebody reads it for all.
+    watched: Option<broadcast::Receiver<Arc<LineBatch>>>,
+    /// Whether there are lines that it has to read by itself.
+    is_behind: bool,
     /// Of a log on another machine.
     elsewhere: Option<Follower>,
     has_ended: bool,
@@ -75,7 +81,10 @@ pub(super) async fn follow(
     let following = LogFollowing {
         stopping: state.stopping.clone(),
         selection: query.selection(),
+        is_filtered: query.is_filtered(),
         run: run.id,
+        watched: None,
+        is_behind: true,
         elsewhere: None,
         has_ended: false,
         next,
@@ -112,7 +121,7 @@ impl LogFollowing {
         }
         match events {
             Err(_) => Some(Bytes::from_static(b":\n\n")),
-            Ok(Ok(events)) => Some(events.into()),
+            Ok(Ok(events)) => Some(events),
             Ok(Err(error)) => {
                 // What can't be read now is asked for again, by a browser that keeps its place.
                 tracing::debug!("failed to follow the log of run {}: {error:#}", self.run);
@@ -122,14 +131,42 @@ impl LogFollowing {
     }
 
     /// Waits for lines.
-    async fn events(&mut self) -> anyhow::Result<Vec<u8>> {
+    async fn events(&mut self) -> anyhow::Result<Bytes> {
         loop {
-            let events = if self.elsewhere.is_some() { self.there().await? } else { self.here().await? };
+            let (is_elsewhere, waits) = (self.elsewhere.is_some(), !self.is_behind);
+            let events = match is_elsewhere {
+                true => self.there().await?.into(),
+                false if waits => self.coming().await,
+                false => self.here().await?.into(),
+            };
             if !events.is_empty() || self.has_ended {
                 return Ok(events);
             }
-            tokio::time::sleep(TICK).await;
+            if self.is_behind && !waits {
+                tokio::time::sleep(TICK).await;
+            }
         }
+    }
+
+    /// Lines as they come, which are read once for all.
+    async fn coming(&mut self) -> Bytes {
+        let batch = match &mut self.watched {
+            Some(watched) => watched.recv().await.ok(),
+            None => None,
+        };
+        let Some(batch) = batch else {
+            // It was too slow, or nobody reads the log for all any more.
+            (self.watched, self.is_behind) = (None, true);
+            return Bytes::new();
+        };
+        if batch.from > self.next {
+            self.is_behind = true;
+            return Bytes::new();
+        }
+        let events = batch.events(self.next, self.is_filtered.then_some(&self.selection));
+        self.next = self.next.max(batch.to);
+        self.has_ended |= batch.has_ended;
+        events
     }
 
     /// Lines of a log in this spool, or in the object store.
@@ -144,9 +181,15 @@ impl LogFollowing {
                     Some(Follower::new(self.state.system.clone(), self.run, Selection::default()));
                 return Ok(Vec::new());
             }
+            // It may have left the spool since the row was read: then the next look finds it in the object store.
+            Err(DeskError::Conflict(_)) if run.log_state != LogState::None => return Ok(Vec::new()),
             Err(_) => return Ok(self.end()),
         };
         let is_archive = matches!(source, LogSource::Archive { .. });
+        if !is_archive && self.watched.is_none() {
+            // Before it reads by itself, so that nothing comes in between.
+            self.watched = Some(watch::watch(&self.state, self.run));
+        }
         let wanted = LinesWanted {
             from: PageFrom::Line(self.next),
             count: AT_ONCE,
@@ -166,8 +209,9 @@ impl LogFollowing {
         self.next = page.looked_at.end;
         let mut events = Vec::new();
         for line in &page.lines {
-            push_event(&mut events, line.n, line)?;
+            events.extend(watch::event(line.n, line)?);
         }
+        self.is_behind = self.next < page.total || self.watched.is_none();
         if self.next >= page.total && (is_archive || is_complete) {
             events.extend(self.end());
         }
@@ -197,7 +241,7 @@ impl LogFollowing {
                     }
                     self.next = number + 1;
                     if self.selection.wants(&line) {
-                        push_event(&mut events, self.next, &ShownLine::of(number, &line))?;
+                        events.extend(watch::event(self.next, &ShownLine::of(number, &line))?);
                     }
                 }
             }
@@ -209,11 +253,4 @@ impl LogFollowing {
         self.has_ended = true;
         END.to_vec()
     }
-}
-
-fn push_event(events: &mut Vec<u8>, id: u64, line: &ShownLine) -> anyhow::Result<()> {
-    events.extend_from_slice(format!("id: {id}\ndata: ").as_bytes());
-    serde_json::to_writer(&mut *events, line)?;
-    events.extend_from_slice(b"\n\n");
-    Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::error::{Answered, HttpError};
+use super::watches::LogWatches;
 use crate::ids::RunId;
 use crate::reader::KnownBlocks;
 use crate::report::ProblemGroup;
@@ -24,6 +25,8 @@ pub(in super::super) struct PageMemory {
     readers: Arc<Semaphore>,
     blocks: Mutex<Recent<KnownBlocks>>,
     problems: Mutex<Recent<Arc<Vec<ProblemGroup>>>>,
+    /// The logs that somebody follows.
+    pub(super) watches: LogWatches,
 }
 
 /// The values of the runs that were looked at last.
@@ -58,6 +61,7 @@ impl Default for PageMemory {
             readers: Arc::new(Semaphore::new(READERS)),
             blocks: Mutex::default(),
             problems: Mutex::default(),
+            watches: LogWatches::default(),
         }
     }
 }

@@ -24,6 +24,8 @@ mod reparses;
 mod run;
 mod runs;
 mod streams;
+mod watch;
+mod watches;
 
 use axum::http::StatusCode;
 use axum::routing::{self, MethodRouter};

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use super::{Client, Served, spooled};
@@ -77,6 +78,9 @@ async fn whoever_is_slow_is_cut_off_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn connections_beyond_the_bound_are_told_so_at_once() {
+    // This process needs a file for each connection.
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
     let desk = Desk::new().await;
     let served = Served::start(&desk);
     let mut clients = Vec::new();

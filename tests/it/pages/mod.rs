@@ -1,6 +1,7 @@
 //! The pages, without a browser: real requests to the real program, and what the HTML has in it.
 
 mod assets;
+mod followers;
 mod hostile;
 mod html;
 mod links;
