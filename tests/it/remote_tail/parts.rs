@@ -49,7 +49,14 @@ struct Growing {
 impl Growing {
     async fn begin(cap: u64) -> Self {
         let db = TestDb::new().await;
-        let options = S3Options { multipart_threshold: PART, part_size: PART, ..S3Options::default() };
+        // A request that is given up and repeated may be carried out later, beside the other one.
+        let options = S3Options {
+            multipart_threshold: PART,
+            part_size: PART,
+            attempt_timeout: PATIENCE,
+            read_timeout: PATIENCE,
+            ..S3Options::default()
+        };
         let bucket = localstack::bucket_with(options).await;
         let objects = bucket.objects.clone();
         let (one, two) = (Machine::new(&db, &objects, cap).await, Machine::new(&db, &objects, cap).await);
