@@ -1,13 +1,9 @@
 //! A bucket of its own for each test, in the LocalStack that `PARSELOG_TEST_S3` names.
 
-use std::time::{Duration, Instant};
-
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use parselog::objects::{Objects, S3, S3Options};
 use uuid::Uuid;
-
-use crate::support::PATIENCE;
 
 /// The endpoint of LocalStack. S3 tests fail without one; they are never skipped.
 pub(crate) fn endpoint() -> String {
@@ -57,14 +53,5 @@ impl Bucket {
     /// How many multipart uploads are open.
     pub(crate) async fn open_uploads(&self) -> usize {
         self.sdk.list_multipart_uploads().bucket(&self.name).send().await.unwrap().uploads().len()
-    }
-
-    /// Waits until no upload is open: an answer may be there before LocalStack has forgotten the upload.
-    pub(crate) async fn has_no_upload_left(&self) {
-        let began = Instant::now();
-        while self.open_uploads().await > 0 {
-            assert!(began.elapsed() < PATIENCE, "an upload is left open");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 }

@@ -34,7 +34,9 @@ pub(crate) fn head_of_run(run: RunId) -> Head {
 
 /// Of a run that was claimed a moment ago.
 pub(crate) fn head_of(claimed: &ClaimedRun) -> Head {
-    let (run, started) = (&claimed.run, Utc::now());
+    let run = &claimed.run;
+    // As the worker does: whoever takes the log over knows the row alone.
+    let started = run.started_at.expect("a claimed run has started");
     Head {
         bucket: run.bucket.clone(),
         log_key: LogKey::new(&run.key, run.data_file_id, started, None, run.id).as_str().to_owned(),
