@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -21,6 +23,9 @@ use crate::record::{Head, LogEnding, STREAMS, Tail};
 
 /// The reason in the tail of a dead process's log, where nobody knows more.
 pub const PROCESS_DIED: &str = "the process of the run died; its log was recovered";
+
+/// How long somebody who only looks at a lock may keep it.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// An open log whose process is gone, locked by this process.
 #[derive(Debug)]
@@ -37,6 +42,13 @@ impl AbandonedLog {
 }
 
 impl Spool {
+    /// Whether the log's process is certainly gone.
+    pub fn is_abandoned(&self, entry: &SpooledLog) -> bool {
+        // Shared, so that whoever takes the log at this moment knows that this is a look: see `lock`.
+        let is_free = File::open(&entry.path).is_ok_and(|file| file.try_lock_shared().is_ok());
+        is_free && self.is_still(entry)
+    }
+
     /// Takes an open log whose process is gone; `None` if a living process holds it, or it is complete or gone by
     /// now.
     ///
@@ -137,12 +149,28 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).context("failed to open a spool file"),
         };
-        match file.try_lock() {
-            // Between open and lock its owner may have sealed, moved or removed it: only the name counts.
-            Ok(()) => Ok(self.find(entry.log).filter(|found| found.path == entry.path).map(|_| file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).context("failed to lock a spool file"),
+        let context = "failed to lock a spool file";
+        loop {
+            match file.try_lock() {
+                // Between open and lock its owner may have sealed, moved or removed it: only the name counts.
+                Ok(()) => return Ok(self.is_still(entry).then_some(file)),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error).context(context),
+            }
+            // Who only looks shares the lock, for a moment: a collector that took that for a living process would store
+            // again what the log has.
+            match file.try_lock_shared() {
+                Ok(()) => file.unlock().context(context)?,
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error).context(context),
+            }
+            thread::sleep(LOOK);
         }
+    }
+
+    /// Whether the log is where it was.
+    fn is_still(&self, entry: &SpooledLog) -> bool {
+        self.find(entry.log).is_some_and(|found| found.path == entry.path)
     }
 
     /// The same, where this process may already share the lock.

@@ -233,11 +233,6 @@ impl Spool {
         Some(*Record::decode(lines.split_inclusive(|byte| *byte == b'\n').next()?)?.head?)
     }
 
-    /// Whether the log's process is certainly gone.
-    pub fn is_abandoned(&self, entry: &SpooledLog) -> bool {
-        matches!(self.lock(entry), Ok(Some(_)))
-    }
-
     /// Files of the spool's kinds, older than `age`, whose log is no longer here.
     ///
     /// # Errors

@@ -1,5 +1,8 @@
 //! What becomes of a log that is too long, left alone, torn, or closed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use super::*;
 
 #[test]
@@ -61,6 +64,27 @@ fn a_log_that_nobody_holds_is_closed_as_a_crash_with_every_event() {
         assert_eq!(events(log.path()).last().unwrap().seq, count);
         assert_eq!(desk.files().len(), 1);
     }
+}
+
+/// A sweep looks at each log every second; a collector that took its look for a living process would store again what
+/// the log has.
+#[test]
+fn a_look_whether_its_process_lives_keeps_nobody_from_taking_a_log() {
+    let desk = Desk::new(1 << 30);
+    let entry = abandon(&desk, 10);
+    let (looking, done) = (Barrier::new(2), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            looking.wait();
+            while !done.load(Ordering::Relaxed) {
+                desk.spool.is_abandoned(&entry);
+            }
+        });
+        looking.wait();
+        let taken = (0..2000).filter(|_| desk.spool.take_abandoned(&entry, None).unwrap().is_some()).count();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(taken, 2000);
+    });
 }
 
 #[test]
