@@ -90,8 +90,8 @@ impl Follower {
                 return Ok(None);
             }
             if self.file.is_none() {
-                let entry = self.system.spool.find(self.run);
-                self.file = entry.and_then(|entry| File::open(entry.path).ok()).map(Arc::new);
+                let spool = &self.system.spool;
+                self.file = spool.find(self.run).and_then(|entry| spool.read(&entry)).map(Arc::new);
             }
             let came = match self.file.clone() {
                 Some(file) => self.local(file).await?,

@@ -70,7 +70,7 @@ impl LogSource {
     pub fn find(run: &Run, spool: &Spool) -> Result<Self> {
         // If the log is archived between the lookup and the opening, the row has it, or will have it
         // when the caller tries again.
-        if let Some(file) = spool.find(run.id).and_then(|entry| File::open(entry.path).ok()) {
+        if let Some(file) = spool.find(run.id).and_then(|entry| spool.read(&entry)) {
             return Ok(Self::Spool(Arc::new(file)));
         }
         if let (Some(uri), Some(raw_bytes)) = (&run.logs_uri, run.log_raw_bytes) {

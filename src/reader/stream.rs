@@ -216,7 +216,7 @@ async fn spooled(system: &System, service: &ServiceName) -> Result<Vec<SegmentSo
         let mut found = Vec::new();
         for entry in spool.list()? {
             let head = spool.head_of(&entry).filter(|head| head.subject.service() == Some(&service));
-            let Some((head, file)) = head.zip(File::open(&entry.path).ok()) else { continue };
+            let Some((head, file)) = head.zip(spool.read(&entry)) else { continue };
             let file = Arc::new(file);
             let end = spooled::end(&file).context("failed to read a segment in the spool")?;
             let (log, first_at) = (head.log, head.started);

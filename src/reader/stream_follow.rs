@@ -2,7 +2,6 @@
 //! archived.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -109,11 +108,11 @@ fn read(
             continue;
         }
         let is_its = spool.head_of(&entry).is_some_and(|head| head.subject.service() == Some(service));
-        match File::open(&entry.path) {
-            Ok(file) if is_its => drop(growing.insert(entry.log, TailReader::new(Arc::new(file), 0))),
-            Ok(_) => drop(known.insert(entry.log)),
+        match spool.read(&entry) {
+            Some(file) if is_its => drop(growing.insert(entry.log, TailReader::new(Arc::new(file), 0))),
+            Some(_) => drop(known.insert(entry.log)),
             // Archived meanwhile, so it comes from there.
-            Err(_) => {}
+            None => {}
         }
     }
     let mut lines = Vec::new();

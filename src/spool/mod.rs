@@ -41,6 +41,7 @@ mod sync;
 mod tail;
 mod window;
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -191,24 +192,32 @@ impl Spool {
     pub fn list(&self) -> Result<Vec<SpooledLog>> {
         carry::may_block();
         let moved = refuge::look_through(&self.refuges, &self.dir)?;
-        let mut entries = moved.logs;
-        let files = match files_in(&self.dir) {
-            // What is in a refuge need not wait until the spool's disk can be read again.
-            Err(error) if !entries.is_empty() => {
-                tracing::warn!("only logs in a refuge can be handled: {error:#}");
-                Vec::new()
-            }
-            files => files?,
-        };
-        for (log, ending, path) in files {
-            match ending.as_str() {
-                "open" | "log" if !moved.gone.contains(&log) => {
-                    entries.push(SpooledLog { log, sealed: ending == "log", path });
+        let mut logs = BTreeMap::new();
+        // One that is sealed while its folder is read may be seen under neither of its names, and then has the last one.
+        for _ in 0..2 {
+            let files = match files_in(&self.dir) {
+                // What is in a refuge need not wait until the spool's disk can be read again.
+                Err(error) if !moved.logs.is_empty() => {
+                    tracing::warn!("only logs in a refuge can be handled: {error:#}");
+                    break;
                 }
-                "new" => remove_if_stale(&path),
-                _ => {}
+                files => files?,
+            };
+            for (log, ending, path) in files {
+                match ending.as_str() {
+                    "log" if !moved.gone.contains(&log) => {
+                        logs.insert(log, SpooledLog { log, sealed: true, path });
+                    }
+                    "open" if !moved.gone.contains(&log) => {
+                        logs.entry(log).or_insert(SpooledLog { log, sealed: false, path });
+                    }
+                    "new" => remove_if_stale(&path),
+                    _ => {}
+                }
             }
         }
+        let mut entries = moved.logs;
+        entries.extend(logs.into_values());
         entries.sort_by_key(|entry| entry.log);
         Ok(entries)
     }
@@ -220,15 +229,28 @@ impl Spool {
         if is_moved {
             return path.map(|path| SpooledLog { log, sealed: true, path });
         }
-        ["log", "open"].into_iter().find_map(|ending| {
+        // It may be sealed between the first two looks.
+        ["log", "open", "log"].into_iter().find_map(|ending| {
             let path = file_of(&self.dir, log, ending);
             path.exists().then(|| SpooledLog { log, sealed: ending == "log", path })
         })
     }
 
+    /// The file of a log to read, also if it was sealed since it was found; `None` if it has left the spool, or can't
+    /// be read.
+    pub fn read(&self, entry: &SpooledLog) -> Option<File> {
+        let mut path = entry.path.clone();
+        loop {
+            match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => path = self.find(entry.log)?.path,
+                opened => return opened.ok(),
+            }
+        }
+    }
+
     /// The head of a log; `None` if it can't be read.
     pub fn head_of(&self, entry: &SpooledLog) -> Option<Head> {
-        let file = File::open(&entry.path).ok()?;
+        let file = self.read(entry)?;
         let lines = TailReader::new(Arc::new(file), 0).lines(HEAD).ok()?;
         Some(*Record::decode(lines.split_inclusive(|byte| *byte == b'\n').next()?)?.head?)
     }

@@ -41,21 +41,18 @@ mod worker;
 mod world;
 mod wreck;
 
-use tokio::runtime;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard};
 
-/// Tests at a time. Each waits for its processes most of the time; more would only keep each other waiting.
-const AT_ONCE: u32 = 3;
-
-static TURNS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
+/// One test at a time. A process that one test starts has the locks of all others' logs for a moment, until it is
+/// another program; so what looks at locks in this process has to be alone.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Waits until a test may go on.
-pub(crate) async fn turn() -> SemaphorePermit<'static> {
-    TURNS.acquire().await.unwrap()
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().await
 }
 
-/// Waits until a test may go on alone, as what looks at all that this process does must.
-pub(crate) fn turn_alone() -> SemaphorePermit<'static> {
-    let runtime = runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(TURNS.acquire_many(AT_ONCE)).unwrap()
+/// The same, for a test without a runtime.
+pub(crate) fn blocking_turn() -> MutexGuard<'static, ()> {
+    TURN.blocking_lock()
 }

@@ -49,7 +49,7 @@ impl SpooledSegments {
             }
             let head = self.spool.head_of(&entry);
             let is_its = head.is_some_and(|head| head.subject.service() == Some(&self.service));
-            let file = if is_its { File::open(&entry.path).ok().map(Arc::new) } else { None };
+            let file = if is_its { self.spool.read(&entry).map(Arc::new) } else { None };
             news.extend(file.clone().map(|file| (entry.log, file)));
             self.known.insert(entry.log, file);
         }

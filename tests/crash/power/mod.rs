@@ -22,25 +22,25 @@ use std::time::{Instant, SystemTime};
 
 use parselog::durable::Synced;
 use parselog::faults;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::MutexGuard;
 
 use self::platter::Platter;
 use self::promise::Promise;
 use self::recording::{Recorder, Recording, killed_at, record};
 use self::scenarios::Scenario;
 use self::scratch::Scratch;
+use crate::blocking_turn;
 use crate::rng::Rng;
-use crate::turn_alone;
 
 /// Kills that are recovered, of each seed.
 const KILLS: usize = 4;
 
 /// Ends the observation of the disk, however a test ends.
-struct Observation(#[expect(dead_code, reason = "held for its turn")] SemaphorePermit<'static>);
+struct Observation(#[expect(dead_code, reason = "held for its turn")] MutexGuard<'static, ()>);
 
 impl Observation {
     fn begin() -> Self {
-        Self(turn_alone())
+        Self(blocking_turn())
     }
 }
 
