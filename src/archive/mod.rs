@@ -121,7 +121,8 @@ impl Archiver {
         match self.try_archive(&log, growing).await {
             Ok(stored) => {
                 // As long as the spool has the log, the sweep does all of this again, so a failure here is made good.
-                if stored.is_none() || self.count_problems(&log).await {
+                let is_over = stored.is_none() || self.count_problems(&log).await;
+                if is_over {
                     let removed = blocking(&log, SealedLog::remove).await;
                     faults::point("after-remove");
                     if let Err(error) = removed {
@@ -135,7 +136,9 @@ impl Archiver {
                     tracing::info!(run, "let go: the log was pruned or erased before it left the spool");
                     return Archived::LetGo;
                 };
-                tracing::info!(run, uri, "archived");
+                if is_over {
+                    tracing::info!(run, uri, "archived");
+                }
                 Archived::Yes { uri }
             }
             Err(failure) => {
