@@ -1,5 +1,5 @@
 //! The stream of a service as server-sent events, each with the place of its record as its id: for programs as it is
-//! stored, for pages as it is shown.
+//! stored, for pages as it is shown. The log of a run is answered in the same form.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::StreamExt as _;
 use futures_util::stream as chunks;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::watch;
 
 use super::asker::Asker;
@@ -21,7 +21,7 @@ use crate::reader::{PlacedFollower, PlacedLine, StreamPlace};
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// How often a follower hears something, so that nobody on the way takes the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Writes the data of an event.
 pub(super) type PushRecord = fn(&mut Vec<u8>, &PlacedLine);
@@ -47,18 +47,23 @@ pub(super) fn last_place(headers: &HeaderMap) -> Answered<Option<StreamPlace>> {
 /// Answers with what comes.
 pub(super) fn answer(state: Shared, asker: Asker, follower: PlacedFollower, push: PushRecord) -> Response {
     let following = Following { follower, stopping: state.stopping.clone(), state, asker, push };
-    let begin = chunks::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
-    let events = chunks::unfold(following, |mut following| async {
+    event_stream(chunks::unfold(following, |mut following| async {
         let events = following.next().await?;
-        Some((Ok::<_, Infallible>(events), following))
-    });
+        Some((events, following))
+    }))
+}
+
+/// Answers with server-sent events; a browser that is cut off comes back after a second.
+pub(super) fn event_stream(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let begin = chunks::iter([Bytes::from_static(b"retry: 1000\n\n")]);
     let headers = [
         (CONTENT_TYPE.as_str(), "text/event-stream"),
         (CACHE_CONTROL.as_str(), "no-store"),
         // Or nginx gathers them.
         ("x-accel-buffering", "no"),
     ];
-    (headers, Body::from_stream(begin.chain(events))).into_response()
+    let events = begin.chain(events).map(Ok::<_, Infallible>);
+    (headers, Body::from_stream(events)).into_response()
 }
 
 impl Following {

@@ -3,23 +3,21 @@
 //! then and is archived now. In a log on another machine the number of its event says which line it is. Whoever has all
 //! that is there waits for what `watch` reads, once for all who follow.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{IntoResponse as _, Response};
-use futures_util::StreamExt as _;
+use axum::response::Response;
 use futures_util::stream as chunks;
 use tokio::sync::{broadcast, watch as signals};
 
 use super::super::asker::Asker;
 use super::super::audit::{self, LogUse};
 use super::super::error::{Answered, HttpError};
+use super::super::following::{KEEP_ALIVE, event_stream};
 use super::super::state::Shared;
 use super::lines::{ShownLine, with_blocks};
 use super::query::{LogPlace, LogQuery};
@@ -34,9 +32,6 @@ use crate::store::{self, LogState};
 
 /// How often to look for lines that nobody reads for all.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How often a follower hears something, so that nobody on the way takes the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Lines to send at once.
 const AT_ONCE: usize = 500;
@@ -91,18 +86,10 @@ pub(super) async fn follow(
         state,
         asker,
     };
-    let begin = chunks::iter([Ok(Bytes::from_static(b"retry: 1000\n\n"))]);
-    let events = chunks::unfold(following, |mut following| async {
+    Ok(event_stream(chunks::unfold(following, |mut following| async {
         let events = following.next().await?;
-        Some((Ok::<_, Infallible>(events), following))
-    });
-    let headers = [
-        (CONTENT_TYPE.as_str(), "text/event-stream"),
-        (CACHE_CONTROL.as_str(), "no-store"),
-        // Or nginx gathers them.
-        ("x-accel-buffering", "no"),
-    ];
-    Ok((headers, Body::from_stream(begin.chain(events))).into_response())
+        Some((events, following))
+    })))
 }
 
 impl LogFollowing {
