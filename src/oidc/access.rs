@@ -31,7 +31,9 @@ pub(super) fn read(claims: &TokenClaims, settings: &OidcSettings) -> Result<Sign
     let its_name = its_name.ok_or_else(|| {
         no_access(format!("the claim {name_claim} is not a name without blanks: see --oidc-name-claim"))
     })?;
-    if name_claim == "email" && claims.get("email_verified") == Some(&Value::Bool(false)) {
+    // Some providers write it as a text, and some never say it.
+    let is_true = |value: &Value| value.as_bool() == Some(true) || value.as_str() == Some("true");
+    if name_claim == "email" && !claims.get("email_verified").is_none_or(is_true) {
         return Err(no_access("the provider did not verify its address".to_owned()));
     }
     let values = claim(claims, role_claim).and_then(texts).ok_or_else(|| {
@@ -126,6 +128,20 @@ mod tests {
             assert_eq!(seen(json!({"roles": roles}), &settings), expected, "{roles}");
         }
         assert_eq!(seen(json!({"groups": ["admins"]}), &settings), None, "another claim");
+    }
+
+    #[test]
+    fn an_address_that_the_provider_did_not_verify_names_nobody() {
+        let settings = OidcSettings { name_claim: "email".to_owned(), ..settings(&["a=staff"], "roles") };
+        let is_named = |verified: Value| {
+            let claims =
+                json!({"sub": "7", "roles": "a", "email": "ann@example.org", "email_verified": verified});
+            read(claims.as_object().expect("claims"), &settings).is_ok()
+        };
+        assert!(is_named(json!(true)) && is_named(json!("true")));
+        for other in [json!(false), json!("false"), json!(0), Value::Null] {
+            assert!(!is_named(other.clone()), "{other}");
+        }
     }
 
     #[test]
