@@ -79,6 +79,16 @@ where
     thread::spawn(once(work))
 }
 
+/// Starts a thread that works for the whole process, inside no span: it outlives the run that needed it first.
+/// Where the system has no thread left, `work` is dropped.
+#[expect(clippy::disallowed_methods, reason = "it belongs to no run, so it carries no span")]
+pub(crate) fn thread_of_process<F>(work: F)
+where
+    F: FnOnce() + Send + 'static,
+{
+    let _ = thread::Builder::new().spawn(work);
+}
+
 /// As [`thread()`], for work that nobody waits for: where processors are scarce, it leaves them to others.
 pub(crate) fn thread_behind<F, T>(work: F) -> thread::JoinHandle<T>
 where

@@ -107,7 +107,11 @@ impl Encoder {
     pub fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         self.fields.push(b'"');
-        push_cut(&mut self.fields, MAX_VALUE_BYTES, |out| out.write_str(value));
+        if value.len() <= MAX_VALUE_BYTES {
+            push_escaped(&mut self.fields, value);
+        } else {
+            push_cut(&mut self.fields, MAX_VALUE_BYTES, |out| out.write_str(value));
+        }
         self.fields.push(b'"');
     }
 

@@ -36,6 +36,7 @@ pub use foreign::{EXCEPTIONS, Foreign, plain};
 pub use frame::{Cut, Head, LogEnding, RunSubject, SegmentSubject, Subject, Tail};
 pub use incoming::Incoming;
 pub use level::{Level, LevelCounts};
+pub(crate) use moment::micros_now;
 pub use text::{Safe, Text, TextStyle, write_safe};
 
 /// The field that holds what an external program says beside what parselog knows, as an object.

@@ -1,10 +1,17 @@
-//! The moment that a logger's value names, in microseconds since 1970.
+//! Moments in microseconds since 1970, UTC: that which a logger's value names, and now.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
 use serde_json::Value;
 
 /// The years 1 to 9999, which the text form has room for.
 const FITTING: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
+/// Now; what `Utc::now` gives, for less than half of its price.
+pub(crate) fn micros_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}
 
 /// Reads a time: RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds, told apart by
 /// their size. A time without its zone is not a moment.

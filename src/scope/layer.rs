@@ -1,6 +1,7 @@
 //! The `tracing` layer that sorts events: inside a scope to its log, outside to the given function.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tracing::callsite::{Callsite, Identifier};
@@ -13,11 +14,11 @@ use tracing::{Event, Metadata, Span, Subscriber, dispatcher};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::{LookupSpan, SpanRef};
+use tracing_subscriber::registry::LookupSpan;
 
-use super::Sink;
 use super::encode::{EventVisitor, Origins, origin};
-use super::path::SpanPath;
+use super::entered::EnteredSpans;
+use super::mark::{InScope, ScopeSpan, scope_of};
 use crate::config::Levels;
 use crate::ids::LogId;
 use crate::record::{Encoder, Level, Origin, event};
@@ -30,6 +31,7 @@ use crate::record::{Encoder, Level, Origin, event};
 pub struct ScopeLayer<O> {
     run: Levels,
     global: Levels,
+    entered: EnteredSpans,
     outside: O,
 }
 
@@ -58,17 +60,6 @@ pub enum Outside<'a> {
     },
 }
 
-/// The mark on the run's span and on every span below it.
-#[derive(Debug, Clone)]
-pub(super) struct InScope(Arc<ScopeSpan>);
-
-/// The position of a span in a scope.
-#[derive(Debug)]
-struct ScopeSpan {
-    sink: Arc<Sink>,
-    path: SpanPath,
-}
-
 /// The buffers in which a thread encodes its events.
 #[derive(Debug, Default)]
 struct EventBuffers {
@@ -87,17 +78,7 @@ where
     /// A layer with the levels `run` for runs' logs. `outside` receives the events outside of every run that
     /// `global` keeps, and all events that a log could not take.
     pub fn new(run: Levels, global: Levels, outside: O) -> Self {
-        Self { run, global, outside }
-    }
-}
-
-impl InScope {
-    pub(super) fn root(sink: Arc<Sink>) -> Self {
-        Self::at(sink, SpanPath::root())
-    }
-
-    fn at(sink: Arc<Sink>, path: SpanPath) -> Self {
-        Self(Arc::new(ScopeSpan { sink, path }))
+        Self { run, global, entered: EnteredSpans::new(), outside }
     }
 }
 
@@ -132,12 +113,26 @@ where
         let mut path = scope.0.path.clone();
         path.add(|visit| values.record(visit));
         span.extensions_mut().replace(InScope::at(Arc::clone(&scope.0.sink), path));
+        self.entered.record();
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        self.entered.enter(id, |id| scope_of(&context.span(id)?));
+    }
+
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        self.entered.exit(id);
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let of_log_crate = event.normalized_metadata();
         let metadata = of_log_crate.as_ref().unwrap_or_else(|| event.metadata());
-        match context.event_span(event).and_then(|span| scope_of(&span)) {
+        let scope = if event.is_contextual() {
+            self.entered.scope(|id| scope_of(&context.span(id)?))
+        } else {
+            context.event_span(event).and_then(|span| scope_of(&span)).map(Rc::new)
+        };
+        match scope {
             Some(scope) if self.keeps(metadata) => self.store(&scope.0, event, of_log_crate.as_ref()),
             None if self.global.keep(metadata) => (self.outside)(Outside::Event { event, metadata }),
             _ => {}
@@ -182,18 +177,6 @@ where
             }
         });
     }
-}
-
-/// The scope of a span. A span below a scope carries its mark; the walk upwards finds the scope of spans
-/// that a filter hid at first.
-fn scope_of<'a, S>(span: &SpanRef<'a, S>) -> Option<InScope>
-where
-    S: LookupSpan<'a>,
-{
-    if let Some(scope) = span.extensions().get::<InScope>() {
-        return Some(scope.clone());
-    }
-    span.scope().skip(1).find_map(|span| span.extensions().get::<InScope>().cloned())
 }
 
 /// Target of the span that carries a scope.

@@ -5,7 +5,9 @@
 //! database, and never fails a run: it counts events that the spool can't take and sends them to the global log.
 
 mod encode;
+mod entered;
 mod layer;
+mod mark;
 mod path;
 
 use std::fs::File;
@@ -133,7 +135,7 @@ impl Sink {
 fn attach(span: &Span, sink: &Arc<Sink>) {
     span.with_subscriber(|(id, dispatch)| {
         if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
-            span.extensions_mut().replace(layer::InScope::root(Arc::clone(sink)));
+            span.extensions_mut().replace(mark::InScope::root(Arc::clone(sink)));
         }
     });
 }

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 
@@ -22,7 +21,7 @@ use super::window::Window;
 use super::{Closed, LogTally, SealedLog, refuge};
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
-use crate::record::{Cut, Head, Level, LevelCounts, LogEnding, Tail, level_of, push_prefix};
+use crate::record::{Cut, Head, Level, LevelCounts, LogEnding, Tail, level_of, micros_now, push_prefix};
 use crate::{carry, faults};
 
 /// Shares of the cap, in eighths: of errors beyond the head, and of the head itself.
@@ -117,11 +116,16 @@ impl Journal {
     /// Appends one event. `body` follows time and number on the line and includes the newline.
     /// After [`Stored::Yes`] the event survives the death of the process.
     pub fn append(&mut self, level: Level, body: &[u8]) -> Stored {
+        self.append_at(micros_now(), level, body)
+    }
+
+    /// As [`Self::append`], for an event of this time (microseconds since 1970, UTC).
+    pub(super) fn append_at(&mut self, micros: i64, level: Level, body: &[u8]) -> Stored {
         faults::point("event-begun");
         self.tally.emitted += 1;
-        // Threads race to the lock after reading no clock; the time is taken here, so that lines
-        // stand in the order of their times, and a clock set back does not break it.
-        self.last_micros = micros_now().max(self.last_micros);
+        // Threads race to the lock after they read the clock, and a clock may be set back: lines stand in
+        // the order of their times all the same.
+        self.last_micros = micros.max(self.last_micros);
         self.prefix.clear();
         push_prefix(&mut self.prefix, self.last_micros, self.tally.emitted);
         let prefix = std::mem::take(&mut self.prefix);
@@ -340,9 +344,4 @@ impl Journal {
         tail.older = Some(std::mem::replace(&mut tail.current, next));
         Ok(())
     }
-}
-
-/// Microseconds since 1970; what `Utc::now` gives, for less than half of its price.
-fn micros_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }

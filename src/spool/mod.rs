@@ -37,6 +37,7 @@ mod refuge;
 mod rescue;
 mod sealed;
 mod segment;
+mod stretch;
 mod sync;
 mod tail;
 mod window;

@@ -1,14 +1,18 @@
 //! The open logs of this process: one handle per log, shared by the threads that log to it.
 
 use std::fs::File;
+use std::hint;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use super::files::Unsynced;
 use super::journal::Journal;
 use super::{SealedLog, Stored};
 use crate::durable::{self, Synced};
-use crate::record::{Level, LogEnding};
+use crate::record::{Level, LogEnding, micros_now};
+
+/// So often an event asks for the lock before it sleeps: a few events of other threads long.
+const SPINS: u32 = 100;
 
 /// An open log. Cheap to clone; all clones are the same log, and sealing one closes it for all.
 #[derive(Debug, Clone)]
@@ -29,7 +33,9 @@ impl OpenLog {
 
     /// Appends one event as [`Journal::append`] does; `None` once the log is closed.
     pub fn append(&self, level: Level, body: &[u8]) -> Option<Stored> {
-        self.lock().as_mut().map(|journal| journal.append(level, body))
+        // The clock is read before the lock, which is held as short as can be.
+        let micros = micros_now();
+        self.lock_soon().as_mut().map(|journal| journal.append_at(micros, level, body))
     }
 
     /// Appends one event, and gives its whole line.
@@ -99,6 +105,18 @@ impl OpenLog {
         durable::data(file, Synced::Committed).inspect_err(|_| {
             self.lock().as_mut().map(Journal::doubt);
         })
+    }
+
+    /// As [`Self::lock`]. Another thread's event holds the lock for less time than it takes to fall asleep and be woken.
+    fn lock_soon(&self) -> MutexGuard<'_, Option<Journal>> {
+        for _ in 0..SPINS {
+            match self.0.try_lock() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => hint::spin_loop(),
+            }
+        }
+        self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Journal>> {

@@ -5,9 +5,9 @@
 //! the copy, since the pages belong to the file, not to the process. The kernel writes them back
 //! whatever happens to us, and `fdatasync` flushes them as it does written ones.
 //!
-//! Before it is mapped a stretch of the file is written with zeros. That makes a full disk an error
-//! here, and one large write with one `madvise` behind it costs half of what the faults of single
-//! pages would. A page that can't be had all the same is an error too (`bus`), and leaves the file in
+//! Before it is mapped a [stretch](super::stretch) of the file is written with zeros. That makes a full
+//! disk an error here, and one large write with one `madvise` behind it costs half of what the faults of
+//! single pages would. A page that can't be had all the same is an error too (`bus`), and leaves the file in
 //! doubt. Where a file can't be mapped, each append is one positioned write. The file is longer than
 //! its content until [`Window::close`]; the rest is zeros, which no record contains.
 
@@ -16,10 +16,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapMut, MmapOptions};
 use rustix::io::Errno;
 
 use super::bus;
+use super::stretch::{MappedStretch, StretchAhead, StretchPlan};
 use crate::faults;
 
 /// Windows start here and grow fourfold up to [`MAX_WINDOW`], so that short logs write few zeros.
@@ -27,12 +27,10 @@ const MIN_WINDOW: u64 = 16 * 1024;
 const MAX_WINDOW: u64 = 512 * 1024;
 /// Room kept behind every event, so that a log can be closed on a disk that became full.
 const CLOSING_ROOM: u64 = 4 * 1024;
-/// Mappings start on multiples of this, a multiple of every page size in use.
-const ALIGNMENT: u64 = 64 * 1024;
+/// An ordered stretch begins so far before the zeros, so that an event finds in it what is left of the last one.
+const OVERLAP: u64 = 64 * 1024;
 /// Windows end on multiples of this, so that no page is reserved in two pieces.
 const PAGE: u64 = 4 * 1024;
-
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The writer of one file.
 #[derive(Debug)]
@@ -46,16 +44,15 @@ pub(super) struct Window {
     limit: u64,
     next_size: u64,
     mapping: Mapping,
+    /// The stretch behind the mapped one, of a log that is long enough to need it.
+    ahead: Option<StretchAhead>,
     doubtful: bool,
 }
 
 #[derive(Debug)]
 enum Mapping {
     None,
-    Mapped {
-        start: u64,
-        map: MmapMut,
-    },
+    Mapped(MappedStretch),
     /// The file can't be mapped: plain writes.
     Unsupported,
 }
@@ -64,7 +61,8 @@ impl Window {
     /// Appends to `file` after its first `len` bytes. Beyond `limit` it reserves no more than it must.
     pub(super) fn new(file: File, len: u64, limit: u64) -> Self {
         let (next_size, mapping) = (MIN_WINDOW, Mapping::None);
-        Self { file: Arc::new(file), len, reserved: len, limit, next_size, mapping, doubtful: false }
+        let file = Arc::new(file);
+        Self { file, len, reserved: len, limit, next_size, mapping, ahead: None, doubtful: false }
     }
 
     /// Bytes of content.
@@ -99,16 +97,15 @@ impl Window {
     fn store(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
         let size = (head.len() + body.len()) as u64;
         match &mut self.mapping {
-            Mapping::Mapped { start, map } => {
-                let from = (self.len - *start) as usize;
-                let stored = bus::guarded(&mut map[from..from + size as usize], |room| {
+            Mapping::Mapped(stretch) => {
+                let stored = bus::guarded(stretch.room(self.len, size as usize), |room| {
                     let (first, rest) = room.split_at_mut(head.len());
                     first.copy_from_slice(head);
                     faults::point("half-written");
                     rest.copy_from_slice(body);
                 });
                 if stored.is_err() {
-                    self.mapping = Mapping::None;
+                    (self.mapping, self.ahead) = (Mapping::None, None);
                     // The reserved space may be gone with the page, so this writes it again.
                     self.reserved = self.len;
                     self.doubtful = true;
@@ -128,7 +125,7 @@ impl Window {
 
     /// Forgets all content and starts anew at the beginning of the file.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.mapping = Mapping::None;
+        (self.mapping, self.ahead) = (Mapping::None, None);
         self.file.set_len(0)?;
         (self.len, self.reserved) = (0, 0);
         Ok(())
@@ -136,6 +133,7 @@ impl Window {
 
     /// Cuts the file to its content.
     pub(super) fn close(&mut self) -> io::Result<()> {
+        self.ahead = None;
         if !matches!(self.mapping, Mapping::Unsupported) {
             self.mapping = Mapping::None;
         }
@@ -150,39 +148,56 @@ impl Window {
                 return Ok(());
             }
             Mapping::Unsupported => return Ok(()),
-            Mapping::Mapped { start, map } if self.len + size <= start + map.len() as u64 => return Ok(()),
+            Mapping::Mapped(stretch) if stretch.has(self.len, size) => return Ok(()),
             _ => {}
         }
-        let needed = (self.len + size).next_multiple_of(PAGE);
-        let wanted = (self.len + self.next_size).min(self.limit).next_multiple_of(PAGE).max(needed);
-        let free = rustix::fs::fstatvfs(&*self.file).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
-        let fits = |end: u64| end.saturating_sub(self.reserved) + keep <= free;
-        let Some(end) = [wanted, needed].into_iter().find(|end| fits(*end)) else {
-            return Err(Errno::NOSPC.into());
-        };
-        while self.reserved < end {
-            let zeros = &ZEROS[..ZEROS.len().min((end - self.reserved) as usize)];
-            self.file.write_all_at(zeros, self.reserved)?;
-            self.reserved += zeros.len() as u64;
+        if let Some(stretch) = self.ahead.take().and_then(StretchAhead::take) {
+            self.reserved = stretch.end();
+            if stretch.has(self.len, size) {
+                self.map(stretch, keep);
+                return Ok(());
+            }
         }
+        let needed = (self.len + size).next_multiple_of(PAGE).max(self.reserved);
+        let wanted = (self.len + self.next_size).min(self.limit).next_multiple_of(PAGE).max(needed);
+        let plan = |end| StretchPlan { from: self.len, end, ..self.plan(keep) };
+        let (wanted, needed) = (plan(wanted), plan(needed));
+        let filled = wanted.fill().map(|()| wanted).or_else(|_| needed.fill().map(|()| needed));
+        // On a full disk all that was appended is as safe as before.
+        let plan = filled
+            .inspect_err(|error| self.doubtful |= error.raw_os_error() == Some(Errno::IO.raw_os_error()))?;
+        self.reserved = plan.end;
         faults::point("window-reserved");
-        self.next_size = (self.next_size * 4).min(MAX_WINDOW);
-        let start = self.len / ALIGNMENT * ALIGNMENT;
-        self.mapping = match map_window(&self.file, start, (self.reserved - start) as usize) {
-            Ok(map) => Mapping::Mapped { start, map },
-            Err(_) => Mapping::Unsupported,
-        };
+        match plan.map() {
+            Ok(stretch) => self.map(stretch, keep),
+            Err(_) => self.mapping = Mapping::Unsupported,
+        }
         Ok(())
     }
-}
 
-#[expect(unsafe_code, reason = "a shared file mapping is unsafe unless nobody else cuts the file")]
-fn map_window(file: &File, start: u64, size: usize) -> io::Result<MmapMut> {
-    // SAFETY: the range is written, in a file of the private spool folder. Only the holder of its
-    // lock writes to it or cuts it, and this struct is that holder; readers use plain reads. The
-    // mapping is dropped before the file is cut, so no access falls behind its end.
-    let map = unsafe { MmapOptions::new().offset(start).len(size).map_mut(file) }?;
-    // Only speed hangs on it, and kernels before 5.14 don't know it.
-    let _ = map.advise(Advice::PopulateWrite);
-    Ok(map)
+    /// Uses a stretch from now on, and has the next one prepared.
+    fn map(&mut self, stretch: MappedStretch, keep: u64) {
+        let before = std::mem::replace(&mut self.mapping, Mapping::Mapped(stretch));
+        let is_long = self.next_size == MAX_WINDOW;
+        self.next_size = (self.next_size * 4).min(MAX_WINDOW);
+        let plan = self.plan(keep);
+        if is_long && plan.end > self.reserved {
+            let before = if let Mapping::Mapped(before) = before { Some(before) } else { None };
+            self.ahead = Some(StretchAhead::order(plan, before));
+        }
+    }
+
+    /// The stretch behind all zeros.
+    fn plan(&self, keep: u64) -> StretchPlan {
+        let (file, reserved) = (Arc::clone(&self.file), self.reserved);
+        let end = (reserved + MAX_WINDOW).min(self.limit).next_multiple_of(PAGE);
+        StretchPlan {
+            file,
+            from: reserved.saturating_sub(OVERLAP),
+            reserved,
+            end,
+            keep,
+            is_cut: self.doubtful,
+        }
+    }
 }

@@ -109,6 +109,7 @@ const SHORT: &[(&str, &str)] = &[
     ("http/route.rs", "the table and those who fill it share it, and none owns it"),
     ("parse/ending.rs", "the words of an ending, not the way to it"),
     ("parser/command/stream.rs", "five files share it, and none owns it"),
+    ("scope/mark.rs", "the layer and the spans that threads are in share it"),
     ("spool/missing.rs", "three ways to close a log share it"),
     ("store/follow.rs", "one file per table"),
 ];

@@ -1,19 +1,12 @@
 //! What a log still promises in a process that has no file descriptor left.
 
-use std::process::Command;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::*;
 
-const INNER: &str = "scope::descriptors::in_a_process_without_descriptors";
-
 #[test]
 fn a_log_is_synced_and_sealed_when_no_descriptor_is_left() {
-    let this = std::env::current_exe().unwrap();
-    let output = Command::new(this).args(["--exact", INNER, "--ignored", "--nocapture"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    in_its_own_process("scope::descriptors::in_a_process_without_descriptors");
 }
 
 #[test]

@@ -70,6 +70,12 @@ fn a_log_that_nobody_holds_is_closed_as_a_crash_with_every_event() {
 /// the log has.
 #[test]
 fn a_look_whether_its_process_lives_keeps_nobody_from_taking_a_log() {
+    in_its_own_process("scope::keeping::looks_at_a_log_that_is_taken_over_and_over");
+}
+
+#[test]
+#[ignore = "a program that another test starts has all locks for a moment: the test above starts a process without"]
+fn looks_at_a_log_that_is_taken_over_and_over() {
     let desk = Desk::new(1 << 30);
     let entry = abandon(&desk, 10);
     let (looking, looks) = (Barrier::new(2), AtomicUsize::new(0));
@@ -138,13 +144,13 @@ fn a_hole_in_a_log_is_counted_as_dropped() {
 fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
-    scope.span().in_scope(|| (0..2000).for_each(|event| tracing::info!(event, "before the cut")));
+    scope.span().in_scope(|| (0..1000).for_each(|event| tracing::info!(event, "before the cut")));
     let path = desk.files().remove(0);
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     scope.span().in_scope(|| tracing::warn!("at the cut"));
     assert_eq!((scope.dropped(), global("at the cut").len()), (1, 1), "it went to the global log");
     scope.span().in_scope(|| tracing::warn!("after the cut"));
-    assert_eq!((scope.dropped(), scope.emitted()), (1, 2002), "the log goes on");
+    assert_eq!((scope.dropped(), scope.emitted()), (1, 1002), "the log goes on");
     let refused = scope.seal(LogEnding::Success, None).unwrap_err();
     assert!(refused.to_string().contains("can't be read any more"), "{refused}");
 }
@@ -153,7 +159,7 @@ fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
 fn a_log_that_could_not_be_completed_is_not_taken_for_a_dead_runs_while_its_run_ends() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
-    scope.span().in_scope(|| (0..2000).for_each(|event| tracing::info!(event, "before the cut")));
+    scope.span().in_scope(|| (0..1000).for_each(|event| tracing::info!(event, "before the cut")));
     let path = desk.files().remove(0);
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     scope.span().in_scope(|| tracing::warn!("at the cut of another log"));

@@ -1,7 +1,9 @@
 //! The log scope and its spool: who logs where, and what is in the file.
 
 mod descriptors;
+mod entered;
 mod keeping;
+mod long;
 mod refuge;
 mod sorting;
 mod unhideable;
@@ -126,4 +128,15 @@ fn take(desk: &Desk, entry: &SpooledLog) -> SealedLog {
         assert!(began.elapsed() < PATIENCE, "somebody holds the log");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Runs an ignored test of this program in a process of its own.
+fn in_its_own_process(test: &str) {
+    let this = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(this)
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
