@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 use parselog::doctor::verify;
+use parselog::gzip::ArchiveMark;
 use parselog::ids::RunId;
 use parselog::objects::{FolderStore, Objects};
-use parselog::record::Head;
+use parselog::queue;
+use parselog::record::{Head, LogCount};
 use parselog::spool::Spool;
+use parselog::store::part::{self, NotedPart, NotedUpload};
 use parselog::store::{self, LogState, NewFile, Request, Run, RunFilter, RunStatus};
 use serde_json::Value;
 
@@ -185,12 +188,70 @@ async fn a_log_of_a_dead_process_a_stray_and_a_stale_upload_are_named_and_repair
 async fn an_upload_of_a_run_that_goes_on_is_under_way_however_old() {
     let (desk, _) = two_runs().await;
     let running = die(&desk, "running.txt").await;
-    let old = SystemTime::now() - Duration::from_secs(48 * 3600);
-    let versions = desk.home.path().join("objects/files/.versions").join(head_of(running).log_key);
-    fs::create_dir_all(&versions).unwrap();
-    File::create(versions.join(format!("{}.part", RunId::new()))).unwrap().set_modified(old).unwrap();
+    unfinished_upload(&desk, running);
     let running = ("spool-abandoned".to_owned(), Some(running.to_string()));
     assert_eq!(examine(&desk, &[]), (vec![running], Some(1)));
+}
+
+#[tokio::test]
+async fn of_a_lost_machine_the_upload_that_is_noted_is_left_and_the_one_that_is_not_is_aborted() {
+    let (desk, _) = two_runs().await;
+    let mut left = Vec::new();
+    for key in ["noted.txt", "unknown.txt"] {
+        let run = die(&desk, key).await;
+        fs::remove_file(desk.home.path().join(format!("spool/{run}.open"))).unwrap();
+        let part = unfinished_upload(&desk, run);
+        left.push((run, part));
+    }
+    let (noted, unknown) = (left.remove(0), left.remove(0));
+    note_upload(&desk, noted.0, noted.1.file_name().unwrap().to_str().unwrap()).await;
+    // An upload of the same log that its machine did not get to note.
+    let other = unfinished_upload(&desk, noted.0);
+    sqlx::query(
+        "update parse_file_meta set lease_until = now() - interval '1 hour' where status = 'running'",
+    )
+    .execute(&desk.db.pool)
+    .await
+    .unwrap();
+    queue::reap(&desk.db.pool, Duration::ZERO).await.unwrap();
+    assert!(desk.db.run(noted.0).await.status.is_final());
+
+    let uploads = |arguments: &[&str]| -> Vec<Option<String>> {
+        let found = examine(&desk, arguments).0.into_iter();
+        found.filter(|(kind, _)| kind == "stale-upload").map(|(_, run)| run).collect()
+    };
+    let mut expected = vec![Some(noted.0.to_string()), Some(unknown.0.to_string())];
+    expected.sort();
+    assert_eq!(uploads(&[]), expected);
+    assert_eq!(uploads(&["--fix"]), Vec::<Option<String>>::new());
+    assert!(noted.1.exists(), "another machine may go on with it");
+    assert!(!other.exists() && !unknown.1.exists());
+}
+
+/// An upload of a run's log that nobody has gone on with for two days.
+fn unfinished_upload(desk: &Desk, run: RunId) -> PathBuf {
+    let versions = desk.home.path().join("objects/files/.versions").join(head_of(run).log_key);
+    fs::create_dir_all(&versions).unwrap();
+    let path = versions.join(format!("{}.part", RunId::new()));
+    let old = SystemTime::now() - Duration::from_secs(48 * 3600);
+    File::create(&path).unwrap().set_modified(old).unwrap();
+    path
+}
+
+async fn note_upload(desk: &Desk, run: RunId, upload: &str) {
+    let mark = ArchiveMark {
+        raw_bytes: 9,
+        gzip_bytes: 5,
+        lines: 1,
+        members: 1,
+        latest: None,
+        raw_sha256: Vec::new(),
+        gzip_sha256: Vec::new(),
+    };
+    let (upload, count) = (upload.to_owned(), LogCount::default());
+    let noted = NotedUpload { upload, parts: 1, mark, count, problems: None, rest: Vec::new() };
+    let part = NotedPart { number: 1, bytes: 5, sha256: [1; 32], entries: Vec::new() };
+    assert!(part::note(&desk.db.pool, run.into(), &noted, &[part]).await.unwrap());
 }
 
 #[tokio::test]
