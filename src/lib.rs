@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! main cli telemetry > http > collector desk publish > worker report doctor intake > recovery
-//!   > archive reader diff notify oidc parse > scope queue system clock > config
+//!   > archive dataset reader diff notify oidc parse > scope queue system clock > config
 //!   > spool objects store cluster parser > ids record frames redact gzip carry durable faults
 //! ```
 
@@ -36,6 +36,8 @@ pub mod cluster;
 pub mod collector;
 #[doc(hidden)]
 pub mod config;
+#[doc(hidden)]
+pub mod dataset;
 #[doc(hidden)]
 pub mod desk;
 #[doc(hidden)]

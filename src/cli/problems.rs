@@ -11,7 +11,7 @@ use super::table::Table;
 use super::value::{day, limit, year};
 use super::{Common, Exit, open, show};
 use crate::desk::lookup::find_reparse;
-use crate::desk::problems::{Backfilled, backfill};
+use crate::desk::problems::{Backfilled, backfill, write_files};
 use crate::desk::words::{category_name, counted, grouped};
 use crate::store::PgPool;
 use crate::store::problem::{self, CountedProblems, ProblemFilter, ProblemKeys};
@@ -59,8 +59,8 @@ pub(super) struct ProblemsArgs {
     /// Print one JSON object per row.
     #[arg(long)]
     json: bool,
-    /// Count the problems of archived logs that are not counted yet, such as those of an earlier version, and nothing
-    /// else. It can be interrupted and repeated.
+    /// Count the problems of archived logs that are not counted yet, such as those of an earlier version, and write all
+    /// Parquet files of problems anew. It can be interrupted and repeated.
     #[arg(long, conflicts_with_all = [
         "by", "top", "program", "section", "year", "quarter", "state", "reparse", "since", "until",
     ])]
@@ -119,11 +119,17 @@ impl ProblemsArgs {
         });
         let Backfilled { counted: logs, failed } = done.await?;
         bar.finish_and_clear();
+        let bar = show::bar([(40, "{bar:20} {pos} of {len} files"), (0, "{pos} of {len} files")]);
+        let begin = |files| bar.set_length(files);
+        let left = |left| bar.set_position(bar.length().unwrap_or_default().saturating_sub(left));
+        let files = write_files(system, begin, left).await?;
+        bar.finish_and_clear();
         if self.json {
-            show::json(&json!({"counted": logs, "failed": failed}))?;
+            show::json(&json!({"counted": logs, "failed": failed, "files": files}))?;
         } else {
             let failed = if failed == 0 { String::new() } else { format!(", {} failed", grouped(failed)) };
-            show::line(format_args!("{} counted{failed}", counted(logs, "log")))?;
+            let (logs, files) = (counted(logs, "log"), counted(files, "file"));
+            show::line(format_args!("{logs} counted{failed}, {files} written"))?;
         }
         Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
     }

@@ -29,9 +29,11 @@ pub use oidc::{OidcConfig, OidcSettings};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};
 pub use proxy::{PeerNetwork, PersonRule, ProxyConfig};
 pub use s3::S3Config;
-pub use value::{Commas, LineList, List, RemoteTailAge, duration, is_loopback, name, period};
+pub use value::{
+    Commas, LineList, List, ProblemFilesAge, RemoteTailAge, duration, is_loopback, name, period,
+};
 pub use webhook::{Webhook, WebhookConfig, WebhookKey, WebhookUrl};
-pub use worker::{WorkerConfig, default_worker_name};
+pub use worker::{PROBLEM_FILES, WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};
 

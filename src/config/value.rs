@@ -61,6 +61,24 @@ pub(super) fn remote_tail(text: &str) -> Result<RemoteTailAge, String> {
     fits.then_some(RemoteTailAge::AtMost(age)).ok_or_else(|| "expected 100ms to 1h, or off".to_owned())
 }
 
+/// How old the Parquet files of problems may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemFilesAge {
+    /// Nobody writes them here.
+    Off,
+    AtMost(Duration),
+}
+
+/// Reads how old the Parquet files of problems may become; `off` for none.
+pub(super) fn problem_files(text: &str) -> Result<ProblemFilesAge, String> {
+    if text.trim().eq_ignore_ascii_case("off") {
+        return Ok(ProblemFilesAge::Off);
+    }
+    let age = duration(text).map_err(|_| "expected a length of time such as 10m, or off".to_owned())?;
+    let fits = (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&age);
+    fits.then_some(ProblemFilesAge::AtMost(age)).ok_or_else(|| "expected 1s to 24h, or off".to_owned())
+}
+
 /// Reads how long a link may work: S3 allows a week at most.
 pub(super) fn link_life(text: &str) -> Result<Duration, String> {
     let life = period(text)?;

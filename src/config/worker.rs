@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::{self, RemoteTailAge};
+use super::value::{self, ProblemFilesAge, RemoteTailAge};
+
+/// How old the Parquet files of problems become, if nothing is set.
+pub const PROBLEM_FILES: Duration = Duration::from_secs(600);
 
 /// How a worker works.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -43,6 +46,10 @@ pub struct WorkerConfig {
     /// How often to retry logs left in the spool.
     #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
     pub sweep: Duration,
+
+    /// How long after a run was archived the Parquet files in the bucket have its problems; `off` writes none.
+    #[arg(long, env = "PARSELOG_PROBLEM_FILES", default_value = "10m", value_parser = value::problem_files, value_name = "TIME")]
+    pub problem_files: ProblemFilesAge,
 }
 
 impl Default for WorkerConfig {
@@ -56,6 +63,7 @@ impl Default for WorkerConfig {
             poll: Duration::from_secs(5),
             remote_tail: None,
             sweep: Duration::from_secs(30),
+            problem_files: ProblemFilesAge::AtMost(PROBLEM_FILES),
         }
     }
 }

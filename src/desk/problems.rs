@@ -1,4 +1,5 @@
-//! Counts the problems of runs that were archived before problems were counted, or whose counting failed.
+//! Counts the problems of runs that were archived before problems were counted, or whose counting failed, and writes
+//! the Parquet files anew.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,14 +7,19 @@ use anyhow::Context as _;
 
 use super::{Result, lookup};
 use crate::archive::ProblemCounter;
+use crate::config::PROBLEM_FILES;
+use crate::dataset::ProblemFiles;
 use crate::ids::RunId;
 use crate::reader::Selection;
 use crate::store;
-use crate::store::problem;
+use crate::store::{problem, problem_file, problem_file_run};
 use crate::system::System;
 
 /// Runs to look up at once.
 const PAGE: i64 = 500;
+
+/// Runs to find the files of at once.
+const FILED: i32 = 2000;
 
 /// What came of runs whose problems were not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +60,27 @@ pub async fn backfill(
             each(run, failed.as_deref());
         }
     }
+}
+
+/// Writes the Parquet files of all counted runs, whether they changed or not. `begin` gets their number, `left` how many
+/// are still to be written, after each. Files that another process writes now are left to it. Returns how many were
+/// written.
+///
+/// # Errors
+/// The database fails, or a file can't be written: workers try again.
+pub async fn write_files(system: &System, begin: impl FnOnce(u64), left: impl FnMut(u64)) -> Result<u64> {
+    let (pool, mut reached) = (&system.pool, None);
+    loop {
+        reached = problem_file_run::file_counted(pool, reached, FILED).await?;
+        if reached.is_none() {
+            break;
+        }
+    }
+    let files = ProblemFiles::new(system, PROBLEM_FILES);
+    files.collect().await?;
+    problem_file::change_all(pool).await?;
+    begin(problem_file::count_changed(pool).await?.unsigned_abs());
+    Ok(files.write_due(true, left).await?)
 }
 
 /// Counts the problems of one run from its archive; a log that was let go meanwhile has none.

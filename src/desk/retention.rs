@@ -1,5 +1,6 @@
 //! Deletes logs, and protects them from deletion. The row lets a log go first, then the objects go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,10 +9,12 @@ use chrono::{DateTime, Utc};
 use super::lookup::find_file;
 use super::{DeskError, Result};
 use crate::archive::{self, Removed};
+use crate::config::PROBLEM_FILES;
+use crate::dataset::ProblemFiles;
 use crate::faults;
 use crate::ids::{LogId, RunId, ServiceName};
 use crate::store::retention::{self, OldLog};
-use crate::store::{self, DataFile, LogState, PgPool, Run, data_file};
+use crate::store::{self, DataFile, LogState, PgPool, Run, data_file, problem_file_run};
 use crate::system::System;
 
 /// Logs to look up at once.
@@ -66,8 +69,8 @@ pub async fn old_logs(
     Ok(extent)
 }
 
-/// Deletes the logs archived before the cut: of runs, with their reports, or of the stream. Returns the totals.
-/// Logs on legal hold stay.
+/// Deletes the logs archived before the cut: of runs, with their reports and their problems, or of the stream. Returns
+/// the totals. Logs on legal hold stay.
 ///
 /// # Errors
 /// The database or the object store fails; some may be gone by then.
@@ -78,18 +81,23 @@ pub async fn prune(
     by: &str,
     reason: &str,
 ) -> Result<Extent> {
-    let (mut extent, mut last) = (Extent::default(), None);
+    let (mut extent, mut last, mut files) = (Extent::default(), None, BTreeSet::new());
     while let Some(page) = page_after(&system.pool, stream, cut, &mut last).await? {
         for log in &page {
             let deleted = match stream {
                 Some(_) => archive::remove_segment(system, log.id, by, reason).await?,
-                None => delete(system, log.id.as_run(), by, "pruned", Some(reason), false).await?,
+                None => {
+                    let run = log.id.as_run();
+                    files.extend(problem_file_run::files_of(&system.pool, run).await?);
+                    delete(system, run, by, "pruned", Some(reason), false).await?
+                }
             };
             if deleted {
                 extent.add(log);
             }
         }
     }
+    ProblemFiles::new(system, PROBLEM_FILES).write_without(files).await?;
     Ok(extent)
 }
 
@@ -138,17 +146,19 @@ impl Erasable {
         self.run.id
     }
 
-    /// Deletes the log, its reports, and the texts on its row. It completes an earlier, interrupted erasure.
+    /// Deletes the log, its reports, its problems, and the texts on its row. It completes an earlier, interrupted erasure.
     ///
     /// # Errors
     /// There was nothing to delete, a hold came in between, or the object store fails.
     pub async fn erase(self, system: &System, by: &str, reason: Option<&str>) -> Result<()> {
         let run = self.run;
+        let files = problem_file_run::files_of(&system.pool, run.id).await?;
         let deleted = match run.log_state {
             // A killed command may have changed only the row.
             LogState::Pruned => archive::remove(&system.objects, &run, None).await? == Removed::Yes,
             _ => delete(system, run.id, by, "erased", reason, true).await?,
         };
+        ProblemFiles::new(system, PROBLEM_FILES).write_without(files).await?;
         if deleted {
             return Ok(());
         }

@@ -70,6 +70,8 @@ pub enum FindingKind {
     BatchOverdue,
     /// A mail or a call that was given up, waits for long, or may or may not have been taken.
     NoticeUnsent,
+    /// A Parquet file of problems whose last writing failed.
+    ProblemsUnwritten,
 }
 
 /// One difference.
@@ -118,6 +120,7 @@ impl FindingKind {
             Self::PastDeadline => "past-deadline",
             Self::BatchOverdue => "batch-overdue",
             Self::NoticeUnsent => "notice-unsent",
+            Self::ProblemsUnwritten => "problems-unwritten",
         }
     }
 }

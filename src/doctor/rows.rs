@@ -11,6 +11,7 @@ use crate::objects::{ObjectError, ObjectUri};
 use crate::queue::REAPED_WITHIN;
 use crate::store::health::Stuck;
 use crate::store::notice::WEBHOOK;
+use crate::store::problem_file::UnwrittenFile;
 use crate::store::{self, LogState, Notice, NoticeState, Run, RunFilter};
 
 /// Rows to hold at once, and objects to check at once.
@@ -54,6 +55,8 @@ impl Doctor {
         }
         let unsent = store::notice::undelivered(&self.system.pool, IN_DOUBT, LATE).await?;
         findings.extend(unsent.into_iter().map(of_notice));
+        let unwritten = store::problem_file::unwritten(&self.system.pool).await?;
+        findings.extend(unwritten.into_iter().map(of_file));
         Ok(findings)
     }
 
@@ -110,6 +113,17 @@ impl Doctor {
             finding(format!("the log is {state} in the spool of {worker}, and not in this one: look there"))
         })
     }
+}
+
+fn of_file(file: UnwrittenFile) -> Finding {
+    let UnwrittenFile { program, fiscal_year, fiscal_quarter, month, failures, failure } = file;
+    let month = month.format("%Y-%m");
+    let tries = if failures == 1 { "1 try".to_owned() } else { format!("{failures} tries") };
+    let what = format!(
+        "the problems of {program} {fiscal_year} Q{fiscal_quarter} in {month} are not in their Parquet file, after {tries}: \
+         {failure}; workers try again, `parselog problems --backfill` at once"
+    );
+    Finding::new(FindingKind::ProblemsUnwritten, None, what)
 }
 
 fn of_stuck(run: Stuck) -> Finding {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use super::{BatchId, DataFileId, LogId, RunId, ServiceName};
+use super::{BatchId, DataFileId, LogId, ProblemsKey, RunId, ServiceName};
 
 /// The folder of a bucket in which `parselog submit` stores files; other programs have folders of their own.
 pub const SUBMITTED: &str = "data_files";
@@ -93,13 +93,13 @@ impl LogKey {
     }
 }
 
-/// Whether a key is one that parselog stores under: of a log, of a report on one, or of a file that
-/// `parselog submit` stored.
+/// Whether a key is one that parselog stores under: of a log, of a report on one, of a file that `parselog submit`
+/// stored, or of a file of problems.
 pub fn is_ours(key: &str) -> bool {
     let log = key.rsplit_once(".report.").map(|(stem, _)| format!("{stem}.log.gz"));
     let submitted = key.strip_prefix(SUBMITTED).is_some_and(|rest| rest.starts_with('/'));
     let of_log = LogKey::run_of(key).is_some() || LogKey::segment_of(key).is_some();
-    submitted || of_log || log.is_some_and(|log| LogKey::run_of(&log).is_some())
+    submitted || of_log || ProblemsKey::is_one(key) || log.is_some_and(|log| LogKey::run_of(&log).is_some())
 }
 
 fn above(path: &str) -> &str {

@@ -1,6 +1,7 @@
-//! The names of things: run, log, data file and reparse ids, services, and the keys of logs and reports.
+//! The names of things: run, log, data file and reparse ids, services, and the keys of logs, reports and Parquet files.
 
 mod key;
+mod problems;
 mod service;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::key::{LogKey, SEGMENTS, SUBMITTED, composed_key, fuller_key, is_ours, report_key};
+pub use self::problems::ProblemsKey;
 pub use self::service::ServiceName;
 
 /// Names one run: one attempt at parsing one data file. A UUID v7, so runs sort by creation.

@@ -8,6 +8,7 @@ mod folder;
 mod s3;
 mod upload;
 mod uri;
+mod versions;
 
 use std::fmt;
 use std::fs::File;
@@ -25,6 +26,7 @@ pub use folder::FolderStore;
 pub use s3::{Encryption, S3, S3Options};
 pub use upload::{PartSizes, StaleUpload, Upload, UploadedPart};
 pub use uri::ObjectUri;
+pub use versions::Versions;
 
 use crate::carry;
 
@@ -58,37 +60,6 @@ pub struct Put {
     /// Never replace another object. The same bytes already stored under the key are a success: the answer to
     /// an earlier attempt was lost.
     pub if_none_match: bool,
-}
-
-/// Whether a bucket keeps earlier versions of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Versions {
-    Kept,
-    /// It did, but no longer does.
-    Suspended,
-    None,
-    /// The store does not say.
-    Unknown {
-        reason: String,
-    },
-}
-
-impl Versions {
-    /// One line on the consequences for submissions if the bucket may keep no versions.
-    pub fn warning(&self, bucket: &str) -> Option<String> {
-        let lack = match self {
-            Self::Kept => return None,
-            Self::Suspended => format!("bucket '{bucket}' keeps no versions any more (they are suspended)"),
-            Self::None => format!("bucket '{bucket}' keeps no versions"),
-            Self::Unknown { reason } => {
-                format!("the store does not say whether bucket '{bucket}' keeps versions ({reason})")
-            }
-        };
-        Some(format!(
-            "{lack}: each submission gets a key of its own, and a run fails if its object was replaced; with \
-             versioning on, it could still be parsed"
-        ))
-    }
 }
 
 /// A selection of bytes. A range may reach past the end; the answer is then shorter.
@@ -260,17 +231,6 @@ impl Objects {
         match self {
             Self::S3(s3) => s3.digest(uri).await,
             Self::Folder(folder) => folder.digest(uri).await,
-        }
-    }
-
-    /// Whether the bucket keeps versions.
-    ///
-    /// # Errors
-    /// When the bucket is not there, or the store does not answer.
-    pub async fn versions(&self, bucket: &str) -> ObjectResult<Versions> {
-        match self {
-            Self::S3(s3) => s3.versions(bucket).await,
-            Self::Folder(_) => Ok(Versions::Kept),
         }
     }
 

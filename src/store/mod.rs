@@ -30,6 +30,8 @@ pub mod part;
 pub mod piece;
 mod pool;
 pub mod problem;
+pub mod problem_file;
+pub mod problem_file_run;
 pub mod reparse;
 pub mod retention;
 pub mod run;

@@ -10,6 +10,8 @@ use tokio::task::JoinSet;
 use super::drain::Drain;
 use super::{Helpers, RecordsTo, RunsInFlight, Worker};
 use crate::carry::spawn_in;
+use crate::config::{PROBLEM_FILES, ProblemFilesAge};
+use crate::dataset::ProblemFiles;
 use crate::ids::BatchId;
 use crate::parser::CancelReason;
 use crate::queue::{self, Waker};
@@ -182,6 +184,10 @@ impl Worker {
             Ok(_) => {}
             Err(error) => tracing::error!("failed to archive what is left in the spool: {error:#}"),
         }
+        let (files, writes) = self.problem_files();
+        if writes && let Err(error) = files.write_due(true, |_| {}).await {
+            tracing::warn!("the next worker writes the Parquet files of problems: {error:#}");
+        }
         let mut after = None;
         loop {
             match store::batch::close_finished(&self.system.pool, after, BATCHES).await {
@@ -193,6 +199,15 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// The files of all runs' problems, and whether this worker writes them.
+    fn problem_files(&self) -> (ProblemFiles, bool) {
+        let (age, writes) = match self.config.problem_files {
+            ProblemFilesAge::AtMost(age) => (age, true),
+            ProblemFilesAge::Off => (PROBLEM_FILES, false),
+        };
+        (ProblemFiles::new(&self.system, age), writes)
     }
 
     /// Starts the helpers that look after runs and logs of dead workers.
@@ -208,6 +223,8 @@ impl Worker {
         }
         let left = recovery.clone();
         helpers.every("sweep", sweep, move || archive_due(left.clone()));
+        let (files, writes) = self.problem_files();
+        helpers.every("problems", sweep, move || write_problems(files.clone(), writes));
         let pool = self.system.pool.clone();
         let turn = Arc::default();
         helpers.every("batches", sweep, move || close_batches(pool.clone(), Arc::clone(&turn)));
@@ -246,6 +263,16 @@ async fn archive_due(recovery: Recovery) {
         }
         Ok(_) => {}
         Err(error) => tracing::error!("failed to sweep the spool: {error:#}"),
+    }
+}
+
+/// A worker that writes none still takes note of what changed, so that it does not pile up.
+async fn write_problems(files: ProblemFiles, writes: bool) {
+    let done = if writes { files.write_due(false, |_| {}).await } else { files.collect().await.map(|()| 0) };
+    match done {
+        Ok(0) => {}
+        Ok(files) => tracing::debug!(files, "wrote Parquet files of problems"),
+        Err(error) => tracing::warn!("a Parquet file of problems waits: {error:#}"),
     }
 }
 

@@ -78,7 +78,7 @@ async fn the_death_of_a_vital_helper_hands_the_runs_back_and_ends_the_worker_wit
 #[tokio::test(flavor = "multi_thread")]
 async fn any_other_helper_that_panics_starts_again_and_the_worker_goes_on() {
     let _turn = turn().await;
-    for helper in ["reap", "recover", "sweep", "batches", "ship", "listen"] {
+    for helper in ["reap", "recover", "sweep", "problems", "batches", "ship", "listen"] {
         let desk = Desk::new().await;
         let mut worker = Worker::start(&desk, helper, &[]);
         let began = Instant::now();

@@ -29,6 +29,7 @@ mod parts;
 mod points;
 mod postgres;
 mod power;
+mod problem_files;
 mod rng;
 mod s3;
 mod seeded;

@@ -18,8 +18,8 @@ use crate::world::World;
 const KILLS_PER_WORLD: usize = 12;
 
 /// The prefixes of the points that have tests of their own: those of commands, of mails, of external
-/// programs, of growing archives, of logs that are taken over, and of streams.
-const OF_OTHERS: [&str; 11] = [
+/// programs, of growing archives, of logs that are taken over, of streams, and of files of problems.
+const OF_OTHERS: [&str; 12] = [
     "submit-",
     "let-go-",
     "reparse-",
@@ -31,6 +31,7 @@ const OF_OTHERS: [&str; 11] = [
     "growing-",
     "takeover-",
     "stream-",
+    "problems-",
 ];
 
 /// Every point that the source names.

@@ -53,6 +53,8 @@ impl World {
             .env("PARSELOG_POLL", "50ms")
             .env("PARSELOG_SWEEP", "100ms")
             .env("PARSELOG_SLOTS", "3")
+            // They have kills of their own.
+            .env("PARSELOG_PROBLEM_FILES", "off")
             .envs(extra.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

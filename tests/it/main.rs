@@ -50,6 +50,7 @@ mod parse_processes;
 mod parser_trial;
 mod plain_server;
 mod printing;
+mod problem_files;
 mod problems;
 mod promises;
 mod python;

@@ -150,10 +150,15 @@ async fn what_was_archived_before_is_counted_from_its_archive_by_a_backfill_that
     let away = |nth: usize| desk.path(&format!("away-{nth}"));
     archive.iter().enumerate().for_each(|(nth, path)| std::fs::rename(path, away(nth)).unwrap());
     let said = desk.run(&["problems", "--backfill"]);
-    assert_eq!((said.code, said.out.trim()), (1, "2 logs counted, 1 failed"), "{}", said.err);
+    assert_eq!(
+        (said.code, said.out.trim()),
+        (1, "2 logs counted, 1 failed, 2 files written"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains(&format!("run {} is not counted", runs[1])), "{}", said.err);
     archive.iter().enumerate().for_each(|(nth, path)| std::fs::rename(away(nth), path).unwrap());
-    for expected in ["1 log counted", "0 logs counted"] {
+    for expected in ["1 log counted, 2 files written", "0 logs counted, 2 files written"] {
         assert_eq!(desk.ok(&["problems", "--backfill"]).out.trim(), expected);
     }
     let after = problems(&desk, &["--by", "kind,state", "--top", "100"]);

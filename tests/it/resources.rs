@@ -114,6 +114,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         remote_tail: None,
         sweep: often,
         shutdown_grace: often,
+        ..WorkerConfig::default()
     };
     let worker = Worker::new(system, Parsers::new(&[], &CommandOptions::default()).unwrap())
         .with_config(config)

@@ -279,6 +279,28 @@ impl KeyPaths {
         }
         Ok(())
     }
+
+    /// As [`crate::objects::Objects::delete_others`], durably, with what puts left that died.
+    pub(super) fn delete_others(&self, kept: Option<&str>) -> io::Result<()> {
+        if kept.is_none() {
+            self.delete(None)?;
+        }
+        let versions = match self.root.list(&self.versions) {
+            Err(error) if is_absent(&error) => return Ok(()),
+            versions => versions?,
+        };
+        for (name, found) in versions {
+            if !found.is_file() || kept == Some(name.as_str()) {
+                continue;
+            }
+            if is_version(&name) {
+                self.delete(Some(&name))?;
+            } else {
+                absent_is_fine(self.root.remove(&self.versions.join(&name)))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Opens a file that need not be in the store.

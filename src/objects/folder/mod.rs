@@ -114,6 +114,21 @@ impl FolderStore {
         blocking(move || Ok(paths.delete(version.as_deref()).context("failed to delete an object")?)).await
     }
 
+    pub(super) async fn delete_others(
+        &self,
+        bucket: &str,
+        key: &str,
+        kept: Option<&ObjectUri>,
+    ) -> ObjectResult<()> {
+        let paths = self.paths(bucket, key)?;
+        let kept = kept.and_then(ObjectUri::version).map(ToOwned::to_owned);
+        blocking(move || {
+            let deleted = paths.delete_others(kept.as_deref());
+            Ok(deleted.with_context(|| format!("failed to delete versions of {}", paths.uri(None)))?)
+        })
+        .await
+    }
+
     pub(super) async fn list_folder(&self, bucket: &str, folder: &str) -> ObjectResult<Vec<Listed>> {
         let paths = self.paths(bucket, folder)?;
         let folder = folder.to_owned();

@@ -1,10 +1,13 @@
-//! What S3 says of a bucket: whether it keeps versions, and the objects of one folder.
+//! What S3 says of a bucket: whether it keeps versions, those of an object, and the objects of one folder.
 
 use std::time::SystemTime;
 
 use super::error::S3Failure;
 use super::{ObjectResult, S3};
-use crate::objects::{Listed, Versions};
+use crate::objects::{Listed, ObjectUri, Versions};
+
+/// The version of an object that was stored while its bucket kept none.
+const NO_VERSION: &str = "null";
 
 impl S3 {
     pub(in crate::objects) async fn versions(&self, bucket: &str) -> ObjectResult<Versions> {
@@ -46,6 +49,49 @@ impl S3 {
             }
             more = page.next_continuation_token;
             if more.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    pub(in crate::objects) async fn delete_others(
+        &self,
+        bucket: &str,
+        key: &str,
+        kept: Option<&ObjectUri>,
+    ) -> ObjectResult<()> {
+        if self.versions(bucket).await? == Versions::None {
+            return match kept {
+                Some(_) => Ok(()),
+                None => self.delete(&ObjectUri::s3(bucket, key, None)?).await,
+            };
+        }
+        let kept = kept.map(|kept| kept.version().unwrap_or(NO_VERSION));
+        for version in self.versions_of(bucket, key).await? {
+            if kept != Some(version.as_str()) {
+                self.delete(&ObjectUri::s3(bucket, key, Some(&version))?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All versions of an object, with the marks of deletions among them.
+    async fn versions_of(&self, bucket: &str, key: &str) -> ObjectResult<Vec<String>> {
+        let (mut found, mut next_key, mut next_version) = (Vec::new(), None, None);
+        loop {
+            let request = self.client.list_object_versions().bucket(bucket).prefix(key);
+            let request = request.set_key_marker(next_key).set_version_id_marker(next_version);
+            let sent = request.customize().config_override(self.quick()).send().await;
+            let page = sent.map_err(|error| {
+                S3Failure::of(&error).named(&format!("the versions of s3://{bucket}/{key}"))
+            })?;
+            let versions = page.versions.unwrap_or_default().into_iter().map(|is| (is.key, is.version_id));
+            let marks = page.delete_markers.unwrap_or_default().into_iter().map(|is| (is.key, is.version_id));
+            // Other keys may begin like this one.
+            let of_key = versions.chain(marks).filter(|(name, _)| name.as_deref() == Some(key));
+            found.extend(of_key.filter_map(|(_, version)| version));
+            (next_key, next_version) = (page.next_key_marker, page.next_version_id_marker);
+            if page.is_truncated != Some(true) || next_key.is_none() {
                 return Ok(found);
             }
         }

@@ -42,6 +42,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("aws_sdk_s3", &["objects"]),
     ("lettre", &["notify", "config"]),
     ("flate2", &["gzip", "http"]),
+    ("parquet", &["dataset"]),
     ("askama", &["http"]),
     ("hmac", &["notify"]),
     ("jsonwebtoken", &["oidc"]),

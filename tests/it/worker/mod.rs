@@ -152,6 +152,7 @@ fn config() -> WorkerConfig {
         remote_tail: None,
         sweep: Duration::from_millis(300),
         shutdown_grace: Duration::from_millis(300),
+        ..WorkerConfig::default()
     }
 }
 
