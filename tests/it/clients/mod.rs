@@ -5,6 +5,7 @@ mod over_collect;
 mod over_http;
 mod over_run;
 mod page;
+mod problems;
 mod sending;
 mod stored;
 
