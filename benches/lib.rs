@@ -72,22 +72,26 @@ pub fn watch(process: &mut Child) -> Result<Peak> {
     Ok(peak)
 }
 
-fn children(process: &str) -> Vec<String> {
+/// The processes that a process has started.
+pub fn children(process: &str) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// The processor time of this process and of its children that have ended; `None` where the system does not
-/// say.
-pub fn processor_time() -> Option<Duration> {
+/// The processor time of a process (an id or `self`), of its children, and of those that have ended; `None` where the
+/// system does not say.
+pub fn processor_time(process: &str) -> Option<Duration> {
     /// Of the ticks in `/proc`, on every Linux.
     const TICKS_PER_SECOND: u64 = 100;
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name of the program, in parentheses, may hold anything; utime is the twelfth word behind it.
     let words = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
     let ticks: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
-    (ticks.len() == 4).then(|| Duration::from_millis(ticks.iter().sum::<u64>() * 1000 / TICKS_PER_SECOND))
+    let own = (ticks.len() == 4)
+        .then(|| Duration::from_millis(ticks.iter().sum::<u64>() * 1000 / TICKS_PER_SECOND));
+    let of_children = children(process).iter().filter_map(|child| processor_time(child)).sum::<Duration>();
+    own.map(|own| own + of_children)
 }
 
 /// Writes an invented submission of about so many bytes; returns its size in bytes.
@@ -165,7 +169,7 @@ fn head() -> Head {
     }
 }
 
-/// The program, which serves HTTP.
+/// The program, which listens at a free port, with the embedded database.
 pub struct Served {
     pub child: Child,
     pub address: SocketAddr,
@@ -173,19 +177,34 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts it with these options at a free port, with the embedded database.
+    /// Starts it to serve HTTP, with these options.
     ///
     /// # Errors
     /// It does not listen.
     pub fn start(options: &[&str]) -> Result<Self> {
+        Self::listening(&[&["serve", "--listen", "127.0.0.1:0"], options].concat())
+    }
+
+    /// Starts it to collect what log handlers send, with these options.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn collecting(options: &[&str]) -> Result<Self> {
+        Self::listening(&[&["collect", "--collect-listen", "127.0.0.1:0"], options].concat())
+    }
+
+    fn listening(arguments: &[&str]) -> Result<Self> {
         let home = tempfile::tempdir()?;
         let mut command = Command::new(program());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--db-idle", "0s"]).args(options);
-        let mut child = command.env("PARSELOG_HOME", home.path()).stderr(Stdio::piped()).spawn()?;
+        command.args(arguments).args(["--db-idle", "0s"]).env("PARSELOG_HOME", home.path());
+        let mut child = command.stderr(Stdio::piped()).spawn()?;
         let mut lines =
             BufReader::new(child.stderr.take().context("no stderr")?).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("listening for HTTP")).context("it does not listen")?;
-        let address = line.rsplit_once("address=").context("no address")?.1.trim().parse()?;
+        let address = lines.find_map(|line| {
+            let (_, said) = line.rsplit_once("address=").filter(|_| line.contains("listening for"))?;
+            said.trim().parse().ok()
+        });
+        let address = address.context("it does not listen")?;
         parselog::carry::thread(move || lines.for_each(drop));
         Ok(Self { child, address, home })
     }

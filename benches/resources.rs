@@ -133,15 +133,15 @@ async fn runs(many: usize, file: NamedTempFile) -> Result<()> {
     // In turns, since the machine may grow slower or faster meanwhile.
     for round in 1..=ROUNDS {
         place.submit(many, true).await?;
-        let began = processor_time().unwrap_or_default();
+        let began = processor_time("self").unwrap_or_default();
         place.worker_in_process()?;
         let here = place.pace(many).await?;
-        let took_here = processor_time().unwrap_or_default() - began;
+        let took_here = processor_time("self").unwrap_or_default() - began;
         place.submit(many, true).await?;
-        let began = processor_time().unwrap_or_default();
+        let began = processor_time("self").unwrap_or_default();
         let (peak, _) = place.worker(&["--drain"])?;
         let apart = place.pace(many).await?;
-        let took_apart = processor_time().unwrap_or_default() - began;
+        let took_apart = processor_time("self").unwrap_or_default() - began;
         let lost = 100.0 * (1.0 - apart / here);
         let each = |took: Duration| took.as_secs_f64() * 1000.0 / many as f64;
         println!(
