@@ -29,9 +29,7 @@ pub use oidc::{OidcConfig, OidcSettings};
 pub use parser::{ParserConfig, ParserRule, ProcessConfig};
 pub use proxy::{PeerNetwork, PersonRule, ProxyConfig};
 pub use s3::S3Config;
-pub use value::{
-    Commas, LineList, List, ProblemFilesAge, RemoteTailAge, duration, is_loopback, name, period,
-};
+pub use value::{AgeLimit, Commas, LineList, List, duration, is_loopback, name, period};
 pub use webhook::{Webhook, WebhookConfig, WebhookKey, WebhookUrl};
 pub use worker::{PROBLEM_FILES, WorkerConfig, default_worker_name};
 

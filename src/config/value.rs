@@ -43,40 +43,30 @@ pub fn period(text: &str) -> Result<Duration, String> {
     fits.then_some(period).ok_or_else(|| "expected more than zero, and ten years at most".to_owned())
 }
 
-/// How old an event of a running log may become before it has left the machine.
+/// How old something may become before it is taken care of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RemoteTailAge {
-    /// As old as its run.
+pub enum AgeLimit {
+    /// As old as it likes: nobody takes care of it.
     Off,
     AtMost(Duration),
 }
 
-/// Reads how old an event may become before it has left the machine; `off` for never.
-pub(super) fn remote_tail(text: &str) -> Result<RemoteTailAge, String> {
-    if text.trim().eq_ignore_ascii_case("off") {
-        return Ok(RemoteTailAge::Off);
-    }
-    let age = duration(text).map_err(|_| "expected a length of time such as 1s, or off".to_owned())?;
-    let fits = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&age);
-    fits.then_some(RemoteTailAge::AtMost(age)).ok_or_else(|| "expected 100ms to 1h, or off".to_owned())
+/// Reads how old an event of a running log may become before it has left the machine; `off` for as old as its run.
+pub(super) fn remote_tail(text: &str) -> Result<AgeLimit, String> {
+    age_limit(text, Duration::from_millis(100)..=Duration::from_secs(3600), "100ms to 1h, or off")
 }
 
-/// How old the Parquet files of problems may become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProblemFilesAge {
-    /// Nobody writes them here.
-    Off,
-    AtMost(Duration),
+/// Reads how old the Parquet files of problems may become; `off` if nobody writes them here.
+pub(super) fn problem_files(text: &str) -> Result<AgeLimit, String> {
+    age_limit(text, Duration::from_secs(1)..=Duration::from_secs(24 * 3600), "1s to 24h, or off")
 }
 
-/// Reads how old the Parquet files of problems may become; `off` for none.
-pub(super) fn problem_files(text: &str) -> Result<ProblemFilesAge, String> {
+fn age_limit(text: &str, fitting: RangeInclusive<Duration>, expected: &str) -> Result<AgeLimit, String> {
     if text.trim().eq_ignore_ascii_case("off") {
-        return Ok(ProblemFilesAge::Off);
+        return Ok(AgeLimit::Off);
     }
-    let age = duration(text).map_err(|_| "expected a length of time such as 10m, or off".to_owned())?;
-    let fits = (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&age);
-    fits.then_some(ProblemFilesAge::AtMost(age)).ok_or_else(|| "expected 1s to 24h, or off".to_owned())
+    let age = duration(text).ok().filter(|age| fitting.contains(age));
+    age.map(AgeLimit::AtMost).ok_or_else(|| format!("expected {expected}"))
 }
 
 /// Reads how long a link may work: S3 allows a week at most.

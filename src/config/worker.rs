@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::{self, ProblemFilesAge, RemoteTailAge};
+use super::value::{self, AgeLimit};
 
 /// How old the Parquet files of problems become, if nothing is set.
 pub const PROBLEM_FILES: Duration = Duration::from_secs(600);
@@ -41,7 +41,7 @@ pub struct WorkerConfig {
     /// `off` keeps logs on this machine until their runs are over. By default `1s` with a database and a bucket that
     /// other machines share.
     #[arg(long, env = "PARSELOG_REMOTE_TAIL", value_parser = value::remote_tail, value_name = "TIME")]
-    pub remote_tail: Option<RemoteTailAge>,
+    pub remote_tail: Option<AgeLimit>,
 
     /// How often to retry logs left in the spool.
     #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
@@ -49,7 +49,7 @@ pub struct WorkerConfig {
 
     /// How long after a run was archived the Parquet files in the bucket have its problems; `off` writes none.
     #[arg(long, env = "PARSELOG_PROBLEM_FILES", default_value = "10m", value_parser = value::problem_files, value_name = "TIME")]
-    pub problem_files: ProblemFilesAge,
+    pub problem_files: AgeLimit,
 }
 
 impl Default for WorkerConfig {
@@ -63,7 +63,7 @@ impl Default for WorkerConfig {
             poll: Duration::from_secs(5),
             remote_tail: None,
             sweep: Duration::from_secs(30),
-            problem_files: ProblemFilesAge::AtMost(PROBLEM_FILES),
+            problem_files: AgeLimit::AtMost(PROBLEM_FILES),
         }
     }
 }
@@ -79,8 +79,8 @@ impl WorkerConfig {
     pub fn remote_tail(&self, shared: bool) -> Option<Duration> {
         match self.remote_tail {
             None => shared.then_some(Duration::from_secs(1)),
-            Some(RemoteTailAge::Off) => None,
-            Some(RemoteTailAge::AtMost(age)) => Some(age),
+            Some(AgeLimit::Off) => None,
+            Some(AgeLimit::AtMost(age)) => Some(age),
         }
     }
 

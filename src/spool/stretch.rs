@@ -1,6 +1,6 @@
 //! A stretch of a file, filled with zeros and mapped; the next one is prepared while events fill this one.
 //!
-//! The zeros and their pages are a fifth of what an event costs. A thread of the process does that work
+//! The zeros and their pages are a third of what an event costs otherwise. A thread of the process does that work
 //! ahead, so that it is no part of a log call, and of the lock that the call holds. An order that the
 //! thread has not begun is taken back, and one that it is at is waited for: zeros never come late over events.
 
@@ -51,7 +51,7 @@ pub(super) struct StretchAhead(Arc<Mutex<StretchOrder>>);
 
 #[derive(Debug)]
 enum StretchOrder {
-    /// Not begun. The stretch that was in use before goes with it: to unmap it takes as long as an event.
+    /// Not begun. The stretch that was in use before goes with it, since to unmap it is work of the same kind.
     Wanted(StretchPlan, Option<MappedStretch>),
     Ready(io::Result<MappedStretch>),
     /// Taken back, or done with.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::drain::Drain;
 use super::{Helpers, RecordsTo, RunsInFlight, Worker};
 use crate::carry::spawn_in;
-use crate::config::{PROBLEM_FILES, ProblemFilesAge};
+use crate::config::{AgeLimit, PROBLEM_FILES};
 use crate::dataset::ProblemFiles;
 use crate::ids::BatchId;
 use crate::parser::CancelReason;
@@ -204,8 +204,8 @@ impl Worker {
     /// The files of all runs' problems, and whether this worker writes them.
     fn problem_files(&self) -> (ProblemFiles, bool) {
         let (age, writes) = match self.config.problem_files {
-            ProblemFilesAge::AtMost(age) => (age, true),
-            ProblemFilesAge::Off => (PROBLEM_FILES, false),
+            AgeLimit::AtMost(age) => (age, true),
+            AgeLimit::Off => (PROBLEM_FILES, false),
         };
         (ProblemFiles::new(&self.system, age), writes)
     }

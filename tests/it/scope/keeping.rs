@@ -144,6 +144,7 @@ fn a_hole_in_a_log_is_counted_as_dropped() {
 fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
+    // Not so long that its next stretch is being prepared at the moment of the cut.
     scope.span().in_scope(|| (0..1000).for_each(|event| tracing::info!(event, "before the cut")));
     let path = desk.files().remove(0);
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
@@ -159,6 +160,7 @@ fn a_log_that_is_cut_under_its_writer_costs_events_and_not_the_process() {
 fn a_log_that_could_not_be_completed_is_not_taken_for_a_dead_runs_while_its_run_ends() {
     let desk = Desk::new(1 << 30);
     let scope = desk.open();
+    // Not so long that its next stretch is being prepared at the moment of the cut.
     scope.span().in_scope(|| (0..1000).for_each(|event| tracing::info!(event, "before the cut")));
     let path = desk.files().remove(0);
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();

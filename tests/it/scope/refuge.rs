@@ -60,6 +60,7 @@ fn of_a_log_that_lost_its_beginning_what_can_be_read_is_kept_and_the_rest_is_cou
     let desk = desk(1 << 30);
     let head = head();
     let scope = desk.open_of(&head);
+    // Not so long that its next stretch is being prepared at the moment of the cut.
     scope.span().in_scope(|| (0..1000).for_each(|event| tracing::info!(event, "before the cut")));
     let path = desk.files().remove(0);
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
