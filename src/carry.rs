@@ -4,10 +4,12 @@
 //! events would miss the run's log; `clippy.toml` forbids them everywhere but in this file.
 
 use std::cell::Cell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::thread;
 
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{Instrument, Span};
 
 thread_local! {
@@ -34,19 +36,39 @@ pub fn spawn_in<T: Send + 'static>(set: &mut JoinSet<T>, future: impl Future<Out
     set.spawn(future.in_current_span());
 }
 
+/// Work on tokio's blocking pool; an error says that it panicked.
+///
+/// It begins on its own, whether or not somebody waits for it. A runtime that ends begins nothing more: whoever waits
+/// for work that never began then waits until the runtime drops the task, since the end of a process is no failure
+/// of the work, and nothing may go on as if it were.
+#[derive(Debug)]
+pub struct Blocking<T>(JoinHandle<T>);
+
+impl<T> Future for Blocking<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.0).poll(context) {
+            // Nothing but the end of the runtime cancels it: nobody else has the handle.
+            Poll::Ready(Err(error)) if error.is_cancelled() => Poll::Pending,
+            polled => polled,
+        }
+    }
+}
+
 /// Runs blocking work on tokio's blocking pool, inside the current span.
 #[expect(clippy::disallowed_methods, reason = "this is the span-carrying replacement")]
-pub fn spawn_blocking<F, T>(work: F) -> JoinHandle<T>
+pub fn spawn_blocking<F, T>(work: F) -> Blocking<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let work = once(work);
-    tokio::task::spawn_blocking(|| {
+    Blocking(tokio::task::spawn_blocking(|| {
         // The pool's threads also become the runtime's own, so what is set here is taken back.
         let _turn = MayBlockGuard(MAY_BLOCK.replace(true));
         work()
-    })
+    }))
 }
 
 /// What takes as long as a disk or a log's size wants says so by calling this first: in a debug build,
@@ -120,4 +142,38 @@ where
 {
     let span = Span::current();
     move |argument| span.in_scope(|| work(argument))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use futures_util::poll;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_work_that_the_end_of_the_runtime_cut_off_does_not_go_on() {
+        let ending = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let inside = ending.handle().clone();
+        let inside = inside.enter();
+        let (begins, begun) = mpsc::channel();
+        let (end, until) = mpsc::channel::<()>();
+        let before = spawn_blocking(move || {
+            begins.send(()).unwrap();
+            until.recv().is_err()
+        });
+        begun.recv().unwrap();
+        ending.shutdown_timeout(Duration::ZERO);
+        drop(end);
+        let after = spawn_blocking(|| ());
+        drop(inside);
+        Builder::new_current_thread().build().unwrap().block_on(async {
+            assert!(before.await.unwrap(), "what had begun goes on to its end");
+            assert!(after.0.is_finished(), "what comes too late is cut off at once");
+            assert!(poll!(std::pin::pin!(after)).is_pending());
+        });
+    }
 }

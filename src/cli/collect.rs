@@ -9,11 +9,10 @@ use std::{env, iter};
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
 
 use super::arguments::RECEIVER;
 use super::{CliError, Command, Common, Exit, open};
-use crate::carry;
+use crate::carry::{self, Blocking};
 use crate::collector::{Holder, ReceiverPlan, receive};
 use crate::config::{CollectConfig, IntakeConfig};
 use crate::parse::Wire;
@@ -42,7 +41,7 @@ pub(super) struct CollectorOptions {
 /// A holder at work.
 pub(super) struct Holding {
     holder: Arc<Holder>,
-    running: JoinHandle<()>,
+    running: Blocking<()>,
 }
 
 impl CollectArgs {

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tracing::Instrument;
 
 use super::door::RunDoor;
 use super::ending::{log_ending, tail_words};
 use super::{Flight, ParseJob, ParseTools, STOP_GRACE};
+use crate::carry::Blocking;
 use crate::parser::{self, Context as ParseContext, Outcome, ParseError, RecordSink, Submission};
 use crate::queue::Ending;
 use crate::record::event::SubmissionEvent;
@@ -232,7 +233,7 @@ fn open_door(job: &ParseJob, scope: &LogScope) -> Option<RunDoor> {
 }
 
 /// Waits for the parse until its deadline; after that, or after a request to stop, only for a while.
-async fn wait<T>(mut parse: JoinHandle<T>, job: &ParseJob, flight: &Flight) -> Option<Result<T, JoinError>> {
+async fn wait<T>(mut parse: Blocking<T>, job: &ParseJob, flight: &Flight) -> Option<Result<T, JoinError>> {
     let asked_to_stop = async {
         flight.stopped_or_late(job.timeout).await;
         tokio::time::sleep(STOP_GRACE).await;

@@ -54,6 +54,11 @@ impl Helpers {
         });
     }
 
+    /// Ends them, and returns once none of them does anything more.
+    pub async fn end(mut self) {
+        self.0.shutdown().await;
+    }
+
     /// Waits until a vital helper dies, and returns which one.
     pub async fn died(&mut self) -> HelperDied {
         let ended = self.0.join_next().await;

@@ -87,7 +87,7 @@ impl Worker {
             self.leave_drained(&recovery).await;
             let no_more_mails = self.notify_at_last().await;
             // Only then the mails may go on: one that a helper began now would be cut off.
-            drop(helpers);
+            helpers.end().await;
             drop(no_more_mails);
             return Ok(());
         }
@@ -106,10 +106,11 @@ impl Worker {
         faults::point("stop-told");
         if tokio::time::timeout(LAST_GRACE, join_all(&mut runs)).await.is_err() {
             tracing::warn!(runs = runs.len(), "stopped with runs unfinished: the next worker recovers them");
+            runs.shutdown().await;
         }
         let no_more_mails = self.quiet().await;
         // As above.
-        drop(helpers);
+        helpers.end().await;
         drop(no_more_mails);
         died.map_or(Ok(()), |helper| Err(helper.into()))
     }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use chrono::Utc;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::super::ranged::Ranged;
 use super::segment::{SpooledSegments, time};
 use super::{PlacedLine, PlacedStream, StreamPlace};
-use crate::carry;
+use crate::carry::{self, Blocking};
 use crate::ids::LogId;
 use crate::reader::Selection;
 use crate::spool::{BackReader, TailReader};
@@ -37,7 +36,7 @@ pub struct PlacedFollower {
     /// `None` while its blocking part works.
     merge: Option<Merge>,
     /// That part, which goes on if nobody waits for it.
-    step: Option<JoinHandle<MergeStep>>,
+    step: Option<Blocking<MergeStep>>,
 }
 
 /// One look, and what was there.
