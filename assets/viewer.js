@@ -1,12 +1,14 @@
 // The viewer of a log: takes over the window of lines that the server wrote. It holds a few hundred lines at a time,
 // whatever the size of the log; its scroll bar runs over the numbers of lines.
 
+import { LogMap, problems } from "./beside.js";
 import { ask, element, grouped, range } from "./lines.js";
 import { conditions, copy, help, isSelected, makeCurrent, nextLevel, onKey, toolbar, wrap } from "./tools.js";
 
 const MOST = 400; // lines in the page at once
 const STEP = 200; // lines to ask for
 const NEAR = 1200; // pixels from an edge at which more are asked for
+const AGAIN = 10; // seconds before the map of a growing log is drawn again
 const KEYS = [
   ["j, k", "next and previous line"],
   ["g, G", "beginning and end; at the end, new lines are followed"],
@@ -41,16 +43,18 @@ class LogViewer extends HTMLElement {
     this.place.setAttribute("role", "status");
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.list.addEventListener("click", (event) => this.clicked(event));
+    this.querySelector(".problems").addEventListener("click", (event) => this.led(event));
     this.form.addEventListener("submit", (event) => this.filter(event));
     document.addEventListener("keydown", (event) => this.key(event));
     addEventListener("hashchange", () => this.goToHash());
     for (const item of this.list.children) this.number(item);
     const found = Number(data.found);
     if (range(location.hash)) this.goToHash();
-    else if (found) this.choose(found, found, false);
+    else if (found) this.choose(found, found, true);
     else if (new URLSearchParams(location.search).get("at") === "end") this.toEnd();
     this.show();
     if (this.isOpen) this.listen();
+    this.beside();
   }
 
   // Tools, and what they do.
@@ -72,7 +76,21 @@ class LogViewer extends HTMLElement {
     this.bar.setAttribute("aria-label", "Line at the top");
     this.bar.setAttribute("aria-orientation", "vertical");
     this.bar.addEventListener("change", () => this.goTo(Number(this.bar.value), false));
-    this.querySelector(".view").append(this.bar);
+    this.map = new LogMap(this.base, (line, level) => {
+      if (level) this.jump(`level=${level}`, 1, line);
+      else this.goTo(line, false);
+    });
+    this.querySelector(".view").append(this.map.canvas, this.bar);
+  }
+
+  /** Shows what stands beside the lines. */
+  async beside() {
+    problems(this.querySelector(".problems > div"), this.base);
+    await this.map.load();
+    while (this.isOpen && this.isConnected) {
+      await new Promise((done) => setTimeout(done, AGAIN * 1000));
+      if (!document.hidden) await this.map.load();
+    }
   }
 
   wrap() {
@@ -272,10 +290,9 @@ class LogViewer extends HTMLElement {
     return this.list.querySelector("[aria-current]") ?? this.list.querySelector(`#L${this.top()}`);
   }
 
-  /** The next or previous line with these conditions, wherever it is in the log. */
-  async jump(conditions, way) {
-    const here = this.numberOf(this.current()) || this.top();
-    let place = way > 0 ? `from=${here + 1}` : `before=${here}`;
+  /** The next line with these conditions from here on, or the nearest before it, wherever it is in the log. */
+  async jump(conditions, way, here = (this.numberOf(this.current()) || this.top()) + (way > 0 ? 1 : 0)) {
+    let place = way > 0 ? `from=${here}` : `before=${here}`;
     for (;;) {
       const page = await ask(`${this.base}/lines`, `${place}&count=1&${conditions}`).catch((error) => {
         this.say(error.message);
@@ -325,6 +342,20 @@ class LogViewer extends HTMLElement {
     else this.choose(number, number, false);
   }
 
+  /** Goes where a link beside the lines leads, also if the address says so already. */
+  led(event) {
+    const chosen = range(event.target.closest("a")?.hash ?? "");
+    if (!chosen) return;
+    event.preventDefault();
+    // It may be none of the lines that match.
+    if ([...this.conditions()].length > 0) {
+      for (const field of this.form.querySelectorAll("input, select")) field.value = "";
+      history.replaceState(null, "", location.pathname);
+      this.list.replaceChildren();
+    }
+    this.goTo(chosen.first);
+  }
+
   // What comes while somebody looks.
 
   listen() {
@@ -339,6 +370,7 @@ class LogViewer extends HTMLElement {
       this.followButton.hidden = true;
       this.unfollow();
       this.show();
+      this.beside();
     });
   }
 

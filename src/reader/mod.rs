@@ -5,6 +5,7 @@
 
 mod blocks;
 mod follow;
+mod map;
 mod page;
 mod placed;
 mod ranged;
@@ -22,6 +23,7 @@ use tokio_util::io::SyncIoBridge;
 
 pub use blocks::{Block, KnownBlocks, LogBlocks};
 pub use follow::{Follower, News};
+pub use map::LogMap;
 pub use page::{LinesWanted, LogPage, PageFrom};
 pub use placed::{PlacedFollower, PlacedLine, PlacedStream, StreamNext, StreamPage, StreamPlace};
 pub use ranged::Cost;

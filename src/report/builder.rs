@@ -22,6 +22,8 @@ pub(super) struct ReportBuilder {
     redactor: Redactor,
     summary: Summary,
     groups: Groups,
+    /// Lines of the log so far.
+    lines: u64,
     problems: BufWriter<SpooledTempFile>,
     scratch: PathBuf,
 }
@@ -32,6 +34,7 @@ impl ReportBuilder {
             redactor,
             summary: Summary::default(),
             groups: Groups::default(),
+            lines: 0,
             problems: BufWriter::new(tempfile::spooled_tempfile_in(IN_MEMORY, scratch)),
             scratch: scratch.to_owned(),
         }
@@ -42,10 +45,11 @@ impl ReportBuilder {
     /// # Errors
     /// The file of problems can't be written, or the line of a problem is damaged.
     pub(super) fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        self.lines += 1;
         if let Some(event) = ProblemEvent::read(line)? {
             let problem = ReportedProblem::of(&event, &self.redactor);
             self.summary.count(&problem);
-            self.groups.add(&problem);
+            self.groups.add(&problem, self.lines);
             serde_json::to_writer(&mut self.problems, &problem)?;
             return self.problems.write_all(b"\n");
         }

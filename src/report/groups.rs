@@ -37,6 +37,8 @@ pub struct ProblemGroup {
     pub(super) pattern: MessagePattern,
     /// The lowest record number.
     pub first_record: Option<u64>,
+    /// The line of the log that has the first one, from 1.
+    pub first_line: u64,
     /// The first record numbers in the log, each once.
     pub examples: Vec<u64>,
 }
@@ -57,7 +59,8 @@ struct Key {
 pub(super) struct Groups(HashMap<Key, ProblemGroup>);
 
 impl Groups {
-    pub(super) fn add(&mut self, problem: &ReportedProblem) {
+    /// Counts a problem that is in this line of the log.
+    pub(super) fn add(&mut self, problem: &ReportedProblem, line: u64) {
         let message = &problem.message[..problem.message.floor_char_boundary(LONGEST_PATTERN)];
         let mut key = Key {
             category: problem.category,
@@ -83,6 +86,7 @@ impl Groups {
             deprecated: key.deprecated,
             pattern: MessagePattern::of(if is_full { "further problems of other kinds" } else { message }),
             first_record: None,
+            first_line: line,
             examples: Vec::new(),
         });
         group.count += 1;
@@ -155,7 +159,7 @@ mod tests {
             word
         };
         let all = 2 * MOST_GROUPS as u64;
-        (1..=all).for_each(|n| groups.add(&problem(n, words(n))));
+        (1..=all).for_each(|n| groups.add(&problem(n, words(n)), n));
         let groups = groups.finish();
         assert_eq!(groups.len(), MOST_GROUPS + 1);
         assert_eq!(groups.iter().map(|group| group.count).sum::<u64>(), all);
@@ -165,10 +169,11 @@ mod tests {
     #[test]
     fn a_group_names_its_first_record_and_a_few_more() {
         let mut groups = Groups::default();
-        [9, 9, 3, 5, 6, 7, 8].into_iter().for_each(|n| groups.add(&problem(n, format!("is {n}"))));
+        let records = [9, 9, 3, 5, 6, 7, 8].into_iter();
+        records.zip(21..).for_each(|(n, line)| groups.add(&problem(n, format!("is {n}")), line));
         let groups = groups.finish();
         assert_eq!(groups.len(), 1);
-        assert_eq!((groups[0].count, groups[0].first_record), (7, Some(3)));
+        assert_eq!((groups[0].count, groups[0].first_record, groups[0].first_line), (7, Some(3), 21));
         assert_eq!(
             (groups[0].examples().as_str(), groups[0].pattern.to_string().as_str()),
             ("9 3 5 6 7", "is …")

@@ -13,12 +13,13 @@ use super::super::asker::Asker;
 use super::super::audit::{self, LogUse};
 use super::super::error::{Answered, HttpError, json_answer};
 use super::super::state::{ServerState, Shared};
-use super::lines::{ReadLines, ShownLine, read};
+use super::lines::{ReadLines, ShownLine, read, with_blocks};
 use super::page::{Frame, Paged, send};
 use super::parts::PageCell;
 use super::query::{LogPlace, LogQuery};
 use super::run_of;
 use crate::desk::words::{grouped, log_story};
+use crate::reader::LogBlocks;
 use crate::record::{Level, Safe};
 use crate::store::{LogState, Run};
 
@@ -89,6 +90,19 @@ pub(super) async fn more(
         "bytes": cost.bytes,
     });
     Ok(json_answer(StatusCode::OK, &answer))
+}
+
+/// Where the errors and warnings of the log are: `{"total":…,"parts":[[errors, warnings],…]}`. It has none of its text,
+/// so it is no reading of the log.
+pub(super) async fn map(
+    State(state): State<Shared>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answered<Response> {
+    let run = run_of(&state, &asker, &id).await?;
+    let _turn = state.pages.turn().await?;
+    let map = with_blocks(&state, &run, LogBlocks::map).await?.unwrap_or_default();
+    Ok(json_answer(StatusCode::OK, &json!({ "total": map.total, "parts": map.parts })))
 }
 
 /// The text of a whole line, however long.

@@ -18,6 +18,7 @@ mod memory;
 mod notes;
 mod page;
 mod parts;
+mod problems;
 mod query;
 mod records;
 mod reparses;
@@ -54,6 +55,8 @@ pub(super) fn table() -> Vec<Row> {
         get("/runs/{id}/log", routing::get(log::show)),
         get("/runs/{id}/log/lines", routing::get(log::more)),
         get("/runs/{id}/log/lines/{number}", routing::get(log::line)),
+        get("/runs/{id}/log/map", routing::get(log::map)),
+        get("/runs/{id}/log/problems", routing::get(problems::beside)),
         get("/runs/{id}/log/events", routing::get(events::follow)),
         get("/runs/{id}/log/download", routing::get(download::log)),
         get("/runs/{id}/report", routing::get(download::report)),

@@ -1,32 +1,21 @@
 //! `/runs/{id}`: one run. What came of it and why, what happens next, its problems in groups as in the report, and
 //! where to go from here.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use bytesize::ByteSize;
 use chrono::Utc;
-use url::form_urlencoded;
 
 use super::super::asker::Asker;
-use super::super::audit::{self, LogUse};
-use super::super::error::Answered;
-use super::super::state::{ServerState, Shared};
+use super::super::state::Shared;
 use super::page::{Page, Paged, go_to, send};
 use super::parts::{Grid, PageCell, PageSection};
+use super::problems::{NAMED, groups, in_short, is_asked, is_large, place};
 use super::run_of;
-use crate::desk::answer::{Answer, answer_with, problems};
+use crate::desk::answer::{Answer, answer_with};
+use crate::desk::lookup;
 use crate::desk::words::{asked_by, category_name, counted, grouped, log_story, took};
-use crate::desk::{self, DeskError, lookup};
-use crate::report::ProblemGroup;
 use crate::store::{LogState, Role, Run, RunStatus};
-
-/// Kinds of problem to name.
-const NAMED: usize = 50;
-
-/// The problems of a larger log (raw bytes) are counted only if somebody asks.
-const AT_ONCE: i64 = 64 << 20;
 
 /// Seconds after which the page of a run that is not over is loaded again.
 const AGAIN: u32 = 2;
@@ -41,43 +30,10 @@ pub(super) async fn show(
     if run.id.to_string() != id {
         return Ok(go_to(&format!("/runs/{}", run.id)));
     }
-    let asked = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .any(|(name, value)| name == "problems" && value == "all");
-    let groups = groups(&state, &asker, &run, asked).await?;
+    let groups = groups(&state, &asker, &run, is_asked(query.as_deref())).await?;
     let answer = answer_with(&state.system, run, groups).await?;
     let previous = lookup::previous(&state.system.pool, &answer.run).await.ok();
     send(&page(&asker, &answer, previous.as_ref()))
-}
-
-/// The problems of a run that is over, or why they are not listed.
-async fn groups(
-    state: &ServerState,
-    asker: &Asker,
-    run: &Run,
-    asked: bool,
-) -> Answered<desk::Result<Vec<ProblemGroup>>> {
-    let later = |why: String| Ok(Err(DeskError::Conflict(why)));
-    if !run.status.is_final() {
-        return later("They are listed once the run is over.".to_owned());
-    }
-    if run.started_at.is_none() {
-        return later("It was never parsed, so it has none.".to_owned());
-    }
-    let known = state.pages.problems(run.id);
-    if known.is_none() && !asked && run.log_raw_bytes.is_some_and(|bytes| bytes > AT_ONCE) {
-        let size = ByteSize(run.log_raw_bytes.map_or(0, i64::unsigned_abs));
-        return later(format!("Its log has {size}, so they are counted only if you ask."));
-    }
-    audit::run_read(state, asker, run, LogUse::Shown, "its problems by kind", None).await?;
-    if let Some(known) = known {
-        return Ok(Ok(known.to_vec()));
-    }
-    let _turn = state.pages.turn().await?;
-    let found = problems(&state.system, run).await;
-    if let Ok(found) = &found {
-        state.pages.keep_problems(run.id, Arc::new(found.clone()));
-    }
-    Ok(found)
 }
 
 fn page(asker: &Asker, answer: &Answer, previous: Option<&Run>) -> Page {
@@ -146,7 +102,7 @@ fn problem_section(answer: &Answer) -> PageSection {
         Ok(groups) => groups,
         Err(error) => {
             let mut section = section.say(error);
-            if answer.run.log_raw_bytes.is_some_and(|bytes| bytes > AT_ONCE) {
+            if is_large(&answer.run) {
                 section
                     .links
                     .push(PageCell::link("Count them", format!("/runs/{}?problems=all", answer.run.id)));
@@ -154,17 +110,8 @@ fn problem_section(answer: &Answer) -> PageSection {
             return section;
         }
     };
-    let all: u64 = groups.iter().map(|group| group.count).sum();
-    let caption = format!(
-        "{} of {}, the most frequent first",
-        counted(all, "problem"),
-        counted(groups.len() as u64, "kind")
-    );
-    let mut grid = Grid::new(caption, &[">Count", "Kind", "Where", "Lines", "Problem"]);
+    let mut grid = Grid::new(in_short(groups), &[">Count", "Kind", "Where", "Lines", "Problem"]);
     for group in groups.iter().take(NAMED) {
-        let place = [&group.record_type, &group.item, &group.field].map(String::as_str);
-        let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
-        let place = if place.is_empty() { "file".to_owned() } else { place.join(" ") };
         let lines = match group.first_record {
             Some(first) => {
                 PageCell::link(group.examples(), format!("/runs/{}/log?record={first}", answer.run.id))
@@ -174,7 +121,7 @@ fn problem_section(answer: &Answer) -> PageSection {
         grid.row([
             PageCell::number(group.count),
             PageCell::text(category_name(group.category)),
-            PageCell::text(place),
+            PageCell::text(place(group)),
             lines,
             PageCell::text(group.message()),
         ]);

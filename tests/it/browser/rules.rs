@@ -75,6 +75,46 @@ async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
 }
 
 #[tokio::test]
+async fn beside_the_lines_are_the_problems_by_kind_and_a_map_and_both_lead_to_a_line() {
+    let site = Site::new().await;
+    let Some((browser, origin)) = signed_in(&site) else { return };
+    let run = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    // Also where a filter leaves that line out.
+    browser.go(&format!("{origin}/runs/{run}/log?level=error"));
+    browser.wait("the kinds are there", "return document.querySelectorAll('.problems li a').length > 5");
+    browser.run(
+        "[...document.querySelectorAll('.problems li')].find((one) => one.innerText.includes('FAMILY_TYPE')).querySelector('a').click()",
+        &[],
+    );
+    browser.wait(
+        "the line of that problem is chosen among its neighbours",
+        "const at = document.querySelector('li.target[aria-current]'); \
+         return at && at.innerText.includes('FAMILY_TYPE') && at.nextElementSibling && location.hash === '#' + at.id",
+    );
+    // The map has both colours, and a click on it leads to an error.
+    let marked = "const map = document.querySelector('canvas.map'); if (!map || map.hidden || !map.width) return false; \
+                  const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height); const colors = new Set(); \
+                  for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) colors.add(data.slice(at, at + 3).join()); \
+                  return colors.size >= 2";
+    browser.wait("the map is drawn", marked);
+    let wanted = browser.run(
+        "const viewer = document.querySelector('log-viewer'); const { parts, canvas } = viewer.map; \
+         const at = parts.findIndex((part) => part[0] > 0); const box = canvas.getBoundingClientRect(); \
+         const y = (at + 0.5) * box.height / parts.length; \
+         canvas.dispatchEvent(new MouseEvent('click', { clientX: box.x + 5, clientY: box.y + y, bubbles: true })); \
+         return at",
+        &[],
+    );
+    assert!(wanted.as_i64().unwrap() > 0, "{wanted}");
+    browser.wait(
+        "an error is chosen",
+        "const at = document.querySelector('li.target[aria-current]'); return at && at.classList.contains('error')",
+    );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    site.served.stop();
+}
+
+#[tokio::test]
 async fn the_viewer_is_used_by_keys_alone() {
     let site = Site::new().await;
     let Some((browser, origin)) = signed_in(&site) else { return };

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, Read as _};
 use std::process::Stdio;
 
 use flate2::read::MultiGzDecoder;
+use serde_json::json;
 
 use super::{Site, parse};
 use crate::http::{Client, wait_until};
@@ -96,6 +97,57 @@ async fn the_first_error_a_level_a_text_and_a_record_are_found_in_the_whole_log(
     .await
     .unwrap();
     assert!(notes >= 9, "{notes} readings are in the audit log");
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn the_map_of_a_log_says_where_its_errors_and_warnings_are() {
+    let site = Site::new().await;
+    let run = numbered(&site.desk, 1000);
+    let map = site.json(&format!("/runs/{run}/log/map"));
+    let total = map["total"].as_u64().unwrap();
+    let parts: Vec<[u64; 2]> = serde_json::from_value(map["parts"].clone()).unwrap();
+    // As many lines as the log has of each level, where the log has them.
+    let lines = |level: &str| {
+        let found = site.json(&format!("/runs/{run}/log/lines?count=500&level={level}"));
+        let lines = found["lines"].as_array().unwrap().clone();
+        let lines = lines.into_iter().filter(|line| line["level"].as_str() == Some(&level.to_uppercase()));
+        lines.map(|line| line["n"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    for (nth, level) in ["error", "warn"].into_iter().enumerate() {
+        let lines = lines(level);
+        assert!(!lines.is_empty(), "{level}");
+        let mut wanted = vec![0; parts.len()];
+        lines.iter().for_each(|line| wanted[((line - 1) * parts.len() as u64 / total) as usize] += 1);
+        assert_eq!(parts.iter().map(|part| part[nth]).collect::<Vec<_>>(), wanted, "{level}");
+    }
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn each_kind_of_problem_leads_to_the_line_of_the_log_that_has_the_first() {
+    let site = Site::new().await;
+    let run = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let beside = site.json(&format!("/runs/{run}/log/problems"));
+    let kinds = beside["kinds"].as_array().unwrap();
+    assert_eq!(beside["mayAsk"], false);
+    assert!(beside["said"].as_str().unwrap().contains(&format!("{} kinds", kinds.len())), "{beside}");
+    for kind in kinds {
+        let line = kind["line"].as_u64().unwrap();
+        let found = site.json(&format!("/runs/{run}/log/lines?from={line}&count=1"));
+        let text = found["lines"][0]["text"].as_str().unwrap();
+        let beginning = kind["text"].as_str().unwrap().split('…').next().unwrap();
+        assert!(text.contains(beginning), "{kind} is not in {text}");
+    }
+    // A log that would take long to read is read only if somebody asks.
+    let large = site.parse("other.txt", "tanf-active-2021-q1.txt");
+    sqlx::query("update log set raw_bytes = 70000000 where id::text = $1")
+        .bind(&large)
+        .execute(&site.desk.db.pool)
+        .await
+        .unwrap();
+    let beside = site.json(&format!("/runs/{large}/log/problems"));
+    assert_eq!((&beside["mayAsk"], &beside["kinds"]), (&json!(true), &json!([])));
     site.served.stop();
 }
 
