@@ -13,7 +13,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/parselog parselog
 COPY --from=build /build/target/release/parselog /usr/local/bin/parselog
-USER parselog
+# By its number, so that a cluster can tell that it is not root.
+USER 10001
 # The spool is in here: logs that are not archived yet. It has to outlive the container.
 VOLUME /var/lib/parselog
 ENV PARSELOG_HOME=/var/lib/parselog \

@@ -103,6 +103,32 @@ fn the_container_has_the_toolchain_the_ports_the_folders_and_the_services_of_the
 }
 
 #[test]
+fn linters_find_nothing_in_the_files_of_the_containers() {
+    let Some(clients) = std::env::var_os("PARSELOG_TEST_CLIENTS").map(PathBuf::from) else {
+        return skip("the linters are not installed: see scripts/test-clients");
+    };
+    // The order of services and their keys is that of a story, not that of the alphabet.
+    let orders = [
+        "--disable-rule=service-dependencies-alphabetical-order",
+        "--disable-rule=service-keys-order",
+        "--disable-rule=services-alphabetical-order",
+        "--disable-rule=top-level-properties-order",
+        // It knows single quotes alone.
+        "--disable-rule=require-quotes-in-ports",
+        "--max-warnings=0",
+    ];
+    let hadolint = (clients.join("python/bin/hadolint"), vec!["Dockerfile"]);
+    let compose = ["compose.yaml", "localstack/compose.yaml"];
+    let dclint = (clients.join("node/node_modules/.bin/dclint"), [&orders[..], &compose].concat());
+    for (linter, arguments) in [hadolint, dclint] {
+        let said = Command::new(&linter).args(arguments).current_dir(root()).output();
+        let said = said.unwrap_or_else(|error| panic!("{}: {error}", linter.display()));
+        let [out, err] = [said.stdout, said.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(said.status.success(), "{} says: {out}{err}", linter.display());
+    }
+}
+
+#[test]
 fn commands_that_containers_and_units_run_are_there() {
     let compose = read("compose.yaml");
     let commands =
