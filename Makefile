@@ -79,7 +79,7 @@ crash: ## kill -9 a worker at every named point and N times at random, and count
 nightly: check ## what takes longer than CI may: the optimised build, tests of gigabytes, fuzzing, 2,100 kills
 	cargo build --locked --release
 	@scripts/setup test
-	scripts/test --test it -- --ignored twenty_runs_keep two_logs_of_1_gb any_200_lines_of_a_10_gb
+	scripts/test --test it -- --ignored twenty_runs_keep two_logs_of_1_gb any_200_lines_of_a_10_gb any_line_of_a_log_of_10_gb
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory crash N=2100
 

@@ -32,13 +32,17 @@ pub(crate) fn invented(bytes: u64) -> Invented {
     Invented { line: Vec::new(), at: 0, number: 0, left: bytes }
 }
 
+/// In an invented log each line of so many is an error, and the others are warnings.
+pub(crate) const LINES_FOR_AN_ERROR: u64 = 1_000_000;
+
 fn line(number: u64) -> String {
+    let level = if number.is_multiple_of(LINES_FOR_AN_ERROR) { "ERROR" } else { "WARN" };
     let mixed =
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xd6e8_feb8_6659_fd93);
     let (seconds, micros) = (number / 50_000, number % 50_000 * 20);
     let (item, value, month) = (mixed % 89, mixed >> 40, 202_001 + mixed % 12);
     format!(
-        "{{\"timestamp\":\"2026-11-21T{:02}:{:02}:{:02}.{micros:06}Z\",\"seq\":{number},\"level\":\"WARN\",\
+        "{{\"timestamp\":\"2026-11-21T{:02}:{:02}:{:02}.{micros:06}Z\",\"seq\":{number},\"level\":\"{level}\",\
          \"target\":\"parselog::problem\",\"message\":\"item {item} is {value} and must be between 1 and 3\",\
          \"record\":{number},\"source\":\"src/parser/problem.rs:106\",\"span\":\"run\",\"fields\":{{\
          \"category\":2,\"record_type\":\"T1\",\"item\":\"{item}\",\"month\":\"{month}\",\"case\":{}}}}}\n",
