@@ -67,7 +67,7 @@ pub(super) struct LogsArgs {
     #[arg(long, value_name = "REGEX")]
     grep: Option<Regex>,
     /// Only lines whose context has this value, such as item=12 or, within an object, a.b=12; repeatable.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = field)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = Selection::field_of)]
     field: Vec<(String, String)>,
     /// Only the first N of them.
     #[arg(long, value_name = "N", conflicts_with = "tail")]
@@ -267,9 +267,4 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     let from: u64 = if from.is_empty() { 1 } else { from.parse().map_err(|_| wrong())? };
     let to: u64 = if to.is_empty() { u64::MAX } else { to.parse().map_err(|_| wrong())? };
     if from == 0 || to < from { Err(wrong()) } else { Ok(from - 1..to) }
-}
-
-fn field(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("use KEY=VALUE, such as item=12")?;
-    Ok((key.to_owned(), value.to_owned()))
 }

@@ -120,8 +120,9 @@ pub(super) fn told(status: StatusCode, (title, text): DoorText, to: Option<&str>
     let sign_in = sign_in.unwrap_or_default();
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} · parselog</title>\n\
-         <main>\n<h1>{title}</h1>\n{sign_in}<p>{text}</p>\n</main>\n</html>\n"
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} – parselog</title>\n\
+         <link rel=\"icon\" href=\"/assets/icon.svg\" type=\"image/svg+xml\">\n\
+         <link rel=\"stylesheet\" href=\"/assets/page.css\">\n<main>\n<h1>{title}</h1>\n{sign_in}<p>{text}</p>\n</main>\n</html>\n"
     );
     (status, [(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()
 }

@@ -39,6 +39,16 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Reads a condition on a field, `KEY=VALUE`; in a key, dots lead into objects.
+    ///
+    /// # Errors
+    /// It has no `=`, or no key.
+    pub fn field_of(text: &str) -> Result<(String, String), String> {
+        let condition = text.split_once('=').filter(|(key, _)| !key.is_empty());
+        let (key, value) = condition.ok_or("use KEY=VALUE, such as item=12")?;
+        Ok((key.to_owned(), value.to_owned()))
+    }
+
     /// Whether an index can avoid fetching everything.
     pub(super) fn is_a_part(&self) -> bool {
         self.lines.is_some() || self.since.is_some() || self.plain_tail().is_some()

@@ -47,6 +47,8 @@ struct LogViewer {
     to: u64,
     before: Option<String>,
     after: Option<String>,
+    /// What can be downloaded, and the conditions on its lines as they go on in an address.
+    downloads: Vec<(&'static str, String)>,
 }
 
 pub(super) async fn show(
@@ -158,11 +160,15 @@ fn viewer(
     let (lines, looked_at, total) =
         page.map_or_else(|| (Vec::new(), 0..0, 0), |page| (page.lines, page.looked_at, page.total));
     let here = format!("/runs/{}/log", run.id);
-    let link = |place: String| {
-        let conditions = query.conditions();
-        let more = if conditions.is_empty() { String::new() } else { format!("&{conditions}") };
-        format!("{here}?{place}{more}")
+    let mut downloads = vec![("The whole log", String::new())];
+    let conditions = match query.is_filtered() {
+        true => format!("&{}", query.conditions()),
+        false => String::new(),
     };
+    if query.is_filtered() {
+        downloads.push(("The lines that match", conditions.clone()));
+    }
+    let link = |place: String| format!("{here}?{place}{conditions}");
     let chosen = query.level.map_or("", Level::as_str);
     let levels = Level::ALL.map(|level| (level.as_str(), level.as_str() == chosen));
     LogViewer {
@@ -182,6 +188,7 @@ fn viewer(
         to: looked_at.end + 1,
         lines,
         total,
+        downloads,
         query,
     }
 }

@@ -1,5 +1,5 @@
 //! What somebody wants of a log: `?from=123`, `?before=123`, `?at=first-error`, `?at=end`, and the conditions on its
-//! lines, `?level=`, `?q=` and `?record=`. Lines count from 1, as people read them.
+//! lines, `?level=`, `?q=`, `?field=` and `?record=`. Lines count from 1, as people read them.
 
 use regex::{Regex, RegexBuilder};
 use url::form_urlencoded;
@@ -11,6 +11,9 @@ use crate::record::Level;
 /// Lines of a page, if nobody says how many, and at most.
 const USUAL: usize = 200;
 const MOST: usize = 500;
+
+/// Conditions on fields, at most.
+const FIELDS: usize = 8;
 
 /// The most memory (bytes) that a pattern takes.
 const PATTERN: usize = 1 << 20;
@@ -24,6 +27,8 @@ pub(super) struct LogQuery {
     /// The text as somebody wrote it, and what it matches.
     pub(super) text: Option<(String, Regex)>,
     pub(super) record: Option<u64>,
+    /// The fields that a line must have, with their values.
+    pub(super) fields: Vec<(String, String)>,
     /// How a log is downloaded.
     pub(super) form: LogForm,
 }
@@ -61,6 +66,7 @@ impl LogQuery {
             level: None,
             text: None,
             record: None,
+            fields: Vec::new(),
             form: LogForm::Text,
         };
         let query = query.unwrap_or_default();
@@ -84,6 +90,10 @@ impl LogQuery {
                 "level" => read.level = Some(value.parse().map_err(wrong)?),
                 "q" => read.text = Some((value.to_string(), pattern(&value).map_err(wrong)?)),
                 "record" => read.record = Some(number()?),
+                "field" if read.fields.len() == FIELDS => {
+                    return Err(wrong(format!("expected at most {FIELDS}")));
+                }
+                "field" => read.fields.push(Selection::field_of(value.trim()).map_err(wrong)?),
                 "as" => {
                     read.form = match &*value {
                         "log" => LogForm::Text,
@@ -104,13 +114,22 @@ impl LogQuery {
             level: self.level,
             grep: self.text.as_ref().map(|(_, pattern)| pattern.clone()),
             record: self.record,
+            fields: self.fields.clone(),
             ..Selection::default()
         }
     }
 
     /// Whether not every line is wanted.
     pub(super) fn is_filtered(&self) -> bool {
-        self.level.is_some() || self.text.is_some() || self.record.is_some()
+        self.level.is_some() || self.text.is_some() || self.record.is_some() || !self.fields.is_empty()
+    }
+
+    /// The conditions on fields as a form has them: with room for one if there is none.
+    pub(super) fn shown_fields(&self) -> Vec<String> {
+        match self.fields.is_empty() {
+            true => vec![String::new()],
+            false => self.fields.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+        }
     }
 
     /// The lines that somebody wants from here, or before here.
@@ -129,6 +148,9 @@ impl LogQuery {
         }
         if let Some(record) = self.record {
             query.append_pair("record", &record.to_string());
+        }
+        for (key, value) in &self.fields {
+            query.append_pair("field", &format!("{key}={value}"));
         }
         query.finish()
     }
@@ -153,13 +175,25 @@ mod tests {
         assert_eq!(read("").place, LogPlace::From(1));
         assert_eq!(read("from=7&count=100000").count, MOST);
         assert_eq!(read("at=first-error").place, LogPlace::FirstError);
-        let filtered = read("level=warn&q=a+b%26&record=17&before=9");
-        assert_eq!(filtered.conditions(), "level=warn&q=a+b%26&record=17");
+        let filtered = read("level=warn&q=a+b%26&field=item%3D12&record=17&field=a.b%3Dx%3Dy&before=9");
+        let conditions = "level=warn&q=a+b%26&record=17&field=item%3D12&field=a.b%3Dx%3Dy";
+        assert_eq!(filtered.conditions(), conditions);
+        assert_eq!(read(conditions).fields, [("item".into(), "12".into()), ("a.b".into(), "x=y".into())]);
         assert!(filtered.is_filtered() && filtered.place == LogPlace::Before(9));
         let found = |query, text| read(query).text.is_some_and(|(_, pattern)| pattern.is_match(text));
         assert!(found("q=A.B", "xa.by") && !found("q=A.B", "acb") && found("q=/a.b/", "ACB"));
-        for wrong in ["from=0", "from=x", "at=start", "level=loud", "q=/(/", "record=-1", "as=exe", "line=3"]
-        {
+        for wrong in [
+            "from=0",
+            "from=x",
+            "at=start",
+            "level=loud",
+            "q=/(/",
+            "record=-1",
+            "as=exe",
+            "line=3",
+            "field=x",
+            "field==x",
+        ] {
             assert!(LogQuery::read(Some(wrong)).is_err(), "{wrong}");
         }
     }

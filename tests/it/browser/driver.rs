@@ -169,6 +169,27 @@ impl Browser {
         self.of_session("POST", "/actions", &actions);
     }
 
+    /// Goes on by the Tab key to what has this text or this name, as somebody without a mouse does.
+    pub(crate) fn tab_to(&self, what: &str) {
+        for _ in 0..300 {
+            self.keys("\u{e004}");
+            let here = self.run(
+                "const here = document.activeElement; \
+                 return [here.innerText?.trim(), here.name, here.getAttribute('aria-label')].includes(arguments[0])",
+                &[json!(what)],
+            );
+            if here == json!(true) {
+                return;
+            }
+        }
+        panic!("no Tab leads to {what}: {}", self.run("return document.body.innerText", &[]));
+    }
+
+    /// Does what has the focus.
+    pub(crate) fn enter(&self) {
+        self.keys("\u{e007}");
+    }
+
     /// Speaks to Chromium itself.
     pub(crate) fn tell(&self, command: &str, parameters: &Value) -> Value {
         self.of_session("POST", "/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))

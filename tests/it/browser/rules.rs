@@ -23,6 +23,8 @@ async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
     let mended = site.parse("active.txt", "tanf-active-2021-q1-corrected.txt");
     let odd = parse(&site.desk, "odd.txt", "x", &["--parser-for", "tanf/*=false"]);
     site.desk.ok(&["reparse", "--yes", "active.txt"]);
+    let waiting =
+        site.desk.ok(&["runs", "--status", "queued", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
     site.served.post("/logs", "application/json", r#"{"service":"web","level":"error","message":"no"}"#);
     let pages = [
         "/runs".to_owned(),
@@ -36,11 +38,15 @@ async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
         "/reparses".to_owned(),
         "/reparses/@latest".to_owned(),
         "/reparse?file=active.txt".to_owned(),
+        format!("/runs/{odd}/retry"),
+        format!("/runs/{waiting}/cancel"),
+        "/files/1/hold".to_owned(),
         "/streams".to_owned(),
         "/streams/web".to_owned(),
         "/attention?examine=yes".to_owned(),
         "/audit".to_owned(),
         "/files/99".to_owned(),
+        "/enter?link=none".to_owned(),
     ];
     let mut found = Vec::new();
     for page in &pages {
@@ -68,8 +74,9 @@ async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
-    // A page that is not there is said by the browser too.
-    let complaints: Vec<_> = browser.complaints().into_iter().filter(|line| !line.contains("404")).collect();
+    // That a page is not there, or a link is too old, is said by the browser too.
+    let is_said = |line: &String| line.contains("status of 404") || line.contains("status of 410");
+    let complaints: Vec<_> = browser.complaints().into_iter().filter(|line| !is_said(line)).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     site.served.stop();
 }
@@ -110,6 +117,79 @@ async fn beside_the_lines_are_the_problems_by_kind_and_a_map_and_both_lead_to_a_
         "an error is chosen",
         "const at = document.querySelector('li.target[aria-current]'); return at && at.classList.contains('error')",
     );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn every_task_is_done_by_keys_alone() {
+    let site = Site::new().await;
+    let Some((browser, _)) = signed_in(&site) else { return };
+    let broken = site.parse("active.txt", "tanf-active-2021-q1.txt");
+    site.parse("active.txt", "tanf-active-2021-q1-corrected.txt");
+    let on = |text: &str| {
+        let script = format!("return document.querySelector('main').innerText.includes({})", json!(text));
+        browser.wait(&format!("'{text}' stands there"), &script);
+    };
+    let follow = |text: &str| {
+        browser.tab_to(text);
+        browser.enter();
+    };
+    let at = |path: &str| {
+        let script = format!("return (location.pathname + location.search).startsWith({})", json!(path));
+        browser.wait(&format!("{path} is open"), &script);
+    };
+    // A run is looked for, and its log opened where the first error is.
+    follow("Runs");
+    at("/runs");
+    browser.tab_to("q");
+    browser.keys("active");
+    browser.enter();
+    at("/runs?");
+    browser.wait("both runs are found", "return document.querySelectorAll('tbody tr').length === 2");
+    browser.go(&browser.address().replace("/runs?", &format!("/runs/{broken}?")));
+    follow("Open the log at the first error");
+    at(&format!("/runs/{broken}/log"));
+    browser.wait("it is chosen", "return document.querySelector('li.target[aria-current]') !== null");
+    // From its problems to the line of one, and from a level to the lines of it.
+    browser.wait("the kinds are there", "return document.querySelectorAll('.problems li a').length > 5");
+    follow("item 35 SEX is required and blank");
+    let sex = "const at = document.querySelector('li.target[aria-current]'); return at && at.innerText.includes('SEX')";
+    browser.wait("the line of that problem is chosen", sex);
+    browser.keys("/");
+    browser.tab_to("field");
+    browser.keys("field=SEX");
+    browser.enter();
+    browser.wait("its line alone is there", "return document.querySelectorAll('.lines li').length === 1");
+    // The file is held, and parsed again.
+    browser.go(&browser.address().split("/log").next().unwrap().to_owned());
+    follow("The file and its history");
+    at("/files/");
+    follow("Hold its logs …");
+    browser.tab_to("why");
+    browser.keys("asked for by counsel");
+    follow("Hold them");
+    at("/files/");
+    on("Release the hold");
+    follow("Parse it again …");
+    at("/reparse?");
+    browser.tab_to("why");
+    browser.keys("new rules");
+    follow("Parse them again");
+    at("/reparses/");
+    // The run that waits is cancelled.
+    follow("Runs");
+    on("queued");
+    browser.run("document.querySelector('main').focus()", &[]);
+    let waiting =
+        site.desk.ok(&["runs", "--status", "queued", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
+    browser.go(&browser.address().replace("/runs", &format!("/runs/{waiting}")));
+    follow("Cancel it …");
+    at(&format!("/runs/{waiting}/cancel"));
+    follow("Cancel it");
+    on("taken out of the queue");
+    follow("Sign out");
+    browser.wait("the session is over", "return document.body.innerText.includes('You are signed out')");
     assert_eq!(browser.complaints(), Vec::<String>::new());
     site.served.stop();
 }

@@ -17,7 +17,8 @@ fn numbered(desk: &Desk, lines: u32) -> String {
         "lines.sh",
         &format!(
             "i=1; while [ $i -le {lines} ]; do l=info; [ $((i % 100)) -ne 0 ] || l=warn; [ $i -ne 777 ] || l=error\n\
-             echo '{{\"level\":\"'$l'\",\"message\":\"this is number '$i'\",\"record\":'$((i % 50 + 1))'}}'; \
+             echo '{{\"level\":\"'$l'\",\"message\":\"this is number '$i'\",\"record\":'$((i % 50 + 1))',\
+             \"half\":\"'$([ $i -le 500 ] && echo first || echo last)'\",\"in\":{{\"nth\":'$i'}}}}'; \
              i=$((i + 1)); done"
         ),
     );
@@ -80,6 +81,8 @@ async fn the_first_error_a_level_a_text_and_a_record_are_found_in_the_whole_log(
     assert_eq!(found("q=NUMBER+77").len(), 11);
     assert_eq!(found("q=/number+77%5B0-9%5D/").len(), 10);
     assert_eq!(found("record=17").len(), 20);
+    assert_eq!(found("count=500&field=half%3Dfirst").len(), 500);
+    assert_eq!(found("field=half%3Dfirst&field=in.nth%3D3&level=info").len(), 1);
     assert!(found("q=%3Cb%3E").is_empty());
     // As the script asks for the next and the previous error.
     let near = |query: &str| site.json(&format!("/runs/{run}/log/lines?{query}&level=error&count=1"));
@@ -167,9 +170,15 @@ async fn a_download_is_what_the_command_prints() {
     assert!(download("as=log") == printed(&[]));
     assert!(download("as=ndjson") == printed(&["-o", "raw"]));
     assert!(download("as=ndjson&level=warn") == printed(&["-o", "raw", "--level", "warn"]));
-    let mut inflated = Vec::new();
-    MultiGzDecoder::new(&download("as=log.gz")[..]).read_to_end(&mut inflated).unwrap();
-    assert!(inflated == printed(&["-o", "raw"]));
+    let chosen = ["-o", "raw", "--level", "warn", "--field", "half=first"];
+    for (query, wanted) in [
+        ("as=log.gz", printed(&["-o", "raw"])),
+        ("as=log.gz&level=warn&field=half%3Dfirst", printed(&chosen)),
+    ] {
+        let mut inflated = Vec::new();
+        MultiGzDecoder::new(&download(query)[..]).read_to_end(&mut inflated).unwrap();
+        assert!(inflated == wanted, "{query}");
+    }
     let report = site.get(&format!("/runs/{run}/report?as=csv"));
     assert_eq!(report.body, site.desk.stdout(&["report", &run, "--format", "csv"]));
     site.served.stop();
