@@ -154,10 +154,11 @@ class StreamViewer extends HTMLElement {
 
   show() {
     const count = this.list.children.length;
+    const shown = count === 1 ? "1 record" : `${count} records`;
     const isFiltered = [...conditions(this.form)].length > 0;
     if (count === 0) this.say(isFiltered ? "no record matches" : "no records yet");
-    else if (this.hasNewer) this.say(`${count} records, and later ones are there`);
-    else this.say(`the latest ${count} records, and new ones come by themselves`);
+    else if (this.hasNewer) this.say(`${shown}, and later ones are there`);
+    else this.say(`the latest ${shown}, and new ones come by themselves`);
   }
 
   say(text) {

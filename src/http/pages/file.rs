@@ -13,7 +13,7 @@ use super::file_of;
 use super::page::{Page, Paged, send};
 use super::parts::{Grid, PageCell, PageSection};
 use crate::desk::lookup::history_of;
-use crate::desk::words::{asked_by, counted, errors_by_category, took};
+use crate::desk::words::{asked_by, counted, grouped, took};
 use crate::store::{DataFile, LogState, Role, Run};
 
 /// Most runs to show.
@@ -41,7 +41,8 @@ pub(super) async fn show(
 }
 
 fn history(runs: &[Run]) -> Grid {
-    let headings = ["Queued", "Why", ">Version", "Outcome", "Errors by category", ">Took", "Log", "Changes"];
+    let headings =
+        ["Queued", "Why", ">Version", "Outcome", "Problems by category", ">Took", "Log", "Changes"];
     let mut grid = Grid::new("Every parse, the latest first", &headings);
     for (nth, run) in runs.iter().enumerate() {
         let here = format!("/runs/{}", run.id);
@@ -61,7 +62,7 @@ fn history(runs: &[Run]) -> Grid {
             }),
             PageCell::link(run.data_file_id, format!("/files/{}", run.data_file_id)),
             PageCell { href: Some(here), ..PageCell::outcome(run) },
-            PageCell::text(errors_by_category(run)),
+            PageCell::text(by_category(run)),
             PageCell::text(took(run, Utc::now())),
             log,
             changes,
@@ -70,15 +71,23 @@ fn history(runs: &[Run]) -> Grid {
     grid
 }
 
-/// The errors of the latest run that counted them by month.
+/// The problems of a run: `2 field value, 3 case consistency`.
+fn by_category(run: &Run) -> String {
+    let Some(counts) = &run.error_counts else { return "–".to_owned() };
+    let counts = counts.0.iter().map(|(category, count)| format!("{} {}", grouped(*count), category.name()));
+    let counts: Vec<String> = counts.collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+/// The problems of the latest run that counted them, by month.
 fn months(runs: &[Run]) -> Option<PageSection> {
-    let run =
-        runs.iter().find(|run| run.errors_by_month.as_ref().is_some_and(|months| !months.0.is_empty()))?;
+    let run = runs.iter().find(|run| run.error_counts.is_some())?;
     let months: &BTreeMap<_, _> = &run.errors_by_month.as_ref()?.0;
-    let mut grid = Grid::new(
-        "Problems of the latest run with months, by month and category",
-        &["Month", "Category", ">Problems"],
-    );
+    if months.is_empty() {
+        return None;
+    }
+    let caption = format!("Problems of {}, the latest that was parsed, by month and category", asked_by(run));
+    let mut grid = Grid::new(caption, &["Month", "Category", ">Problems"]);
     for (month, errors) in months {
         for (category, count) in errors {
             grid.row([PageCell::text(month), PageCell::text(category.name()), PageCell::number(*count)]);

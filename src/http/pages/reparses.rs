@@ -168,7 +168,7 @@ fn totals(standing: &Standing) -> PageSection {
         let [before, after] = [&totals.errors_before, &totals.errors_after]
             .map(|side| side.get(&category).copied().unwrap_or_default());
         if before + after > 0 {
-            row(&format!("problems: {}", category_name(category.number())), before, after);
+            row(&format!("problems of category {}", category_name(category.number())), before, after);
         }
     }
     PageSection::new("totals", "Before and after").list(grid, "")

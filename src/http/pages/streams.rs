@@ -16,6 +16,7 @@ use super::parts::{Grid, PageCell, PageSection};
 use super::query::LogQuery;
 use super::records::{StreamFrom, StreamPart, StreamQuery, read_noted};
 use crate::desk::stream::{find_stream, names};
+use crate::desk::words::counted;
 use crate::record::Level;
 use crate::store::stream;
 
@@ -87,14 +88,15 @@ pub(super) async fn show(
             both.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("&")
         )
     };
+    let shown = counted(part.records.len() as u64, "record");
     let chosen = query.level.map_or("", Level::as_str);
     send(&StreamViewer {
         frame: Frame::new(&asker, "Streams", format_args!("Stream {service}")),
         place: match (part.records.len(), part.newer) {
             (0, false) => "no record matches".to_owned(),
             (0, true) => "no record here matches, and later ones may".to_owned(),
-            (count, true) => format!("{count} records, the newest last, and later ones are there"),
-            (count, false) => format!("the latest {count} records, the newest last"),
+            (_, true) => format!("{shown}, the newest last, and later ones are there"),
+            (_, false) => format!("the latest {shown}, the newest last"),
         },
         levels: Level::ALL.map(|level| (level.as_str(), level.as_str() == chosen)).into(),
         older: first.filter(|_| part.older).map(|first| link(Some(format!("before={}", first.place)))),

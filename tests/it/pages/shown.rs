@@ -69,6 +69,20 @@ async fn times_on_pages_are_in_the_servers_zone_named_and_for_programs_in_utc() 
 }
 
 #[tokio::test]
+async fn a_file_shows_the_problems_of_each_parse_by_category_and_those_of_the_latest_by_month() {
+    let site = Site::new().await;
+    site.parse("active.txt", "tanf-active-2021-q1.txt");
+    let page = site.page("/files/1");
+    assert!(page.says("2 field value, 2 cross-field, 3 case consistency, 2 record"), "{}", page.text);
+    assert!(page.says("Problems of submission 1, the latest that was parsed, by month"), "{}", page.text);
+    // Once it is mended, none of the latest are left to show.
+    site.parse("active.txt", "tanf-active-2021-q1-corrected.txt");
+    let page = site.page("/files/2");
+    assert!(page.says("3 case consistency") && !page.says("by month"), "{}", page.text);
+    site.served.stop();
+}
+
+#[tokio::test]
 async fn runs_are_found_by_program_period_outcome_and_name_and_come_page_by_page() {
     let site = Site::new().await;
     site.parse("active.txt", "tanf-active-2021-q1.txt");

@@ -1,7 +1,7 @@
 //! Emitted = stored + declared dropped: looked at when a test's database goes, for every run whose
 //! archive is what its row says. What a test took away, damaged or only pretended is passed over.
 
-use std::io::Read;
+use std::io::{BufRead as _, BufReader};
 
 use flate2::read::MultiGzDecoder;
 use parselog::objects::{ObjectUri, Objects, S3, S3Options};
@@ -41,23 +41,30 @@ async fn archive_of(run: &Run) -> Option<Vec<u8>> {
 }
 
 fn adds_up(run: &Run, archive: &[u8]) -> Result<(), String> {
-    let mut raw = Vec::new();
-    MultiGzDecoder::new(archive).read_to_end(&mut raw).map_err(|error| error.to_string())?;
-    let lines: Vec<&[u8]> = raw.split_inclusive(|byte| *byte == b'\n').collect();
-    let records: Vec<Record> = lines.iter().filter_map(|line| Record::decode(line)).collect();
-    let tail = records.last().and_then(|record| record.tail.as_ref()).ok_or("its log has no tail")?;
-    let seqs: Vec<u64> = records.iter().filter(|record| record.is_event()).map(|event| event.seq).collect();
-    let stored = seqs.len() as u64;
-    let emitted = seqs.last().copied().unwrap_or_default();
+    let mut log = BufReader::new(MultiGzDecoder::new(archive));
+    let (mut lines, mut stored, mut emitted, mut tail) = (0_i64, 0, 0, None);
+    let mut line = Vec::new();
+    // Line by line: there are logs of gigabytes.
+    while log.read_until(b'\n', &mut line).map_err(|error| error.to_string())? > 0 {
+        lines += 1;
+        if let Some(record) = Record::decode(&line) {
+            if record.is_event() {
+                stored += 1;
+                emitted = record.seq;
+            }
+            tail = record.tail;
+        }
+        line.clear();
+    }
+    let tail = tail.ok_or("its log has no tail")?;
     let said: u64 = run.log_events.as_ref().map_or(0, |events| events.values().sum());
     // The last events may be among the dropped, which nothing but the tail tells.
     let counted = if tail.dropped == 0 { emitted == stored } else { emitted <= stored + tail.dropped };
     let agree = tail.events.total() == stored && said == stored;
     let row = (run.log_lines, run.log_dropped);
-    if !counted || !agree || row != (Some(lines.len() as i64), Some(tail.dropped.cast_signed())) {
+    if !counted || !agree || row != (Some(lines), Some(tail.dropped.cast_signed())) {
         return Err(format!(
-            "{emitted} emitted, {stored} of {} lines stored; its tail says {tail:?}, its row {said} events, {row:?}",
-            lines.len()
+            "{emitted} emitted, {stored} of {lines} lines stored; its tail says {tail:?}, its row {said} events, {row:?}"
         ));
     }
     Ok(())
