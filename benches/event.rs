@@ -3,8 +3,8 @@
 //! `logging.FileHandler`.
 //!
 //! Every contender logs the same event with the same fields, as often, to a file in the same folder;
-//! one that writes later is waited for. Then so do several threads at once. The figures of a noisy
-//! machine mean little; the ratios of one run are what counts. An argument picks the contenders whose
+//! one that writes later is waited for. Then so do several threads at once; and last the same event at a level
+//! that is off, beside the plain subscriber of tracing-subscriber. The figures of a noisy machine mean little; the ratios of one run are what counts. An argument picks the contenders whose
 //! name contains it: `make bench BENCH="event -- scope"`.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
@@ -18,12 +18,14 @@ use std::time::Instant;
 
 use parselog_benches::{in_runs, subscriber};
 use tracing::{Dispatch, Span, dispatcher};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt};
 use tracing_subscriber::{Registry, fmt};
 
 const EVENTS: u64 = 200_000;
 const ROUNDS: usize = 5;
 const THREADS: u64 = 2;
+const CONTENDERS: usize = 12;
 
 const PYTHON: &str = r#"
 import json, logging, sys, time
@@ -52,7 +54,7 @@ fn main() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the logs");
     let scope: Measure<'_> = &|dir, threads| parselog(dir, threads, 1);
     let of_their_own: Measure<'_> = &|dir, threads| parselog(dir, threads, threads);
-    let contenders: [(&str, u64, Measure<'_>); 10] = [
+    let contenders: [(&str, u64, Measure<'_>); CONTENDERS] = [
         ("parselog scope", 1, scope),
         ("tracing-subscriber JSON, appender, written at the call", 1, &blocking),
         ("tracing-subscriber JSON, appender, non-blocking", 1, &non_blocking),
@@ -63,10 +65,12 @@ fn main() {
         ("parselog scope, a run for each", THREADS, of_their_own),
         ("tracing-subscriber JSON, appender, written at the call", THREADS, &blocking),
         ("tracing-subscriber JSON, appender, non-blocking", THREADS, &non_blocking),
+        ("parselog scope, a level that is off", 1, &|dir, _| parselog_off(dir)),
+        ("tracing-subscriber JSON, a level that is off", 1, &|_, _| tracing_off()),
     ];
     // Cargo adds `--bench` to what the user gave.
     let picked = std::env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
-    let mut best = [f64::INFINITY; 10];
+    let mut best = [f64::INFINITY; CONTENDERS];
     for _ in 0..ROUNDS {
         for ((name, threads, measure), best) in contenders.iter().zip(&mut best) {
             if name.contains(&picked) {
@@ -79,13 +83,32 @@ fn main() {
         // Against the first that was measured with as many threads.
         let same = contenders.iter().zip(best).filter(|((_, others, _), _)| others == threads);
         let first = same.map(|(_, nanos)| nanos).find(|nanos| nanos.is_finite()).unwrap_or(nanos);
-        println!("  {nanos:8.0} ns  {:5.1} x  {threads} thread(s), {name}", nanos / first);
+        println!("  {nanos:8.1} ns  {:5.1} x  {threads} thread(s), {name}", nanos / first);
     }
 }
 
 fn log_events() {
     for record in 0..EVENTS {
         tracing::warn!(
+            target: "parselog::problem",
+            record,
+            category = 2,
+            record_type = "T1",
+            item = "30",
+            field = "SEX",
+            "item {} {} is not between {} and {}",
+            30,
+            "SEX",
+            1,
+            2
+        );
+    }
+}
+
+/// The same at a level that nobody wants.
+fn log_nothing() {
+    for record in 0..EVENTS {
+        tracing::trace!(
             target: "parselog::problem",
             record,
             category = 2,
@@ -133,6 +156,21 @@ fn parselog(dir: &Path, threads: u64, runs: u64) -> f64 {
     });
     assert!(tails.iter().all(|tail| (tail.events.warn, tail.dropped) == (EVENTS * threads / runs, 0)));
     nanos
+}
+
+fn parselog_off(dir: &Path) -> f64 {
+    let dispatch = Dispatch::new(subscriber());
+    let (nanos, tails) = dispatcher::with_default(&dispatch, || {
+        in_runs(1, dir, |scopes| scopes[0].span().in_scope(|| timed(1, log_nothing)))
+    });
+    assert!(tails.iter().all(|tail| tail.events.total() == 0));
+    nanos
+}
+
+fn tracing_off() -> f64 {
+    let layer = fmt::layer().json().with_writer(std::io::sink).with_filter(LevelFilter::INFO);
+    let dispatch = Dispatch::new(Registry::default().with(layer));
+    dispatcher::with_default(&dispatch, || timed(1, log_nothing))
 }
 
 fn json<W>(writer: W) -> Dispatch
