@@ -8,6 +8,8 @@ const WIDTH = 14; // pixels of the map
 export class LogMap {
   constructor(/** @type {string} */ base, /** @type {(line: number, level?: string) => void} */ goTo) {
     this.base = base;
+    this.total = 0;
+    this.parts = /** @type {[number, number][]} */ ([]); // errors and warnings of each
     this.canvas = document.createElement("canvas");
     this.canvas.className = "map";
     this.canvas.hidden = true;
@@ -27,12 +29,15 @@ export class LogMap {
     this.draw();
   }
 
-  /** The line from which to look, and for what: the nearest part with errors, else with warnings, if one is near. */
+  /**
+   * The line from which to look, and for what: the nearest part with errors, else with warnings, if one is near.
+   * @returns {[number, string?]}
+   */
   meant(/** @type {number} */ y) {
     const count = this.parts.length;
     const here = Math.min(Math.floor((y / this.canvas.clientHeight) * count), count - 1);
     const reach = Math.ceil((6 / this.canvas.clientHeight) * count);
-    const firstOf = (part) => Math.ceil((part * this.total) / count) + 1;
+    const firstOf = (/** @type {number} */ part) => Math.ceil((part * this.total) / count) + 1;
     for (const [nth, level] of ["error", "warn"].entries()) {
       for (let off = 0; off <= reach; off++) {
         const near = [here - off, here + off].find((part) => this.parts[part]?.[nth]);
@@ -44,15 +49,15 @@ export class LogMap {
 
   draw() {
     const { canvas, parts } = this;
-    if (!parts || canvas.hidden) return;
+    if (canvas.hidden) return;
     const [scale, height] = [devicePixelRatio, canvas.clientHeight];
     [canvas.width, canvas.height] = [WIDTH * scale, height * scale];
     const pen = canvas.getContext("2d");
     const colors = getComputedStyle(canvas);
     pen.scale(scale, scale);
     // Warnings first, so that an error is never under them.
-    for (const [level, color] of [[1, "--partly"], [0, "--bad"]]) {
-      pen.fillStyle = colors.getPropertyValue(color);
+    for (const level of [1, 0]) {
+      pen.fillStyle = colors.getPropertyValue(level ? "--partly" : "--bad");
       parts.forEach((part, at) => {
         if (part[level]) pen.fillRect(level * 4, (at * height) / parts.length, WIDTH, Math.max(height / parts.length, 2));
       });

@@ -1,7 +1,7 @@
 // Loads a page of something that goes on again and again, and shows what changed. Whatever somebody has focused or
 // selected in it stays as it is meanwhile.
 
-const live = document.querySelector("[data-live]");
+const live = /** @type {HTMLElement | null} */ (document.querySelector("[data-live]"));
 const seconds = Number(live?.dataset.live ?? 0);
 
 /** Whether somebody is at something in it that must not go. */
@@ -16,7 +16,7 @@ async function look() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!answer.ok) return seconds;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const next = page.querySelector("[data-live]");
+  const next = /** @type {HTMLElement | null} */ (page.querySelector("[data-live]"));
   if (next && next.textContent !== live.textContent && !isUsed()) {
     live.replaceChildren(...next.childNodes);
     document.title = page.title;

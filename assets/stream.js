@@ -23,11 +23,13 @@ class StreamViewer extends HTMLElement {
     if (this.box) return;
     const { service, older, newer, to, target } = this.dataset;
     this.base = `/streams/${service}`;
-    this.form = document.querySelector("form.filters");
+    this.form = /** @type {HTMLFormElement} */ (document.querySelector("form.filters"));
+    this.text = /** @type {HTMLInputElement} */ (this.form.elements.namedItem("q"));
     this.box = this.querySelector(".lines");
     this.list = this.querySelector("ol");
     this.place = this.querySelector(".place");
-    [this.hasOlder, this.hasNewer, this.to] = [older === "true", newer === "true", to];
+    [this.hasOlder, this.hasNewer] = [older === "true", newer === "true"];
+    this.to = to;
     this.loads = { older: false, newer: false };
     this.generation = 0; // of the window: what was asked for another is dropped
     this.classList.add("live");
@@ -38,7 +40,7 @@ class StreamViewer extends HTMLElement {
     this.list.addEventListener("click", (event) => this.clicked(event));
     this.form.addEventListener("submit", (event) => this.filter(event));
     document.addEventListener("keydown", (event) => this.key(event));
-    for (const item of this.list.children) item.firstElementChild.tabIndex = -1;
+    for (const item of this.list.children) item.querySelector("a").tabIndex = -1;
     const chosen = document.getElementById(location.hash.slice(1) || target);
     if (chosen?.parentElement === this.list) this.choose(chosen, "center");
     else if (!this.hasNewer) this.follow();
@@ -65,7 +67,7 @@ class StreamViewer extends HTMLElement {
 
   make(record) {
     const item = element(record, this.base);
-    item.firstElementChild.tabIndex = -1;
+    item.querySelector("a").tabIndex = -1;
     return item;
   }
 
@@ -288,7 +290,7 @@ class StreamViewer extends HTMLElement {
       G: () => this.toLatest(),
       e: () => this.jump(1),
       E: () => this.jump(-1),
-      "/": () => this.form.elements.q.focus(),
+      "/": () => this.text.focus(),
       l: () => nextLevel(this.form),
       w: () => wrap(this.box, this.wrapButton),
       c: async () => this.say(await copy(this.list)),

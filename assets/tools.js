@@ -54,7 +54,8 @@ export function help(/** @type {Element} */ viewer, /** @type {string[][]} */ ke
 
 /** Does what a key means, unless somebody types or holds another key. */
 export function onKey(/** @type {KeyboardEvent} */ event, /** @type {Record<string, () => void>} */ keys) {
-  const isTyping = event.target.closest("input:not([type=range]), select, textarea, dialog");
+  const at = /** @type {Element} */ (event.target);
+  const isTyping = at.closest("input:not([type=range]), select, textarea, dialog");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
   event.preventDefault();
   keys[event.key]();
@@ -62,7 +63,7 @@ export function onKey(/** @type {KeyboardEvent} */ event, /** @type {Record<stri
 
 /** The next level of a filter. */
 export function nextLevel(/** @type {HTMLFormElement} */ form) {
-  const level = form.elements.level;
+  const level = form.querySelector("select");
   level.selectedIndex = (level.selectedIndex + 1) % level.options.length;
   form.requestSubmit();
 }

@@ -26,8 +26,9 @@ class LogViewer extends HTMLElement {
     if (this.box || (this.dataset.unread === "true" && this.dataset.open !== "true")) return;
     const data = this.dataset;
     this.base = `/runs/${data.run}/log`;
-    this.form = document.querySelector("form.filters");
-    this.box = this.querySelector(".lines");
+    this.form = /** @type {HTMLFormElement} */ (document.querySelector("form.filters"));
+    this.text = /** @type {HTMLInputElement} */ (this.form.elements.namedItem("q"));
+    this.box = /** @type {HTMLElement} */ (this.querySelector(".lines"));
     this.list = this.querySelector("ol");
     this.place = this.querySelector(".place");
     this.from = Number(data.from); // lines that were looked at: from here …
@@ -349,7 +350,8 @@ class LogViewer extends HTMLElement {
     event.preventDefault();
     // It may be none of the lines that match.
     if ([...this.conditions()].length > 0) {
-      for (const field of this.form.querySelectorAll("input, select")) field.value = "";
+      for (const field of this.form.querySelectorAll("input")) field.value = "";
+      this.form.querySelector("select").value = "";
       history.replaceState(null, "", location.pathname);
       this.list.replaceChildren();
     }
@@ -399,11 +401,10 @@ class LogViewer extends HTMLElement {
       const next = way > 0 ? here?.nextElementSibling : here?.previousElementSibling;
       if (next) this.move(next);
     };
-    const text = this.form.elements.q;
     const find = (way) => {
-      const query = new URLSearchParams({ q: text.value });
-      if (text.value) this.jump(query.toString(), way);
-      else text.focus();
+      const query = new URLSearchParams({ q: this.text.value });
+      if (this.text.value) this.jump(query.toString(), way);
+      else this.text.focus();
     };
     const keys = {
       j: () => step(1),
@@ -414,7 +415,7 @@ class LogViewer extends HTMLElement {
       N: () => find(-1),
       e: () => this.jump("level=error", 1),
       E: () => this.jump("level=error", -1),
-      "/": () => text.focus(),
+      "/": () => this.text.focus(),
       l: () => nextLevel(this.form),
       w: () => this.wrap(),
       c: () => this.copy(),

@@ -1,11 +1,14 @@
 //! What the pages load: little of it, from here alone, and known again by a browser.
 
 use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Site;
+use crate::support::skip::skip;
 
 fn gzipped(bytes: &[u8]) -> usize {
     let mut out = GzEncoder::new(Vec::new(), Compression::best());
@@ -17,7 +20,7 @@ fn gzipped(bytes: &[u8]) -> usize {
 async fn pages_load_at_most_30_kb_of_scripts_and_10_kb_of_style() {
     let site = Site::new().await;
     let (mut scripts, mut styles) = (0, 0);
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let answer = site.get(&format!("/assets/{name}"));
@@ -41,4 +44,19 @@ async fn pages_load_at_most_30_kb_of_scripts_and_10_kb_of_style() {
     assert_eq!(site.get("/assets/../Cargo.toml").status, 404);
     assert_eq!(site.get("/assets/none.js").status, 404);
     site.served.stop();
+}
+
+#[test]
+fn the_types_of_the_scripts_fit_together() {
+    let Some(clients) = std::env::var_os("PARSELOG_TEST_CLIENTS") else {
+        return skip("the compiler of TypeScript is not installed: see scripts/test-clients");
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let scripts = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let scripts = scripts.filter(|path| path.extension().is_some_and(|ending| ending == "js"));
+    let mut tsc = Command::new(Path::new(&clients).join("node/node_modules/.bin/tsc"));
+    tsc.args(["--allowJs", "--checkJs", "--noEmit", "--strict", "false", "--ignoreConfig"]);
+    tsc.args(["--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--module", "esnext"]);
+    let said = tsc.args(["--moduleResolution", "bundler"]).args(scripts).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
 }
