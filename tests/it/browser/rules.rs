@@ -162,7 +162,7 @@ async fn every_task_is_done_by_keys_alone() {
     browser.enter();
     browser.wait("its line alone is there", "return document.querySelectorAll('.lines li').length === 1");
     // The file is held, and parsed again.
-    browser.go(&browser.address().split("/log").next().unwrap().to_owned());
+    browser.go(browser.address().split("/log").next().unwrap());
     follow("The file and its history");
     at("/files/");
     follow("Hold its logs …");
