@@ -51,6 +51,14 @@ pub enum Synced {
     LeftoverMark,
     /// The mark that the warnings of a log are in the global log already.
     FallbackMark,
+    /// What a log is about to give back of its beginning.
+    GivenNote,
+    /// The name of that, before anything is given back.
+    GivenName,
+    /// A beginning that came back, before nothing says any more that it was given back.
+    Beginning,
+    /// The removal of a log that gave something back, before that is forgotten.
+    GivenLogGone,
     /// The bytes of an object, before it gets the name of its version.
     ObjectBytes,
     /// The name of its version, before it becomes the current one.
@@ -65,7 +73,7 @@ pub enum Synced {
 
 impl Synced {
     /// Every one of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Folder,
         Self::Head,
         Self::LogName,
@@ -80,6 +88,10 @@ impl Synced {
         Self::LeftoversGone,
         Self::LeftoverMark,
         Self::FallbackMark,
+        Self::GivenNote,
+        Self::GivenName,
+        Self::Beginning,
+        Self::GivenLogGone,
         Self::ObjectBytes,
         Self::ObjectVersion,
         Self::ObjectCurrent,
@@ -104,6 +116,10 @@ impl Synced {
             Self::LeftoversGone => "leftovers-gone",
             Self::LeftoverMark => "leftover-mark",
             Self::FallbackMark => "fallback-mark",
+            Self::GivenNote => "given-note",
+            Self::GivenName => "given-name",
+            Self::Beginning => "beginning",
+            Self::GivenLogGone => "given-log-gone",
             Self::ObjectBytes => "object-bytes",
             Self::ObjectVersion => "object-version",
             Self::ObjectCurrent => "object-current",

@@ -108,7 +108,7 @@ impl Archiver {
         Some(self.tell_taken(&log, taken, stored))
     }
 
-    async fn complete_left(
+    pub(super) async fn complete_left(
         &self,
         log: &Arc<SealedLog>,
         left: BegunUpload,
@@ -151,9 +151,10 @@ impl Archiver {
         there: Option<&[UploadedPart]>,
     ) -> Result<Vec<UploadedPart>, ArchiveFailure> {
         let (objects, path) = (&self.system.objects, log.archive_path());
-        let each = parts.iter().map(|part| part.size).max().unwrap_or(u64::MAX);
         let up: u64 = parts.iter().map(|part| part.size).sum();
         let (mut at, end) = (0, summary.gzip_bytes.saturating_sub(up));
+        let most = objects.part_sizes().map_or(u16::MAX, |sizes| sizes.most);
+        let each = part_size(&parts, end, most);
         while at < end {
             let bytes = at..end.min(at + each);
             at = bytes.end;
@@ -176,6 +177,13 @@ impl Archiver {
     }
 }
 
+/// Bytes of each further part behind these: as many as theirs, but where that makes more than `most` parts.
+fn part_size(parts: &[UploadedPart], rest: u64, most: u16) -> u64 {
+    let usual = parts.iter().map(|part| part.size).max().unwrap_or(u64::MAX);
+    let left = usize::from(most).saturating_sub(parts.len()).max(1);
+    usual.max(rest.div_ceil(left as u64))
+}
+
 /// The noted parts as the store has them, if it has all of them.
 fn up(noted: &[NotedPart], there: Option<&[UploadedPart]>) -> Option<Vec<UploadedPart>> {
     let find = |part: &NotedPart| {
@@ -193,6 +201,15 @@ fn up(noted: &[NotedPart], there: Option<&[UploadedPart]>) -> Option<Vec<Uploade
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_of_a_large_archive_fits_into_the_parts_that_are_left() {
+        let parts: Vec<_> = (1..=8).map(|number| UploadedPart::noted(number, 5, [0; 32])).collect();
+        assert_eq!(part_size(&parts, 7, 10), 5);
+        assert_eq!(part_size(&parts, 11, 10), 6);
+        assert_eq!(part_size(&parts, 11, 8), 11, "the store refuses it");
+        assert_eq!(part_size(&[], 11, 10), u64::MAX);
+    }
 
     #[test]
     fn an_upload_is_gone_on_with_only_if_the_store_has_each_part_as_it_was_noted() {

@@ -7,6 +7,7 @@
 
 mod actions;
 mod composed;
+mod given;
 mod growing;
 mod left;
 mod pack;
@@ -34,14 +35,14 @@ pub use self::removal::{Removed, remove, remove_segment};
 pub use self::reports::stored_report;
 pub use self::tail::{KeptTail, RemoteTail, ShippingGuard};
 
+use self::given::GivenLog;
 use self::growing::{GrownArchive, Sending};
 use self::pack::Packed;
 use crate::gzip::ArchiveSummary;
-use crate::ids::{ServiceName, fuller_key};
-use crate::objects::{ObjectError, ObjectUri};
-use crate::record::{Head, Level, LevelCounts};
+use crate::ids::ServiceName;
+use crate::objects::ObjectError;
+use crate::record::{Level, LevelCounts};
 use crate::spool::SealedLog;
-use crate::store::log::KnownLog;
 use crate::store::{self, LogContent, LogState, takeover};
 use crate::system::System;
 use crate::{carry, faults};
@@ -62,6 +63,7 @@ pub struct Archiver {
     system: System,
     turns: Arc<Semaphore>,
     tail: RemoteTail,
+    gives_back: bool,
 }
 
 /// The result for one log.
@@ -87,13 +89,24 @@ impl Archiver {
     /// Archives to the system's object store; its redactor filters everything for the row or the global
     /// log.
     pub fn new(system: System) -> Self {
-        Self { turns: Arc::new(Semaphore::new(UPLOADS)), tail: RemoteTail::new(&system), system }
+        Self {
+            turns: Arc::new(Semaphore::new(UPLOADS)),
+            tail: RemoteTail::new(&system),
+            system,
+            gives_back: false,
+        }
     }
 
     /// The same, for logs that are to outlive the machine.
     #[must_use]
     pub fn keeping(self, kept: Option<KeptTail>) -> Self {
         Self { tail: self.tail.keeping(kept), ..self }
+    }
+
+    /// The same; `gives_back` says whether the spool gives back what is up of a log that outlives the machine.
+    #[must_use]
+    pub fn giving_back(self, gives_back: bool) -> Self {
+        Self { gives_back, ..self }
     }
 
     /// The remote tail of the spool's logs.
@@ -161,10 +174,13 @@ impl Archiver {
         };
         let (packed, sending) = match grown {
             Some(GrownArchive { packed, sending }) => (packed, sending),
-            None => {
-                let packed = blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await;
-                (packed.map_err(anyhow::Error::new)?, None)
+            None if blocking(log, SealedLog::given_back).await.map_err(anyhow::Error::from)?.is_some() => {
+                match Box::pin(self.archive_given(log)).await? {
+                    GivenLog::Done(uri) => return Ok(uri),
+                    GivenLog::Whole => (self.packed(log).await?, None),
+                }
             }
+            None => (self.packed(log).await?, None),
         };
         faults::point("compressed");
         let stored = self.store(log, &packed, sending).await;
@@ -177,6 +193,10 @@ impl Archiver {
             tracing::debug!(log = %log.head.log, "the next try compresses the log again: {error}");
         }
         stored
+    }
+
+    async fn packed(&self, log: &Arc<SealedLog>) -> Result<Packed> {
+        Ok(blocking(log, |log| pack::pack(log).map_err(io::Error::other)).await?)
     }
 
     async fn store(
@@ -215,22 +235,7 @@ impl Archiver {
         // Whoever took the log over may complete its upload.
         let sending = sending.filter(|_| key == head.log_key);
         let archived = self.put(log, &key, packed, sending).await?;
-        let uri = archived.uri.clone();
-        let mut tries = 1;
-        while let Err(error) = store::log::archived(&self.system.pool, head.log, &archived).await {
-            again(error, &mut tries).await?;
-        }
-        faults::point("after-row");
-        Ok(Some(uri))
-    }
-
-    /// Where this machine's log belongs: if another one took it over, not where that one may put what it composed.
-    fn key_of(&self, head: &Head, known: &KnownLog) -> Result<String> {
-        let (own, fuller) = (&head.log_key, fuller_key(&head.log_key));
-        let fuller_uri = self.system.objects.uri(&head.bucket, &fuller, None)?;
-        let named: Option<ObjectUri> = known.uri.as_deref().map(str::parse).transpose()?;
-        let is_fuller = known.is_taken || named.is_some_and(|named| named.is_same_object(&fuller_uri));
-        Ok(if is_fuller { fuller } else { own.clone() })
+        self.put_on_own_row(head, archived).await.map(Some)
     }
 
     /// Records what a segment says that happened to tasks; most of it is recorded since it was stored.
@@ -316,9 +321,13 @@ async fn again(error: anyhow::Error, tries: &mut u32) -> Result<()> {
 }
 
 fn content(log: &SealedLog, summary: &ArchiveSummary) -> LogContent {
+    content_of(log, summary.raw_bytes, summary.lines)
+}
+
+fn content_of(log: &SealedLog, raw_bytes: u64, lines: u64) -> LogContent {
     LogContent {
-        raw_bytes: summary.raw_bytes,
-        lines: summary.lines,
+        raw_bytes,
+        lines,
         events: by_level(log.tail.events),
         dropped: log.tail.dropped,
         first_at: log.head.started,

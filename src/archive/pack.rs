@@ -4,11 +4,11 @@
 //! fails. Without a summary, or if either is damaged, the archive is made anew. All of this blocks.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::carry;
 use crate::gzip::{self, ArchiveSummary, Compressor, LineFacts};
@@ -24,6 +24,8 @@ pub(super) struct Packed {
     pub(super) path: PathBuf,
     /// An attempt before this one left a part of it, and perhaps an upload; or it went up while it grew.
     pub(super) may_have_upload: bool,
+    /// Whether all of it is in the file: what is up may have been given back.
+    pub(super) is_here: bool,
 }
 
 /// Names and values that are stored with an archive.
@@ -32,6 +34,7 @@ pub(super) type Metadata = Vec<(&'static str, String)>;
 /// Makes the archive of a log beside it, or reuses the one of an earlier attempt.
 pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
     carry::may_block();
+    ensure!(log.given_back()?.is_none(), "its beginning was given back");
     let (path, growing) = (log.archive_path(), log.growing_path());
     let was_there = path.exists();
     let has_grown = growing.exists();
@@ -43,13 +46,16 @@ pub(super) fn pack(log: &SealedLog) -> Result<Packed> {
             compress(log).context("failed to compress the log")?
         }
     };
-    Ok(Packed { summary, path, may_have_upload: was_there || has_grown })
+    Ok(Packed { summary, path, may_have_upload: was_there || has_grown, is_here: true })
 }
 
 /// Keeps the archive for later attempts. Neither file is synced: a checksum detects what a power loss
 /// damages.
 pub(super) fn keep(log: &SealedLog, packed: &Packed) -> io::Result<()> {
     carry::may_block();
+    if !packed.is_here {
+        return Ok(());
+    }
     let (path, summary) = (log.archive_path(), &packed.summary);
     if packed.path != path {
         fs::rename(&packed.path, path)?;
@@ -87,7 +93,16 @@ fn compress(log: &SealedLog) -> Result<ArchiveSummary> {
 pub(super) fn pack_rest(log: &SealedLog, noted: &NotedUpload, entries: Vec<u8>) -> Result<ArchiveSummary> {
     carry::may_block();
     let compressor = Compressor::resume(line_facts, &noted.mark, entries)?;
-    let raw = BufReader::with_capacity(1 << 20, File::open(log.path())?);
+    let mut raw = File::open(log.path())?;
+    if let Some(given) = log.given_back()? {
+        // All of the log is here but for its beginning, and not only the rest behind the parts.
+        let between = noted.mark.raw_bytes.checked_sub(given.raw_bytes);
+        let between = between.context("more of the log was given back than is noted to be up")?;
+        raw.seek(SeekFrom::Start(given.raw_bytes))?;
+        let is_it = gzip::leads_to(&given.raw_sha256, (&mut raw).take(between), &noted.mark.raw_sha256)?;
+        ensure!(is_it, "another log than this one is noted to be up");
+    }
+    let raw = BufReader::with_capacity(1 << 20, raw);
     let mut archive = BufWriter::with_capacity(1 << 18, create(&log.archive_path())?);
     archive.write_all(&noted.rest)?;
     Ok(gzip::compress_rest(compressor, raw, archive)?)

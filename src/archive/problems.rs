@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::{Archiver, again};
+use super::{Archiver, again, blocking};
 use crate::carry;
 use crate::ids::RunId;
 use crate::record::event::ProblemEvent;
@@ -89,7 +89,7 @@ impl ProblemCounter {
 impl Archiver {
     /// Counts the problems of a run whose log is archived. False if the database does not take them now, but may later.
     pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) -> bool {
-        let (Some(run), Some(found)) = (log.head.run(), self.problems_of(log, Vec::new()).await) else {
+        let (Some(run), Some(found)) = (log.head.run(), self.all_problems_of(log).await) else {
             return true;
         };
         let mut tries = 1;
@@ -102,15 +102,38 @@ impl Archiver {
         true
     }
 
+    /// The problems of a log, of which the beginning may be given back.
+    async fn all_problems_of(&self, log: &Arc<SealedLog>) -> Option<Vec<KindCount>> {
+        let given = blocking(log, SealedLog::given_back).await;
+        let run = log.head.run()?;
+        match given.context("failed to read how a log begins").inspect_err(|error| said(run, error)).ok()? {
+            None => self.problems_of(log, Vec::new()).await,
+            Some(given) => {
+                let before: Option<Vec<KindCount>> = serde_json::from_value(given.noted).ok()?;
+                self.problems_behind(log, given.raw_bytes, before?).await
+            }
+        }
+    }
+
     /// The problems of a log, behind lines that are elsewhere and have these; `None` if they can't be counted.
     pub(super) async fn problems_of(
         &self,
         log: &Arc<SealedLog>,
         before: Vec<KindCount>,
     ) -> Option<Vec<KindCount>> {
+        self.problems_behind(log, 0, before).await
+    }
+
+    /// The same, from byte `at` of its file on.
+    async fn problems_behind(
+        &self,
+        log: &Arc<SealedLog>,
+        at: u64,
+        before: Vec<KindCount>,
+    ) -> Option<Vec<KindCount>> {
         let run = log.head.run()?;
         let mut counter = ProblemCounter::behind(self.system.redactor.clone(), before);
-        let mut tail = TailReader::new(Arc::clone(log.file()), 0);
+        let mut tail = TailReader::new(Arc::clone(log.file()), at);
         let count = move || loop {
             let lines = tail.lines(AT_ONCE)?;
             if lines.is_empty() {

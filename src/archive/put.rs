@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, anyhow};
+
 use super::growing::Sending;
 use super::pack::{self, Packed};
-use super::{ArchiveFailure, Archiver, content};
+use super::{ArchiveFailure, Archiver, again, content};
 use crate::faults;
 use crate::ids::{composed_key, fuller_key};
-use crate::objects::ObjectError;
+use crate::objects::{ObjectError, ObjectUri};
 use crate::record::Head;
 use crate::spool::SealedLog;
-use crate::store::ArchivedLog;
+use crate::store::log::KnownLog;
+use crate::store::{self, ArchivedLog};
 
 impl Archiver {
     /// Puts the log's archive under this key; `sending` sends what is left of it.
@@ -36,6 +39,9 @@ impl Archiver {
                 faults::point("growing-sent");
                 objects.complete_upload(&upload, &parts, &put).await
             }
+            None if !packed.is_here => {
+                return Err(anyhow!("the upload of what was given back is not there").into());
+            }
             None if packed.may_have_upload => objects.put_again(bucket, key, &packed.path, &put).await,
             None => objects.put_file(bucket, key, &packed.path, &put).await,
         };
@@ -48,6 +54,29 @@ impl Archiver {
             raw_sha256: summary.raw_sha256,
             gzip_sha256: summary.gzip_sha256,
         })
+    }
+
+    /// Returns the URI that the row has then.
+    pub(super) async fn put_on_own_row(
+        &self,
+        head: &Head,
+        archived: ArchivedLog,
+    ) -> Result<String, ArchiveFailure> {
+        let mut tries = 1;
+        while let Err(error) = store::log::archived(&self.system.pool, head.log, &archived).await {
+            again(error, &mut tries).await?;
+        }
+        faults::point("after-row");
+        Ok(archived.uri)
+    }
+
+    /// Where this machine's log belongs: if another one took it over, not where that one may put what it composed.
+    pub(super) fn key_of(&self, head: &Head, known: &KnownLog) -> Result<String> {
+        let (own, fuller) = (&head.log_key, fuller_key(&head.log_key));
+        let fuller_uri = self.system.objects.uri(&head.bucket, &fuller, None)?;
+        let named: Option<ObjectUri> = known.uri.as_deref().map(str::parse).transpose()?;
+        let is_fuller = known.is_taken || named.is_some_and(|named| named.is_same_object(&fuller_uri));
+        Ok(if is_fuller { fuller } else { own.clone() })
     }
 
     /// Aborts the unfinished uploads of the log but for the one with the id `but`: those of an earlier attempt by a dead

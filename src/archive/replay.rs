@@ -1,7 +1,7 @@
 //! The fallback: repeats the warnings and errors of a log that could not be archived in the global log.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 
 use tracing::field::{DisplayValue, display};
 
@@ -19,7 +19,13 @@ pub(super) fn replay(log: &SealedLog, least: Level) -> io::Result<()> {
     carry::may_block();
     let run = log.head.run().map(display);
     let mut count = 0;
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(log.path())?);
+    let mut file = File::open(log.path())?;
+    if let Some(given) = log.given_back()? {
+        file.seek(SeekFrom::Start(given.raw_bytes))?;
+        let lines = given.lines;
+        tracing::warn!(target: "parselog::replay", run, lines, "what its first lines say is up, and not replayed");
+    }
+    let mut reader = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
         // The beginning of most lines shows that they do not matter.

@@ -7,8 +7,9 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::collect::CollectorOptions;
+use super::exit::CliError;
 use super::{Common, Exit, open};
-use crate::config::{WorkerConfig, duration};
+use crate::config::{SpoolKeep, WorkerConfig, duration};
 use crate::system::System;
 
 /// Work on the queue until SIGTERM.
@@ -41,8 +42,15 @@ impl WorkerArgs {
         let (stop, at_once) = (StopSignals::listen()?, StopSignals::listen()?);
         let slots = self.config.slots;
         let system = open::open_for(common, slots).await?;
-        let holding = if self.collect { Some(self.collector.hold(common).await?) } else { None };
         let kept = open::remote_tail(&system, common, &self.config).await?;
+        if self.config.spool_keep == SpoolKeep::Tail
+            && (kept.is_none() || system.objects.part_sizes().is_none())
+        {
+            return Err(CliError::usage(
+                "--spool-keep tail needs a bucket and a remote tail: set PARSELOG_BUCKET, and PARSELOG_REMOTE_TAIL to a time",
+            ));
+        }
+        let holding = if self.collect { Some(self.collector.hold(common).await?) } else { None };
         let worker = open::worker(system, common, &[], self.config)?.with_remote_tail(kept);
         let worker = worker.with_drain(self.drain.then_some(self.drain_wait));
         tracing::info!(worker = worker.claimant().worker, slots, "worker started");

@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::value::{self, AgeLimit};
 
 /// How old the Parquet files of problems become, if nothing is set.
 pub const PROBLEM_FILES: Duration = Duration::from_secs(600);
+
+/// What of a running log stays in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SpoolKeep {
+    /// All of it.
+    All,
+    /// What is not up yet.
+    Tail,
+}
 
 /// How a worker works.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -43,6 +52,11 @@ pub struct WorkerConfig {
     #[arg(long, env = "PARSELOG_REMOTE_TAIL", value_parser = value::remote_tail, value_name = "TIME")]
     pub remote_tail: Option<AgeLimit>,
 
+    /// What of a running log stays in the spool: `all` of it, or only the `tail` that the store has not confirmed yet.
+    /// Needs a remote tail and a bucket.
+    #[arg(long, env = "PARSELOG_SPOOL_KEEP", default_value = "all", value_name = "WHAT")]
+    pub spool_keep: SpoolKeep,
+
     /// How often to retry logs left in the spool.
     #[arg(long, env = "PARSELOG_SWEEP", default_value = "30s", value_parser = value::period, value_name = "TIME")]
     pub sweep: Duration,
@@ -62,6 +76,7 @@ impl Default for WorkerConfig {
             shutdown_grace: Duration::from_secs(25),
             poll: Duration::from_secs(5),
             remote_tail: None,
+            spool_keep: SpoolKeep::All,
             sweep: Duration::from_secs(30),
             problem_files: AgeLimit::AtMost(PROBLEM_FILES),
         }

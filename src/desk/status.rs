@@ -1,5 +1,6 @@
 //! How the whole system stands, and who would take a run that waits.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -137,6 +138,9 @@ async fn spool_load(system: &System) -> Result<SpoolLoad> {
     let spool = system.spool.clone();
     let listed = carry::spawn_blocking(move || spool.list()).await.context("reading the spool panicked")?;
     let logs = listed.context("failed to read the spool")?;
-    let size = |log: &crate::spool::SpooledLog| std::fs::metadata(&log.path).map_or(0, |file| file.len());
+    // What a log gave back is not here.
+    let size = |log: &crate::spool::SpooledLog| {
+        std::fs::metadata(&log.path).map_or(0, |file| file.len().min(file.blocks() * 512))
+    };
     Ok(SpoolLoad { logs: logs.len(), bytes: logs.iter().map(size).sum() })
 }

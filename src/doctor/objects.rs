@@ -84,6 +84,10 @@ impl Doctor {
         // Other programs may use the bucket too.
         for upload in uploads.into_iter().filter(|upload| is_ours(&upload.key)) {
             let run = LogKey::run_of(&upload.key);
+            // It has what the spool gave back, whatever the database knows.
+            if run.is_some_and(|run| self.system.spool.has_given_back(run)) {
+                continue;
+            }
             // The archive of a running run's log goes up for as long as the run takes, and whoever takes the log over
             // completes it.
             if let Some(run) = run

@@ -4,9 +4,11 @@
 //! the bytes so far are enough. Nothing is compressed twice, so it does not matter whether another version of this
 //! program would make the same bytes of the same lines.
 
+use std::io::Read;
+
 use anyhow::{Context, Result};
-use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use sha2::{Digest, Sha256};
 
 /// An archive up to the end of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +25,23 @@ pub struct ArchiveMark {
     pub gzip_sha256: Vec<u8>,
 }
 
-/// What SHA-256 has made of the bytes so far, for another process.
-pub(super) fn state_of(sha256: &Sha256) -> Vec<u8> {
+/// What SHA-256 has made of the bytes so far, for another process; as in [`ArchiveMark::raw_sha256`].
+pub fn state_of(sha256: &Sha256) -> Vec<u8> {
     sha256.serialize().to_vec()
+}
+
+/// Whether SHA-256 comes from one such state to the other one with these bytes.
+///
+/// # Errors
+/// They can't be read, or the first is no such state.
+pub fn leads_to(from: &[u8], mut bytes: impl Read, to: &[u8]) -> Result<bool> {
+    let (mut sha256, mut buffer) = (sha256_at(from)?, vec![0; 1 << 16]);
+    loop {
+        match bytes.read(&mut buffer).context("failed to read what was noted")? {
+            0 => return Ok(state_of(&sha256) == to),
+            read => sha256.update(&buffer[..read]),
+        }
+    }
 }
 
 /// SHA-256 behind the bytes of this state.
@@ -65,6 +81,9 @@ mod tests {
             at += first.push_member(&raw[at..raw.len().min(at + 300_000)]);
             let Some(mark) = first.mark() else { continue };
             assert_eq!(mark.raw_bytes, at as u64);
+            let begin = state_of(&Sha256::new());
+            assert!(leads_to(&begin, &raw[..at], &mark.raw_sha256).expect("a state"));
+            assert!(!leads_to(&begin, &raw[..at - 1], &mark.raw_sha256).expect("a state"));
             let mut second = Compressor::resume(facts, &mark, first.entries().to_vec()).expect("a mark");
             second.push(&raw[at..]);
             let (rest, resumed) = second.finish();

@@ -24,6 +24,6 @@ mod read;
 
 pub use compress::{ArchiveSummary, Compressor, compress, compress_rest, encode_member};
 pub use index::{Index, IndexTail};
-pub use mark::ArchiveMark;
+pub use mark::{ArchiveMark, leads_to, state_of};
 pub use member::{LEVELS, LineFacts, Member};
 pub use read::{BoundedReader, MAX_MEMBER, decode_member};

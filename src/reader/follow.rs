@@ -91,7 +91,8 @@ impl Follower {
             }
             if self.file.is_none() {
                 let spool = &self.system.spool;
-                self.file = spool.find(self.run).and_then(|entry| spool.read(&entry)).map(Arc::new);
+                let found = spool.find(self.run).filter(|_| !spool.has_given_back(self.run));
+                self.file = found.and_then(|entry| spool.read(&entry)).map(Arc::new);
             }
             let came = match self.file.clone() {
                 Some(file) => self.local(file).await?,
@@ -112,7 +113,13 @@ impl Follower {
     async fn local(&mut self, file: Arc<File>) -> Result<bool> {
         let mut tail = TailReader::new(file, self.at);
         let read = carry::spawn_blocking(move || tail.lines(AT_ONCE));
-        let bytes = read.await.context("reading panicked")?.context("failed to read a log in the spool")?;
+        let read = read.await.context("reading panicked")?;
+        if read.is_err() && self.system.spool.has_given_back(self.run) {
+            // What was not read before is in pieces.
+            self.file = None;
+            return Ok(false);
+        }
+        let bytes = read.context("failed to read a log in the spool")?;
         Ok(self.take(&bytes))
     }
 

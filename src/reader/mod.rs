@@ -72,7 +72,8 @@ impl LogSource {
     pub fn find(run: &Run, spool: &Spool) -> Result<Self> {
         // If the log is archived between the lookup and the opening, the row has it, or will have it
         // when the caller tries again.
-        if let Some(file) = spool.find(run.id).and_then(|entry| spool.read(&entry)) {
+        let is_here = !spool.has_given_back(run.id);
+        if let Some(file) = spool.find(run.id).filter(|_| is_here).and_then(|entry| spool.read(&entry)) {
             return Ok(Self::Spool(Arc::new(file)));
         }
         if let (Some(uri), Some(raw_bytes)) = (&run.logs_uri, run.log_raw_bytes) {
@@ -89,6 +90,10 @@ impl LogSource {
                 let why = run.archive_error.as_deref().unwrap_or("it could not be kept");
                 bail!("the log of run {} is lost: {why}", run.id)
             }
+            state if !is_here => bail!(
+                "the log of run {} is {state}, and its beginning has left the spool: all of it can be read when it is archived, after the run; follow it with `logs -f` until then",
+                run.id
+            ),
             state => bail!(
                 "the log of run {} is {state} in the spool of {worker}: read it there, follow it with `logs -f`, or wait until it is archived",
                 run.id

@@ -1,9 +1,11 @@
 //! What a log has up to the end of a line: counted while it is written, copied or compressed.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Level, LevelCounts, Record, level_of, seq_of};
 
 /// What a log has up to the end of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogCount {
     /// Its events.
     pub events: LevelCounts,

@@ -52,6 +52,11 @@ impl Growth {
         Self { at, ..Self::default() }
     }
 
+    /// Bytes of the log's file that were read, or left out.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
     /// The next stretch; `None` if there is nothing more for now. Where more than `most` bytes of the file are
     /// left, it leaves out all but the last of them.
     ///
@@ -60,17 +65,32 @@ impl Growth {
     pub fn next(&mut self, spool: &Spool, log: LogId, most: u64) -> io::Result<Option<Stretch>> {
         let Some(entry) = spool.find(log) else { return Ok(None) };
         let file = Arc::new(File::open(&entry.path)?);
-        if file.metadata()?.len() > self.at.saturating_add(most) {
-            self.at = TailReader::of_last(Arc::clone(&file), most)?.position().max(self.at);
-        }
-        let mut tail = TailReader::new(file, self.at);
-        let (at, lines) = (self.at, tail.lines(STRETCH)?);
+        let (at, lines, position) = match self.read(&file, most) {
+            Err(error) => {
+                let given = spool.given_back(log)?.filter(|given| given.raw_bytes > self.at);
+                // Those lines are up.
+                self.at = given.ok_or(error)?.raw_bytes;
+                self.read(&file, u64::MAX)?
+            }
+            Ok(read) => read,
+        };
         if !lines.is_empty() {
-            self.at = tail.position();
+            self.at = position;
             return Ok(Some(Stretch { behind: false, at, lines }));
         }
         // A sealed log holds its segments.
         if entry.sealed { Ok(None) } else { self.next_behind(spool, &entry) }
+    }
+
+    /// Where the next whole lines of the file begin, the lines, and where they end.
+    fn read(&self, file: &Arc<File>, most: u64) -> io::Result<(u64, Vec<u8>, u64)> {
+        let mut at = self.at;
+        if file.metadata()?.len() > at.saturating_add(most) {
+            at = TailReader::of_last(Arc::clone(file), most)?.position().max(at);
+        }
+        let mut tail = TailReader::new(Arc::clone(file), at);
+        let lines = tail.lines(STRETCH)?;
+        Ok((at, lines, tail.position()))
     }
 
     fn next_behind(&mut self, spool: &Spool, entry: &SpooledLog) -> io::Result<Option<Stretch>> {

@@ -12,7 +12,7 @@ use super::Spool;
 use crate::carry;
 
 /// The file that holds it, which no log's name looks like.
-const FILE: &str = ".id";
+pub(super) const FILE: &str = ".id";
 
 impl Spool {
     /// Its identity, made at the first call.

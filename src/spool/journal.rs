@@ -12,6 +12,7 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::files::{SpoolFolder, Unsynced};
+use super::given::{self, GivenBack};
 use super::missing::MissingEvents;
 use super::recover::{self, Reopened, copy_lines};
 use super::rescue::Remains;
@@ -270,7 +271,9 @@ impl Journal {
     /// Seals a log that the disk did not take for good, if all of it can be read: it may be archived in
     /// time.
     fn keep(&self, refused: &io::Error) -> io::Result<SealedLog> {
-        let found = recover::scan(self.main.file())?;
+        let _steady = given::steady(self.folder.path())?;
+        let given = GivenBack::of(self.folder.path(), self.head.log)?;
+        let found = recover::scan_behind(self.main.file(), given.as_ref())?;
         match found.closed {
             Some(closed)
                 if closed.tail.events == self.tally.stored && found.tally.stored == closed.tail.events =>
@@ -288,8 +291,8 @@ impl Journal {
             self.tail = Some(TailSegments { current, older: None });
         }
         let Some(tail) = &mut self.tail else {
-            // Half of a log is more than it takes to compress it.
-            self.main.append(prefix, body, (self.main.len() / 2).max(LEAST_LEFT))?;
+            // Half of what is here of a log is more than it takes to compress it.
+            self.main.append(prefix, body, (self.main.on_disk() / 2).max(LEAST_LEFT))?;
             self.lines += 1;
             return Ok(());
         };

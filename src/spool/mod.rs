@@ -9,6 +9,7 @@
 //! <log>.log        sealed: complete, fsynced, waits to be archived
 //! <log>.fellback   its warnings are in the global log already
 //! <log>.growing    the archive of a log that is still written to, as far as it goes
+//! <log>.given      how much of the log's beginning is in its archive alone, and a hole here
 //! <log>.log.gz     the archive on its way to S3
 //! <log>.summary    describes a whole archive, for reuse; without it the archive is made anew
 //! <log>.moved      only in a refuge: the log is archived, but the spool could not remove its leftovers
@@ -21,12 +22,14 @@
 //! another folder of the same kind. This room does not use the network.
 
 mod back;
+mod beginning;
 mod bus;
 mod compose;
 mod connections;
 mod copy;
 mod dead;
 mod files;
+mod given;
 mod growth;
 mod identity;
 mod journal;
@@ -57,6 +60,8 @@ pub use back::BackReader;
 pub use compose::{ComposedLog, Composer};
 pub use connections::CollectorLock;
 pub use dead::{AbandonedLog, PROCESS_DIED};
+pub use given::GivenBack;
+pub(crate) use given::hole_in;
 pub use growth::{Growth, Stretch};
 pub use journal::{Journal, Stored};
 pub use missing::MissingEvents;
@@ -213,6 +218,10 @@ impl Spool {
                         logs.entry(log).or_insert(SpooledLog { log, sealed: false, path });
                     }
                     "new" => remove_if_stale(&path),
+                    // Its log went before it.
+                    given::GIVEN | given::NEXT if self.find(log).is_none() => {
+                        let _ = given::forget(&self.dir, log);
+                    }
                     _ => {}
                 }
             }
@@ -251,6 +260,9 @@ impl Spool {
 
     /// The head of a log; `None` if it can't be read.
     pub fn head_of(&self, entry: &SpooledLog) -> Option<Head> {
+        if let Some(given) = given::GivenBack::of(&self.dir, entry.log).ok()? {
+            return given.head();
+        }
         let file = self.read(entry)?;
         let lines = TailReader::new(Arc::new(file), 0).lines(HEAD).ok()?;
         Some(*Record::decode(lines.split_inclusive(|byte| *byte == b'\n').next()?)?.head?)
@@ -267,7 +279,14 @@ impl Spool {
             for (log, ending, path) in files_in(folder)? {
                 let of_a_log = matches!(
                     ending.as_str(),
-                    "tail-0" | "tail-1" | "fellback" | "growing" | "log.gz" | "summary"
+                    "tail-0"
+                        | "tail-1"
+                        | "fellback"
+                        | "growing"
+                        | "log.gz"
+                        | "summary"
+                        | given::GIVEN
+                        | given::NEXT
                 ) || STREAMS.contains(&ending.as_str());
                 let is_leftover = *folder == self.dir && refuge::find(&self.refuges, log).1;
                 if of_a_log && !is_leftover && self.find(log).is_none() && is_older(&path, age) {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
 use super::files::SpoolFolder;
+use super::given::{self, GivenBack};
 use super::missing::MissingEvents;
 use super::sealed::{Positioned, finish_name};
 use super::segment::segment_path;
@@ -29,6 +30,8 @@ struct Mended {
     window: Window,
     tally: LogTally,
     has_tail: bool,
+    /// What it gave back.
+    given: Option<GivenBack>,
 }
 
 /// A dead process's log, ready for the events that it lacks.
@@ -52,10 +55,12 @@ pub(super) fn close_abandoned(
     ending: LogEnding,
     reason: &str,
 ) -> Result<PathBuf> {
-    let Mended { head, mut window, tally, has_tail } = mend(file, folder, log)?;
+    // Until it is sealed.
+    let _steady = given::steady(folder.path()).context("failed to read how a log begins")?;
+    let Mended { head, mut window, tally, has_tail, given } = mend(file, folder, log)?;
     if !has_tail {
-        let (last_micros, _) =
-            last_said(&head, &window).context("failed to read the end of an abandoned log")?;
+        let (last_micros, _) = last_said(&head, &window, given.as_ref())
+            .context("failed to read the end of an abandoned log")?;
         let all = LogTally { emitted: missing.emitted_in_all(tally.emitted), ..tally };
         let tail =
             Tail { ending, reason: Some(reason.to_owned()), events: all.stored, dropped: all.dropped() };
@@ -74,18 +79,20 @@ pub(super) fn close_abandoned(
 
 /// Opens the log behind the locked `.open` file to add to it; `None` if it has its tail.
 pub(super) fn reopen(file: File, folder: &SpoolFolder, log: LogId) -> Result<Option<Reopened>> {
-    let Mended { head, window, tally, has_tail } = mend(file, folder, log)?;
+    let _steady = given::steady(folder.path()).context("failed to read how a log begins")?;
+    let Mended { head, window, tally, has_tail, given } = mend(file, folder, log)?;
     if has_tail {
         return Ok(None);
     }
     let (last_micros, output) =
-        last_said(&head, &window).context("failed to read the end of an abandoned log")?;
+        last_said(&head, &window, given.as_ref()).context("failed to read the end of an abandoned log")?;
     Ok(Some(Reopened { head, window, tally, last_micros, output }))
 }
 
 /// Brings all that is left of a log into its main file.
 fn mend(file: File, folder: &SpoolFolder, log: LogId) -> Result<Mended> {
-    let mut main = scan(&file).context("failed to read an abandoned log")?;
+    let given = GivenBack::of(folder.path(), log).context("failed to read how a log begins")?;
+    let mut main = scan_behind(&file, given.as_ref()).context("failed to read an abandoned log")?;
     let Some(head) = main.head.take() else { bail!("the abandoned log {log} has no head record") };
     // A torn line goes first: were this process to die too, its remains must not look like a line.
     file.set_len(main.len).context("failed to cut an abandoned log to its last record")?;
@@ -100,23 +107,24 @@ fn mend(file: File, folder: &SpoolFolder, log: LogId) -> Result<Mended> {
             close_gap(&mut window, &main, lines, &tally)?;
         }
     }
-    Ok(Mended { head, window, tally, has_tail })
+    Ok(Mended { head, window, tally, has_tail, given })
 }
 
 /// Reads the end of a log: the time of its last event, or of its start; and up to which byte of an external
 /// program's output it goes, which the program's last event says.
-fn last_said(head: &Head, log: &Window) -> io::Result<(i64, [u64; 2])> {
+fn last_said(head: &Head, log: &Window, given: Option<&GivenBack>) -> io::Result<(i64, [u64; 2])> {
     let file = log.file();
     let mut last_micros = None;
+    let first = given.map_or(0, |given| given.raw_bytes);
     let mut chunk = Vec::new();
     let (mut end, mut size) = (log.len(), LAST_CHUNK);
-    while end > 0 {
-        let begin = end.saturating_sub(size);
+    while end > first {
+        let begin = end.saturating_sub(size).max(first);
         chunk.resize((end - begin) as usize, 0);
         file.read_exact_at(&mut chunk, begin)?;
         // The first line may have begun before.
         let whole =
-            if begin == 0 { 0 } else { memchr::memchr(b'\n', &chunk).map_or(chunk.len(), |at| at + 1) };
+            if begin == first { 0 } else { memchr::memchr(b'\n', &chunk).map_or(chunk.len(), |at| at + 1) };
         for line in chunk[whole..].split_inclusive(|byte| *byte == b'\n').rev() {
             last_micros = last_micros.or_else(|| timestamp_of(line));
             let may_say = memchr::memmem::find(line, b",\"output\":[").is_some();
@@ -131,9 +139,11 @@ fn last_said(head: &Head, log: &Window) -> io::Result<(i64, [u64; 2])> {
         }
         // A line that fills the chunk needs a longer one.
         size = if whole == chunk.len() { size * 2 } else { LAST_CHUNK };
-        end = if begin == 0 { 0 } else { begin + whole as u64 };
+        end = if begin == first { first } else { begin + whole as u64 };
     }
-    Ok((last_micros.unwrap_or_else(|| head.started.timestamp_micros()), [0, 0]))
+    let last_micros = last_micros.or(given.and_then(|given| given.last_micros));
+    let last_micros = last_micros.unwrap_or_else(|| head.started.timestamp_micros());
+    Ok((last_micros, given.map_or([0, 0], |given| given.output)))
 }
 
 #[derive(Debug, Default)]
@@ -151,8 +161,22 @@ pub(super) struct Scan {
 /// Reads a file up to its last complete record: a torn line, or the zeros of reserved space, end it.
 /// Records behind that are lost and count as dropped.
 pub(super) fn scan(file: &File) -> io::Result<Scan> {
-    let mut reader = BufReader::with_capacity(1 << 20, Positioned { file, at: 0 });
-    let mut found = Scan::default();
+    scan_behind(file, None)
+}
+
+/// The same, behind what the log gave back.
+pub(super) fn scan_behind(file: &File, given: Option<&GivenBack>) -> io::Result<Scan> {
+    let mut found = match given {
+        None => Scan::default(),
+        Some(given) => Scan {
+            len: given.raw_bytes,
+            tally: LogTally { stored: given.count.events, emitted: given.count.last },
+            head: given.head().map(Box::new),
+            has_cut: given.count.has_cut,
+            ..Scan::default()
+        },
+    };
+    let mut reader = BufReader::with_capacity(1 << 20, Positioned { file, at: found.len });
     let mut ended = false;
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {

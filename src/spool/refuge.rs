@@ -15,12 +15,15 @@ use anyhow::Result;
 
 use super::SpooledLog;
 use super::files::{file_of, files_in, remove_if_stale, remove_if_there};
+use super::given::{GIVEN, NEXT};
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
 
 /// Everything that the spool may hold of one log.
-const ENDINGS: [&str; 10] =
-    ["growing", "log.gz", "summary", "tail-0", "tail-1", "stdout", "stderr", "fellback", "log", "open"];
+const ENDINGS: [&str; 12] = [
+    "growing", "log.gz", "summary", "tail-0", "tail-1", "stdout", "stderr", "fellback", "log", "open", NEXT,
+    GIVEN,
+];
 
 /// The contents of the refuges.
 #[derive(Debug, Default)]

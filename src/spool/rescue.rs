@@ -13,6 +13,7 @@ use chrono::Utc;
 
 use super::copy::{CopyEnd, LogCopy};
 use super::files::{SpoolFolder, file_of};
+use super::given::{self, GivenBack};
 use super::missing::MissingEvents;
 use super::segment::segment_path;
 use super::{Closed, SealedLog};
@@ -47,6 +48,13 @@ impl Remains<'_> {
     /// # Errors
     /// The refuge refuses, or there is nothing to be read.
     pub(super) fn complete_in(&self, refuge: &Path) -> io::Result<SealedLog> {
+        // Until it has its name there.
+        let _steady = given::steady(self.folder)?;
+        if GivenBack::of(self.folder, self.log)?.is_some() {
+            return Err(io::Error::other(
+                "its beginning was given back, so the rest of it stays where it is",
+            ));
+        }
         let folder = SpoolFolder::open(refuge)?;
         let new = folder.file(self.log, "new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&new)?;

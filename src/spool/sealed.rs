@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 
 use super::files::{SpoolFolder, remove_if_there};
+use super::given::{self, GivenBack};
 use super::refuge;
 use crate::durable::{self, Synced};
 use crate::ids::LogId;
@@ -46,9 +47,12 @@ pub(super) struct Positioned<'a> {
 impl SealedLog {
     /// Reads the whole of a complete log for its head, its tail and its lines.
     pub(super) fn read(file: File, path: &Path, leftovers: Option<PathBuf>) -> Result<Self> {
-        let mut lines = 0;
+        let steady = given::steady(path.parent().expect("a log is in a folder"));
+        let _steady = steady.context("failed to read how a log begins")?;
+        let given = given_in(path).context("failed to read how a log begins")?;
+        let (mut lines, begin) = given.as_ref().map_or((0, 0), |given| (given.lines, given.raw_bytes));
         let (mut first, mut last) = (Vec::new(), Vec::new());
-        let mut reader = BufReader::with_capacity(1 << 20, Positioned { file: &file, at: 0 });
+        let mut reader = BufReader::with_capacity(1 << 20, Positioned { file: &file, at: begin });
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).context("failed to read a sealed log")? > 0 {
             lines += 1;
@@ -58,7 +62,10 @@ impl SealedLog {
             std::mem::swap(&mut last, &mut line);
             line.clear();
         }
-        let head = Record::decode(&first).and_then(|record| record.head);
+        let head = match &given {
+            Some(given) => given.head().map(Box::new),
+            None => Record::decode(&first).and_then(|record| record.head),
+        };
         let last = Record::decode(&last).and_then(|record| record.tail.zip(record.timestamp));
         let (Some(head), Some((tail, closed_at))) = (head, last) else {
             bail!("{} has no head or no tail record", path.display());
@@ -82,6 +89,16 @@ impl SealedLog {
     /// The log's own file. Read it by position: others may be reading it too.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// What it gave back of its beginning. It gives no more back.
+    ///
+    /// # Errors
+    /// Nobody can tell.
+    pub fn given_back(&self) -> io::Result<Option<GivenBack>> {
+        carry::may_block();
+        let _steady = given::steady(self.path.parent().expect("a log is in a folder"))?;
+        given_in(&self.path)
     }
 
     /// The path of its archive.
@@ -139,12 +156,20 @@ impl SealedLog {
         for ending in ["tail-0", "tail-1"].into_iter().chain(STREAMS) {
             remove_if_there(&self.path.with_extension(ending))?;
         }
-        fs::remove_file(&self.path)
+        fs::remove_file(&self.path)?;
+        given::forget(self.path.parent().expect("a log is in a folder"), self.head.log)
     }
 
     fn fallback_mark(&self) -> PathBuf {
         self.path.with_extension("fellback")
     }
+}
+
+/// What the log of this path gave back.
+fn given_in(path: &Path) -> io::Result<Option<GivenBack>> {
+    let name = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+    let (Some(folder), Some(log)) = (path.parent(), name) else { return Ok(None) };
+    GivenBack::of(folder, log)
 }
 
 impl Read for Positioned<'_> {

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::given::is_given_back;
 use crate::record::MAX_LINE_BYTES;
 
 /// A log in the spool, read with its own position, whatever others do with the same open file. The file
@@ -103,8 +104,19 @@ impl Read for TailReader {
 
 /// Reads the stored bytes from `at` on into `buffer`; the content ends at the first zero.
 fn content_at(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let read = file.read_at(buffer, at)?;
-    Ok(memchr::memchr(0, &buffer[..read]).unwrap_or(read))
+    let mut stored = || -> io::Result<(usize, usize)> {
+        let read = file.read_at(buffer, at)?;
+        Ok((memchr::memchr(0, &buffer[..read]).unwrap_or(read), read))
+    };
+    let (mut content, read) = stored()?;
+    if content == 0 && read > 0 && is_given_back(file, at)? {
+        // It may have been stored only just now.
+        (content, _) = stored()?;
+        if content == 0 {
+            return Err(io::Error::other("this part of the log was given back, and will be in its archive"));
+        }
+    }
+    Ok(content)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::bus;
+use super::given;
 use super::stretch::{MappedStretch, StretchAhead, StretchPlan};
 use crate::faults;
 
@@ -47,6 +48,8 @@ pub(super) struct Window {
     /// The stretch behind the mapped one, of a log that is long enough to need it.
     ahead: Option<StretchAhead>,
     doubtful: bool,
+    /// Bytes of the content that are a hole, where others gave their space back, as of the last look.
+    given_back: u64,
 }
 
 #[derive(Debug)]
@@ -61,13 +64,19 @@ impl Window {
     /// Appends to `file` after its first `len` bytes. Beyond `limit` it reserves no more than it must.
     pub(super) fn new(file: File, len: u64, limit: u64) -> Self {
         let (next_size, mapping) = (MIN_WINDOW, Mapping::None);
-        let file = Arc::new(file);
-        Self { file, len, reserved: len, limit, next_size, mapping, ahead: None, doubtful: false }
+        let given_back = if len == 0 { 0 } else { given::hole_in(&file).min(len) };
+        let (file, reserved) = (Arc::new(file), len);
+        Self { file, len, reserved, limit, next_size, mapping, ahead: None, doubtful: false, given_back }
     }
 
     /// Bytes of content.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Bytes of content that take room on the disk.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.len - self.given_back
     }
 
     /// Whether the disk failed in such a way that what was appended before may be gone too.
@@ -127,7 +136,7 @@ impl Window {
     pub(super) fn clear(&mut self) -> io::Result<()> {
         (self.mapping, self.ahead) = (Mapping::None, None);
         self.file.set_len(0)?;
-        (self.len, self.reserved) = (0, 0);
+        (self.len, self.reserved, self.given_back) = (0, 0, 0);
         Ok(())
     }
 
@@ -177,6 +186,7 @@ impl Window {
 
     /// Uses a stretch from now on, and has the next one prepared.
     fn map(&mut self, stretch: MappedStretch, keep: u64) {
+        self.given_back = given::hole_in(&self.file).min(self.len);
         let before = std::mem::replace(&mut self.mapping, Mapping::Mapped(stretch));
         let is_long = self.next_size == MAX_WINDOW;
         self.next_size = (self.next_size * 4).min(MAX_WINDOW);

@@ -29,7 +29,7 @@ pub use run_one::{RecordsTo, RunReport};
 use self::processes::ParseProcesses;
 
 use crate::archive::{Archiver, KeptTail};
-use crate::config::{ReportFormat, WorkerConfig};
+use crate::config::{ReportFormat, SpoolKeep, WorkerConfig};
 use crate::notify::Notifier;
 use crate::parse::{ParseTools, Parsers};
 use crate::queue::{Claimant, Takes};
@@ -136,7 +136,8 @@ impl Worker {
     /// The same, whose logs are to outlive its machine.
     #[must_use]
     pub fn with_remote_tail(self, kept: Option<KeptTail>) -> Self {
-        Self { archiver: self.archiver.keeping(kept), ..self }
+        let gives_back = self.config.spool_keep == SpoolKeep::Tail;
+        Self { archiver: self.archiver.keeping(kept).giving_back(gives_back), ..self }
     }
 
     /// Its system.

@@ -14,6 +14,7 @@ use crate::ids::report_key;
 use crate::objects::{self, ObjectUri, Put};
 use crate::parse::LocalCopy;
 use crate::queue::Ending;
+use crate::reader::LogSource;
 use crate::record::RunSubject;
 use crate::report::Report;
 use crate::spool::SealedLog;
@@ -25,7 +26,9 @@ pub(super) struct ToReport {
     subject: RunSubject,
     bucket: String,
     log_key: String,
-    log: File,
+    /// `None` if it is to be read from its archive: its beginning has left the spool.
+    log: Option<File>,
+    raw_bytes: u64,
 }
 
 impl Worker {
@@ -38,8 +41,11 @@ impl Worker {
         }
         let subject = log.head.subject.run()?.clone();
         let (bucket, log_key) = (log.head.bucket.clone(), log.head.log_key.clone());
-        match File::open(log.path()) {
-            Ok(log) => Some(ToReport { format, subject, bucket, log_key, log }),
+        let is_here = !self.system.spool.has_given_back(log.head.log);
+        match File::open(log.path()).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((raw_bytes, log)) => {
+                Some(ToReport { format, subject, bucket, log_key, log: is_here.then_some(log), raw_bytes })
+            }
             Err(error) => {
                 tracing::warn!(run = %subject.run, "no error report: failed to open the sealed log: {error}");
                 None
@@ -64,7 +70,7 @@ impl Worker {
     }
 
     async fn try_report(&self, to_report: ToReport, archived: Option<&Archived>) -> Result<ObjectUri> {
-        let ToReport { format, subject, bucket, log_key, log } = to_report;
+        let ToReport { format, subject, bucket, log_key, log, raw_bytes } = to_report;
         let log_uri = match archived {
             Some(Archived::Yes { uri }) => Some(uri.clone()),
             Some(Archived::Kept { .. } | Archived::LetGo) | None => None,
@@ -73,8 +79,20 @@ impl Worker {
             .context("failed to make a local copy")?;
         let (path, scratch, redactor) =
             (copy.path.clone(), self.system.scratch.clone(), self.system.redactor.clone());
+        let from_archive = match &log {
+            Some(_) => None,
+            None => {
+                let uri =
+                    log_uri.as_ref().context("the beginning of the log is not in the spool")?.parse()?;
+                let source = LogSource::Archive { uri, raw_bytes };
+                Some(Report::of_log(source, &self.system.objects, redactor.clone(), &scratch).await?)
+            }
+        };
         let write = move || -> Result<[u8; 32]> {
-            let mut report = Report::of_file(log, redactor, &scratch)?;
+            let mut report = match (from_archive, log) {
+                (Some(report), _) => report,
+                (None, log) => Report::of_file(log.context("there is no log")?, redactor, &scratch)?,
+            };
             report.summary.log = log_uri;
             report.write(format, File::create(&path)?)?;
             Ok(objects::sha256_of(&path)?)

@@ -16,6 +16,7 @@ mod disk;
 mod fault_server;
 mod fenced;
 mod folder_sync;
+mod given;
 mod growing;
 mod helpers;
 mod machine;

@@ -46,28 +46,18 @@ while os.getppid() == parent:
 "#;
 
 /// A run whose log is large, on a machine of its own.
-struct Large {
-    world: World,
-    machine: Machine,
+pub(crate) struct Large {
+    pub(crate) world: World,
+    pub(crate) machine: Machine,
     /// What the machines asked of the store that may not read a log.
-    other: Distant,
+    pub(crate) other: Distant,
     _store: Distant,
 }
 
 impl Large {
     /// Waits until two parts of it are up and noted.
     async fn begin() -> Self {
-        let mut world = World::in_s3().await;
-        let script = world.home().join("parser.py");
-        fs::write(&script, PARSER).unwrap();
-        let begun = world.home().join("begun");
-        let rule = format!("*/*=python3 {} {LINES} {}", script.display(), begun.display());
-        world.tell("PARSELOG_PARSERS", &rule);
-        world.tell("PARSELOG_FAULT_BOUND", TAIL);
-        let (store, other) = (Distant::start().await, Distant::start().await);
-        world.submit(1, 1, 0).await;
-        let machine = world.machine(&store, None);
-        let mut large = Self { world, machine, other, _store: store };
+        let mut large = Self::begin_with(None, &[]).await;
         large
             .until("two parts are up", async |large| {
                 large.count("select coalesce(max(parts), 0)::bigint from log_upload").await >= 2
@@ -77,8 +67,23 @@ impl Large {
         large
     }
 
+    /// On a machine that kills itself at the point `fault` and is told something more.
+    pub(crate) async fn begin_with(fault: Option<&str>, more: &[(&str, &str)]) -> Self {
+        let mut world = World::in_s3().await;
+        let script = world.home().join("parser.py");
+        fs::write(&script, PARSER).unwrap();
+        let begun = world.home().join("begun");
+        let rule = format!("*/*=python3 {} {LINES} {}", script.display(), begun.display());
+        world.tell("PARSELOG_PARSERS", &rule);
+        world.tell("PARSELOG_FAULT_BOUND", TAIL);
+        let (store, other) = (Distant::start().await, Distant::start().await);
+        world.submit(1, 1, 0).await;
+        let machine = world.machine_with(&store, fault, more);
+        Self { world, machine, other, _store: store }
+    }
+
     /// The last whole line that the log in the spool has, and its bytes up to there.
-    fn last_line(&self) -> (u64, i64) {
+    pub(crate) fn last_line(&self) -> (u64, i64) {
         let spool =
             fs::read_dir(self.machine.home.join("spool")).unwrap().flatten().map(|entry| entry.path());
         let log = spool.filter(|path| path.extension().is_some_and(|end| end == "open")).min().unwrap();
@@ -93,7 +98,7 @@ impl Large {
     }
 
     /// Loses the machine with its disk, when all that the log has by now has left it; returns its last line.
-    async fn lose(&mut self) -> u64 {
+    pub(crate) async fn lose(&mut self) -> u64 {
         let (last, bytes) = self.last_line();
         let shipped = "select coalesce(max(at + raw_bytes), 0)::bigint from log_piece";
         self.until("the lines leave the machine", async |large| large.count(shipped).await >= bytes).await;
@@ -104,11 +109,11 @@ impl Large {
     }
 
     /// Another machine works until all is done.
-    async fn work_off(&mut self) {
+    pub(crate) async fn work_off(&mut self) {
         self.world.work_off(&self.other).await;
     }
 
-    async fn count(&self, sql: &'static str) -> i64 {
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         let count: Result<i64, _> = sqlx::query_scalar(sql).fetch_one(&self.world.db.pool).await;
         match count {
             Ok(count) => count,
@@ -116,7 +121,7 @@ impl Large {
         }
     }
 
-    async fn until(&mut self, what: &str, mut holds: impl AsyncFnMut(&mut Self) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, mut holds: impl AsyncFnMut(&mut Self) -> bool) {
         let began = Instant::now();
         while !holds(self).await {
             if began.elapsed() > PATIENCE {
@@ -127,14 +132,14 @@ impl Large {
     }
 
     /// The run whose log is large.
-    async fn run(&self) -> Run {
+    pub(crate) async fn run(&self) -> Run {
         let runs = store::find(&self.world.db.pool, &RunFilter::default()).await.unwrap();
         runs.into_iter().min_by_key(|run| run.id).unwrap()
     }
 
     /// Checks that the log has each line once and in order, up to this one at least, that log and row say where it ends,
     /// and that nothing is left over.
-    async fn check(&mut self, last: u64, about: &str) {
+    pub(crate) async fn check(&mut self, last: u64, about: &str) {
         let run = self.run().await;
         let checked = async {
             if (run.status, run.log_state) != (RunStatus::Crash, LogState::Archived) {
@@ -163,7 +168,7 @@ impl Large {
         self.nothing_is_left(about).await;
     }
 
-    async fn nothing_is_left(&self, about: &str) {
+    pub(crate) async fn nothing_is_left(&self, about: &str) {
         let world = &self.world;
         let uploads =
             world.objects.stale_uploads(&world.bucket, &world.prefix, Duration::ZERO).await.unwrap();

@@ -18,8 +18,9 @@ use crate::world::World;
 const KILLS_PER_WORLD: usize = 12;
 
 /// The prefixes of the points that have tests of their own: those of commands, of mails, of external
-/// programs, of growing archives, of logs that are taken over, of streams, and of files of problems.
-const OF_OTHERS: [&str; 12] = [
+/// programs, of growing archives, of what they give back, of logs that are taken over, of streams, and of files of
+/// problems.
+const OF_OTHERS: [&str; 13] = [
     "submit-",
     "let-go-",
     "reparse-",
@@ -29,6 +30,7 @@ const OF_OTHERS: [&str; 12] = [
     "notice-",
     "output-",
     "growing-",
+    "given-",
     "takeover-",
     "stream-",
     "problems-",

@@ -194,7 +194,7 @@ async fn an_upload_of_a_run_that_goes_on_is_under_way_however_old() {
 }
 
 #[tokio::test]
-async fn of_a_lost_machine_the_upload_that_is_noted_is_left_and_the_one_that_is_not_is_aborted() {
+async fn an_upload_that_is_noted_or_has_what_a_spool_gave_back_is_left_and_any_other_is_aborted() {
     let (desk, _) = two_runs().await;
     let mut left = Vec::new();
     for key in ["noted.txt", "unknown.txt"] {
@@ -204,6 +204,10 @@ async fn of_a_lost_machine_the_upload_that_is_noted_is_left_and_the_one_that_is_
         left.push((run, part));
     }
     let (noted, unknown) = (left.remove(0), left.remove(0));
+    // The database has forgotten an upload that alone has what a spool gave back.
+    let given = die(&desk, "given.txt").await;
+    fs::write(desk.home.path().join(format!("spool/{given}.given")), "{}").unwrap();
+    let needed = unfinished_upload(&desk, given);
     note_upload(&desk, noted.0, noted.1.file_name().unwrap().to_str().unwrap()).await;
     // An upload of the same log that its machine did not get to note.
     let other = unfinished_upload(&desk, noted.0);
@@ -226,6 +230,7 @@ async fn of_a_lost_machine_the_upload_that_is_noted_is_left_and_the_one_that_is_
     assert_eq!(uploads(&["--fix"]), Vec::<Option<String>>::new());
     assert!(noted.1.exists(), "another machine may go on with it");
     assert!(!other.exists() && !unknown.1.exists());
+    assert!(needed.exists(), "its log is here without its beginning");
 }
 
 /// An upload of a run's log that nobody has gone on with for two days.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::archive::ProblemCounter;
 use crate::gzip::ArchiveMark;
 use crate::objects::PartSizes;
-use crate::record::LogCount;
+use crate::record::{LogCount, Record, timestamp_of};
 use crate::redact::Redactor;
 use crate::store::problem::KindCount;
 
@@ -24,6 +24,26 @@ pub(super) struct PartMark {
     pub(super) count: LogCount,
     /// `None` where they can't be counted.
     pub(super) problems: Option<Vec<KindCount>>,
+    pub(super) said: LastSaid,
+}
+
+/// What the last lines say that say it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct LastSaid {
+    /// Their time.
+    pub(super) micros: Option<i64>,
+    /// Up to which byte of an external program's stdout and stderr the log goes.
+    pub(super) output: [u64; 2],
+}
+
+impl LastSaid {
+    fn line(&mut self, line: &[u8]) {
+        self.micros = timestamp_of(line).or(self.micros);
+        let may_say = memchr::memmem::find(line, b",\"output\":[").is_some();
+        if may_say && let Some(output) = Record::decode(line).and_then(|record| record.output) {
+            self.output = output;
+        }
+    }
 }
 
 /// The marks that nobody has taken yet. Cheap to clone.
@@ -72,19 +92,22 @@ pub(super) struct MarkMaker {
     index_bytes: usize,
     count: LogCount,
     problems: Option<ProblemCounter>,
+    said: LastSaid,
     to: PartMarks,
 }
 
 impl MarkMaker {
     pub(super) fn new(sizes: PartSizes, redactor: Redactor, to: PartMarks) -> Self {
         let problems = Some(ProblemCounter::new(redactor));
-        Self { sizes, part: 0, index_bytes: 0, count: LogCount::default(), problems, to }
+        let (count, said) = (LogCount::default(), LastSaid::default());
+        Self { sizes, part: 0, index_bytes: 0, count, problems, said, to }
     }
 
     /// The next lines of the log, of one member.
     pub(super) fn lines(&mut self, lines: &[u8]) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.count.line(line);
+            self.said.line(line);
             self.problems.take_if(|problems| problems.line(line).is_err());
         }
     }
@@ -98,7 +121,7 @@ impl MarkMaker {
         let gained = entries[self.index_bytes..].to_vec();
         (self.part, self.index_bytes) = (part, entries.len());
         let problems = self.problems.as_ref().map(ProblemCounter::counts);
-        self.to.push(PartMark { part, mark, entries: gained, count: self.count, problems });
+        self.to.push(PartMark { part, mark, entries: gained, count: self.count, problems, said: self.said });
     }
 }
 

@@ -15,7 +15,7 @@ use super::marks::MarkMaker;
 use crate::archive::pack::{self, Packed};
 use crate::gzip::{Compressor, LineFacts};
 use crate::ids::LogId;
-use crate::spool::{SealedLog, Spool, TailReader};
+use crate::spool::{SealedLog, Spool, TailReader, hole_in};
 use crate::{carry, faults};
 
 /// Bytes of the log to compress at once: whoever ends it waits for less than that.
@@ -108,7 +108,8 @@ impl MemberWriter {
         }
         self.made.send_replace(Made { bytes: summary.gzip_bytes, is_whole: true });
         faults::point("growing-whole");
-        Ok(Packed { summary, path: self.path, may_have_upload: true })
+        let is_here = log.given_back()?.is_none();
+        Ok(Packed { summary, path: self.path, may_have_upload: true, is_here })
     }
 
     /// Compresses what is new; false if nothing is.
@@ -118,7 +119,8 @@ impl MemberWriter {
             return Ok(false);
         }
         // The log keeps so much free for its archive. What grows here must not take room from its events.
-        if self.spool.free()? < self.tail.position() / 2 + ROOM {
+        let is_here = self.tail.position().saturating_sub(hole_in(&self.log));
+        if self.spool.free()? < is_here / 2 + ROOM {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.push(&lines)?;

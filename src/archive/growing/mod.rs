@@ -73,15 +73,16 @@ impl Archiver {
     }
 
     /// Begins to note which parts of the log's archive are up, if the log is to outlive its machine and goes up in parts.
-    fn noting(&self, path: &Path, log: LogId) -> Option<(MarkMaker, mpsc::UnboundedSender<ConfirmedPart>)> {
+    fn noting(&self, path: &Path, head: &Head) -> Option<(MarkMaker, mpsc::UnboundedSender<ConfirmedPart>)> {
         let system = &self.system;
         let sizes = self.tail.kept().and_then(|_| system.objects.part_sizes())?;
         let marks = PartMarks::default();
         let maker = MarkMaker::new(sizes, system.redactor.clone(), marks.clone());
-        let (pool, tail, path) = (system.pool.clone(), self.tail.clone(), path.to_owned());
+        let gives_back = self.gives_back.then(|| head.clone());
+        let (archiver, log, path) = (self.clone(), head.log, path.to_owned());
         let (sender, confirmed) = mpsc::unbounded_channel();
         // It ends with the parts.
-        drop(carry::spawn(PartNoter { pool, tail, log, path, sizes, marks }.run(confirmed)));
+        drop(carry::spawn(PartNoter { archiver, log, path, sizes, marks, gives_back }.run(confirmed)));
         Some((maker, sender))
     }
 }
@@ -123,8 +124,9 @@ async fn begin(archiver: Archiver, head: Head, mut stopped: watch::Receiver<bool
     }
     let (made, more) = watch::channel(Made::default());
     let path = spool.growing_path(log);
-    let (marks, noter) = archiver.noting(&path, log).unzip();
-    let sending = PartSender::new(system, &head, path, noter).map(|sender| carry::spawn(sender.send(more)));
+    let (marks, noter) = archiver.noting(&path, &head).unzip();
+    let sender = PartSender::new(system, &head, path, noter, archiver.gives_back);
+    let sending = sender.map(|sender| carry::spawn(sender.send(more)));
     let thread = carry::thread_behind(move || {
         MemberWriter::begin(&spool, log, made, marks).and_then(|it| it.follow(&stopped))
     });

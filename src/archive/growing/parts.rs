@@ -19,6 +19,9 @@ use crate::system::System;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Parts to spare for what is left of an archive that is too large for parts of the usual size.
+const LARGER: u16 = 100;
+
 /// Sends the parts of one archive.
 pub(super) struct PartSender {
     objects: Objects,
@@ -27,17 +30,22 @@ pub(super) struct PartSender {
     put: Put,
     path: PathBuf,
     sizes: PartSizes,
+    /// Parts to send, at most, and whether the upload is needed then all the same.
+    most: u16,
+    is_needed: bool,
     /// Who notes what is up, if anybody does.
     noter: Option<mpsc::UnboundedSender<ConfirmedPart>>,
 }
 
 impl PartSender {
-    /// Of the archive that grows in the file `path`; `None` if the store takes it as a whole, at the end.
+    /// Of the archive that grows in the file `path`; `None` if the store takes it as a whole, at the end. What is up may
+    /// be given back if `gives_back`: then nobody can send it again, in fewer and larger parts.
     pub(super) fn new(
         system: &System,
         head: &Head,
         path: PathBuf,
         noter: Option<mpsc::UnboundedSender<ConfirmedPart>>,
+        gives_back: bool,
     ) -> Option<Self> {
         let (objects, sizes) = (system.objects.clone(), system.objects.part_sizes()?);
         // Nobody knows the checksum of the whole yet.
@@ -49,12 +57,14 @@ impl PartSender {
             put,
             path,
             sizes,
+            most: if gives_back { sizes.most.saturating_sub(LARGER) } else { sizes.most },
+            is_needed: gives_back,
             noter,
         })
     }
 
-    /// Sends all parts. `None` if there is no upload to complete: the archive is small, nothing of it went up while it
-    /// grew, somebody aborted its upload, or nobody completes the archive.
+    /// Sends all parts. `None` if there is no upload to complete: the archive is small, or too large, nothing of it went
+    /// up while it grew, somebody aborted its upload, or nobody completes the archive.
     ///
     /// # Errors
     /// The store does not take the last parts. The upload is left.
@@ -75,9 +85,9 @@ impl PartSender {
                 }
                 continue;
             };
-            if parts.len() == usize::from(self.sizes.most) {
-                if let Some(upload) = &upload {
-                    self.objects.abort(upload).await?;
+            if parts.len() == usize::from(self.most) {
+                if let Some(upload) = upload.filter(|_| !self.is_needed) {
+                    self.objects.abort(&upload).await?;
                 }
                 return Ok(None);
             }

@@ -107,6 +107,11 @@ impl RemoteTail {
         }
     }
 
+    /// Bytes of the log that were shipped.
+    pub(super) fn shipped(&self, log: LogId) -> u64 {
+        self.lock().get(&log).map_or(0, |shipping| shipping.sent.position())
+    }
+
     /// Ships once what is due. If the database fails, the next round tries again.
     pub async fn ship(&self) {
         let mut round = self.turn.lock().await;

@@ -84,6 +84,11 @@ impl Sent {
         Self { growth: Some(Growth::from(at)), ..Self::default() }
     }
 
+    /// Bytes of the log that were read.
+    pub(super) fn position(&self) -> u64 {
+        self.growth.map_or(0, |growth| growth.position())
+    }
+
     /// The same, while so many bytes of the log can be had without their pieces.
     pub(super) fn up_to(self, up: u64) -> Self {
         Self { up, ..self }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use parselog::ids::LogId;
 use parselog::record::LogEnding;
 use parselog::recovery::close_dead;
-use parselog::spool::{PROCESS_DIED, Spool};
+use parselog::spool::{PROCESS_DIED, SealedLog, Spool};
 use serde_json::Value;
 
 /// The numbers of the events that a log still holds.
@@ -30,6 +30,8 @@ pub(super) struct Log {
     pub(super) is_marked: bool,
     /// It is in the object store, and may go.
     pub(super) is_archived: bool,
+    /// Its beginning, which the object store has confirmed in parts.
+    pub(super) up: Arc<Vec<u8>>,
 }
 
 /// The spool below a root, with its refuge.
@@ -42,7 +44,7 @@ pub(super) fn refuge(root: &Path) -> PathBuf {
 }
 
 /// Does what the sweep does with a spool; path and bytes of every log that is there then.
-fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (LogId, Vec<u8>)>, String> {
+fn recover(spool: &Spool, up: &[u8]) -> Result<BTreeMap<PathBuf, (LogId, Vec<u8>)>, String> {
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
         if !entry.sealed {
             let closed = close_dead(spool, entry.log, None, LogEnding::Crash, PROCESS_DIED);
@@ -54,10 +56,22 @@ fn recover(spool: &Spool) -> Result<BTreeMap<PathBuf, (LogId, Vec<u8>)>, String>
     for entry in spool.list().map_err(|error| format!("the spool can't be listed: {error:#}"))? {
         let log =
             spool.take_sealed(&entry, None).map_err(|error| format!("a log can't be read: {error:#}"))?;
-        let path = log.ok_or("a log is left open")?.path().to_owned();
-        logs.insert(path.clone(), (entry.log, fs::read(path).unwrap()));
+        let log = log.ok_or("a log is left open")?;
+        logs.insert(log.path().to_owned(), (entry.log, content(&log, up)?));
     }
     Ok(logs)
+}
+
+/// A complete log, with what it gave back as the object store has it.
+pub(super) fn content(log: &SealedLog, up: &[u8]) -> Result<Vec<u8>, String> {
+    let given = log.given_back().map_err(|error| format!("nobody knows how a log begins: {error}"))?;
+    let mut bytes = fs::read(log.path()).unwrap();
+    let given = given.map_or(0, |given| given.raw_bytes as usize);
+    if given > up.len().min(bytes.len()) {
+        return Err(format!("{given} bytes were given back, and {} are up", up.len()));
+    }
+    bytes[..given].copy_from_slice(&up[..given]);
+    Ok(bytes)
 }
 
 /// A line as JSON. The same lines come again and again.
@@ -75,7 +89,7 @@ impl Log {
     /// See [`super::promise::Promise::check`].
     pub(super) fn check(&self, root: &Path, whole: Option<&Retained>) -> Result<Retained, String> {
         let spool = spool(root, self.cap);
-        let logs = recover(&spool)?;
+        let logs = recover(&spool, &self.up)?;
         let again = spool.list().map_err(|error| error.to_string())?;
         if again.iter().any(|entry| !entry.sealed || !logs.contains_key(&entry.path))
             || again.len() != logs.len()

@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use parselog::gzip;
-use parselog::record::{Head, Level, LogEnding, timestamp_of};
+use parselog::record::{Head, Level, LogCount, LogEnding, timestamp_of};
 use parselog::recovery::close_dead;
-use parselog::spool::{OpenLog, PROCESS_DIED, SealedLog, Stored};
+use parselog::spool::{GivenBack, OpenLog, PROCESS_DIED, SealedLog, Stored};
+use sha2::{Digest, Sha256};
 
 use super::logs;
 use super::objects;
@@ -18,7 +20,7 @@ use crate::support::head;
 pub(super) type Scenario = fn(&Recorder, &Path);
 
 /// All of them, with names for a failure.
-pub(super) const ALL: [(&str, Scenario); 10] = [
+pub(super) const ALL: [(&str, Scenario); 12] = [
     ("a log that is archived", archived),
     ("a stream whose senders wait", committed),
     ("a log past its cap", capped),
@@ -26,6 +28,8 @@ pub(super) const ALL: [(&str, Scenario); 10] = [
     ("a log whose disk refuses the seal", refused),
     ("a log whose leftovers can't be removed", stuck),
     ("a dead process's log whose disk refuses", dead_and_refused),
+    ("a dead process's log that gave most of it back", given_back),
+    ("a log whose beginning comes back", comes_back),
     ("objects", shelved),
     ("a submission that is replaced", replaced),
     ("objects that are deleted", deleted),
@@ -215,6 +219,68 @@ fn dead_and_refused(recorder: &Recorder, root: &Path) {
     writer.die(root);
     recorder.refuse(Some("recovered"));
     recover(recorder, root, SMALL);
+}
+
+fn given_back(recorder: &Recorder, root: &Path) {
+    let (log, whole) = died_given_back(recorder, root);
+    let gz = BufWriter::new(File::create(log.archive_path()).unwrap());
+    gzip::compress(&whole[..], gz, timestamp_of).unwrap();
+    put_file(recorder, root, KEY, &log.archive_path());
+    recorder.promise(|promise| promise.log.is_archived = true);
+    log.remove().unwrap();
+}
+
+fn comes_back(recorder: &Recorder, root: &Path) {
+    let (log, whole) = died_given_back(recorder, root);
+    recorder.begin_here();
+    log.fill_in(&whole[..]).unwrap();
+    archive(recorder, root, &log);
+}
+
+/// A log that gave something back twice, and whose process died then; it is closed, and this is all of it.
+fn died_given_back(recorder: &Recorder, root: &Path) -> (SealedLog, Vec<u8>) {
+    let mut writer = Writer::open(recorder, root, LARGE);
+    writer.emit_and_sync(60);
+    let spool = logs::spool(root, LARGE);
+    spool.id().unwrap();
+    let entry = spool.list().unwrap().remove(0);
+    File::create(spool.growing_path(entry.log)).unwrap();
+    recorder.begin_here();
+    let mut up = Vec::new();
+    for most in [70_000, 140_000] {
+        let bytes = fs::read(&entry.path).unwrap();
+        let end = bytes[..most].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        up.extend_from_slice(&bytes[up.len()..end]);
+        let before = Arc::new(up.clone());
+        recorder.promise(|promise| promise.log.up = before);
+        assert!(spool.give_back(entry.log, &beginning(&up), 0).unwrap());
+        writer.emit(5);
+        writer.sync();
+    }
+    writer.die(root);
+    assert!(close_dead(&spool, entry.log, None, LogEnding::Crash, PROCESS_DIED).unwrap().is_some());
+    let entry = spool.list().unwrap().remove(0);
+    let log = spool.take_sealed(&entry, None).unwrap().unwrap();
+    let whole = logs::content(&log, &up).unwrap();
+    recorder.promise(|promise| promise.log.sealed = Some(whole.clone()));
+    (log, whole)
+}
+
+/// What is noted of these lines of a log when they are given back.
+fn beginning(lines: &[u8]) -> GivenBack {
+    let mut count = LogCount::default();
+    lines.split_inclusive(|byte| *byte == b'\n').for_each(|line| count.line(line));
+    let head = lines.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    GivenBack {
+        head: String::from_utf8(head.to_owned()).unwrap(),
+        raw_bytes: lines.len() as u64,
+        lines: lines.split_inclusive(|byte| *byte == b'\n').count() as u64,
+        count,
+        last_micros: lines.split(|byte| *byte == b'\n').filter_map(timestamp_of).next_back(),
+        output: [0; 2],
+        raw_sha256: gzip::state_of(&Sha256::new_with_prefix(lines)),
+        noted: serde_json::Value::Null,
+    }
 }
 
 fn shelved(recorder: &Recorder, root: &Path) {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod confirmed;
+mod given;
 mod parts;
 
 use std::io::{Read, Write};

@@ -34,25 +34,42 @@ fn log_large(journal: &mut Journal, numbers: std::ops::Range<u64>) {
 }
 
 /// A running log of which two parts are up, and two machines; it is on the first one.
-struct Growing {
-    db: TestDb,
-    objects: Objects,
-    one: Machine,
-    two: Machine,
-    run: parselog::ids::RunId,
-    journal: Journal,
+pub(super) struct Growing {
+    pub(super) db: TestDb,
+    pub(super) objects: Objects,
+    pub(super) one: Machine,
+    pub(super) two: Machine,
+    pub(super) run: parselog::ids::RunId,
+    pub(super) journal: Journal,
     /// What ships and grows, as long as it is there.
-    _working: (ShippingGuard, GrowingArchive),
-    bucket: Bucket,
+    pub(super) working: (ShippingGuard, GrowingArchive),
+    pub(super) bucket: Bucket,
 }
 
 impl Growing {
     async fn begin(cap: u64) -> Self {
+        Box::pin(Self::begin_with(cap, false)).await
+    }
+
+    pub(super) async fn begin_with(cap: u64, gives_back: bool) -> Self {
+        Box::pin(Self::begin_at(cap, gives_back, None)).await
+    }
+
+    /// With a store that is reached there.
+    pub(super) async fn begin_at(cap: u64, gives_back: bool, endpoint: Option<String>) -> Self {
         let db = TestDb::new().await;
-        let options = S3Options { multipart_threshold: PART, part_size: PART, ..S3Options::default() };
+        let attempts = if endpoint.is_some() { 1 } else { S3Options::default().attempts };
+        let options = S3Options {
+            multipart_threshold: PART,
+            part_size: PART,
+            endpoint,
+            attempts,
+            ..S3Options::default()
+        };
         let bucket = localstack::bucket_with(options).await;
         let objects = bucket.objects.clone();
-        let (one, two) = (Machine::new(&db, &objects, cap).await, Machine::new(&db, &objects, cap).await);
+        let (mut one, two) = (Machine::new(&db, &objects, cap).await, Machine::new(&db, &objects, cap).await);
+        one.archiver = one.archiver.giving_back(gives_back);
         let mut file = new_file("a/1.txt");
         file.bucket.clone_from(&bucket.name);
         store::submit(&db.pool, &[file], &request_by("ann")).await.unwrap();
@@ -60,8 +77,7 @@ impl Growing {
         let journal = one.open(&claimed).await;
         let run = claimed.run.id;
         let working = (one.archiver.tail().begin(run.into()), one.archiver.grow(&head_of(&claimed)));
-        let growing =
-            Self { db, objects, one, two, run, journal, _working: working, bucket }.log(1..3000).await;
+        let growing = Self { db, objects, one, two, run, journal, working, bucket }.log(1..3000).await;
         let began = Instant::now();
         while growing.parts().await < 2 {
             assert!(began.elapsed() < PATIENCE, "{} parts were noted", growing.parts().await);
@@ -70,7 +86,7 @@ impl Growing {
         growing
     }
 
-    async fn log(mut self, numbers: std::ops::Range<u64>) -> Self {
+    pub(super) async fn log(mut self, numbers: std::ops::Range<u64>) -> Self {
         let logged = carry::spawn_blocking(move || {
             log_large(&mut self.journal, numbers);
             self
@@ -80,7 +96,7 @@ impl Growing {
         logged
     }
 
-    async fn parts(&self) -> i64 {
+    pub(super) async fn parts(&self) -> i64 {
         sqlx::query_scalar("select count(*) from log_part").fetch_one(&self.db.pool).await.unwrap()
     }
 
@@ -94,7 +110,7 @@ impl Growing {
     }
 
     /// The other machine takes the log over; returns its row.
-    async fn taken_over(&self) -> parselog::store::Run {
+    pub(super) async fn taken_over(&self) -> parselog::store::Run {
         queue::reap(&self.db.pool, Duration::ZERO).await.unwrap();
         assert_eq!(self.two.recovery().take_over(Duration::ZERO).await.unwrap(), 1);
         assert_eq!((self.parts().await, pieces(&self.db).await, self.bucket.open_uploads().await), (0, 0, 0));
@@ -199,7 +215,7 @@ async fn the_index_of_an_archive_of_two_machines_finds_any_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_had_left_its_machine_with_its_tail_becomes_what_the_machine_would_have_stored() {
     let growing = Box::pin(Growing::begin(1 << 30)).await;
-    let Growing { db, objects, one, two, run, journal, _working: working, bucket } = growing;
+    let Growing { db, objects, one, two, run, journal, working, bucket } = growing;
     let sealed =
         carry::spawn_blocking(move || journal.seal(LogEnding::Success, None)).await.unwrap().unwrap();
     let sealed = std::fs::read(sealed.path()).unwrap();

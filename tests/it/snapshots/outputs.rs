@@ -227,6 +227,7 @@ async fn errors_in_one_line_each() {
         &["submit", "s3://bucket"],
         &["submit", "s3://bucket/key"],
         &["run", "--records", "out", &a, &b],
+        &["worker", "--drain", "--spool-keep", "tail"],
     ];
     holds("errors", &all_printed(&desk, commands));
 }
