@@ -140,7 +140,9 @@ pub(super) fn current(folders: &ClusterFolders) -> Result<Option<(Option<Pid>, S
     }
     let text = fs::read_to_string(folders.keeper_lock()).unwrap_or_default();
     let said = text.trim().split_once(' ');
-    Ok(said.map(|(pid, version)| (pid.parse().ok().and_then(Pid::from_raw), version.to_owned())))
+    Ok(said.map(|(pid, version)| {
+        (pid.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw), version.to_owned())
+    }))
 }
 
 /// Whether an open file is the one at this path.

@@ -161,7 +161,12 @@ impl<'p> Server<'p> {
             .stderr(log)
             .process_group(0);
         let printed = shell.output().context("failed to start the embedded database")?.stdout;
-        Ok(String::from_utf8_lossy(&printed).trim().parse().ok().and_then(Pid::from_raw))
+        Ok(String::from_utf8_lossy(&printed)
+            .trim()
+            .parse()
+            .ok()
+            .filter(|pid| *pid > 0)
+            .and_then(Pid::from_raw))
     }
 
     /// The server believes any process of its user that has the id in its two lock files, be it a

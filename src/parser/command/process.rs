@@ -227,7 +227,8 @@ fn live_group(pid: Pid) -> Option<Option<Pid>> {
     // `pid (name) state ppid pgrp …`; the name may hold blanks and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
-    let group = Pid::from_raw(fields.nth(1)?.parse().ok()?);
+    // A process that is just going has the group -1.
+    let group = Pid::from_raw(fields.nth(1)?.parse().ok().filter(|group| *group >= 0)?);
     (!matches!(state, "Z" | "X")).then_some(group)
 }
 
