@@ -14,7 +14,7 @@ use super::{Common, Exit, open, show};
 use crate::clock;
 use crate::desk::answer::{Answer, answer};
 use crate::desk::lookup::find_run;
-use crate::desk::words::{category_name, counted, took};
+use crate::desk::words::{category_name, counted, place_in_record, took};
 use crate::record::Safe;
 use crate::report::ProblemGroup;
 
@@ -130,9 +130,8 @@ fn attempts(answer: &Answer) -> Table<4> {
 fn problems(groups: &[ProblemGroup]) -> Table<5> {
     let mut table = Table::new([">COUNT", "~KIND", "~WHERE", "~?LINES", "~PROBLEM"]).within([0; 5]);
     for group in groups {
-        let place = [&group.record_type, &group.item, &group.field].map(String::as_str);
-        let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
-        let place = if place.is_empty() { "file".to_owned() } else { place.join(" ") };
+        let place = place_in_record([&group.record_type, &group.item, &group.field]);
+        let place = place.unwrap_or_else(|| "file".to_owned());
         let records = if group.examples.is_empty() { "-".to_owned() } else { group.examples() };
         table.row([&group.count, &category_name(group.category), &place, &records, &group.message()]);
     }

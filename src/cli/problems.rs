@@ -12,7 +12,7 @@ use super::value::{day, limit, year};
 use super::{Common, Exit, open, show};
 use crate::desk::lookup::find_reparse;
 use crate::desk::problems::{Backfilled, backfill, write_files};
-use crate::desk::words::{category_name, counted, grouped};
+use crate::desk::words::{category_name, counted, grouped, place_in_record};
 use crate::store::PgPool;
 use crate::store::problem::{self, CountedProblems, ProblemFilter, ProblemKeys};
 use crate::system::System;
@@ -189,11 +189,8 @@ fn table(rows: &[CountedProblems]) -> Table<11> {
         let reparse = row.reparse_id.map(|id| if id == 0 { "-".to_owned() } else { id.to_string() });
         let kind = row.category.and_then(|category| u8::try_from(category).ok()).map(category_name);
         let names = [&row.record_type, &row.item, &row.field].map(|name| name.as_deref().unwrap_or_default());
-        let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
-        let place = match &kind {
-            Some(_) if names.is_empty() => "-".to_owned(),
-            _ => names.join(" "),
-        };
+        let place = place_in_record(names);
+        let place = place.unwrap_or_else(|| if kind.is_some() { "-" } else { "" }.to_owned());
         let old = if row.deprecated == Some(true) { " (deprecated)" } else { "" };
         table.row([
             &grouped(row.problems.unsigned_abs()),

@@ -56,6 +56,12 @@ pub fn category_name(number: u8) -> String {
     known.map_or_else(|| format!("category {number}"), |category| format!("{number} {}", category.name()))
 }
 
+/// What of a record a problem is about, by record type, item and field, as far as they are there; `None` if none is.
+pub fn place_in_record(names: [&str; 3]) -> Option<String> {
+    let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
 /// The errors of a run by category, as one text: `1:2 4:7`.
 pub fn errors_by_category(run: &Run) -> String {
     run.error_counts.as_ref().map_or_else(

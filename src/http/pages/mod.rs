@@ -12,6 +12,7 @@ mod download;
 mod events;
 mod file;
 mod holds;
+mod kinds;
 mod lines;
 mod log;
 mod memory;
@@ -56,7 +57,7 @@ pub(super) fn table() -> Vec<Row> {
         get("/runs/{id}/log/lines", routing::get(log::more)),
         get("/runs/{id}/log/lines/{number}", routing::get(log::line)),
         get("/runs/{id}/log/map", routing::get(log::map)),
-        get("/runs/{id}/log/problems", routing::get(problems::beside)),
+        get("/runs/{id}/log/problems", routing::get(kinds::beside)),
         get("/runs/{id}/log/events", routing::get(events::follow)),
         get("/runs/{id}/log/download", routing::get(download::log)),
         get("/runs/{id}/report", routing::get(download::report)),
@@ -64,6 +65,7 @@ pub(super) fn table() -> Vec<Row> {
         get("/files/{id}", routing::get(file::show)),
         get("/reparses", routing::get(reparses::list)),
         get("/reparses/{id}", routing::get(reparses::show)),
+        get("/problems", routing::get(problems::list)),
         get("/streams", routing::get(streams::list)),
         get("/streams/{service}", routing::get(streams::show)),
         get("/streams/{service}/records", routing::get(records::more)),

@@ -36,8 +36,9 @@ struct MenuEntry {
     is_of_all: bool,
 }
 
-const MENU: [MenuEntry; 5] = [
+const MENU: [MenuEntry; 6] = [
     MenuEntry { name: "Runs", href: "/runs", role: Role::Staff, is_of_all: false },
+    MenuEntry { name: "Problems", href: "/problems", role: Role::Staff, is_of_all: false },
     MenuEntry { name: "Reparses", href: "/reparses", role: Role::Staff, is_of_all: true },
     MenuEntry { name: "Streams", href: "/streams", role: Role::Staff, is_of_all: true },
     MenuEntry { name: "Attention", href: "/attention", role: Role::Staff, is_of_all: true },

@@ -1,116 +1,178 @@
-//! The problems of a run by kind, as its page and the viewer of its log show them. The viewer asks for them at
-//! `/runs/{id}/log/problems`: they stand beside the lines, and each leads to the line of the first of its kind.
+//! `/problems`: which problems are the most frequent across runs, and when each was first and last seen.
 
-use std::sync::Arc;
-
+use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
-use axum::response::Response;
-use bytesize::ByteSize;
-use serde_json::json;
+use axum::extract::{RawQuery, State};
 use url::form_urlencoded;
 
 use super::super::asker::Asker;
-use super::super::audit::{self, LogUse};
-use super::super::error::{Answered, json_answer};
-use super::super::state::{ServerState, Shared};
-use super::run_of;
-use crate::desk::answer::problems;
-use crate::desk::words::counted;
-use crate::desk::{self, DeskError};
+use super::super::error::{Answered, HttpError};
+use super::super::state::Shared;
+use super::page::{Frame, Paged, send};
+use super::parts::{Grid, PageCell, PageSection};
+use crate::desk::words::{category_name, counted, place_in_record};
 use crate::record::Safe;
-use crate::report::ProblemGroup;
-use crate::store::Run;
+use crate::store::problem::{self, CountedProblems, ProblemFilter, ProblemKeys};
 
-/// Kinds of problem to name.
-pub(super) const NAMED: usize = 50;
+/// Most rows to show.
+const MOST: i64 = 100;
 
-/// The problems of a larger log (raw bytes) are counted only if somebody asks.
-const AT_ONCE: i64 = 64 << 20;
+#[derive(Debug, Template)]
+#[template(path = "problems.html")]
+struct ProblemsPage {
+    frame: Frame,
+    /// What can be counted by: its word in the address, what people read, and whether it is chosen.
+    by: Vec<(&'static str, &'static str, bool)>,
+    /// Name, label and value of each field that restricts.
+    fields: Vec<(&'static str, &'static str, String)>,
+    found: PageSection,
+}
 
-/// `{"said":…,"mayAsk":…,"kinds":[{"count":…,"about":…,"text":…,"line":…},…]}`: what the kinds are together, or why there
-/// are none, and whether they are there once somebody asks; the line is that of the log, from 1.
-pub(super) async fn beside(
+/// What can be counted by; the first unless somebody says otherwise.
+const BY: [(&str, &str); 8] = [
+    ("kind", "kind"),
+    ("kind,state", "kind and state"),
+    ("kind,period", "kind and period"),
+    ("program", "program"),
+    ("program,section", "program and section"),
+    ("period", "period"),
+    ("state", "state or tribe"),
+    ("reparse", "reparse"),
+];
+
+const FIELDS: [(&str, &str); 5] = [
+    ("program", "Program"),
+    ("section", "Section"),
+    ("year", "Fiscal year"),
+    ("quarter", "Quarter"),
+    ("state", "State or tribe"),
+];
+
+pub(super) async fn list(
     State(state): State<Shared>,
     Extension(asker): Extension<Asker>,
-    Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Answered<Response> {
-    let run = run_of(&state, &asker, &id).await?;
-    let asked = is_asked(query.as_deref());
-    let answer = match groups(&state, &asker, &run, asked).await? {
-        Ok(groups) => {
-            let kind = |group: &ProblemGroup| {
-                let about = format!("{}, {}", group.kind, place(group));
-                json!({ "count": group.count, "about": about, "text": group.message(), "line": group.first_line })
-            };
-            let kinds: Vec<_> = groups.iter().take(NAMED).map(kind).collect();
-            json!({ "said": in_short(&groups), "mayAsk": false, "kinds": kinds })
-        }
-        Err(error) => {
-            let may_ask = run.status.is_final() && is_large(&run) && !asked;
-            json!({ "said": Safe(&error.to_string()).to_string(), "mayAsk": may_ask, "kinds": [] })
+) -> Paged {
+    let query = query.unwrap_or_default();
+    let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+        .filter(|(_, value)| !value.trim().is_empty())
+        .map(|(name, value)| (name.into_owned(), value.trim().to_owned()))
+        .collect();
+    let value = |name: &str| asked.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let chosen = value("by");
+    let chosen = match &chosen {
+        None => BY[0].0,
+        Some(word) => {
+            let known = BY.iter().find(|(known, _)| known == word);
+            known
+                .ok_or_else(|| {
+                    HttpError::bad(format!("by: expected {}", BY.map(|(word, _)| word).join(" or ")))
+                })?
+                .0
         }
     };
-    Ok(json_answer(StatusCode::OK, &answer))
+    let filter = filter(&asker, &asked)?;
+    let pool = &state.system.pool;
+    let rows = problem::top(pool, keys(chosen), &filter, MOST).await?;
+    let mut found =
+        PageSection::new("found", "Most frequent").list(table(&rows, chosen), "No problem matches.");
+    let uncounted = problem::count_uncounted(pool).await?.unsigned_abs();
+    if uncounted > 0 {
+        let logs = counted(uncounted, "archived log");
+        found = found.say(format_args!("{logs} not counted yet: `parselog problems --backfill` does it."));
+    }
+    // A reader of some programs sees which of them this is.
+    let shown = |name| if name == "program" { filter.program.clone() } else { value(name) };
+    send(&ProblemsPage {
+        frame: Frame::new(&asker, "Problems", "Problems across runs"),
+        by: BY.map(|(word, text)| (word, text, word == chosen)).into(),
+        fields: FIELDS.map(|(name, label)| (name, label, shown(name).unwrap_or_default())).into(),
+        found,
+    })
 }
 
-/// Whether somebody asks for the problems of a run, however long its log is.
-pub(super) fn is_asked(query: Option<&str>) -> bool {
-    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .any(|(name, value)| name == "problems" && value == "all")
-}
-
-/// Whether the problems of a run are counted only if somebody asks.
-pub(super) fn is_large(run: &Run) -> bool {
-    run.log_raw_bytes.is_some_and(|bytes| bytes > AT_ONCE)
-}
-
-/// The problems of a run that is over, or why they are not listed.
-pub(super) async fn groups(
-    state: &ServerState,
-    asker: &Asker,
-    run: &Run,
-    asked: bool,
-) -> Answered<desk::Result<Vec<ProblemGroup>>> {
-    let later = |why: String| Ok(Err(DeskError::Conflict(why)));
-    if !run.status.is_final() {
-        return later("They are listed once the run is over.".to_owned());
-    }
-    if run.started_at.is_none() {
-        return later("It was never parsed, so it has none.".to_owned());
-    }
-    let known = state.pages.problems(run.id);
-    if known.is_none() && !asked && is_large(run) {
-        let size = ByteSize(run.log_raw_bytes.map_or(0, i64::unsigned_abs));
-        return later(format!("Its log has {size}, so they are counted only if you ask."));
-    }
-    audit::run_read(state, asker, run, LogUse::Shown, "its problems by kind", None).await?;
-    if let Some(known) = known {
-        return Ok(Ok(known.to_vec()));
-    }
-    let _turn = state.pages.turn().await?;
-    let found = problems(&state.system, run).await;
-    if let Ok(found) = &found {
-        state.pages.keep_problems(run.id, Arc::new(found.clone()));
-    }
-    Ok(found)
-}
-
-/// `8 problems of 3 kinds, the most frequent first`.
-pub(super) fn in_short(groups: &[ProblemGroup]) -> String {
-    let all: u64 = groups.iter().map(|group| group.count).sum();
-    let kinds = counted(groups.len() as u64, "kind");
-    match all {
-        0 => "no problem was found".to_owned(),
-        _ => format!("{} of {kinds}, the most frequent first", counted(all, "problem")),
+fn keys(by: &str) -> ProblemKeys {
+    let has = |key| by.split(',').any(|word| word == key);
+    ProblemKeys {
+        kind: has("kind"),
+        program: has("program"),
+        section: has("section"),
+        period: has("period"),
+        state: has("state"),
+        reparse: has("reparse"),
     }
 }
 
-/// What of a record a kind of problem is about.
-pub(super) fn place(group: &ProblemGroup) -> String {
-    let place = [&group.record_type, &group.item, &group.field].map(String::as_str);
-    let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
-    if place.is_empty() { "file".to_owned() } else { place.join(" ") }
+/// What is counted. Somebody who reads some programs alone sees one of them at a time.
+fn filter(asker: &Asker, asked: &[(String, String)]) -> Answered<ProblemFilter> {
+    let mut filter = ProblemFilter { program: asker.programs().first().cloned(), ..ProblemFilter::default() };
+    for (name, value) in asked {
+        let number = || HttpError::bad(format!("{name}: '{}' is not a number", Safe(value)));
+        match name.as_str() {
+            "by" => {}
+            "program" => filter.program = Some(value.to_lowercase()),
+            "section" => filter.section = Some(value.to_lowercase()),
+            "state" => filter.state = Some(value.clone()),
+            "year" => filter.fiscal_year = Some(value.parse().map_err(|_| number())?),
+            "quarter" => filter.fiscal_quarter = Some(value.parse().map_err(|_| number())?),
+            _ => return Err(HttpError::bad(format!("unknown filter '{}'", Safe(name)))),
+        }
+    }
+    if filter.program.as_ref().is_some_and(|program| !asker.may_read(program)) {
+        return Err(HttpError::bad(format!("program: you may read {}", asker.programs().join(", "))));
+    }
+    Ok(filter)
+}
+
+fn table(rows: &[CountedProblems], by: &str) -> Grid {
+    let keys = keys(by);
+    let all = rows.first().map_or(0, |row| row.groups.unsigned_abs());
+    let many = match rows.len() as u64 {
+        shown if shown < all => format!("{shown} of {}", counted(all, "row")),
+        _ => counted(all, "row"),
+    };
+    let mut columns = vec![">Problems", ">Runs", "First seen", "Last seen"];
+    let names = [
+        (keys.program, "Program"),
+        (keys.section, "Section"),
+        (keys.period, "Period"),
+        (keys.state, "State or tribe"),
+        (keys.reparse, "Reparse"),
+        (keys.kind, "Kind"),
+        (keys.kind, "Where"),
+    ];
+    columns.extend(names.iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name));
+    let mut grid = Grid::new(format!("{many}, the most frequent first; days are those of UTC"), &columns);
+    for row in rows {
+        let or_dash = |text: &Option<String>| {
+            PageCell::text(text.as_deref().filter(|text| !text.is_empty()).unwrap_or("–"))
+        };
+        let period = row.fiscal_year.zip(row.fiscal_quarter);
+        let reparse = match row.reparse_id {
+            None | Some(0) => PageCell::text("submissions"),
+            Some(id) => PageCell::link(id, format!("/reparses/{id}")),
+        };
+        let category = row.category.and_then(|category| u8::try_from(category).ok());
+        let old = if row.deprecated == Some(true) { " (deprecated)" } else { "" };
+        let place = [&row.record_type, &row.item, &row.field].map(|name| name.as_deref().unwrap_or_default());
+        let cells = [
+            (keys.program, or_dash(&row.program)),
+            (keys.section, or_dash(&row.section)),
+            (
+                keys.period,
+                PageCell::text(
+                    period.map_or_else(String::new, |(year, quarter)| format!("{year} Q{quarter}")),
+                ),
+            ),
+            (keys.state, or_dash(&row.state)),
+            (keys.reparse, reparse),
+            (keys.kind, PageCell::text(category.map(category_name).unwrap_or_default() + old)),
+            (keys.kind, or_dash(&place_in_record(place))),
+        ];
+        let counts = [row.problems, row.runs].map(|count| PageCell::number(count.unsigned_abs()));
+        let days = [row.first_seen, row.last_seen].map(PageCell::text);
+        let cells = cells.into_iter().filter(|(is_there, _)| *is_there).map(|(_, cell)| cell);
+        grid.row(counts.into_iter().chain(days).chain(cells));
+    }
+    grid
 }

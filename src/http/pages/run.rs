@@ -8,9 +8,9 @@ use chrono::Utc;
 
 use super::super::asker::Asker;
 use super::super::state::Shared;
+use super::kinds::{NAMED, groups, in_short, is_asked, is_large, place};
 use super::page::{Page, Paged, go_to, send};
 use super::parts::{Grid, PageCell, PageSection};
-use super::problems::{NAMED, groups, in_short, is_asked, is_large, place};
 use super::run_of;
 use crate::desk::answer::{Answer, answer_with};
 use crate::desk::lookup;

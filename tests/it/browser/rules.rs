@@ -35,6 +35,8 @@ async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
         format!("/runs/{mended}/diff?with={broken}"),
         format!("/runs/{odd}"),
         "/files/1".to_owned(),
+        "/problems".to_owned(),
+        "/problems?by=kind,state&program=tanf".to_owned(),
         "/reparses".to_owned(),
         "/reparses/@latest".to_owned(),
         "/reparse?file=active.txt".to_owned(),

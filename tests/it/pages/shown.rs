@@ -1,6 +1,6 @@
 //! What a page says of a run, and what operators do from it.
 
-use super::{Site, parse};
+use super::{Html, Site, parse};
 use crate::support::{Desk, sample_text};
 
 #[tokio::test]
@@ -79,6 +79,32 @@ async fn a_file_shows_the_problems_of_each_parse_by_category_and_those_of_the_la
     site.parse("active.txt", "tanf-active-2021-q1-corrected.txt");
     let page = site.page("/files/2");
     assert!(page.says("3 case consistency") && !page.says("by month"), "{}", page.text);
+    site.served.stop();
+}
+
+#[tokio::test]
+async fn the_most_frequent_problems_of_all_runs_are_counted_as_the_command_counts_them() {
+    let site = Site::new().await;
+    site.parse("active.txt", "tanf-active-2021-q1.txt");
+    site.parse("other.txt", "tanf-active-2021-q1.txt");
+    let page = site.page("/problems");
+    let rows = site.desk.ok(&["problems", "--json", "--top", "100"]).out.lines().count();
+    assert_eq!(page.all("tr").count(), rows + 1, "{}", page.text);
+    let cells = |page: &Html| page.all("td").map(|cell| cell.text.clone()).collect::<Vec<_>>().join(" | ");
+    let found = cells(&page);
+    assert!(
+        found.starts_with("2 | 2 | ") && found.contains(" | 2 field value | T1 12 FAMILY_TYPE"),
+        "{found}"
+    );
+    let page = site.page("/problems?by=kind%2Cstate&program=TANF&year=2021&quarter=1");
+    assert!(cells(&page).contains(" | WI | 2 field value | T1 12 FAMILY_TYPE"), "{}", cells(&page));
+    assert!(site.page("/problems?state=XX").says("No problem matches."));
+    for (wrong, why) in
+        [("by=colour", "by: expected"), ("year=x", "is not a number"), ("q=x", "unknown filter")]
+    {
+        let answer = site.get(&format!("/problems?{wrong}"));
+        assert!(answer.status == 400 && answer.text().contains(why), "{wrong}: {}", answer.text());
+    }
     site.served.stop();
 }
 
@@ -227,5 +253,8 @@ async fn who_sees_some_programs_alone_learns_no_name_of_another_programs_file() 
         assert_eq!(answer.status, expected, "{path}: {}", answer.text());
         assert!(!answer.text().contains("active.txt"), "{path}: {}", answer.text());
     }
+    assert!(site.page("/problems").says("No problem matches."));
+    let others = site.get("/problems?program=tanf");
+    assert!(others.status == 400 && others.text().contains("you may read fra"), "{}", others.text());
     site.served.stop();
 }
