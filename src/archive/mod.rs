@@ -131,10 +131,15 @@ impl Archiver {
             return Archived::Kept { reason, store_is_down: false };
         };
         let log = Arc::new(log);
-        match self.try_archive(&log, growing).await {
+        let mut grown = match growing {
+            Some(growing) => growing.finish(&log).await,
+            None => None,
+        };
+        let problems = grown.as_mut().and_then(|grown| grown.problems.take());
+        match self.try_archive(&log, grown).await {
             Ok(stored) => {
                 // As long as the spool has the log, the sweep does all of this again, so a failure here is made good.
-                let is_over = stored.is_none() || self.count_problems(&log).await;
+                let is_over = stored.is_none() || self.count_problems(&log, problems).await;
                 if is_over {
                     let removed = blocking(&log, SealedLog::remove).await;
                     faults::point("after-remove");
@@ -166,14 +171,10 @@ impl Archiver {
     async fn try_archive(
         &self,
         log: &Arc<SealedLog>,
-        growing: Option<GrowingArchive>,
+        grown: Option<GrownArchive>,
     ) -> Result<Option<String>, ArchiveFailure> {
-        let grown = match growing {
-            Some(growing) => growing.finish(log).await,
-            None => None,
-        };
         let (packed, sending) = match grown {
-            Some(GrownArchive { packed, sending }) => (packed, sending),
+            Some(GrownArchive { packed, sending, .. }) => (packed, sending),
             None if blocking(log, SealedLog::given_back).await.map_err(anyhow::Error::from)?.is_some() => {
                 match Box::pin(self.archive_given(log)).await? {
                     GivenLog::Done(uri) => return Ok(uri),

@@ -87,10 +87,16 @@ impl ProblemCounter {
 }
 
 impl Archiver {
-    /// Counts the problems of a run whose log is archived. False if the database does not take them now, but may later.
-    pub(super) async fn count_problems(&self, log: &Arc<SealedLog>) -> bool {
-        let (Some(run), Some(found)) = (log.head.run(), self.all_problems_of(log).await) else {
-            return true;
+    /// Counts the problems of a run whose log is archived: these, or else those that it reads there. False if the
+    /// database does not take them now, but may later.
+    pub(super) async fn count_problems(&self, log: &Arc<SealedLog>, found: Option<Vec<KindCount>>) -> bool {
+        let Some(run) = log.head.run() else { return true };
+        let found = match found {
+            Some(found) => found,
+            None => match self.all_problems_of(log).await {
+                Some(found) => found,
+                None => return true,
+            },
         };
         let mut tries = 1;
         while let Err(error) = problem::count(&self.system.pool, run, &found).await {

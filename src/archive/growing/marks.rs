@@ -8,7 +8,6 @@ use crate::archive::ProblemCounter;
 use crate::gzip::ArchiveMark;
 use crate::objects::PartSizes;
 use crate::record::{LogCount, Record, timestamp_of};
-use crate::redact::Redactor;
 use crate::store::problem::KindCount;
 
 /// Marks that wait, at most: so many while the store is away.
@@ -91,16 +90,14 @@ pub(super) struct MarkMaker {
     /// Bytes of the index up to its mark.
     index_bytes: usize,
     count: LogCount,
-    problems: Option<ProblemCounter>,
     said: LastSaid,
     to: PartMarks,
 }
 
 impl MarkMaker {
-    pub(super) fn new(sizes: PartSizes, redactor: Redactor, to: PartMarks) -> Self {
-        let problems = Some(ProblemCounter::new(redactor));
+    pub(super) fn new(sizes: PartSizes, to: PartMarks) -> Self {
         let (count, said) = (LogCount::default(), LastSaid::default());
-        Self { sizes, part: 0, index_bytes: 0, count, problems, said, to }
+        Self { sizes, part: 0, index_bytes: 0, count, said, to }
     }
 
     /// The next lines of the log, of one member.
@@ -108,19 +105,19 @@ impl MarkMaker {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.count.line(line);
             self.said.line(line);
-            self.problems.take_if(|problems| problems.line(line).is_err());
         }
     }
 
-    /// A member ends here, and the index has these entries. Behind the log's tail nobody goes on.
-    pub(super) fn member(&mut self, mark: ArchiveMark, entries: &[u8]) {
+    /// A member ends here, the index has these entries, and the lines so far these problems, if they can be counted.
+    /// Behind the log's tail nobody goes on.
+    pub(super) fn member(&mut self, mark: ArchiveMark, entries: &[u8], problems: Option<&ProblemCounter>) {
         let part = u16::try_from(mark.gzip_bytes / self.sizes.each).unwrap_or(u16::MAX);
         if part <= self.part || part > self.sizes.most || self.count.has_tail {
             return;
         }
         let gained = entries[self.index_bytes..].to_vec();
         (self.part, self.index_bytes) = (part, entries.len());
-        let problems = self.problems.as_ref().map(ProblemCounter::counts);
+        let problems = problems.map(ProblemCounter::counts);
         self.to.push(PartMark { part, mark, entries: gained, count: self.count, problems, said: self.said });
     }
 }
@@ -138,9 +135,9 @@ mod tests {
     fn each_part_has_the_mark_of_the_first_member_that_ends_at_its_end_or_behind_it() {
         let marks = PartMarks::default();
         let sizes = PartSizes { above: 10, each: 10, most: 4 };
-        let mut maker = MarkMaker::new(sizes, Redactor::default(), marks.clone());
+        let mut maker = MarkMaker::new(sizes, marks.clone());
         for gzip_bytes in [4, 9, 12, 18, 20, 27, 41, 45, 50] {
-            maker.member(mark(gzip_bytes), &vec![0; gzip_bytes as usize]);
+            maker.member(mark(gzip_bytes), &vec![0; gzip_bytes as usize], None);
         }
         let made: Vec<_> = marks
             .up_to(2)
@@ -160,11 +157,11 @@ mod tests {
     fn of_marks_that_wait_for_long_some_go_and_no_entry_of_the_index_is_lost() {
         let marks = PartMarks::default();
         let sizes = PartSizes { above: 1, each: 1, most: 10_000 };
-        let mut maker = MarkMaker::new(sizes, Redactor::default(), marks.clone());
+        let mut maker = MarkMaker::new(sizes, marks.clone());
         let mut entries = Vec::new();
         for part in 1..=1000 {
             entries.push(part as u8);
-            maker.member(mark(part), &entries);
+            maker.member(mark(part), &entries, None);
         }
         let left = marks.up_to(u16::MAX);
         assert!(left.len() <= MOST && left.is_sorted_by_key(|mark| mark.part), "{}", left.len());

@@ -12,10 +12,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::marks::MarkMaker;
+use crate::archive::ProblemCounter;
 use crate::archive::pack::{self, Packed};
 use crate::gzip::{Compressor, LineFacts};
 use crate::ids::LogId;
 use crate::spool::{SealedLog, Spool, TailReader, hole_in};
+use crate::store::problem::KindCount;
 use crate::{carry, faults};
 
 /// Bytes of the log to compress at once: whoever ends it waits for less than that.
@@ -43,6 +45,8 @@ pub(super) struct MemberWriter {
     to: File,
     path: PathBuf,
     made: watch::Sender<Made>,
+    /// The problems of the lines so far; `None` if they can't be counted.
+    problems: Option<ProblemCounter>,
     /// Where others may go on with it, if they may.
     marks: Option<MarkMaker>,
 }
@@ -56,13 +60,16 @@ impl MemberWriter {
         spool: &Spool,
         log: LogId,
         made: watch::Sender<Made>,
+        problems: ProblemCounter,
         marks: Option<MarkMaker>,
     ) -> io::Result<Self> {
         let path = spool.growing_path(log);
         let entry = spool.find(log).ok_or(io::ErrorKind::NotFound)?;
         let (log, to) = (Arc::new(File::open(entry.path)?), pack::create(&path)?);
         let (spool, tail) = (spool.clone(), TailReader::new(Arc::clone(&log), 0));
-        Ok(Self { spool, log, tail, compressor: Compressor::new(pack::line_facts), to, path, made, marks })
+        let (compressor, problems) =
+            (Compressor::new(pack::line_facts as fn(&[u8]) -> LineFacts), Some(problems));
+        Ok(Self { spool, log, tail, compressor, to, path, made, problems, marks })
     }
 
     /// Follows the log until it is told to stop, or nobody can tell it any more.
@@ -80,11 +87,12 @@ impl MemberWriter {
         Ok(self)
     }
 
-    /// Compresses the rest of the complete log; its archive is then whole.
+    /// Compresses the rest of the complete log; its archive is then whole. Returns the problems of all lines too, if they
+    /// can be counted.
     ///
     /// # Errors
     /// It is not the log that was followed, or a file fails.
-    pub(super) fn finish(mut self, log: &SealedLog) -> io::Result<Packed> {
+    pub(super) fn finish(mut self, log: &SealedLog) -> io::Result<(Packed, Option<Vec<KindCount>>)> {
         carry::may_block();
         let (followed, sealed) = (self.log.metadata()?, log.file().metadata()?);
         if (followed.dev(), followed.ino()) != (sealed.dev(), sealed.ino()) {
@@ -109,7 +117,8 @@ impl MemberWriter {
         self.made.send_replace(Made { bytes: summary.gzip_bytes, is_whole: true });
         faults::point("growing-whole");
         let is_here = log.given_back()?.is_none();
-        Ok(Packed { summary, path: self.path, may_have_upload: true, is_here })
+        let packed = Packed { summary, path: self.path, may_have_upload: true, is_here };
+        Ok((packed, self.problems.map(ProblemCounter::finish)))
     }
 
     /// Compresses what is new; false if nothing is.
@@ -131,10 +140,13 @@ impl MemberWriter {
         let mut rest = raw;
         while !rest.is_empty() {
             let taken = self.compressor.push_member(rest);
+            for line in rest[..taken].split_inclusive(|byte| *byte == b'\n') {
+                self.problems.take_if(|problems| problems.line(line).is_err());
+            }
             if let Some(marks) = &mut self.marks {
                 marks.lines(&rest[..taken]);
                 if let Some(mark) = self.compressor.mark() {
-                    marks.member(mark, self.compressor.entries());
+                    marks.member(mark, self.compressor.entries(), self.problems.as_ref());
                 }
             }
             rest = &rest[taken..];

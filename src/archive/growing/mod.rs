@@ -25,12 +25,13 @@ use self::members::{Made, MemberWriter};
 use self::noter::{ConfirmedPart, PartNoter};
 use self::parts::PartSender;
 use super::pack::Packed;
-use super::{Archiver, blocking};
+use super::{Archiver, ProblemCounter, blocking};
 use crate::carry;
 use crate::ids::LogId;
 use crate::objects::{ObjectResult, Upload, UploadedPart};
 use crate::record::Head;
 use crate::spool::{SealedLog, Spool};
+use crate::store::problem::KindCount;
 
 /// A log of fewer bytes is compressed in a moment, when it is over.
 const LARGE: u64 = 4 << 20;
@@ -62,6 +63,8 @@ pub(super) struct GrownArchive {
     pub(super) packed: Packed,
     /// Sends what is left, if the store takes parts.
     pub(super) sending: Option<Sending>,
+    /// The problems of the log, if they could be counted.
+    pub(super) problems: Option<Vec<KindCount>>,
 }
 
 impl Archiver {
@@ -77,7 +80,7 @@ impl Archiver {
         let system = &self.system;
         let sizes = self.tail.kept().and_then(|_| system.objects.part_sizes())?;
         let marks = PartMarks::default();
-        let maker = MarkMaker::new(sizes, system.redactor.clone(), marks.clone());
+        let maker = MarkMaker::new(sizes, marks.clone());
         let gives_back = self.gives_back.then(|| head.clone());
         let (archiver, log, path) = (self.clone(), head.log, path.to_owned());
         let (sender, confirmed) = mpsc::unbounded_channel();
@@ -99,7 +102,7 @@ impl GrowingArchive {
             members.finish(log)
         };
         match blocking(log, finish).await {
-            Ok(packed) => Some(GrownArchive { packed, sending }),
+            Ok((packed, problems)) => Some(GrownArchive { packed, sending, problems }),
             Err(error) => {
                 tracing::debug!(log = %self.log, "the archive that grew with its log is made anew: {error}");
                 None
@@ -127,8 +130,9 @@ async fn begin(archiver: Archiver, head: Head, mut stopped: watch::Receiver<bool
     let (marks, noter) = archiver.noting(&path, &head).unzip();
     let sender = PartSender::new(system, &head, path, noter, archiver.gives_back);
     let sending = sender.map(|sender| carry::spawn(sender.send(more)));
+    let problems = ProblemCounter::new(system.redactor.clone());
     let thread = carry::thread_behind(move || {
-        MemberWriter::begin(&spool, log, made, marks).and_then(|it| it.follow(&stopped))
+        MemberWriter::begin(&spool, log, made, problems, marks).and_then(|it| it.follow(&stopped))
     });
     Some(Begun { thread, sending: sending.map(AbortOnDropHandle::new) })
 }

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use parselog::gzip::{self, LineFacts};
+use parselog::parser::{Category, Problem};
 use parselog::record::{level_of, timestamp_of};
 
 use super::*;
@@ -49,6 +50,7 @@ impl LargeRun {
             while !told.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(10));
             }
+            Problem { record: Some(9), message: "the last one", ..Problem::new(Category::Case) }.log();
             tracing::info!("the last event");
             Ok(outcome(SummaryStatus::Accepted))
         });
@@ -106,6 +108,13 @@ impl LargeRun {
         assert_eq!(row.log_raw_sha256, Some(summary.raw_sha256));
         assert_eq!(row.log_lines, Some(summary.lines as i64));
         assert_eq!(records(&raw).iter().filter(|line| line.target == "large").count(), LINES);
+        let counted = "select k.category, k.field, c.problems from problem_tally t
+             cross join lateral unnest(t.kinds, t.problems) as c (kind_id, problems)
+             join problem_kind k on k.id = c.kind_id where t.run_id = $1 and k.id <> 0 order by 1";
+        let counted: Vec<(i16, String, i64)> =
+            sqlx::query_as(counted).bind(run).fetch_all(&self.bench.db.pool).await.unwrap();
+        let wanted = [(2, "SEX".to_owned(), (LINES / LINES_FOR_A_PROBLEM) as i64), (4, String::new(), 1)];
+        assert_eq!(counted, wanted);
         assert_eq!(self.bucket.open_uploads().await, 0);
         assert!(self.bench.spooled().is_empty(), "left in the spool: {:?}", self.bench.spooled());
         // Whoever repeats the put, whose answer was lost, finds the same parts.
@@ -124,17 +133,21 @@ impl LargeRun {
 }
 
 const LINES: usize = 3000;
+const LINES_FOR_A_PROBLEM: usize = 30;
 
 /// Logs so many lines of 5,000 characters that hardly pack: three parts of them, nearly.
 fn write_large() {
     let (mut state, mut line) = (7_u64, String::new());
-    for _ in 0..LINES {
+    for number in 0..LINES {
         line.clear();
         line.extend((0..5000).map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             char::from(b'#' + ((state >> 33) % 56) as u8)
         }));
         tracing::info!(target: "large", "{line}");
+        if number % LINES_FOR_A_PROBLEM == 0 {
+            Problem { field: "SEX", message: "it is blank", ..Problem::new(Category::Field) }.log();
+        }
     }
 }
 
