@@ -108,16 +108,24 @@ impl Browser {
         self.of_session("POST", "/execute/async", &json!({"script": script, "args": arguments}))
     }
 
-    /// Waits until a script returns something true, and returns it.
+    /// Looks at the page by a script that returns at once. An error if it fails, or the page goes meanwhile.
+    fn look(&self, script: &str, arguments: &[Value]) -> Result<Value, String> {
+        let path = format!("/session/{}/execute/sync", self.session);
+        self.try_ask("POST", &path, &json!({"script": script, "args": arguments}))
+    }
+
+    /// Waits until a script that returns at once returns something true, and returns it; pages may go and come
+    /// meanwhile.
     pub(crate) fn wait(&self, what: &str, script: &str) -> Value {
         let began = Instant::now();
         loop {
-            let value = self.run(script, &[]);
-            if !matches!(value, Value::Null | Value::Bool(false)) && value.get("failed").is_none() {
-                return value;
+            let seen = self.look(script, &[]);
+            match seen {
+                Ok(value) if !matches!(value, Value::Null | Value::Bool(false)) => return value,
+                _ => {}
             }
-            let text = || self.run("return document.body.innerText", &[]);
-            assert!(began.elapsed() < PATIENCE, "waited for too long until {what}: {value} in {}", text());
+            let text = || self.look("return document.body.innerText", &[]);
+            assert!(began.elapsed() < PATIENCE, "waited for too long until {what}: {seen:?} in {:?}", text());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -173,12 +181,12 @@ impl Browser {
     pub(crate) fn tab_to(&self, what: &str) {
         for _ in 0..300 {
             self.keys("\u{e004}");
-            let here = self.run(
+            let here = self.look(
                 "const here = document.activeElement; \
                  return [here.innerText?.trim(), here.name, here.getAttribute('aria-label')].includes(arguments[0])",
                 &[json!(what)],
             );
-            if here == json!(true) {
+            if here == Ok(json!(true)) {
                 return;
             }
         }
