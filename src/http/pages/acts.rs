@@ -11,14 +11,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytesize::ByteSize;
 use chrono::Utc;
-use url::form_urlencoded;
 
 use super::super::asker::Asker;
 use super::super::error::{Answered, HttpError};
 use super::super::state::{ServerState, Shared};
 use super::page::{Frame, Paged, go_to, send};
 use super::parts::{Grid, PageCell, PageSection};
-use super::{run_of, unnamed};
+use super::{pairs, run_of, unnamed};
 use crate::desk::submit::ATTEMPTS;
 use crate::desk::words::counted;
 use crate::desk::{RunOutcome, choose::RunChoice, reparse as desk};
@@ -224,12 +223,6 @@ fn check_all(asker: &Asker) -> Answered<()> {
         true => Ok(()),
         false => Err(HttpError::new(StatusCode::FORBIDDEN, "you see some programs alone")),
     }
-}
-
-/// The fields of a form that are filled in.
-pub(super) fn pairs(form: &[u8]) -> Vec<(String, String)> {
-    let filled = form_urlencoded::parse(form).filter(|(_, value)| !value.trim().is_empty());
-    filled.map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect()
 }
 
 /// The files that somebody asks for, of programs that the asker sees.

@@ -10,9 +10,9 @@ use axum::response::Response;
 use super::super::asker::Asker;
 use super::super::error::HttpError;
 use super::super::state::Shared;
-use super::acts::{Question, pairs};
-use super::file_of;
+use super::acts::Question;
 use super::page::{Frame, PageError, Paged, go_to, send};
+use super::{file_of, pairs};
 use crate::store::retention;
 
 /// The field that says which of the two, so that a form sent twice does the same twice.

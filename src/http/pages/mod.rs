@@ -31,6 +31,7 @@ mod watches;
 
 use axum::http::StatusCode;
 use axum::routing::{self, MethodRouter};
+use url::form_urlencoded;
 
 pub(super) use self::memory::PageMemory;
 use super::asker::Asker;
@@ -84,6 +85,12 @@ pub(super) fn table() -> Vec<Row> {
         asks("/notices/{id}/resend", routing::get(acts::ask_resend)),
         acts("/notices/{id}/resend", routing::post(acts::resend)),
     ]
+}
+
+/// The fields of a form, or of the query of an address, that are filled in.
+fn pairs(form: &[u8]) -> Vec<(String, String)> {
+    let filled = form_urlencoded::parse(form).filter(|(_, value)| !value.trim().is_empty());
+    filled.map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect()
 }
 
 /// The run that an address names, if the asker may see it.

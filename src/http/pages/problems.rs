@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use url::form_urlencoded;
 
 use super::super::asker::Asker;
 use super::super::error::{Answered, HttpError};
 use super::super::state::Shared;
 use super::page::{Frame, Paged, send};
+use super::pairs;
 use super::parts::{Grid, PageCell, PageSection};
 use crate::desk::words::{category_name, counted, place_in_record};
 use crate::record::Safe;
@@ -53,11 +53,7 @@ pub(super) async fn list(
     Extension(asker): Extension<Asker>,
     RawQuery(query): RawQuery,
 ) -> Paged {
-    let query = query.unwrap_or_default();
-    let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
-        .filter(|(_, value)| !value.trim().is_empty())
-        .map(|(name, value)| (name.into_owned(), value.trim().to_owned()))
-        .collect();
+    let asked = pairs(query.unwrap_or_default().as_bytes());
     let value = |name: &str| asked.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let chosen = value("by");
     let chosen = match &chosen {

@@ -12,7 +12,7 @@ use super::super::error::{Answered, HttpError};
 use super::super::state::{ServerState, Shared};
 use super::page::{Frame, Paged, go_to, send};
 use super::parts::{Grid, PageCell, PageSection};
-use super::run_of;
+use super::{pairs, run_of};
 use crate::desk::words::{Took, counted, grouped, reason, took};
 use crate::desk::{OUTCOMES, RunOutcome};
 use crate::record::Safe;
@@ -63,11 +63,7 @@ pub(super) async fn list(
     Extension(asker): Extension<Asker>,
     RawQuery(query): RawQuery,
 ) -> Paged {
-    let query = query.unwrap_or_default();
-    let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
-        .filter(|(_, value)| !value.trim().is_empty())
-        .map(|(name, value)| (name.into_owned(), value.trim().to_owned()))
-        .collect();
+    let asked = pairs(query.unwrap_or_default().as_bytes());
     let filter = filter(&state, &asker, &asked).await?;
     let pool = &state.system.pool;
     let mut runs = store::find(pool, &filter).await?;
