@@ -87,41 +87,35 @@ fn main() {
     }
 }
 
+/// Logs all events at a level.
+macro_rules! log_at {
+    ($level:ident) => {
+        for record in 0..EVENTS {
+            tracing::event!(
+                target: "parselog::problem",
+                tracing::Level::$level,
+                record,
+                category = 2,
+                record_type = "T1",
+                item = "30",
+                field = "SEX",
+                "item {} {} is not between {} and {}",
+                30,
+                "SEX",
+                1,
+                2
+            );
+        }
+    };
+}
+
 fn log_events() {
-    for record in 0..EVENTS {
-        tracing::warn!(
-            target: "parselog::problem",
-            record,
-            category = 2,
-            record_type = "T1",
-            item = "30",
-            field = "SEX",
-            "item {} {} is not between {} and {}",
-            30,
-            "SEX",
-            1,
-            2
-        );
-    }
+    log_at!(WARN);
 }
 
 /// The same at a level that nobody wants.
 fn log_nothing() {
-    for record in 0..EVENTS {
-        tracing::trace!(
-            target: "parselog::problem",
-            record,
-            category = 2,
-            record_type = "T1",
-            item = "30",
-            field = "SEX",
-            "item {} {} is not between {} and {}",
-            30,
-            "SEX",
-            1,
-            2
-        );
-    }
+    log_at!(TRACE);
 }
 
 /// Nanoseconds for each event of `work`, which logs so often [`EVENTS`].
