@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{Collector, sample};
 
@@ -42,8 +42,7 @@ async fn a_unix_socket_is_a_door_like_the_other() {
     let mut senders = ["one", "two"].map(|name| (name, Collector::sender_to(name, &path, 0)));
     for _ in 0..5 {
         thread::sleep(Duration::from_millis(100));
-        collector.wait("a receiver", || !collector.receivers().is_empty());
-        kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+        collector.kill_receiver();
     }
     for sent in collector.compare(&mut senders) {
         assert_eq!(sent.connections, 1, "{sent:?}: {}", collector.said());
@@ -129,8 +128,7 @@ async fn a_record_that_names_an_open_run_is_in_its_log_once_though_receivers_are
     for number in 0..400 {
         connection.write_all(line(&run, &number.to_string()).as_bytes()).unwrap();
         if number % 100 == 50 {
-            collector.wait("a receiver", || !collector.receivers().is_empty());
-            kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+            collector.kill_receiver();
         }
     }
     connection.write_all(line(other, "of a run that nobody knows").as_bytes()).unwrap();
@@ -216,8 +214,7 @@ async fn acknowledgements_say_what_is_stored_across_kills_of_the_receiver() {
     for number in 0..400 {
         send(&format!(r#"{{"level":"info","name":"app","message":"{number}"}}"#));
         if number % 100 == 50 {
-            collector.wait("a receiver", || !collector.receivers().is_empty());
-            kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+            collector.kill_receiver();
         }
     }
     let all = send("junk");

@@ -4,8 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use rustix::process::{Signal, kill_process};
-
 use super::page::block;
 use super::sending::{Sending, Sent};
 use super::stored::{assert_shop, assert_stored, stored, streams};
@@ -63,7 +61,7 @@ async fn through(title: &str) {
     let port = collector.address.port().to_string();
     let mut sending = Sending::start(&mut client, &[&first, "127.0.0.1", &port, RECORDS]);
     sending.half();
-    kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+    collector.kill_receiver();
     let sent: Vec<Sent> = sending.rest();
     collector.end(&[]);
     assert_stored(&sent, &stored(&collector.desk, "shop"));
@@ -88,7 +86,7 @@ async fn rsyslog_forwards_what_programs_log_across_a_kill_of_the_receiver() {
     collector.wait("rsyslog listens", || socket.exists());
     let mut sending = Sending::start(&mut client, &["rsyslog", socket.to_str().unwrap(), "0", RECORDS]);
     sending.half();
-    kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+    collector.kill_receiver();
     let sent: Vec<Sent> = sending.rest();
     // It sends by itself, whenever it likes.
     collector.wait("rsyslog has sent all", || stored(&collector.desk, "shop").len() >= sent.len());
@@ -105,7 +103,7 @@ async fn django_celery_and_gunicorn_log_into_their_streams_from_nine_processes_w
     let port = collector.address.port().to_string();
     let mut sending = Sending::start(&mut client, &["SocketHandler", "127.0.0.1", &port, "40"]);
     sending.half();
-    kill_process(collector.receivers()[0], Signal::KILL).unwrap();
+    collector.kill_receiver();
     let expected = sending.rest();
     collector.end(&[]);
     let streams = streams(&collector.desk);

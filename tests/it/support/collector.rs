@@ -48,6 +48,8 @@ pub(crate) struct Collector {
     pub(crate) desk: Desk,
     pub(crate) holder: Child,
     pub(crate) address: SocketAddr,
+    /// The receivers that [`Self::kill_receiver`] has killed; its holder may not have missed them yet.
+    killed: Vec<Pid>,
 }
 
 /// What a sender has sent.
@@ -70,7 +72,7 @@ impl Collector {
     pub(crate) async fn start_as(command: &[&str], options: &[&str]) -> Self {
         let (desk, address) = (Desk::new().await, ([127, 0, 0, 1], 0).into());
         let holder = Self::holder(&desk, address, command, options);
-        let mut collector = Self { desk, holder, address };
+        let mut collector = Self { desk, holder, address, killed: Vec::new() };
         collector.listens();
         collector
     }
@@ -101,7 +103,7 @@ impl Collector {
         self.address = address(&self.said()).unwrap();
     }
 
-    pub(crate) fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
+    pub(crate) fn wait(&self, what: &str, mut is_there: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_there() {
             assert!(begun.elapsed() < PATIENCE, "{what}: {}", self.said());
@@ -123,6 +125,20 @@ impl Collector {
             .collect();
         pids.sort_unstable();
         pids.into_iter().filter_map(Pid::from_raw).collect()
+    }
+
+    /// Kills the oldest receiver that lives, and waits for one before.
+    pub(crate) fn kill_receiver(&mut self) {
+        // One look: between two of them the holder may miss one that was killed before.
+        let living = || self.receivers().into_iter().find(|receiver| !self.killed.contains(receiver));
+        let mut found = None;
+        self.wait("a receiver", || {
+            found = living();
+            found.is_some()
+        });
+        let receiver = found.expect("the wait has ended");
+        kill_process(receiver, Signal::KILL).unwrap();
+        self.killed.push(receiver);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
