@@ -12,7 +12,7 @@ use super::database::{COMMAND_SLOTS, open_database_for};
 use super::{CliError, Common, show};
 use crate::archive::KeptTail;
 use crate::carry;
-use crate::config::{ParserRule, WorkerConfig};
+use crate::config::{ParserRule, RemoteTailConfig, WorkerConfig};
 use crate::notify::Notifier;
 use crate::objects::{FolderStore, Objects, S3, S3Options};
 use crate::parse::{ParseTools, Parsers, prepare_scratch};
@@ -86,10 +86,10 @@ pub(super) fn worker(
 pub(super) async fn remote_tail(
     system: &System,
     common: &Common,
-    config: &WorkerConfig,
+    config: RemoteTailConfig,
 ) -> Result<Option<KeptTail>> {
     let shared = common.database.database_url.is_some() && common.place.bucket.is_some();
-    let Some(every) = config.remote_tail(shared) else { return Ok(None) };
+    let Some(every) = config.age(shared) else { return Ok(None) };
     let spool = system.spool.clone();
     let id = carry::spawn_blocking(move || spool.id()).await?;
     let spool = id.context("failed to give the spool an identity")?;

@@ -10,7 +10,7 @@ use super::records::{Records, is_stdout};
 use super::submit::SubmissionArgs;
 use super::{CliError, Common, Exit, live, open, show, verdict};
 use crate::carry;
-use crate::config::{ParserRule, WorkerConfig};
+use crate::config::{ParserRule, RemoteTailConfig, WorkerConfig};
 use crate::desk::submit::{self, Candidate, Intake};
 use crate::desk::wait;
 use crate::ids::RunId;
@@ -38,6 +38,8 @@ pub(super) struct RunArgs {
     /// Show the lines of each run's log as they come, on stderr.
     #[arg(long)]
     logs: bool,
+    #[command(flatten)]
+    remote_tail: RemoteTailConfig,
     /// Print one JSON object per run instead of text.
     #[arg(long)]
     json: bool,
@@ -58,7 +60,8 @@ impl RunArgs {
         let candidates = Candidate::all(&self.files, &what).await?;
         let rules = self.parser.as_slice();
         let intake = Intake::new(open::open(common).await?, show::note);
-        let worker = open::worker(intake.system().clone(), common, rules, config())?;
+        let kept = open::remote_tail(intake.system(), common, self.remote_tail).await?;
+        let worker = open::worker(intake.system().clone(), common, rules, config())?.with_remote_tail(kept);
         worker.begin_notices().await;
         let in_flight = RunsInFlight::default();
         let (mut helpers, of_supervisor) = (worker.helpers(&in_flight), in_flight.clone());

@@ -42,7 +42,7 @@ impl WorkerArgs {
         let (stop, at_once) = (StopSignals::listen()?, StopSignals::listen()?);
         let slots = self.config.slots;
         let system = open::open_for(common, slots).await?;
-        let kept = open::remote_tail(&system, common, &self.config).await?;
+        let kept = open::remote_tail(&system, common, self.config.remote_tail).await?;
         if self.config.spool_keep == SpoolKeep::Tail
             && (kept.is_none() || system.objects.part_sizes().is_none())
         {

@@ -31,7 +31,7 @@ pub use proxy::{PeerNetwork, PersonRule, ProxyConfig};
 pub use s3::S3Config;
 pub use value::{AgeLimit, Commas, LineList, List, duration, is_loopback, name, period};
 pub use webhook::{Webhook, WebhookConfig, WebhookKey, WebhookUrl};
-pub use worker::{PROBLEM_FILES, SpoolKeep, WorkerConfig, default_worker_name};
+pub use worker::{PROBLEM_FILES, RemoteTailConfig, SpoolKeep, WorkerConfig, default_worker_name};
 
 use crate::redact::{Pattern, Redactor};
 

@@ -18,6 +18,16 @@ pub enum SpoolKeep {
     Tail,
 }
 
+/// What of running logs outlives this machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct RemoteTailConfig {
+    /// How old an event of a running log may become before another machine could read it, should this one be lost;
+    /// `off` keeps logs on this machine until their runs are over. By default `1s` with a database and a bucket that
+    /// other machines share.
+    #[arg(long, env = "PARSELOG_REMOTE_TAIL", value_parser = value::remote_tail, value_name = "TIME")]
+    remote_tail: Option<AgeLimit>,
+}
+
 /// How a worker works.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Worker")]
@@ -46,11 +56,8 @@ pub struct WorkerConfig {
     #[arg(long, env = "PARSELOG_POLL", default_value = "5s", value_parser = value::period, value_name = "TIME")]
     pub poll: Duration,
 
-    /// How old an event of a running log may become before another machine could read it, should this one be lost;
-    /// `off` keeps logs on this machine until their runs are over. By default `1s` with a database and a bucket that
-    /// other machines share.
-    #[arg(long, env = "PARSELOG_REMOTE_TAIL", value_parser = value::remote_tail, value_name = "TIME")]
-    pub remote_tail: Option<AgeLimit>,
+    #[command(flatten)]
+    pub remote_tail: RemoteTailConfig,
 
     /// What of a running log stays in the spool: `all` of it, or only the `tail` that the store has not confirmed yet.
     /// Needs a remote tail and a bucket.
@@ -66,6 +73,18 @@ pub struct WorkerConfig {
     pub problem_files: AgeLimit,
 }
 
+impl RemoteTailConfig {
+    /// How old an event may become before it has left the machine; `shared` is whether other machines share the
+    /// database and the object store.
+    pub fn age(self, shared: bool) -> Option<Duration> {
+        match self.remote_tail {
+            None => shared.then_some(Duration::from_secs(1)),
+            Some(AgeLimit::Off) => None,
+            Some(AgeLimit::AtMost(age)) => Some(age),
+        }
+    }
+}
+
 impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
@@ -75,7 +94,7 @@ impl Default for WorkerConfig {
             run_timeout: Duration::from_secs(2 * 3600),
             shutdown_grace: Duration::from_secs(25),
             poll: Duration::from_secs(5),
-            remote_tail: None,
+            remote_tail: RemoteTailConfig::default(),
             spool_keep: SpoolKeep::All,
             sweep: Duration::from_secs(30),
             problem_files: AgeLimit::AtMost(PROBLEM_FILES),
@@ -87,16 +106,6 @@ impl WorkerConfig {
     /// The worker's name: as set, else host name and process id.
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(default_worker_name)
-    }
-
-    /// How old an event may become before it has left the machine; `shared` is whether other machines share the
-    /// database and the object store.
-    pub fn remote_tail(&self, shared: bool) -> Option<Duration> {
-        match self.remote_tail {
-            None => shared.then_some(Duration::from_secs(1)),
-            Some(AgeLimit::Off) => None,
-            Some(AgeLimit::AtMost(age)) => Some(age),
-        }
     }
 
     /// Time between heartbeats: a third of a lease.

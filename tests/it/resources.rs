@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use parselog::config::{SpoolKeep, WorkerConfig};
+use parselog::config::{RemoteTailConfig, SpoolKeep, WorkerConfig};
 use parselog::objects::{FolderStore, Objects, Put};
 use parselog::parse::Parsers;
 use parselog::parser::CommandOptions;
@@ -111,7 +111,7 @@ async fn after_its_runs_a_worker_leaves_no_task_behind() {
         lease: PATIENCE,
         run_timeout: PATIENCE,
         poll: often,
-        remote_tail: None,
+        remote_tail: RemoteTailConfig::default(),
         spool_keep: SpoolKeep::All,
         sweep: often,
         shutdown_grace: often,

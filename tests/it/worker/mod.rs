@@ -19,7 +19,7 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use parselog::archive::Archived;
 use parselog::carry;
-use parselog::config::{SpoolKeep, WorkerConfig};
+use parselog::config::{RemoteTailConfig, SpoolKeep, WorkerConfig};
 use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::parse::Parsers;
 use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
@@ -149,7 +149,7 @@ fn config() -> WorkerConfig {
         lease: Duration::from_secs(15),
         run_timeout: Duration::from_secs(60),
         poll: OFTEN,
-        remote_tail: None,
+        remote_tail: RemoteTailConfig::default(),
         spool_keep: SpoolKeep::All,
         sweep: Duration::from_millis(300),
         shutdown_grace: Duration::from_millis(300),
