@@ -136,7 +136,7 @@ impl LogsArgs {
             return Ok(Exit::Ok);
         }
         let each = move |line: &[u8]| printer.print(line);
-        let cost = lookup::log(&system, &run)?.read(&system.objects, selection, each).await?;
+        let cost = lookup::log(&system, &run).await?.read(&system.objects, selection, each).await?;
         if printed.load(Ordering::Relaxed) == 0 {
             show::note(&format!("no line of the log of run {} matches", run.id));
         }

@@ -39,7 +39,7 @@ impl ReportArgs {
         }
         let system = open::open(common).await?;
         let run = lookup::find_run(&system.pool, &self.target).await?;
-        let log = lookup::log(&system, &run)?;
+        let log = lookup::log(&system, &run).await?;
         open::scratch(&system)?;
         let mut report =
             report::Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await?;

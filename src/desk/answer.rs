@@ -62,7 +62,7 @@ pub async fn answer_with(system: &System, run: Run, groups: Result<Vec<ProblemGr
 /// # Errors
 /// The log can't be read.
 pub async fn problems(system: &System, run: &Run) -> Result<Vec<ProblemGroup>> {
-    let log = lookup::log(system, run)?;
+    let log = lookup::log(system, run).await?;
     let report = Report::of_log(log, &system.objects, system.redactor.clone(), &system.scratch).await;
     Ok(report.context("failed to read the log")?.groups)
 }

@@ -73,7 +73,8 @@ pub async fn runs(pool: &PgPool, before: &str, after: Option<&str>) -> Result<(R
 /// # Errors
 /// A log is damaged, or the object store fails.
 pub async fn compare(system: &System, before: Run, after: Run) -> Result<Compared> {
-    let logs = match log(system, &before).and_then(|one| Ok((one, log(system, &after)?))) {
+    let both = async { Ok((log(system, &before).await?, log(system, &after).await?)) };
+    let logs = match both.await {
         Ok((one, other)) => {
             let comparison = diff::compare(&system.objects, &one, &other).await?;
             Ok((one, other, comparison))

@@ -135,8 +135,8 @@ pub async fn attempt(pool: &PgPool, run: &Run, number: i32) -> Result<Run> {
 ///
 /// # Errors
 /// The log is gone, or can't be read from here yet.
-pub fn log(system: &System, run: &Run) -> Result<LogSource> {
-    LogSource::find(run, &system.spool).map_err(|error| match run.log_state {
+pub async fn log(system: &System, run: &Run) -> Result<LogSource> {
+    LogSource::find(run, system).await.map_err(|error| match run.log_state {
         LogState::Pruned | LogState::Lost => DeskError::Gone(format!("{error:#}")),
         LogState::Archived => DeskError::Other(error),
         _ => DeskError::Conflict(format!("{error:#}")),

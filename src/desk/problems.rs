@@ -86,7 +86,7 @@ pub async fn write_files(system: &System, begin: impl FnOnce(u64), left: impl Fn
 /// Counts the problems of one run from its archive; a log that was let go meanwhile has none.
 async fn count(system: &System, run: RunId) -> anyhow::Result<()> {
     let row = store::run::get(&system.pool, run).await?.context("the run is gone from the database")?;
-    let log = lookup::log(system, &row)?;
+    let log = lookup::log(system, &row).await?;
     let counter = Arc::new(Mutex::new(ProblemCounter::new(system.redactor.clone())));
     let filled = Arc::clone(&counter);
     let each = move |line: &[u8]| filled.lock().unwrap_or_else(PoisonError::into_inner).line(line);

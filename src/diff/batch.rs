@@ -99,8 +99,8 @@ async fn compare_pair(system: &System, pair: Pair) -> Result<Option<FileChange>>
         return Ok(Some(change));
     };
     let compared = async {
-        let (one, other) =
-            (LogSource::find(&before, &system.spool)?, LogSource::find(&after, &system.spool)?);
+        let one = LogSource::find(&before, system).await?;
+        let other = LogSource::find(&after, system).await?;
         compare(&system.objects, &one, &other).await
     };
     match compared.await {

@@ -34,8 +34,8 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff];
 /// An empty final deflate block, and CRC-32 and length of nothing.
 const END: [u8; 10] = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Where the lines of an archive are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the lines of an archive are; by default of one that has none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Index {
     members: Vec<Member>,
     raw_bytes: u64,
@@ -91,6 +91,22 @@ impl Index {
             .map_or((0, 0, 0), |m| (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines));
         ensure!(ends_at == (begin, raw_bytes, lines), "damaged archive: its index does not add up");
         Ok(IndexTail::Index(Self { members, raw_bytes, lines }))
+    }
+
+    /// The index of an archive up to a mark, of what it gained until then.
+    ///
+    /// # Errors
+    /// They do not belong together.
+    pub fn up_to(mark: &ArchiveMark, entries: &[u8]) -> Result<Self> {
+        let members = decode_members(entries, mark.members, true)?;
+        let ends_at = members.last().map_or((0, 0, 0, None), |m| {
+            (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines, m.latest)
+        });
+        ensure!(
+            ends_at == (mark.gzip_bytes, mark.raw_bytes, mark.lines, mark.latest),
+            "the entries of an index do not belong to its mark"
+        );
+        Ok(Self { members, raw_bytes: mark.raw_bytes, lines: mark.lines })
     }
 
     /// The data members, in order; each begins where the one before it ends.
@@ -159,14 +175,7 @@ impl Default for IndexBuilder {
 impl IndexBuilder {
     /// Goes on behind a mark.
     pub(super) fn resume(mark: &ArchiveMark, entries: Vec<u8>) -> Result<Self> {
-        let decoded = decode_members(&entries, mark.members, true)?;
-        let ends_at = decoded.last().map_or((0, 0, 0, None), |m| {
-            (m.offset + m.gzip_len, m.raw_offset + m.raw_len, m.first_line + m.lines, m.latest)
-        });
-        ensure!(
-            ends_at == (mark.gzip_bytes, mark.raw_bytes, mark.lines, mark.latest),
-            "the entries of an index do not belong to its mark"
-        );
+        Index::up_to(mark, &entries)?;
         Ok(Self {
             entries,
             members: mark.members,

@@ -2,37 +2,24 @@
 //! file in the spool. What is known of them can be kept by whoever reads the same log again.
 
 use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use tokio::runtime::Handle;
 
+use super::block::{BLOCK, Block};
+use super::elsewhere::ElsewhereLog;
 use super::ranged::{Cost, Meter, Ranged};
 use super::{LogSource, Selection};
 use crate::carry;
-use crate::gzip::{Index, LEVELS};
+use crate::gzip::Index;
 use crate::objects::{ObjectUri, Objects};
-use crate::record::{Level, level_of};
 use crate::spool::TailReader;
-
-/// About so many bytes of a file in the spool are a block.
-const BLOCK: u64 = 1 << 20;
 
 /// Consecutive members of an archive to fetch at once while many are read.
 const AHEAD: usize = 16;
-
-/// Some lines of a log, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
-    /// The number of its first line in the log, from 0.
-    pub first_line: u64,
-    pub lines: u64,
-    /// Its first byte in the raw log.
-    pub at: u64,
-    pub bytes: u64,
-    /// Lines of each level, the least severe first; `None` if nobody counted them.
-    pub levels: Option<[u64; LEVELS]>,
-}
 
 /// What is known of the blocks of a log, without the log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +28,8 @@ pub enum KnownBlocks {
     Archive(Arc<Index>),
     /// Of a file in the spool, which may have more lines by now.
     Spool(Arc<Vec<Block>>),
+    /// Of a log elsewhere, with so many members of its archive up.
+    Elsewhere(usize, Arc<Vec<Block>>),
 }
 
 /// A log and its blocks. Reading blocks: it belongs on a thread for blocking work.
@@ -54,6 +43,16 @@ pub struct LogBlocks {
 enum BlockBytes {
     Archive(Box<Ranged>),
     Spool(Arc<File>),
+    /// Its first blocks are the members of the archive.
+    Elsewhere(Arc<ElsewhereLog>, Box<Ranged>),
+}
+
+/// The raw bytes of consecutive blocks, fetched as they are read. It waits for the object store or the database, so it
+/// belongs on a thread for blocking work.
+pub(super) struct BlockReader {
+    blocks: LogBlocks,
+    left: Range<usize>,
+    raw: Cursor<Vec<u8>>,
 }
 
 impl LogBlocks {
@@ -67,20 +66,21 @@ impl LogBlocks {
         known: Option<KnownBlocks>,
         runtime: Handle,
     ) -> Result<Self> {
+        Self::open_metered(objects, source, known, Arc::default(), runtime)
+    }
+
+    pub(super) fn open_metered(
+        objects: &Objects,
+        source: &LogSource,
+        known: Option<KnownBlocks>,
+        meter: Arc<Meter>,
+        runtime: Handle,
+    ) -> Result<Self> {
         carry::may_block();
-        let meter = Arc::<Meter>::default();
         let (bytes, blocks) = match source {
             LogSource::Archive { uri, raw_bytes } => {
                 let archive = open_archive(objects, uri, *raw_bytes, known, &meter, &runtime)?;
-                let blocks = archive.index().members().iter().map(|member| Block {
-                    first_line: member.first_line,
-                    lines: member.lines,
-                    at: member.raw_offset,
-                    bytes: member.raw_len,
-                    levels: member.levels,
-                });
-                let blocks = blocks.collect();
-                (BlockBytes::Archive(Box::new(archive)), blocks)
+                return Ok(Self::of_archive(archive, meter, runtime));
             }
             LogSource::Spool(file) => {
                 let mut blocks = match known {
@@ -90,8 +90,30 @@ impl LogBlocks {
                 grow(file, &mut blocks).context("failed to read a log in the spool")?;
                 (BlockBytes::Spool(Arc::clone(file)), blocks)
             }
+            LogSource::Elsewhere(log) => {
+                let archive = Ranged::elsewhere(log, &meter);
+                let members = archive.index().members();
+                let mut blocks = match known {
+                    Some(KnownBlocks::Elsewhere(up, blocks)) if up == members.len() => {
+                        Arc::unwrap_or_clone(blocks)
+                    }
+                    _ => members.iter().map(Block::from).collect(),
+                };
+                log.grow(&mut blocks, &runtime)?;
+                (BlockBytes::Elsewhere(Arc::clone(log), Box::new(archive)), blocks)
+            }
         };
         Ok(Self { bytes, blocks: Arc::new(blocks), meter, runtime })
+    }
+
+    pub(super) fn of_archive(archive: Ranged, meter: Arc<Meter>, runtime: Handle) -> Self {
+        let blocks = archive.index().members().iter().map(Block::from).collect();
+        Self { bytes: BlockBytes::Archive(Box::new(archive)), blocks: Arc::new(blocks), meter, runtime }
+    }
+
+    /// The raw bytes of these blocks.
+    pub(super) fn reader(self, left: Range<usize>) -> BlockReader {
+        BlockReader { blocks: self, left, raw: Cursor::default() }
     }
 
     /// Looks for lines that came since.
@@ -111,6 +133,9 @@ impl LogBlocks {
         match &self.bytes {
             BlockBytes::Archive(archive) => KnownBlocks::Archive(Arc::clone(archive.index())),
             BlockBytes::Spool(_) => KnownBlocks::Spool(Arc::clone(&self.blocks)),
+            BlockBytes::Elsewhere(log, _) => {
+                KnownBlocks::Elsewhere(log.index().members().len(), Arc::clone(&self.blocks))
+            }
         }
     }
 
@@ -128,6 +153,20 @@ impl LogBlocks {
         self.blocks.partition_point(|block| block.first_line + block.lines <= line)
     }
 
+    /// The blocks that hold all selected lines, to the end of the log, as far as what is known of them says so.
+    pub(super) fn selected(&self, selection: &Selection) -> Range<usize> {
+        let tail = selection.plain_tail().map(|lines| self.lines().saturating_sub(lines));
+        let first = selection.lines.as_ref().map(|lines| lines.start).max(tail).unwrap_or(0);
+        let since = match (&self.bytes, selection.since) {
+            (BlockBytes::Archive(archive) | BlockBytes::Elsewhere(_, archive), Some(since)) => {
+                archive.index().members_since(since.timestamp_micros()).start
+            }
+            _ => 0,
+        };
+        let end = self.blocks.len();
+        self.of_line(first).max(since).min(end)..end
+    }
+
     /// What reading cost so far.
     pub fn cost(&self) -> Cost {
         self.meter.cost()
@@ -138,10 +177,14 @@ impl LogBlocks {
     /// # Errors
     /// The object store or the spool fails, or the log is damaged.
     pub fn read(&mut self, block: usize, last: usize) -> Result<Vec<u8>> {
+        self.fetch(block, last.clamp(block, block + AHEAD))
+    }
+
+    fn fetch(&mut self, block: usize, last: usize) -> Result<Vec<u8>> {
         carry::may_block();
         match &mut self.bytes {
             BlockBytes::Archive(archive) => {
-                let last = last.clamp(block, block + AHEAD).min(self.blocks.len() - 1);
+                let last = last.min(self.blocks.len() - 1);
                 self.runtime.block_on(archive.member(block..last + 1))
             }
             BlockBytes::Spool(file) => {
@@ -149,34 +192,28 @@ impl LogBlocks {
                 let read = TailReader::new(Arc::clone(file), at).exactly(bytes as usize);
                 read.context("failed to read a log in the spool")
             }
+            BlockBytes::Elsewhere(log, archive) => {
+                let (up, its) = (log.index().members().len(), self.blocks[block]);
+                // The worker is asked only for what nobody else has.
+                if log.in_pieces(its.at..its.end()) {
+                    return self.runtime.block_on(log.read(its.at..its.end()));
+                }
+                let last = last.min(up - 1);
+                self.runtime.block_on(archive.member(block..last + 1))
+            }
         }
     }
 }
 
-impl Block {
-    /// Whether it may have lines that are selected, by what is known of it.
-    pub fn may_hold(&self, selection: &Selection) -> bool {
-        let (Some(least), Some(levels)) = (selection.level, self.levels) else { return true };
-        let without = self.lines - levels.iter().sum::<u64>();
-        without > 0 || levels[least as usize..].iter().any(|lines| *lines > 0)
-    }
-
-    /// Its lines of a level; `None` if nobody counted them.
-    pub fn lines_of(&self, level: Level) -> Option<u64> {
-        self.levels.map(|levels| levels[level as usize])
-    }
-
-    /// Adds whole lines behind it.
-    fn add(&mut self, lines: &[u8]) {
-        let mut levels = self.levels.unwrap_or_default();
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            self.lines += 1;
-            if let Some(level) = level_of(line) {
-                levels[level as usize] += 1;
-            }
+impl Read for BlockReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.raw.read(buffer)?;
+            let Some(block) = self.left.clone().next().filter(|_| read == 0) else { return Ok(read) };
+            let raw = self.blocks.fetch(block, self.left.end - 1);
+            self.raw = Cursor::new(raw.map_err(io::Error::other)?);
+            self.left.start += 1;
         }
-        self.levels = Some(levels);
-        self.bytes += lines.len() as u64;
     }
 }
 
@@ -201,17 +238,13 @@ fn open_archive(
 }
 
 /// Adds the lines that came since to the last block, or as further ones.
-fn grow(file: &Arc<File>, blocks: &mut Vec<Block>) -> std::io::Result<()> {
+fn grow(file: &Arc<File>, blocks: &mut Vec<Block>) -> io::Result<()> {
     loop {
-        let end = blocks.last().map_or((0, 0), |last| (last.at + last.bytes, last.first_line + last.lines));
-        let lines = TailReader::new(Arc::clone(file), end.0).lines(BLOCK as usize)?;
+        let end = blocks.last().map_or(0, Block::end);
+        let lines = TailReader::new(Arc::clone(file), end).lines(BLOCK as usize)?;
         if lines.is_empty() {
             return Ok(());
         }
-        let has_room = blocks.last().is_some_and(|last| last.bytes + lines.len() as u64 <= BLOCK);
-        if !has_room {
-            blocks.push(Block { first_line: end.1, lines: 0, at: end.0, bytes: 0, levels: None });
-        }
-        blocks.last_mut().expect("it was pushed").add(&lines);
+        Block::add_to(blocks, &lines);
     }
 }

@@ -129,7 +129,7 @@ impl Follower {
             .context("the run is gone from the database")?;
         let never = run.status.is_final() && run.started_at.is_none();
         if never || matches!(run.log_state, LogState::Archived | LogState::Lost | LogState::Pruned) {
-            return self.archived(&LogSource::find(&run, &self.system.spool)?).await;
+            return self.archived(&LogSource::find(&run, &self.system).await?).await;
         }
         follow::want(&self.system.pool, self.run, WISH).await?;
         let mut came = false;

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use anyhow::Result;
 
-use super::blocks::{Block, LogBlocks};
+use super::block::Block;
+use super::blocks::LogBlocks;
 use crate::record::{Level, level_of};
 
 /// Most parts of a map.

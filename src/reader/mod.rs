@@ -3,7 +3,9 @@
 //! It fetches only what a selection needs: the index of an archive tells where its lines are. This room knows
 //! lines and records, but not their meaning for a submission.
 
+mod block;
 mod blocks;
+mod elsewhere;
 mod follow;
 mod map;
 mod page;
@@ -16,12 +18,16 @@ mod stream_follow;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use tokio::runtime::Handle;
 use tokio_util::io::SyncIoBridge;
 
-pub use blocks::{Block, KnownBlocks, LogBlocks};
+pub use block::Block;
+pub use blocks::{KnownBlocks, LogBlocks};
+pub use elsewhere::ElsewhereLog;
 pub use follow::{Follower, News};
 pub use map::LogMap;
 pub use page::{LinesWanted, LogPage, PageFrom};
@@ -35,8 +41,8 @@ use self::ranged::{CountedReader, Meter, Ranged};
 use crate::carry;
 use crate::gzip;
 use crate::objects::{ObjectUri, Objects};
-use crate::spool::Spool;
 use crate::store::{LogState, Run};
+use crate::system::System;
 
 const BUFFER: usize = 1 << 18;
 
@@ -53,6 +59,8 @@ pub enum LogSource {
         /// Bytes of the log, by the row; a larger archive is refused.
         raw_bytes: u64,
     },
+    /// On another machine, and not archived yet: as far as it was there when somebody looked.
+    Elsewhere(Arc<ElsewhereLog>),
 }
 
 /// The lines of a log, oldest first. Reading blocks: it belongs on a thread for blocking work.
@@ -69,7 +77,8 @@ impl LogSource {
     ///
     /// # Errors
     /// The log can't be read from here; the text says where it is and what to do.
-    pub fn find(run: &Run, spool: &Spool) -> Result<Self> {
+    pub async fn find(run: &Run, system: &System) -> Result<Self> {
+        let spool = &system.spool;
         // If the log is archived between the lookup and the opening, the row has it, or will have it
         // when the caller tries again.
         let is_here = !spool.has_given_back(run.id);
@@ -81,6 +90,11 @@ impl LogSource {
             return Ok(Self::Archive { uri, raw_bytes: raw_bytes.cast_unsigned() });
         }
         let worker = run.worker.as_deref().unwrap_or("another machine");
+        let may_be_elsewhere =
+            matches!(run.log_state, LogState::Open | LogState::Sealed | LogState::Fallback);
+        if may_be_elsewhere && let Some(log) = ElsewhereLog::find(&system.pool, run).await? {
+            return Ok(Self::Elsewhere(Arc::new(log)));
+        }
         match run.log_state {
             LogState::None if run.started_at.is_none() => {
                 bail!("run {} is {}: it never started, so it has no log", run.id, run.status)
@@ -142,6 +156,7 @@ impl LogSource {
                 let lines = LogLines::new(BufReader::with_capacity(BUFFER, start), 0);
                 return Ok(LogLines { grows: true, ..lines });
             }
+            Self::Elsewhere(_) => return self.open_blocks(objects, selection, meter).await,
             Self::Archive { uri, raw_bytes } => (uri, *raw_bytes),
         };
         if selection.is_a_part()
@@ -150,8 +165,8 @@ impl LogSource {
             let holds = archive.index().raw_bytes();
             ensure!(holds == raw_bytes, "damaged archive: it holds {holds} bytes, the row says {raw_bytes}");
             let members = selection.members_of(archive.index());
-            let first = archive.index().members().get(members.start).map_or(0, |member| member.first_line);
-            return Ok(LogLines::new(BufReader::with_capacity(BUFFER, archive.read(members)), first));
+            let blocks = LogBlocks::of_archive(archive, Arc::clone(meter), Handle::current());
+            return Ok(LogLines::of_blocks(blocks, members));
         }
         let (_, stream) = objects.open(uri).await.map_err(|error| anyhow!(error))?;
         meter.get();
@@ -161,9 +176,31 @@ impl LogSource {
         let raw = carry::spawn_blocking(decoder).await.context("reading panicked")?;
         Ok(LogLines::new(BufReader::with_capacity(BUFFER, raw), 0))
     }
+
+    /// Opens a log elsewhere where the selection begins.
+    async fn open_blocks(
+        &self,
+        objects: &Objects,
+        selection: &Selection,
+        meter: &Arc<Meter>,
+    ) -> Result<LogLines> {
+        let (objects, source, selection) = (objects.clone(), self.clone(), selection.clone());
+        let (meter, runtime) = (Arc::clone(meter), Handle::current());
+        let open = carry::spawn_blocking(move || {
+            let blocks = LogBlocks::open_metered(&objects, &source, None, meter, runtime)?;
+            let selected = blocks.selected(&selection);
+            anyhow::Ok(LogLines::of_blocks(blocks, selected))
+        });
+        open.await.context("reading panicked")?
+    }
 }
 
 impl LogLines {
+    fn of_blocks(blocks: LogBlocks, selected: Range<usize>) -> Self {
+        let first = blocks.blocks().get(selected.start).map_or(0, |block| block.first_line);
+        Self::new(BufReader::with_capacity(BUFFER, blocks.reader(selected)), first)
+    }
+
     /// Lines from any source; the first is the log's line `first`, counted from 0.
     pub fn new(reader: impl BufRead + Send + 'static, first: u64) -> Self {
         Self { reader: Box::new(reader), first, grows: false }

@@ -1,13 +1,13 @@
 //! Reads an archive by ranges: its index first, then only the needed members.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, anyhow};
-use tokio::runtime::Handle;
 
+use super::elsewhere::ElsewhereLog;
 use crate::gzip::{self, Index, IndexTail};
 use crate::objects::{Bytes, ObjectUri, Objects};
 
@@ -20,21 +20,18 @@ const MOST: u64 = 4 << 20;
 
 /// An archive whose index is known.
 pub(super) struct Ranged {
-    objects: Objects,
-    uri: ObjectUri,
+    place: Place,
     meter: Arc<Meter>,
     index: Arc<Index>,
     /// Bytes of the archive that are here, and where they begin.
     piece: (u64, Vec<u8>),
 }
 
-/// The raw bytes of consecutive members, fetched as they are read. It waits for the object store, so
-/// it belongs on a thread for blocking work.
-pub(super) struct MemberReader {
-    archive: Ranged,
-    left: Range<usize>,
-    raw: Cursor<Vec<u8>>,
-    runtime: Handle,
+/// Where the bytes of an archive are.
+enum Place {
+    Object(Box<(Objects, ObjectUri)>),
+    /// On another machine, where it grows.
+    Elsewhere(Arc<ElsewhereLog>),
 }
 
 impl Ranged {
@@ -59,8 +56,8 @@ impl Ranged {
                 }
                 IndexTail::Index(index) => {
                     let piece = (size - bytes.len() as u64, bytes);
-                    let (objects, uri, meter) = (objects.clone(), uri.clone(), Arc::clone(meter));
-                    return Ok(Some(Self { objects, uri, meter, index: Arc::new(index), piece }));
+                    let (place, meter) = (Place::of(objects, uri), Arc::clone(meter));
+                    return Ok(Some(Self { place, meter, index: Arc::new(index), piece }));
                 }
             }
         }
@@ -68,17 +65,19 @@ impl Ranged {
 
     /// The archive of this index, which somebody read before: an archive never changes.
     pub(super) fn known(objects: &Objects, uri: &ObjectUri, meter: &Arc<Meter>, index: Arc<Index>) -> Self {
-        let (objects, uri, meter) = (objects.clone(), uri.clone(), Arc::clone(meter));
-        Self { objects, uri, meter, index, piece: (0, Vec::new()) }
+        let (place, meter) = (Place::of(objects, uri), Arc::clone(meter));
+        Self { place, meter, index, piece: (0, Vec::new()) }
+    }
+
+    /// An archive that grows elsewhere, as far as it is up.
+    pub(super) fn elsewhere(log: &Arc<ElsewhereLog>, meter: &Arc<Meter>) -> Self {
+        let (place, meter, index) =
+            (Place::Elsewhere(Arc::clone(log)), Arc::clone(meter), Arc::clone(log.index()));
+        Self { place, meter, index, piece: (0, Vec::new()) }
     }
 
     pub(super) fn index(&self) -> &Arc<Index> {
         &self.index
-    }
-
-    /// Reads these members, from a thread that the current runtime's tasks do not need.
-    pub(super) fn read(self, members: Range<usize>) -> MemberReader {
-        MemberReader { archive: self, left: members, raw: Cursor::default(), runtime: Handle::current() }
     }
 
     /// The bytes of the first of `members`, fetched together with those after it.
@@ -90,11 +89,10 @@ impl Ranged {
                 .clone()
                 .take_while(|last| self.index.byte_range(members.start..last + 1).end - wanted.start <= MOST);
             let end = last.last().map_or(wanted.end, |last| self.index.byte_range(last..last + 1).end);
-            let range = Bytes::Range(wanted.start..end);
-            let chunk = self.objects.get_range(&self.uri, range).await.map_err(|error| anyhow!(error))?;
+            let bytes = self.place.fetch(wanted.start..end).await?;
             self.meter.get();
-            self.meter.bytes(chunk.bytes.len());
-            self.piece = (wanted.start, chunk.bytes);
+            self.meter.bytes(bytes.len());
+            self.piece = (wanted.start, bytes);
         }
         let (from, bytes) = &self.piece;
         let member = bytes.get((wanted.start - from) as usize..(wanted.end - from) as usize);
@@ -103,16 +101,19 @@ impl Ranged {
     }
 }
 
-impl Read for MemberReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.raw.read(buffer)?;
-            if read > 0 || self.left.is_empty() {
-                return Ok(read);
+impl Place {
+    fn of(objects: &Objects, uri: &ObjectUri) -> Self {
+        Self::Object(Box::new((objects.clone(), uri.clone())))
+    }
+
+    async fn fetch(&self, bytes: Range<u64>) -> Result<Vec<u8>> {
+        match self {
+            Self::Object(its) => {
+                let (objects, uri) = &**its;
+                let chunk = objects.get_range(uri, Bytes::Range(bytes)).await;
+                Ok(chunk.map_err(|error| anyhow!(error))?.bytes)
             }
-            let member = self.archive.member(self.left.clone());
-            self.raw = Cursor::new(self.runtime.block_on(member).map_err(io::Error::other)?);
-            self.left.start += 1;
+            Self::Elsewhere(log) => log.ask(bytes).await,
         }
     }
 }

@@ -114,7 +114,7 @@ impl StreamSource {
     pub(super) fn places(&self) -> impl Iterator<Item = (LogId, Option<(&Arc<File>, u64)>)> {
         self.segments.iter().map(|segment| match &segment.source {
             LogSource::Spool(file) => (segment.log, Some((file, segment.end))),
-            LogSource::Archive { .. } => (segment.log, None),
+            LogSource::Archive { .. } | LogSource::Elsewhere(_) => (segment.log, None),
         })
     }
 
@@ -200,7 +200,7 @@ impl StreamSource {
                     let left = end.saturating_sub(start.position());
                     LogLines::new(BufReader::with_capacity(BUFFER, start.take(left)), 0)
                 }
-                archive @ LogSource::Archive { .. } => archive.open_for(objects, &part, meter).await?,
+                source => source.open_for(objects, &part, meter).await?,
             };
             segments.push(MergedSegment { lines, line: Vec::new(), at: i64::MIN, ended: false });
         }

@@ -22,6 +22,7 @@ pub mod health;
 mod indexes;
 pub mod load;
 pub mod log;
+pub mod log_read;
 mod migrate;
 mod narrow;
 pub mod notice;

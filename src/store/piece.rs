@@ -1,6 +1,8 @@
 //! `log_piece`: the remote tail of running logs, in pieces of whole lines, for readers on other machines and for
 //! the case that the machine of a run is lost. The database drops a log's pieces when it is archived or let go.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
@@ -114,6 +116,22 @@ pub async fn shipped_to(db: impl PgExecutor<'_>, log: LogId) -> Result<u64> {
     .await
     .with_context(|| format!("failed to ask how much of log {log} was shipped"))?;
     Ok(to.cast_unsigned())
+}
+
+/// The bytes of a log's file that its pieces have, piece by piece in order.
+///
+/// # Errors
+/// The database fails.
+pub async fn stretches(db: impl PgExecutor<'_>, log: LogId) -> Result<Vec<Range<u64>>> {
+    let rows: Vec<(i64, i32)> =
+        sqlx::query_as("select at, raw_bytes from log_piece where log_id = $1 and not behind order by at")
+            .bind(log)
+            .fetch_all(db)
+            .await
+            .with_context(|| format!("failed to ask which pieces log {log} has"))?;
+    let stretch =
+        |(at, bytes): (i64, i32)| at.cast_unsigned()..at.cast_unsigned() + u64::from(bytes.unsigned_abs());
+    Ok(rows.into_iter().map(stretch).collect())
 }
 
 /// The next pieces of a log's file that reach beyond this byte, in order: a few, not all.

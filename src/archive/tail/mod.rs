@@ -2,7 +2,9 @@
 //!
 //! The bytes come from the spool's files, so the parse does not wait for it and never learns of it. A log that is
 //! followed from another machine is shipped more often; where nothing is to outlive the machine, only such logs are.
+//! What is up of an archive that grows needs no pieces any more, so readers elsewhere ask for it.
 
+mod readers;
 mod sent;
 
 use std::collections::{HashMap, HashSet};
@@ -13,11 +15,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use uuid::Uuid;
 
+use self::readers::Readers;
 use self::sent::{Bound, Sent, Shipment};
 use crate::carry;
 use crate::ids::LogId;
 use crate::spool::Spool;
-use crate::store::{PgPool, follow, piece};
+use crate::store::{PgPool, follow, log_read, piece};
 use crate::system::System;
 
 /// How often followed logs are shipped, at least.
@@ -43,7 +46,14 @@ pub struct RemoteTail {
     kept: Option<KeptTail>,
     logs: Arc<Mutex<HashMap<LogId, Shipping>>>,
     /// One round at a time.
-    turn: Arc<tokio::sync::Mutex<u32>>,
+    turn: Arc<tokio::sync::Mutex<ShippingRound>>,
+}
+
+/// What is known from one round to the next.
+#[derive(Debug, Default)]
+struct ShippingRound {
+    round: u32,
+    readers: Readers,
 }
 
 /// A log that is shipped.
@@ -114,18 +124,22 @@ impl RemoteTail {
 
     /// Ships once what is due. If the database fails, the next round tries again.
     pub async fn ship(&self) {
-        let mut round = self.turn.lock().await;
-        *round = round.wrapping_add(1);
+        let mut turn = self.turn.lock().await;
+        turn.round = turn.round.wrapping_add(1);
         let shipped = async {
             // Pieces of ended runs, even when nothing runs.
-            if round.is_multiple_of(CLEANING) {
+            if turn.round.is_multiple_of(CLEANING) {
                 piece::clean(&self.pool).await?;
+                log_read::clean(&self.pool).await?;
             }
             let due = self.due().await?;
             self.ship_these(due).await
         };
         if let Err(error) = shipped.await {
             tracing::debug!("the remote tail waits: {error:#}");
+        }
+        if let Err(error) = self.answer(&mut turn.readers).await {
+            tracing::debug!("readers of running logs wait: {error:#}");
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) async fn log(
         if query.is_filtered() { format!("those with {}", query.conditions()) } else { "all".to_owned() };
     audit::run_read(&state, &asker, &run, LogUse::Downloaded, &lines, None).await?;
     let turn = state.pages.turn().await?;
-    let source = lookup::log(&state.system, &run)?;
+    let source = lookup::log(&state.system, &run).await?;
     let (kind, ending) = match query.form {
         LogForm::Text => ("text/plain; charset=utf-8", "log"),
         LogForm::Gzip => ("application/gzip", "log.gz"),
@@ -106,7 +106,7 @@ pub(super) async fn report(
     };
     audit::run_read(&state, &asker, &run, LogUse::Downloaded, "its report", None).await?;
     let turn = state.pages.turn().await?;
-    let source = lookup::log(&state.system, &run)?;
+    let source = lookup::log(&state.system, &run).await?;
     let system = &state.system;
     let mut report =
         Report::of_log(source, &system.objects, system.redactor.clone(), &system.scratch).await?;

@@ -160,7 +160,14 @@ impl LogFollowing {
     async fn here(&mut self) -> anyhow::Result<Vec<u8>> {
         let run = store::run::get(&self.state.system.pool, self.run).await?;
         let Some(run) = run else { return Ok(self.end()) };
-        let source = match lookup::log(&self.state.system, &run) {
+        let source = match lookup::log(&self.state.system, &run).await {
+            // What another machine has comes as it is shipped.
+            Ok(LogSource::Elsewhere(_)) if !run.status.is_final() => {
+                self.elsewhere =
+                    Some(Follower::new(self.state.system.clone(), self.run, Selection::default()));
+                return Ok(Vec::new());
+            }
+            Ok(LogSource::Elsewhere(_)) => return Ok(Vec::new()),
             Ok(source) => source,
             Err(_) if run.started_at.is_none() && !run.status.is_final() => return Ok(Vec::new()),
             Err(_) if !run.status.is_final() => {

@@ -129,7 +129,7 @@ pub(super) async fn with_blocks<T: Send + 'static>(
     run: &Run,
     with: impl FnOnce(&mut LogBlocks) -> anyhow::Result<T> + Send + 'static,
 ) -> Answered<T> {
-    let source = lookup::log(&state.system, run)?;
+    let source = lookup::log(&state.system, run).await?;
     let (objects, known) = (state.system.objects.clone(), state.pages.blocks(run.id));
     let runtime = Handle::current();
     let read = carry::spawn_blocking(move || {

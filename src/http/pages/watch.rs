@@ -83,7 +83,7 @@ impl Drop for WatchEntry<'_> {
 /// The lines behind this one, or none from the end on; `None` if the log is no longer in the spool.
 async fn look(state: &Shared, run: RunId, next: Option<u64>) -> anyhow::Result<Option<LineBatch>> {
     let Some(run) = store::run::get(&state.system.pool, run).await? else { return Ok(None) };
-    if !matches!(lookup::log(&state.system, &run), Ok(LogSource::Spool(_))) {
+    if !matches!(lookup::log(&state.system, &run).await, Ok(LogSource::Spool(_))) {
         return Ok(None);
     }
     Ok(Some(read(state, &run, next).await?))

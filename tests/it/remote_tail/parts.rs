@@ -101,7 +101,7 @@ impl Growing {
     }
 
     /// What the file of the log has by now.
-    async fn raw(&self) -> Vec<u8> {
+    pub(super) async fn raw(&self) -> Vec<u8> {
         let (spool, run) = (self.one.system.spool.clone(), self.run);
         let read = carry::spawn_blocking(move || std::fs::read(spool.find(run).unwrap().path).unwrap());
         let mut raw = read.await.unwrap();
