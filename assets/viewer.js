@@ -1,13 +1,10 @@
-// The viewer of a log: takes over the window of lines that the server wrote. It holds a few hundred lines at a time,
-// whatever the size of the log; its scroll bar runs over the numbers of lines.
+// The viewer of a log: where people go in it, what they choose, and what comes while they look.
 
 import { LogMap, problems } from "./beside.js";
-import { ask, element, grouped, range } from "./lines.js";
-import { conditions, copy, help, isSelected, makeCurrent, nextLevel, onKey, toolbar, wrap } from "./tools.js";
+import { ask, grouped, range } from "./lines.js";
+import { copy, help, makeCurrent, nextLevel, onKey, toolbar, wrap } from "./tools.js";
+import { LogWindow, MOST } from "./window.js";
 
-const MOST = 400; // lines in the page at once
-const STEP = 200; // lines to ask for
-const NEAR = 1200; // pixels from an edge at which more are asked for
 const AGAIN = 10; // seconds before the map of a growing log is drawn again
 const KEYS = [
   ["j, k", "next and previous line"],
@@ -21,23 +18,12 @@ const KEYS = [
   ["?", "these keys"],
 ];
 
-class LogViewer extends HTMLElement {
+class LogViewer extends LogWindow {
   connectedCallback() {
     if (this.box || (this.dataset.unread === "true" && this.dataset.open !== "true")) return;
-    const data = this.dataset;
-    this.base = `/runs/${data.run}/log`;
-    this.form = /** @type {HTMLFormElement} */ (document.querySelector("form.filters"));
+    this.open();
     this.text = /** @type {HTMLInputElement} */ (this.form.elements.namedItem("q"));
-    this.box = /** @type {HTMLElement} */ (this.querySelector(".lines"));
-    this.list = this.querySelector("ol");
-    this.place = this.querySelector(".place");
-    this.from = Number(data.from); // lines that were looked at: from here …
-    this.to = Number(data.to); // … up to this one, which is the next
-    this.total = Number(data.total);
-    this.isOpen = data.open === "true";
     this.follows = false;
-    this.loads = { up: false, down: false };
-    this.generation = 0; // of the window: what was asked for another is dropped
     this.classList.add("live");
     this.querySelector("nav")?.remove();
     this.addTools();
@@ -48,8 +34,7 @@ class LogViewer extends HTMLElement {
     this.form.addEventListener("submit", (event) => this.filter(event));
     document.addEventListener("keydown", (event) => this.key(event));
     addEventListener("hashchange", () => this.goToHash());
-    for (const item of this.list.children) this.number(item);
-    const found = Number(data.found);
+    const found = Number(this.dataset.found);
     if (range(location.hash)) this.goToHash();
     else if (found) this.choose(found, found, true);
     else if (new URLSearchParams(location.search).get("at") === "end") this.toEnd();
@@ -70,12 +55,6 @@ class LogViewer extends HTMLElement {
     this.followButton.hidden = !this.isOpen;
     add("Keys", () => help(this, KEYS));
     this.place.before(tools);
-    this.bar = document.createElement("input");
-    this.bar.type = "range";
-    this.bar.className = "bar";
-    this.bar.min = "1";
-    this.bar.setAttribute("aria-label", "Line at the top");
-    this.bar.setAttribute("aria-orientation", "vertical");
     this.bar.addEventListener("change", () => this.goTo(Number(this.bar.value), false));
     this.map = new LogMap(this.base, (line, level) => {
       if (level) this.jump(`level=${level}`, 1, line);
@@ -102,151 +81,14 @@ class LogViewer extends HTMLElement {
     this.say(await copy(this.list));
   }
 
-  // The window of lines.
-
-  conditions() {
-    return conditions(this.form);
-  }
-
-  /** Shows other lines: those from a place on. */
-  async load(place, select) {
-    const generation = ++this.generation;
-    const isBack = place.startsWith("before") || place === "at=end";
-    this.stop?.abort();
-    this.stop = new AbortController();
-    this.say("reading …");
-    try {
-      let page = await this.page(place);
-      // Lines that match may be rare: it looks on, until there are some or somebody wants something else.
-      while (page.lines.length === 0 && (isBack ? page.from > 1 : page.to <= page.total)) {
-        if (generation !== this.generation) return;
-        this.say(`searching: line ${grouped(page.to - 1)} of ${grouped(page.total)}`);
-        page = await this.page(isBack ? `before=${page.from}` : `from=${page.to}`);
-      }
-      if (generation !== this.generation) return;
-      this.list.replaceChildren(...page.lines.map((line) => this.make(line)));
-      [this.from, this.to, this.total] = [page.from, page.to, page.total];
-      this.box.scrollTop = 0;
-      select?.(page);
-      this.show();
-      this.scrolled();
-    } catch (error) {
-      if (error.name !== "AbortError" && generation === this.generation) this.say(error.message);
-    }
-  }
-
-  page(place, count = STEP) {
-    return ask(`${this.base}/lines`, `${place}&count=${count}&${this.conditions()}`, this.stop?.signal);
-  }
-
-  make(line) {
-    const item = element(line, this.base);
-    this.number(item);
-    return item;
-  }
-
-  number(item) {
-    const number = Number(item.id.slice(1));
-    if (!number) return;
-    item.setAttribute("aria-posinset", String(number));
-    item.setAttribute("aria-setsize", String(Math.max(this.total, number)));
-    const link = item.firstElementChild;
-    link.setAttribute("href", `#L${number}`);
-    link.tabIndex = -1;
-  }
+  // Going somewhere.
 
   scrolled() {
     const { scrollTop, clientHeight, scrollHeight } = this.box;
-    if (scrollTop < NEAR) this.more("up");
-    if (scrollHeight - scrollTop - clientHeight < NEAR) this.more("down");
     const isAtEnd = scrollHeight - scrollTop - clientHeight < 4;
     if (this.follows && !isAtEnd && !this.isMoving) this.unfollow();
-    this.show();
+    super.scrolled();
   }
-
-  /** Adds lines above or below, and takes as many away at the other side. What is read does not move. */
-  async more(side) {
-    const isUp = side === "up";
-    if (this.loads[side] || (isUp ? this.from <= 1 : this.to > this.total)) return;
-    this.loads[side] = true;
-    const generation = this.generation;
-    try {
-      const page = await this.page(isUp ? `before=${this.from}` : `from=${this.to}`);
-      if (generation !== this.generation) return;
-      this.total = page.total;
-      const items = page.lines.map((line) => this.make(line));
-      if (isUp) {
-        this.from = page.from;
-        const height = this.box.scrollHeight;
-        this.list.prepend(...items);
-        this.box.scrollTop += this.box.scrollHeight - height;
-        this.trim("down");
-      } else {
-        this.to = page.to;
-        this.list.append(...items);
-        this.trim("up");
-      }
-      this.show();
-    } catch (error) {
-      if (error.name !== "AbortError") this.say(error.message);
-      // Not at once again.
-      await new Promise((done) => setTimeout(done, 1000));
-    } finally {
-      this.loads[side] = false;
-    }
-  }
-
-  /** Takes lines away that nobody sees, but for selected ones. */
-  trim(side) {
-    if (isSelected(this.list) && this.list.children.length < 3 * MOST) return;
-    const extra = this.list.children.length - MOST;
-    if (extra <= 0) return;
-    if (side === "up") {
-      const height = this.box.scrollHeight;
-      for (let count = 0; count < extra; count++) this.list.firstElementChild.remove();
-      this.box.scrollTop -= height - this.box.scrollHeight;
-      this.from = this.numberOf(this.list.firstElementChild) || this.from;
-    } else {
-      for (let count = 0; count < extra; count++) this.list.lastElementChild.remove();
-      this.to = (this.numberOf(this.list.lastElementChild) || this.to - 1) + 1;
-    }
-  }
-
-  numberOf(item) {
-    return item ? Number(item.id.slice(1)) : 0;
-  }
-
-  /** The line at the top of what is seen. */
-  top() {
-    const edge = this.box.scrollTop + this.box.offsetTop;
-    const items = this.list.children;
-    let [low, high] = [0, items.length - 1];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const item = /** @type {HTMLElement} */ (items[middle]);
-      if (item.offsetTop + item.offsetHeight <= edge) low = middle + 1;
-      else high = middle;
-    }
-    return this.numberOf(items[low]);
-  }
-
-  show() {
-    const top = this.top() || this.from;
-    this.bar.max = String(Math.max(this.total, 1));
-    this.bar.value = String(top);
-    this.bar.setAttribute("aria-valuetext", `line ${grouped(top)} of ${grouped(this.total)}`);
-    const isFiltered = [...this.conditions()].length > 0;
-    const count = this.list.children.length;
-    if (count === 0) this.say(isFiltered ? `no line of ${grouped(this.total)} matches` : "no lines yet");
-    else if (isFiltered) this.say(`line ${grouped(top)} of ${grouped(this.total)}, of those that match`);
-    else this.say(`line ${grouped(top)} of ${grouped(this.total)}${this.isOpen ? ", and more may come" : ""}`);
-  }
-
-  say(text) {
-    if (this.place.textContent !== text) this.place.textContent = text;
-  }
-
-  // Going somewhere.
 
   /** Goes to a line, with a few before it. */
   async goTo(line, chosen = true, last = line) {

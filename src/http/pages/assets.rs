@@ -32,6 +32,7 @@ const ASSETS: &[Asset] = assets![
     "viewer.js" as "text/javascript; charset=utf-8",
     "stream.js" as "text/javascript; charset=utf-8",
     "lines.js" as "text/javascript; charset=utf-8",
+    "window.js" as "text/javascript; charset=utf-8",
     "beside.js" as "text/javascript; charset=utf-8",
     "tools.js" as "text/javascript; charset=utf-8",
 ];
