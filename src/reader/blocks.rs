@@ -167,6 +167,12 @@ impl LogBlocks {
         self.of_line(first).max(since).min(end)..end
     }
 
+    /// The byte of the log at which the block of this line begins; its end if there is none.
+    pub fn byte_before(&self, line: u64) -> u64 {
+        let end = self.blocks.last().map_or(0, Block::end);
+        self.blocks.get(self.of_line(line)).map_or(end, |block| block.at)
+    }
+
     /// What reading cost so far.
     pub fn cost(&self) -> Cost {
         self.meter.cost()
@@ -178,6 +184,16 @@ impl LogBlocks {
     /// The object store or the spool fails, or the log is damaged.
     pub fn read(&mut self, block: usize, last: usize) -> Result<Vec<u8>> {
         self.fetch(block, last.clamp(block, block + AHEAD))
+    }
+
+    /// Some bytes of the log from this one on, not beyond the end.
+    pub(super) fn some(&mut self, at: u64, end: u64) -> Result<Vec<u8>> {
+        let block = self.blocks.partition_point(|block| block.end() <= at);
+        let from = self.blocks.get(block).context("the log has no such byte")?.at;
+        let mut raw = self.read(block, usize::MAX)?;
+        raw.truncate(usize::try_from(end - from).unwrap_or(usize::MAX));
+        raw.drain(..(at - from) as usize);
+        Ok(raw)
     }
 
     fn fetch(&mut self, block: usize, last: usize) -> Result<Vec<u8>> {

@@ -1,8 +1,8 @@
 //! Follows a growing log, from this machine's spool or from another machine.
 //!
 //! On the run's machine the reader reads the growing spool file. Elsewhere it reads the log's remote tail in the
-//! database, and asks the run's worker there to ship sooner: both can reach the database, and no port has to be
-//! open. Either way the end comes from the archive when the run is over and its file is gone.
+//! database, and asks the run's worker there to ship sooner, and for what the tail has let go: both can reach the
+//! database, and no port has to be open. Either way the end comes from the archive when the run is over and its file is gone.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::runtime::Handle;
 
-use super::{LogLines, LogSource, Selection};
+use super::elsewhere::ElsewhereLog;
+use super::{LogBlocks, LogLines, LogSource, Selection};
 use crate::carry;
 use crate::gzip;
 use crate::ids::RunId;
 use crate::record::Record;
 use crate::spool::TailReader;
-use crate::store::{self, LogState, follow, piece};
+use crate::store::{self, LogState, Run, follow, piece};
 use crate::system::System;
 
 /// How often to check for more.
@@ -30,7 +32,7 @@ const WISH: Duration = Duration::from_secs(20);
 /// Bytes to read at once.
 pub(super) const AT_ONCE: usize = 1 << 20;
 
-/// Follows one log from its beginning, or from as far back as another machine still has it.
+/// Follows one log from its beginning, as far as it is to be had.
 ///
 /// If a log passed its cap, the part behind the cut comes when the log is closed.
 pub struct Follower {
@@ -45,9 +47,17 @@ pub struct Follower {
     rest: Vec<u8>,
     /// The last lines, until the initial content is read.
     held: Option<VecDeque<Vec<u8>>>,
+    /// What the pieces lack before the next of them.
+    gap: Option<Gap>,
     waits: Option<String>,
     news: VecDeque<News>,
     ended: bool,
+}
+
+/// Bytes of a log elsewhere that are in no piece, up to this one.
+struct Gap {
+    blocks: LogBlocks,
+    to: u64,
 }
 
 /// Something new.
@@ -57,6 +67,17 @@ pub enum News {
     Lines(Vec<Vec<u8>>),
     /// Says why nothing comes, or which part is missing.
     Note(String),
+}
+
+impl Gap {
+    /// `None` if not all of what comes before this byte can be had.
+    async fn open(system: &System, run: &Run, to: u64) -> Result<Option<Self>> {
+        let Some(log) = ElsewhereLog::find(&system.pool, run).await? else { return Ok(None) };
+        let (objects, source) = (system.objects.clone(), LogSource::Elsewhere(Arc::new(log)));
+        let runtime = Handle::current();
+        let open = carry::spawn_blocking(move || LogBlocks::open(&objects, &source, None, runtime));
+        Ok(Some(Self { blocks: open.await.context("reading panicked")??, to }))
+    }
 }
 
 impl Follower {
@@ -71,10 +92,17 @@ impl Follower {
             archive: None,
             at: 0,
             rest: Vec::new(),
+            gap: None,
             waits: None,
             news: VecDeque::new(),
             ended: false,
         }
+    }
+
+    /// The same, from a line on that begins at this byte of the log.
+    #[must_use]
+    pub fn from_byte(self, at: u64) -> Self {
+        Self { at, ..self }
     }
 
     /// Waits for something new; `None` once the log is closed and delivered to its end.
@@ -132,6 +160,10 @@ impl Follower {
             return self.archived(&LogSource::find(&run, &self.system).await?).await;
         }
         follow::want(&self.system.pool, self.run, WISH).await?;
+        if let Some(gap) = self.gap.take() {
+            self.fill(gap).await?;
+            return Ok(true);
+        }
         let mut came = false;
         for piece in piece::from_byte(&self.system.pool, self.run.into(), self.at).await? {
             let (at, raw_bytes) = (piece.place.at, piece.raw_bytes);
@@ -139,12 +171,13 @@ impl Follower {
             let bytes = unpack.await.context("unpacking panicked")??;
             // One that was shipped anew may begin with what is known.
             let known = self.at.saturating_sub(at).min(raw_bytes);
-            let missing = at.saturating_sub(self.at);
-            if missing > 0 {
-                self.rest.clear();
-                let note = format!("{missing} bytes before this are not here; they will be in the archive");
-                self.news.push_back(News::Note(note));
-                self.at = at;
+            if at > self.at {
+                // Whoever wants the last lines alone does not wait for those before.
+                self.gap = if self.held.is_none() { Gap::open(&self.system, &run, at).await? } else { None };
+                if self.gap.is_some() {
+                    return Ok(true);
+                }
+                self.skip(at, "");
             }
             came |= self.take(&bytes[known as usize..]);
         }
@@ -161,6 +194,32 @@ impl Follower {
             self.news.extend(waits.map(News::Note));
         }
         Ok(came)
+    }
+
+    /// Takes some more of what the pieces lack.
+    async fn fill(&mut self, gap: Gap) -> Result<()> {
+        let (at, Gap { mut blocks, to }) = (self.at, gap);
+        let read = carry::spawn_blocking(move || {
+            let bytes = blocks.some(at, to);
+            (blocks, bytes)
+        });
+        match read.await.context("reading panicked")? {
+            (blocks, Ok(bytes)) => {
+                self.take(&bytes);
+                self.gap = (self.at < to).then_some(Gap { blocks, to });
+            }
+            (_, Err(error)) => self.skip(to, &format!(" ({error:#})")),
+        }
+        Ok(())
+    }
+
+    /// Goes on behind what is not to be had, and says so.
+    fn skip(&mut self, to: u64, why: &str) {
+        self.rest.clear();
+        let missing = to - self.at;
+        let note = format!("{missing} bytes before this are not here; they will be in the archive{why}");
+        self.news.push_back(News::Note(note));
+        self.at = to;
     }
 
     /// Reads the rest from the archive.

@@ -163,8 +163,10 @@ impl LogFollowing {
         let source = match lookup::log(&self.state.system, &run).await {
             // What another machine has comes as it is shipped.
             Ok(LogSource::Elsewhere(_)) if !run.status.is_final() => {
-                self.elsewhere =
-                    Some(Follower::new(self.state.system.clone(), self.run, Selection::default()));
+                let next = self.next;
+                let at = with_blocks(&self.state, &run, move |blocks| Ok(blocks.byte_before(next))).await;
+                let follower = Follower::new(self.state.system.clone(), self.run, Selection::default());
+                self.elsewhere = Some(follower.from_byte(at.map_err(anyhow::Error::from)?));
                 return Ok(Vec::new());
             }
             Ok(LogSource::Elsewhere(_)) => return Ok(Vec::new()),

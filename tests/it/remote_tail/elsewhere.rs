@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 
-use parselog::reader::{Cost, LinesWanted, LogBlocks, LogSource, PageFrom, Selection};
+use parselog::reader::{Cost, Follower, LinesWanted, LogBlocks, LogSource, News, PageFrom, Selection};
 use parselog::record::timestamp_of;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
@@ -25,19 +25,13 @@ async fn long(gives_back: bool) -> (Growing, AbortOnDropHandle<()>) {
     for thousand in 3..11 {
         growing = growing.log(thousand * 1000..(thousand + 1) * 1000).await;
     }
-    let archiver = growing.one.archiver.clone();
-    let shipping = carry::spawn(async move {
-        loop {
-            archiver.tail().ship().await;
-            tokio::time::sleep(archiver.tail().tick()).await;
-        }
-    });
+    let shipping = growing.one.ships();
     // Behind the last part is less than another one.
     until("its parts are up", || async { growing.parts().await >= 7 }).await;
     // With more of the log, what is up goes from the pieces.
     growing = growing.log(11_000..LINES).await;
     is_shipped(&growing).await;
-    (growing, AbortOnDropHandle::new(shipping))
+    (growing, shipping)
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
@@ -109,6 +103,30 @@ async fn another_machine_reads_any_line_of_a_running_log() {
     let (whole, cost) = read(&source, &growing, Selection::default()).await.unwrap();
     assert!(whole == raw, "{} of {} bytes", whole.len(), raw.len());
     assert!(cost.gets > 0 && cost.bytes < raw.len() as u64 / 2, "{cost:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_a_log_from_another_machine_misses_none_of_its_lines() {
+    let (growing, _shipping) = Box::pin(long(false)).await;
+    for first in [0, 7_000] {
+        let mut follower = Follower::new(growing.two.system.clone(), growing.run, Selection::default());
+        if first > 0 {
+            let (source, objects, runtime) =
+                (found(&growing).await, growing.objects.clone(), Handle::current());
+            let at = carry::spawn_blocking(move || {
+                LogBlocks::open(&objects, &source, None, runtime).unwrap().byte_before(first)
+            });
+            follower = follower.from_byte(at.await.unwrap());
+        }
+        let mut seqs = Vec::new();
+        while seqs.last() != Some(&(LINES - 1)) {
+            match follower.next().await.unwrap().unwrap() {
+                News::Lines(lines) => seqs.extend(lines.iter().map(|line| Record::decode(line).unwrap().seq)),
+                News::Note(note) => panic!("{note}"),
+            }
+        }
+        assert!(seqs[0] <= first && seqs.len() as u64 == LINES - seqs[0] && seqs.is_sorted(), "{}", seqs[0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ use parselog::system::System;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{TestDb, head_of};
 
@@ -58,6 +59,17 @@ impl Machine {
         let spool_id = self.archiver.tail().kept().map(|kept| kept.spool);
         store::log::opened_in(&self.system.pool, run.run.id.into(), spool_id).await.unwrap();
         carry::spawn_blocking(move || spool.create(&head)).await.unwrap().unwrap()
+    }
+
+    /// Ships and answers as a worker does, from now on.
+    fn ships(&self) -> AbortOnDropHandle<()> {
+        let tail = self.archiver.tail().clone();
+        AbortOnDropHandle::new(carry::spawn(async move {
+            loop {
+                tail.ship().await;
+                tokio::time::sleep(tail.tick()).await;
+            }
+        }))
     }
 
     /// Ships what is due, once all is.
