@@ -42,10 +42,22 @@ impl Home {
         all.iter().find(|(_, words)| words.starts_with("/bin/sh")).map(|(pid, _)| *pid)
     }
 
+    /// Keeper, relay and server. They must be kept for LONG, or be in use: else they may be gone meanwhile.
     fn all_three(&self) -> [Pid; 3] {
-        wait_until(|| self.relay().is_some());
-        [self.keeper().unwrap(), self.relay().unwrap(), self.postmaster().unwrap()]
+        let mut all = None;
+        wait_until(|| {
+            // One look: what is seen at once is not looked for again.
+            all = self.keeper().zip(self.relay()).zip(self.postmaster());
+            all.is_some()
+        });
+        let ((keeper, relay), server) = all.expect("the wait has ended");
+        [keeper, relay, server]
     }
+}
+
+/// Kills a process that was there; one that ended meanwhile needs it no more.
+fn kill(process: Pid) {
+    let _ = kill_process(process, Signal::KILL);
 }
 
 #[test]
@@ -96,11 +108,14 @@ fn whichever_process_is_killed_the_next_command_works_and_in_the_end_nothing_run
     let home = Home::new();
     for victim in 0..3 {
         for again in [true, false] {
-            home.ok(SHORT, &["runs"]);
+            home.ok(LONG, &["runs"]);
             let victim = home.all_three()[victim];
-            kill_process(victim, Signal::KILL).unwrap();
             if again {
-                home.ok(SHORT, &["runs"]);
+                kill(victim);
+            }
+            home.ok(SHORT, &["runs"]); // The last use says how long.
+            if !again {
+                kill(victim);
             }
             wait_until(|| home.processes().is_empty());
         }
@@ -108,11 +123,12 @@ fn whichever_process_is_killed_the_next_command_works_and_in_the_end_nothing_run
     home.ok(LONG, &["runs"]);
     let all = home.all_three();
     for victim in all {
-        kill_process(victim, Signal::KILL).unwrap();
+        kill(victim);
     }
-    home.ok(SHORT, &["runs"]);
+    home.ok(LONG, &["runs"]);
     let now = home.all_three();
-    assert!(all.iter().all(|before| !now.contains(before)));
+    assert!(all.iter().all(|before| !now.contains(before)), "{all:?} {now:?}");
+    home.ok(SHORT, &["runs"]);
     wait_until(|| home.processes().is_empty());
 }
 
@@ -196,8 +212,9 @@ fn a_program_that_was_removed_leaves_a_keeper_that_ends_all_the_same() {
     assert!(command.env_remove("DATABASE_URL").status().unwrap().success());
     let all = home.all_three();
     fs::remove_file(copy).unwrap();
-    home.ok(SHORT, &["runs"]);
+    home.ok(LONG, &["runs"]);
     assert_eq!(home.all_three(), all);
+    home.ok(SHORT, &["runs"]);
     wait_until(|| home.processes().is_empty());
 }
 

@@ -209,7 +209,7 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
     assert!(error.contains("pg_control") && !error.contains('\n'), "{error}");
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+fn wait_until(mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited for too long");
