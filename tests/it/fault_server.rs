@@ -95,12 +95,6 @@ impl Drop for FaultServer {
     }
 }
 
-/// An endpoint at which nobody listens.
-pub(crate) async fn refusing_endpoint() -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
-
 /// A plain GET of `url`, as a browser would send it: status line with headers, and the body.
 pub(crate) async fn http_get(url: &str) -> io::Result<(String, Vec<u8>)> {
     let (host, target) = url.trim_start_matches("http://").split_once('/').unwrap();

@@ -13,7 +13,7 @@ use parselog::store::entry;
 use parselog::system::System;
 use uuid::Uuid;
 
-use crate::support::{TestDb, head};
+use crate::support::{TestDb, head, unheld};
 
 fn segment(log: LogId) -> Head {
     let subject = Subject::Segment(SegmentSubject { service: ServiceName::of("celery") });
@@ -78,6 +78,7 @@ async fn a_segment_whose_process_died_is_closed_archived_and_read_as_the_log_of_
         }
     };
     carry::spawn_blocking(abandon).await.unwrap();
+    unheld(&system.spool).await;
     let swept = Recovery::new(system.clone(), Archiver::new(system.clone())).sweep().await.unwrap();
     assert_eq!((swept.recovered, swept.archived, swept.kept), (1, 1, 0));
 

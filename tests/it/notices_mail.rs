@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::fault_server::http_get;
 use crate::localstack;
-use crate::support::{Desk, MailServer, PATIENCE, Said, sample, sample_text};
+use crate::support::{Desk, KeptPort, MailServer, PATIENCE, Said, sample, sample_text};
 
 const SUBMITTER: &str = "submitter@state.test";
 
@@ -92,8 +92,8 @@ async fn no_mail_holds_a_value_a_file_name_or_a_problem_of_a_submission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_mail_server_down_runs_are_as_ever_and_the_mails_follow() {
     let desk = Desk::new().await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("smtp://127.0.0.1:{free}?tls=none");
+    let port = KeptPort::new();
+    let url = format!("smtp://{}?tls=none", port.address());
     let file = sample("tanf-active-2021-q1.txt");
     assert_eq!(at(&desk, &url, &["submit", "--email", SUBMITTER, &file]).code, 0);
     let said = at(&desk, &url, &["worker", "--drain"]);
@@ -110,7 +110,7 @@ async fn with_the_mail_server_down_runs_are_as_ever_and_the_mails_follow() {
     let doctor = desk.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("notice-unsent"), "{}", doctor.out);
 
-    let server = MailServer::start_at(free, "plain");
+    let server = MailServer::start_at(port.number(), "plain");
     assert_eq!(at(&desk, &url, &["worker", "--drain"]).code, 0);
     assert_eq!(server.received().len(), 1);
     assert_eq!(desk.run(&["doctor"]).code, 0);

@@ -7,10 +7,10 @@ use parselog::objects::{
 };
 use tempfile::NamedTempFile;
 
-use crate::fault_server::{Fault, FaultServer, Request, refusing_endpoint};
+use crate::fault_server::{Fault, FaultServer, Request};
 use crate::localstack::{Bucket, bucket, endpoint};
 use crate::objects_s3::{file, large, small_parts};
-use crate::support::PATIENCE;
+use crate::support::{KeptPort, PATIENCE};
 
 /// What no answer takes, on a slow machine too.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -98,7 +98,8 @@ const INTERNAL: &str =
 
 #[tokio::test]
 async fn a_refused_connection_fails_soon_and_says_so() {
-    let objects = client(&refusing_endpoint().await, PATIENT).await;
+    let nobody = KeptPort::new();
+    let objects = client(&format!("http://{}", nobody.address()), PATIENT).await;
     let (source, put) = file(b"text");
     let started = Instant::now();
     let error = objects.put_file("bucket", "key", source.path(), &put).await.unwrap_err();

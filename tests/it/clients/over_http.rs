@@ -9,7 +9,7 @@ use super::page::block;
 use super::sending::Sending;
 use super::stored::{assert_stored, stored};
 use crate::http::Served;
-use crate::support::Desk;
+use crate::support::{Desk, KeptPort};
 
 const RECORDS: &str = "60";
 
@@ -24,14 +24,14 @@ async fn through(title: &str) {
         return;
     };
     let desk = Desk::new().await;
-    let mut served = Served::start(&desk);
-    let address = served.address;
-    let port = address.port().to_string();
-    let mut sending = Sending::start(&mut client, &[title, "127.0.0.1", &port, RECORDS]);
+    let port = KeptPort::new();
+    let (listen, number) = (port.address().to_string(), port.number().to_string());
+    let mut served = Served::start_with(&desk, &["--listen", &listen], &[]);
+    let mut sending = Sending::start(&mut client, &[title, "127.0.0.1", &number, RECORDS]);
     sending.half();
     served.signal(Signal::KILL);
     served.child.wait().unwrap();
-    let served = Served::start_with(&desk, &["--listen", &address.to_string()], &[]);
+    let served = Served::start_with(&desk, &["--listen", &listen], &[]);
     let sent = sending.rest();
     served.stop();
     assert_stored(&sent, &stored(&desk, "shop"));

@@ -5,7 +5,7 @@ use parselog::config::{DatabaseConfig, MailConfig};
 use parselog::store;
 use secrecy::ExposeSecret as _;
 
-use crate::support::{Desk, Said, TestDb};
+use crate::support::{Desk, KeptPort, Said, TestDb};
 
 /// The pieces of every password here.
 const PIECES: [&str; 2] = ["sw0rd", "fish3"];
@@ -19,7 +19,8 @@ fn assert_hidden(text: &str, of: &str) {
 #[tokio::test]
 async fn no_message_holds_a_piece_of_a_password_however_the_url_is_wrong() {
     let desk = Desk::new().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = KeptPort::new();
+    let closed = port.number();
     let mut urls = Vec::new();
     for between in ["@", "%", "/", " ", "?", "#", ":", "\\", "[", "%40", "%2F", "%ff", "&", "=", "/12?"] {
         urls.push(format!("postgres://u:sw0rd{between}fish3@127.0.0.1:{closed}/db"));

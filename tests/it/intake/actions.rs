@@ -9,6 +9,7 @@ use parselog::store::Action;
 use parselog::store::action::{self, ActionFilter};
 
 use super::{Place, blocking, until};
+use crate::support::unheld;
 
 /// A record as Rocketry's logger sends it.
 fn said(task: &str, action: &str, created: f64) -> Incoming {
@@ -70,6 +71,7 @@ async fn what_a_dead_process_had_stored_of_a_scheduler_is_recorded_by_who_recove
     let dying = place.streams();
     store(&dying, vec![said("task", "run", 100.0), said("task", "terminate", 101.0)]).await;
     drop(dying);
+    unheld(&place.system.spool).await;
     let recovery = Recovery::new(place.system.clone(), Archiver::new(place.system.clone()));
     assert_eq!(recovery.sweep().await.unwrap().archived, 1);
     assert_eq!(happened(&place, "task").await, [Action::Run, Action::Terminate]);

@@ -6,6 +6,7 @@ use parselog::intake::Refused;
 use parselog::record::Level;
 
 use super::{Place, at, blocking, incoming, until};
+use crate::support::unheld;
 
 fn messages(records: &[parselog::record::Record]) -> Vec<&str> {
     records.iter().map(|record| record.message.as_str()).collect()
@@ -77,6 +78,7 @@ async fn a_record_that_a_dead_process_had_stored_is_not_stored_again() {
         dying.store(&incoming("error", "INFO", "of another"), at(8, 50)).unwrap();
     })
     .await;
+    unheld(&place.system.spool).await;
 
     let kept = place.kept(IntakeConfig::default());
     let streams = kept.streams.clone();

@@ -8,7 +8,7 @@ mod rows;
 
 use parselog::store::{self, MIGRATOR};
 
-use crate::support::TestDb;
+use crate::support::{KeptPort, TestDb};
 
 #[tokio::test]
 async fn a_database_that_is_not_up_to_date_is_refused_with_what_to_do() {
@@ -74,7 +74,8 @@ async fn a_database_of_a_newer_parselog_is_refused() {
 
 #[tokio::test]
 async fn a_connection_that_fails_is_explained_in_one_line_without_the_password() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = KeptPort::new();
+    let closed = port.number();
     let db = TestDb::empty().await;
     let missing = db.url().replace("parselog_test_", "parselog_missing_");
     let cases = [

@@ -15,7 +15,7 @@ use parselog::store::{NoticeState, notice};
 use serde_json::Value;
 
 use super::{Post, URI, failure, success, system};
-use crate::support::PATIENCE;
+use crate::support::{KeptPort, PATIENCE};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -189,8 +189,8 @@ async fn a_webhook_that_is_away_or_wants_no_more_keeps_its_notices_and_gives_no_
     assert_eq!(notifier.round(PATIENCE).await.unwrap(), 0);
     assert_eq!(post.states().await, [NoticeState::Failed]);
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let away = Receiver { address: nobody, ..receiver };
+    let nobody = KeptPort::new();
+    let away = Receiver { address: nobody.address(), ..receiver };
     let notifier = away.notifier(&post);
     for key in ["a/2.txt", "a/3.txt"] {
         post.submit(key, &[], 1).await;

@@ -87,9 +87,9 @@ async fn nothing_is_given_back_that_the_store_has_not_confirmed() {
     let seal = carry::spawn_blocking(move || journal.seal(LogEnding::Success, None));
     let stored = one.archiver.archive_grown(seal.await.unwrap().unwrap(), archive).await;
     assert!(matches!(stored, Archived::Kept { store_is_down: true, .. }), "{stored:?}");
-    assert_eq!(one.recovery().sweep().await.unwrap().archived, 0);
+    assert_eq!(one.sweep().await.archived, 0);
     away.store(false, Ordering::SeqCst);
-    assert_eq!((one.recovery().sweep().await.unwrap().archived, bucket.open_uploads().await), (1, 0));
+    assert_eq!((one.sweep().await.archived, bucket.open_uploads().await), (1, 0));
     let records = archived(&db, &objects, run).await;
     assert!(records.iter().map(|record| record.seq).filter(|seq| *seq > 0).eq(1..8_000));
 }
@@ -163,7 +163,7 @@ async fn nothing_is_given_back_of_which_the_upload_has_ended_meanwhile() {
     let seal = carry::spawn_blocking(move || journal.seal(LogEnding::Success, None));
     let stored = one.archiver.archive_grown(seal.await.unwrap().unwrap(), archive).await;
     assert!(matches!(stored, Archived::Kept { .. }), "{stored:?}");
-    assert_eq!(one.recovery().sweep().await.unwrap().archived, 1);
+    assert_eq!(one.sweep().await.archived, 1);
     let records = archived(&db, &objects, run).await;
     let seqs: Vec<u64> = records.iter().map(|record| record.seq).filter(|seq| *seq > 0).collect();
     assert!(seqs.iter().copied().filter(|seq| *seq >= first).eq(first..7_000), "all that was here is there");

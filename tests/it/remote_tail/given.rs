@@ -83,7 +83,7 @@ async fn the_rest_of_a_dead_process_is_archived_behind_what_it_gave_back() {
     let Growing { db, objects, one, two, run, journal, working, bucket } = growing;
     drop((journal, working));
     assert!(one.system.spool.has_given_back(run));
-    let swept = one.recovery().sweep().await.unwrap();
+    let swept = one.sweep().await;
     assert_eq!((swept.recovered, swept.archived, swept.kept), (1, 1, 0), "{:?}", db.run(run).await);
     let records = archived(&db, &objects, run).await;
     let seqs: Vec<u64> = records.iter().map(|record| record.seq).filter(|seq| *seq > 0).collect();
@@ -99,7 +99,7 @@ async fn comes_back(mut growing: Growing) {
     log(&mut growing.journal, 12_000..12_011);
     let Growing { db, objects, one, two, run, journal, working, bucket } = growing;
     drop((journal, working));
-    let swept = one.recovery().sweep().await.unwrap();
+    let swept = one.sweep().await;
     assert_eq!((swept.recovered, swept.archived, swept.kept), (1, 1, 0), "{:?}", db.run(run).await);
     assert!(db.run(run).await.logs_uri.unwrap().contains(".fuller."));
     let records = archived(&db, &objects, run).await;
@@ -130,7 +130,7 @@ async fn a_log_whose_upload_is_ended_by_somebody_says_how_much_of_it_is_lost() {
     }
     let Growing { db, objects, one, two, run, journal, working, .. } = growing;
     drop((journal, working));
-    let swept = one.recovery().sweep().await.unwrap();
+    let swept = one.sweep().await;
     assert_eq!((swept.recovered, swept.archived, swept.kept), (1, 1, 0), "{:?}", db.run(run).await);
     let records = archived(&db, &objects, run).await;
     let seqs: Vec<u64> = records.iter().map(|record| record.seq).filter(|seq| *seq > 0).collect();
@@ -163,7 +163,7 @@ async fn a_log_of_which_nobody_knows_what_it_gave_back_stays_as_it_is() {
         (entry.path, found.len(), found.blocks())
     };
     let (path, len, blocks) = carry::spawn_blocking(lose).await.unwrap();
-    let swept = one.recovery().sweep().await.unwrap();
+    let swept = one.sweep().await;
     assert_eq!((swept.recovered, swept.archived), (0, 0), "as before this option was known");
     let now = std::fs::metadata(&path).unwrap();
     assert_eq!((now.len(), now.blocks()), (len, blocks));

@@ -17,7 +17,7 @@ use parselog::ids::LogId;
 use parselog::objects::{FolderStore, Objects, Put, S3, S3Options};
 use parselog::queue::{self, ClaimedRun};
 use parselog::record::{Encoder, Level, Origin, Record};
-use parselog::recovery::Recovery;
+use parselog::recovery::{Recovery, Swept};
 use parselog::spool::{Journal, Spool};
 use parselog::store::{self, LogState};
 use parselog::system::System;
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{TestDb, head_of};
+use crate::support::{TestDb, head_of, unheld};
 
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -51,6 +51,12 @@ impl Machine {
 
     fn recovery(&self) -> Recovery {
         Recovery::new(self.system.clone(), self.archiver.clone())
+    }
+
+    /// What its recovery does once, with logs that nobody holds any more.
+    async fn sweep(&self) -> Swept {
+        unheld(&self.system.spool).await;
+        self.recovery().sweep().await.unwrap()
     }
 
     /// Opens the log of a run.
@@ -128,10 +134,12 @@ async fn a_log_is_composed_of_what_had_left_its_machine_and_replaced_when_the_ma
     let run = db.claim_and_die("one").await;
     let (id, log_id) = (run.run.id, LogId::from(run.run.id));
     let mut journal = one.open(&run).await;
+    let began = Instant::now();
     let shipping = one.archiver.tail().begin(log_id);
     log(&mut journal, 1..101);
     one.archiver.tail().ship().await;
-    assert_eq!(pieces(&db).await, 0, "a run that may be over in a moment costs nothing");
+    let is_young = began.elapsed() < EVERY;
+    assert!(!is_young || pieces(&db).await == 0, "a run that may be over in a moment costs nothing");
     one.ship().await;
     log(&mut journal, 101..111);
 
@@ -162,7 +170,7 @@ async fn a_log_is_composed_of_what_had_left_its_machine_and_replaced_when_the_ma
     one.ship().await;
     assert_eq!(pieces(&db).await, 0);
     drop((journal, shipping));
-    let swept = one.recovery().sweep().await.unwrap();
+    let swept = one.sweep().await;
     assert_eq!((swept.recovered, swept.archived, swept.kept), (1, 1, 0));
     let fuller = db.run(id).await;
     assert_eq!((fuller.log_state, fuller.log_events.unwrap().0["INFO"]), (LogState::Archived, 108));

@@ -1,6 +1,7 @@
 //! What becomes of a log that can be read and that its folder refuses to complete.
 
 use super::*;
+use crate::support::wait_until_unheld;
 
 /// A desk whose spool has a refuge.
 fn desk(cap: u64) -> Desk {
@@ -85,6 +86,7 @@ fn the_log_of_a_dead_process_is_completed_in_a_refuge_where_its_folder_refuses()
     fs::create_dir_all(desk.dir.path().join(format!("spool/{}.tail-0/in the way", head.log))).unwrap();
     let entry = desk.spool.list().unwrap().remove(0);
     drop(scope);
+    wait_until_unheld(&desk.spool);
     // Recovery found three lines of a program that the log could not take.
     let abandoned = desk.spool.take_abandoned(&entry, None).unwrap().unwrap();
     assert!(desk.spool.reopen_abandoned(&abandoned).is_err());

@@ -108,14 +108,14 @@ async fn with_s3_down_the_outcome_stands_the_log_falls_back_and_is_archived_when
     assert!(bench.db.entries(run.id).await.contains(&"fell-back".to_owned()));
     let spooled = fs::read(bench.worker.system().spool.find(run.id).unwrap().path).unwrap();
     // A second try does not replay again.
-    bench.worker.recovery().sweep().await.unwrap();
+    bench.sweep().await;
     let replayed = global("replayed, of 123-45-6789, while S3 is down");
     assert_eq!(replayed.len(), 1);
     assert_eq!(replayed[0].fields["run"], run.id.to_string());
     assert!(global("not replayed").is_empty());
 
     down.store(false, Ordering::SeqCst);
-    let swept = bench.worker.recovery().sweep().await.unwrap();
+    let swept = bench.sweep().await;
     assert_eq!((swept.archived, swept.kept), (1, 0));
     let run = bench.db.run(queued.run_id).await;
     assert_eq!((run.log_state, run.archive_error), (LogState::Archived, None));
@@ -142,7 +142,7 @@ async fn two_hundred_runs_at_once_misplace_no_line_and_their_counts_add_up() {
         queued.push(bench.submit(&format!("file-{number}.txt"), "HEADER", 1).await);
     }
     bench.drain(RUNS).await;
-    while bench.worker.recovery().sweep().await.unwrap() != Default::default() {}
+    while bench.sweep().await != Default::default() {}
     for (number, queued) in queued.iter().enumerate() {
         let run = bench.db.run(queued.run_id).await;
         assert_eq!(

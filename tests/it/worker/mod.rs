@@ -25,6 +25,7 @@ use parselog::parse::Parsers;
 use parselog::parser::{CommandOptions, Context, Outcome, ParseError, Parser, Submission, SummaryStatus};
 use parselog::queue::{self, Finished};
 use parselog::record::Record;
+use parselog::recovery::Swept;
 use parselog::spool::Spool;
 use parselog::store::{self, LogState, NewFile, Queued, Request, RunStatus};
 use parselog::system::System;
@@ -35,7 +36,7 @@ use tokio::sync::oneshot;
 use crate::fault_server::{Fault, FaultServer};
 use crate::localstack;
 use crate::scope::{global, install};
-use crate::support::{PATIENCE, TestDb, accounting, head_of, request_by};
+use crate::support::{PATIENCE, TestDb, accounting, head_of, request_by, unheld};
 
 const SUBMISSION: &str = include_str!("../../../samples/tanf-active-2021-q1.txt");
 
@@ -112,6 +113,12 @@ impl Bench {
         self.worker.run_one(claimed, &RunsInFlight::default(), RecordsTo::Nobody, || {}).await
     }
 
+    /// What recovery does once, with every log that nobody in this process holds.
+    async fn sweep(&self) -> Swept {
+        unheld(&self.worker.system().spool).await;
+        self.worker.recovery().sweep().await.unwrap()
+    }
+
     async fn drain(&self, slots: usize) {
         self.serving(slots, true).serve(std::future::pending()).await.unwrap();
     }
@@ -146,8 +153,8 @@ fn config() -> WorkerConfig {
     WorkerConfig {
         slots: 1,
         name: Some("test-worker".to_owned()),
-        lease: Duration::from_secs(15),
-        run_timeout: Duration::from_secs(60),
+        lease: PATIENCE,
+        run_timeout: PATIENCE,
         poll: OFTEN,
         remote_tail: RemoteTailConfig::default(),
         spool_keep: SpoolKeep::All,

@@ -24,6 +24,7 @@ impl Dead {
         let run = &claimed.run;
         let head = head_of(&claimed);
         bench.on_spool(move |spool| drop(spool.create(&head).unwrap())).await;
+        unheld(&bench.worker.system().spool).await;
         let mut parser = Command::new("sleep");
         parser.arg("1000").env("PARSELOG_RUN_ID", run.id.to_string()).stdin(Stdio::null());
         Self { run: run.id, parser: parser.spawn().unwrap() }
@@ -51,7 +52,7 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
     }
     let mut dead = Dead::leave(&bench, "dead.txt").await;
 
-    let swept = bench.worker.recovery().sweep().await.unwrap();
+    let swept = bench.sweep().await;
     assert_eq!((swept.recovered, swept.archived), (1, 0));
     // It is killed, and on its way out; one that goes on would do so for longer than we wait.
     let began = std::time::Instant::now();
@@ -61,13 +62,14 @@ async fn a_store_that_is_down_holds_up_no_recovery() {
     }
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
     let entry = bench.worker.system().spool.find(dead.run).unwrap();
+    unheld(&bench.worker.system().spool).await;
     let log = bench.on_spool(move |spool| spool.take_sealed(&entry, None).unwrap()).await;
     let log = log.expect("its log is complete");
     assert_eq!(log.tail.ending, LogEnding::Crash);
     drop(log);
 
     fs::remove_file(&folder).unwrap();
-    let swept = bench.worker.recovery().sweep().await.unwrap();
+    let swept = bench.sweep().await;
     assert_eq!((swept.recovered, swept.archived, swept.kept), (0, 5, 0));
     assert!(bench.spooled().is_empty(), "left in the spool: {:?}", bench.spooled());
 }
@@ -99,6 +101,7 @@ async fn a_run_whose_process_died_between_its_seal_and_its_end_is_ended_at_once(
             .await
     );
 
+    unheld(&bench.worker.system().spool).await;
     assert_eq!(bench.worker.recovery().recover().await.unwrap(), 0, "its log was complete");
     assert_eq!(bench.db.run(dead.run).await.status, RunStatus::Crash);
 }

@@ -43,12 +43,12 @@ async fn a_log_that_waits_for_the_store_is_compressed_once() {
     let (bench, folder, archive) = fallen_back().await;
     let first = written(&archive);
     for _ in 0..2 {
-        assert_eq!(bench.worker.recovery().sweep().await.unwrap().kept, 1);
+        assert_eq!(bench.sweep().await.kept, 1);
         assert_eq!(written(&archive), first, "it was compressed again");
     }
     let raw = fs::read(archive.with_extension("")).unwrap();
     fs::remove_file(folder).unwrap();
-    assert_eq!(bench.worker.recovery().sweep().await.unwrap().archived, 1);
+    assert_eq!(bench.sweep().await.archived, 1);
     let uri: String =
         sqlx::query_scalar("select logs_uri from parse_file_meta").fetch_one(&bench.db.pool).await.unwrap();
     assert_eq!(gunzip(&bench.archived(&uri).await), raw);
@@ -84,7 +84,7 @@ async fn an_archive_that_is_not_whole_or_of_another_log_is_made_anew() {
         let raw = fs::read(archive.with_extension("")).unwrap();
         damage(&archive);
         fs::remove_file(folder).unwrap();
-        assert_eq!(bench.worker.recovery().sweep().await.unwrap().archived, 1);
+        assert_eq!(bench.sweep().await.archived, 1);
         let uri: String = sqlx::query_scalar("select logs_uri from parse_file_meta")
             .fetch_one(&bench.db.pool)
             .await
