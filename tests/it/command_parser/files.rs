@@ -56,9 +56,10 @@ fn a_program_may_open_its_output_anew_and_empty_it() {
     for stem in [None, Some("log")] {
         let mut run = Run::new();
         run.output = stem.map(|stem| run.path(stem));
+        run.tells = true;
         run.script(
-            "for i in 1 2 3; do echo $i; sleep 0.2; echo e$i > /dev/stderr; echo a$i >> /dev/stderr; sleep 0.2; done
-             sleep 0.2; echo 4 > /dev/stdout; sleep 0.2; echo 5",
+            "for i in 1 2 3; do echo $i; echo e$i > /dev/stderr; echo a$i >> /dev/stderr; heard $i; heard a$i; done
+             echo 4 > /dev/stdout; heard 4; echo 5",
         )
         .expect("an outcome");
         assert_eq!(numbers(&run), [1, 2, 3, 4, 5]);
@@ -101,8 +102,9 @@ fn lines_that_a_program_empties_before_they_are_read_count_as_dropped() {
 fn zeros_are_what_was_written_and_holes_are_nothing() {
     let mut run = Run::new();
     run.output = Some(run.path("log"));
+    run.tells = true;
     // The last line is written behind a hole of a MiB, through a descriptor that does not append.
-    let script = r#"printf 'a\0b\n'; sleep 0.2
+    let script = r#"printf 'a\0b\n'; heard ab
 python3 -c 'import os, time
 f = os.open("/dev/stdout", os.O_WRONLY)
 os.ftruncate(f, 0); time.sleep(0.2)
@@ -116,7 +118,8 @@ os.lseek(f, 1 << 20, 0); os.write(f, b"behind\n")'"#;
 fn each_event_of_a_program_says_how_far_its_output_was_read() {
     let mut run = Run::new();
     run.output = Some(run.path("log"));
-    run.script("echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three").expect("an outcome");
+    run.tells = true;
+    run.script("echo one; heard one; echo two >&2; heard two; echo three").expect("an outcome");
     let output: Vec<_> = run.said.iter().map(|said| said.output).collect();
     assert_eq!(output, [Some([4, 0]), Some([4, 4]), Some([10, 4])]);
 }

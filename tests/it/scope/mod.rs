@@ -50,6 +50,16 @@ impl Desk {
         scope
     }
 
+    /// The messages that its open logs have by now.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        let logs = self.files().into_iter().filter_map(|path| fs::read(path).ok());
+        let lines = |log: Vec<u8>| -> Vec<_> {
+            let lines = log.split(|byte| matches!(byte, b'\n' | 0)).filter_map(Record::decode);
+            lines.filter(Record::is_event).map(|event| event.message).collect()
+        };
+        logs.flat_map(lines).collect()
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         fs::read_dir(self.dir.path().join("spool")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
