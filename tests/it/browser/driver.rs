@@ -12,8 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-/// How long a page may take for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::PATIENCE;
 
 /// The name under which WebDriver tells an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -50,6 +49,7 @@ impl Browser {
             "browserName": "chrome",
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
+            "timeouts": {"script": PATIENCE.as_millis() as u64, "pageLoad": PATIENCE.as_millis() as u64},
         }}});
         let opened = browser.ask("POST", "/session", &wanted);
         browser.session = opened["sessionId"].as_str()?.to_owned();
@@ -64,7 +64,8 @@ impl Browser {
     fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let body = if method == "GET" { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The driver itself gives up before.
+        stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -191,6 +192,13 @@ impl Browser {
             }
         }
         panic!("no Tab leads to {what}: {}", self.run("return document.body.innerText", &[]));
+    }
+
+    /// Follows a link or sends a form that has the focus, and waits until the page that it leads to is there.
+    pub(crate) fn leave(&self) {
+        self.run("window.isLeft = true", &[]);
+        self.enter();
+        self.wait("another page is there", "return !window.isLeft && document.readyState === 'complete'");
     }
 
     /// Does what has the focus.

