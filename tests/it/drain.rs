@@ -25,7 +25,7 @@ impl Killed {
         let rule = format!("*/*=sh -c 'if [ -e {begun} ]; then exit 0; fi; touch {begun}; exec sleep 1000'");
         let killed = Self { desk, embedded, rule };
         killed.ok(&["submit", &sample("tanf-active-2021-q1.txt")]);
-        let mut worker = killed.worker(&[]).spawn().unwrap();
+        let mut worker = killed.worker(&["--lease", "3s"]).spawn().unwrap();
         wait_for(|| fs::exists(&begun).unwrap(), "the parser never began");
         worker.kill().unwrap();
         worker.wait().unwrap();
@@ -43,7 +43,7 @@ impl Killed {
     }
 
     fn worker(&self, more: &[&str]) -> Command {
-        let arguments = ["worker", "--lease", "3s", "--parser-for", self.rule.as_str()];
+        let arguments = ["worker", "--parser-for", self.rule.as_str()];
         self.command(&[&arguments[..], more].concat())
     }
 
@@ -69,7 +69,8 @@ impl Killed {
     }
 
     fn drain(&self) {
-        let mut draining = self.worker(&["--drain"]).spawn().unwrap();
+        // It trusts its connection after one lease, and keeps its own run on a machine that stands still for a while.
+        let mut draining = self.worker(&["--drain", "--lease", "9s"]).spawn().unwrap();
         assert!(ended(&mut draining), "the drain does not end");
         assert!(draining.wait().unwrap().success());
         assert_eq!(self.statuses(), ["success", "crash"]);

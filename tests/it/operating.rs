@@ -236,13 +236,16 @@ async fn a_wait_ends_with_the_exit_code_of_the_run_through_all_its_attempts() {
     let header = sample_text("tanf-active-2021-q1.txt").lines().next().unwrap().to_owned();
     let rejected = desk.file("rejected.txt", &(header + "\nT1\n"));
     let good = sample("tanf-active-2021-q1.txt");
+    let why = desk.path("why");
     let waiting = desk
         .command(&["submit", "--wait", &rejected, &good])
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(std::fs::File::create(&why).unwrap())
         .spawn()
         .unwrap();
-    until(|| (desk.ok(&["runs", "--json"]).json().len() == 2).then_some(())).await;
+    // It says why nothing happens before a worker makes that untrue.
+    let says = || std::fs::read_to_string(&why).unwrap().contains("no worker has looked yet").then_some(());
+    until(says).await;
     desk.ok(&["worker", "--drain"]);
     let said = Said::of(waiting.wait_with_output().unwrap());
     assert_eq!(said.code, 3, "{}{}", said.out, said.err);
@@ -251,7 +254,6 @@ async fn a_wait_ends_with_the_exit_code_of_the_run_through_all_its_attempts() {
         "{}",
         said.out
     );
-    assert!(said.err.contains("no worker has looked yet"), "{}", said.err);
     assert_eq!(desk.run(&["wait", "@latest", "@rejected"]).code, 3);
     assert_eq!(desk.ok(&["wait", "tanf-active-2021-q1.txt", "--json"]).json()[0]["status"], "success");
 

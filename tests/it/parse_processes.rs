@@ -63,7 +63,7 @@ async fn a_parse_process_that_stands_still_is_ended_and_its_run_stopped() {
     let desk = Desk::new().await;
     desk.ok(&["submit", &sample("tanf-active-2021-q1.txt")]);
     let worker = ["worker", "--drain", "--parser-for", &sleeper(&desk)];
-    let mut worker = desk.command(&worker).env("PARSELOG_LEASE", "3s").stderr(Stdio::null()).spawn().unwrap();
+    let mut worker = desk.command(&worker).env("PARSELOG_LEASE", "9s").stderr(Stdio::null()).spawn().unwrap();
     let process = parse_process(&desk);
     kill_process(process, Signal::STOP).unwrap();
     desk.ok(&["cancel", "@latest"]);
