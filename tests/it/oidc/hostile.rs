@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{IdServer, begin, come_back, serve, session, sessions, sign_in};
 use crate::http::{Client, wait_until};
-use crate::support::Desk;
+use crate::support::{Desk, KeptPort};
 
 #[tokio::test]
 async fn an_id_token_that_is_wrong_in_anything_opens_no_session() {
@@ -132,8 +132,8 @@ async fn a_sign_in_leads_to_no_other_site() {
 #[tokio::test]
 async fn a_provider_that_is_away_lets_nobody_in_and_stops_nothing_else() {
     let desk = Desk::new().await;
-    let port = IdServer::start().address.port();
-    let away = format!("http://127.0.0.1:{port}/realm");
+    let port = KeptPort::new();
+    let away = format!("http://{}/realm", port.address());
     let options = ["--listen", "127.0.0.1:0", "--oidc-issuer", &away, "--oidc-client", "parselog"];
     let options = [&options[..], &["--oidc-roles", super::ROLES]].concat();
     let mut served =
@@ -144,7 +144,7 @@ async fn a_provider_that_is_away_lets_nobody_in_and_stops_nothing_else() {
     assert_eq!((refused.status, refused.header("set-cookie")), (503, None));
     assert!(refused.text().contains("Nobody can sign in now"), "{}", refused.text());
     assert_eq!(Client::to(served.address).get("/health", &[]).status, 200);
-    let provider = IdServer::start_at(port);
+    let provider = IdServer::start_at(port.number());
     provider.behave(&json!({"claims": {"preferred_username": "ann", "roles": ["ops"]}}));
     wait_until("it is asked again", || begun().status == 303);
     assert!(session(&sign_in(&served, &provider)).is_some());
