@@ -1,6 +1,7 @@
 //! A worker is killed while the archive of a log grows and goes up in parts: no line is lost, and no upload is left.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use parselog::store::{self, LogState, RunFilter, RunStatus};
@@ -15,14 +16,15 @@ use crate::world::World;
 /// Lines of a thousand characters that hardly pack: a part of 8 MiB, and half of another.
 const LINES: u64 = 16_000;
 
-/// Writes lines, waits until some of them had time to go up, and writes one more.
+/// Writes lines, waits until it may go on or its worker is gone, and writes one more.
 const PARSER: &str = r#"
 import base64, os, sys, time
-lines = int(sys.argv[1])
+lines, go, parent = int(sys.argv[1]), sys.argv[2], os.getppid()
 for n in range(lines):
     print("line %d %s" % (n, base64.b64encode(os.urandom(750)).decode()))
 sys.stdout.flush()
-time.sleep(4)
+while not os.path.exists(go) and os.getppid() == parent:
+    time.sleep(0.02)
 print("line %d" % lines)
 "#;
 
@@ -30,8 +32,26 @@ async fn world() -> World {
     let mut world = World::in_s3().await;
     let script = world.home().join("parser.py");
     fs::write(&script, PARSER).unwrap();
-    world.tell("PARSELOG_PARSERS", &format!("*/*=python3 {} {LINES}", script.display()));
+    let rule = format!("*/*=python3 {} {LINES} {}", script.display(), go(&world).display());
+    world.tell("PARSELOG_PARSERS", &rule);
     world
+}
+
+/// The file that lets the program go on.
+fn go(world: &World) -> PathBuf {
+    world.home().join("go")
+}
+
+/// Lets the program go on once a part of its log is up and noted.
+async fn let_go_on(world: &World) {
+    let parts = async || -> i64 {
+        let noted = "select coalesce(max(parts), 0)::bigint from log_upload";
+        sqlx::query_scalar(noted).fetch_one(&world.db.pool).await.unwrap()
+    };
+    while parts().await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    fs::write(go(world), "").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,9 +61,14 @@ async fn a_worker_killed_at_any_point_of_a_growing_archive_loses_no_line_and_lea
         let mut world = world().await;
         world.submit(1, 1, 0).await;
         let mut worker = world.worker(Some(&point), &[]);
-        if !worker.dies_within(PATIENCE).await {
+        let dead = tokio::select! {
+            dead = worker.dies_within(PATIENCE) => dead,
+            never = async { let_go_on(&world).await; std::future::pending().await } => never,
+        };
+        if !dead {
             world.fail(&format!("no worker came to the point {point}"));
         }
+        fs::write(go(&world), "").unwrap();
         let began = Instant::now();
         world.drain().await;
         let took = began.elapsed();
@@ -67,6 +92,7 @@ async fn a_worker_killed_while_parts_go_up_leaves_them_to_recovery() {
     }
     worker.stop(Signal::KILL);
     assert_eq!(open_uploads(&world).await, 1);
+    fs::write(go(&world), "").unwrap();
     world.drain().await;
     assert!(check(&mut world, "killed while parts go up").await > 0);
 }

@@ -92,8 +92,8 @@ impl Way {
     /// Events per thread, and microseconds between them: long enough for what must happen in mid-parse.
     pub(crate) fn submission(self) -> (u64, u64) {
         match self {
-            Self::HandedBack => (100, 3000),
-            Self::Cancelled => (200, 8000),
+            Self::HandedBack => (100, 10_000),
+            Self::Cancelled => (200, 20_000),
             _ => (200, 50),
         }
     }

@@ -20,7 +20,8 @@ async fn a_cancel_that_is_killed_holds_for_a_run_that_waits_and_for_one_that_run
         assert_eq!(waited.status, RunStatus::Inaction, "{point}");
         assert!(world.give(&["cancel", &waited.id.to_string()]).code.is_some(), "it is said, not done twice");
 
-        world.submit(400, 1, 3000).await;
+        // Several heartbeats long: its parser ends by itself, and not at the cancel.
+        world.submit(400, 1, 10_000).await;
         let mut worker = world.worker(None, &[("PARSELOG_LEASE", "3s")]);
         let began = Instant::now();
         while world.running().await == 0 {
