@@ -1,13 +1,14 @@
 //! Whole machines are lost, disk and all, at random moments: other machines archive the logs of their runs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parselog::queue;
 use rustix::process::Signal;
+use uuid::Uuid;
 
 use crate::fault_server::{Fault, FaultServer, Request};
 use crate::oracle::{self, Counts, Losses};
@@ -21,8 +22,8 @@ use crate::world::World;
 /// Losses between two looks of the oracle, each with a world of its own.
 const LOSSES_PER_WORLD: u64 = 10;
 
-/// An event that was acknowledged so long before its machine was lost has left it: a second, and what a busy machine
-/// needs for a statement.
+/// What was logged so long before a machine was lost has left it: a second, and what a busy machine needs for a
+/// statement. One that is busier is given longer.
 const IN_TIME: Duration = Duration::from_millis(1500);
 
 const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>";
@@ -119,10 +120,51 @@ impl World {
         sqlx::query("delete from worker where name <> $1").bind(living).execute(&self.db.pool).await.unwrap();
     }
 
+    /// Waits until all that the logs of a machine have by now has left it.
+    async fn until_it_left(&mut self, home: &Path) {
+        let began = Instant::now();
+        let (logs, bytes): (Vec<Uuid>, Vec<i64>) = logs_of(home).into_iter().unzip();
+        let here = "select count(*) from unnest($1::uuid[], $2::bigint[]) as here (log_id, bytes)
+             where not exists (select from log where id = here.log_id and state = 'archived')
+               and bytes > (select coalesce(max(at + raw_bytes), 0) from log_piece p where p.log_id = here.log_id)";
+        while sqlx::query_scalar::<_, i64>(here)
+            .bind(&logs)
+            .bind(&bytes)
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap()
+            > 0
+        {
+            if began.elapsed() > PATIENCE {
+                self.fail("what was logged does not leave its machine");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Notes which events of running runs are acknowledged by now.
     async fn acknowledged_in_time(&self) -> Vec<(parselog::ids::RunId, Vec<u64>)> {
         let running = queue::running(&self.db.pool).await.unwrap();
         running.into_iter().map(|run| (run, self.acknowledged(run))).collect()
+    }
+}
+
+/// The logs in the spool of a machine that works, and how many bytes of whole lines each has.
+fn logs_of(home: &Path) -> Vec<(Uuid, i64)> {
+    let look = |path: &Path| {
+        let id = path.file_stem()?.to_str()?.parse().ok()?;
+        let bytes = fs::read(path).ok()?;
+        let content = bytes.split(|byte| *byte == 0).next()?;
+        Some((id, content.iter().rposition(|byte| *byte == b'\n')? as i64 + 1))
+    };
+    loop {
+        let spool =
+            fs::read_dir(home.join("spool")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let logs = spool.filter(|path| path.extension().is_some_and(|end| end == "open" || end == "log"));
+        // One that gets another name meanwhile is looked for again.
+        if let Some(found) = logs.map(|path| look(&path)).collect() {
+            return found;
+        }
     }
 }
 
@@ -134,6 +176,8 @@ struct LossTally {
     in_flight: u64,
     /// While the store was away.
     store_away: u64,
+    /// When all that was logged [`IN_TIME`] before had left.
+    in_time: u64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +208,7 @@ async fn seeded_losses_of_a_whole_machine_cost_no_log_and_only_its_last_moment()
         assert_eq!(pieces, 0, "{about}: pieces of archived logs are left");
         eprintln!("{:5} s  {tally:?}  {counts:?}", began.elapsed().as_secs());
     }
-    assert!(tally.in_flight > 0 && tally.store_away > 0, "{tally:?}");
+    assert!(tally.in_flight > 0 && tally.store_away > 0 && tally.in_time > 0, "{tally:?}");
     assert!(counts.lost > 0 && counts.missing > 0 && counts.in_time > 0, "{counts:?}");
     eprintln!("oracle clean after {} losses, PARSELOG_SEED={seed}", tally.losses);
 }
@@ -185,7 +229,10 @@ async fn lose_one(world: &mut World, store: &Distant, rng: &mut Rng, tally: &mut
     if rng.once_in(4) {
         store.away.store(false, Ordering::SeqCst);
     }
-    tokio::time::sleep(IN_TIME).await;
+    let began = Instant::now();
+    world.until_it_left(&machine.home).await;
+    tally.in_time += u64::from(began.elapsed() < IN_TIME);
+    tokio::time::sleep(IN_TIME.saturating_sub(began.elapsed())).await;
     machine.worker.stop(Signal::KILL);
     lose(&machine.home);
     for (run, events) in in_time {
@@ -199,7 +246,7 @@ async fn lose_one(world: &mut World, store: &Distant, rng: &mut Rng, tally: &mut
 }
 
 /// Removes a machine's disk, on which its parse processes may still write for a moment.
-pub(crate) fn lose(home: &std::path::Path) {
+pub(crate) fn lose(home: &Path) {
     let began = Instant::now();
     while let Err(error) = fs::remove_dir_all(home) {
         assert!(began.elapsed() < PATIENCE, "the machine does not go: {error}");
