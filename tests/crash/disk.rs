@@ -95,8 +95,9 @@ async fn on_a_disk_that_dies_in_mid_run_the_parse_goes_on_and_every_event_is_cou
         return;
     }
     let mut world = world_with_a_spool().await;
+    // So slowly that none of the first three has ended when the disk dies.
     for _ in 0..6 {
-        world.submit(1000, 1, 500).await;
+        world.submit(1000, 1, 3000).await;
     }
     let mut worker = world.worker_on_a_disk(&disk, None, &[]);
     for_so_many_events(&mut world, 300).await;

@@ -124,7 +124,8 @@ async fn restarts_of_postgres_in_mid_parse_cost_no_run_that_a_worker_has() {
         .await
         .unwrap();
     let mut rng = Rng::new(11);
-    for _ in 0..20 {
+    // Enough that some are left for the last restart, however long this test takes between two of them.
+    for _ in 0..40 {
         world.submit(100 + rng.below(200), 1, 5000).await;
     }
     let mut worker = world.worker(None, &[("PARSELOG_LEASE", "3s")]);
