@@ -109,8 +109,8 @@ class StreamViewer extends HTMLElement {
     if (this.loads[side] || !first) return;
     this.loads[side] = true;
     const generation = this.generation;
+    const isOlder = side === "older";
     try {
-      const isOlder = side === "older";
       const page = await this.page(isOlder ? `before=${first.id}` : `after=${this.behind ?? last.id}`);
       if (generation !== this.generation) return;
       const items = page.records.map((record) => this.make(record));
@@ -128,13 +128,18 @@ class StreamViewer extends HTMLElement {
         this.listen();
       }
       this.show();
+      // The same question would have the same answer.
+      if (isOlder && items.length === 0) return;
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message);
       // Not at once again.
       await new Promise((done) => setTimeout(done, 1000));
+      return;
     } finally {
       this.loads[side] = false;
     }
+    // Where few records match, the box may not be full yet, and nobody can scroll in it.
+    this.scrolled();
   }
 
   /** Takes records away that nobody sees, but for selected ones. */

@@ -116,9 +116,12 @@ export class LogWindow extends HTMLElement {
       if (error.name !== "AbortError") this.say(error.message);
       // Not at once again.
       await new Promise((done) => setTimeout(done, 1000));
+      return;
     } finally {
       this.loads[side] = false;
     }
+    // Where few lines match, the box may not be full yet, and nobody can scroll in it.
+    this.scrolled();
   }
 
   /** Takes lines away that nobody sees, but for selected ones. */

@@ -81,6 +81,27 @@ neither a number between 1 and 3 nor blank; the published instructions say what 
     assert!(took.line <= ON_SCREEN && took.level <= FILTERED, "{took:?}");
 }
 
+/// An answer ends after some megabytes, or after a while: then it has few of the lines that match.
+#[tokio::test]
+async fn the_window_is_filled_though_each_answer_has_few_lines() {
+    let site = Site::new().await;
+    let script = site.desk.file("lines.sh", "seq 40 | sed 's/.*/{\"level\":\"warn\",\"message\":\"&\"}/'");
+    let rule = format!("tanf/*=sh {script}");
+    let run = parse(&site.desk, "lines.txt", "x", &["--parser-for", &rule]);
+    let Some((browser, origin)) = signed_in(&site) else { return };
+    browser.go(&format!("{origin}/runs/{run}/log?level=warn"));
+    browser.wait("the viewer is there", "return document.querySelector('.tools') !== null");
+    browser.run(
+        "const plain = window.fetch; \
+         window.fetch = (asked, ...how) => plain(String(asked).replace(/count=\\d+/, 'count=3'), ...how); \
+         await document.querySelector('log-viewer').load('from=1')",
+        &[],
+    );
+    browser.wait("all lines are there", "return document.querySelectorAll('.lines li.warn').length === 40");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    site.served.stop();
+}
+
 /// How long it took to have a line on screen, in the median, and the first lines of a level, at the longest.
 #[derive(Debug, Default)]
 struct Took {
