@@ -12,6 +12,9 @@ use std::sync::Arc;
 use super::given::is_given_back;
 use crate::record::MAX_LINE_BYTES;
 
+/// Bytes to look at for the end of a line.
+const PIECE: u64 = 64 << 10;
+
 /// A log in the spool, read with its own position, whatever others do with the same open file. The file
 /// stays readable to its end even if it is archived and removed meanwhile.
 #[derive(Debug, Clone)]
@@ -33,10 +36,14 @@ impl TailReader {
     pub fn of_last(file: Arc<File>, most: u64) -> io::Result<Self> {
         let at = file.metadata()?.len().saturating_sub(most);
         let mut tail = Self { file, at };
-        if at > 0 {
-            // The first line may have begun before.
-            let bytes = tail.read_some(most as usize)?;
-            tail.at += bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1) as u64;
+        // The first line may have begun before.
+        let (mut left, mut is_whole) = (if at > 0 { most } else { 0 }, false);
+        while left > 0 && !is_whole {
+            let bytes = tail.read_some(PIECE.min(left) as usize)?;
+            let end = memchr::memchr(b'\n', &bytes);
+            let passed = end.map_or(bytes.len(), |end| end + 1) as u64;
+            (tail.at, left) = (tail.at + passed, left - passed);
+            is_whole = end.is_some() || bytes.is_empty();
         }
         Ok(tail)
     }
@@ -151,5 +158,15 @@ mod tests {
         let mut tail = TailReader::of_last(Arc::clone(&file), 11).expect("the last lines");
         assert_eq!((tail.position(), tail.lines(100).expect("lines")), (8, b"three\n".to_vec()));
         assert_eq!(TailReader::of_last(file, 100).expect("all lines").position(), 0);
+    }
+
+    #[test]
+    fn a_first_line_that_began_before_is_passed_whatever_its_length() {
+        let long = [vec![b'x'; 3 * PIECE as usize], b"\nlast\n".to_vec()].concat();
+        let tail = TailReader::of_last(log(&long), long.len() as u64 - 1).expect("the last line");
+        assert_eq!(tail.position(), 3 * PIECE + 1);
+        let endless = vec![b'x'; 3 * PIECE as usize];
+        let tail = TailReader::of_last(log(&endless), 2 * PIECE + 1).expect("no line");
+        assert_eq!(tail.position(), 3 * PIECE);
     }
 }

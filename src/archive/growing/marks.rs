@@ -36,12 +36,14 @@ pub(super) struct LastSaid {
 }
 
 impl LastSaid {
-    fn line(&mut self, line: &[u8]) {
-        self.micros = timestamp_of(line).or(self.micros);
-        let may_say = memchr::memmem::find(line, b",\"output\":[").is_some();
-        if may_say && let Some(output) = Record::decode(line).and_then(|record| record.output) {
-            self.output = output;
-        }
+    /// The next lines. It reads them from their end: each line of an external program says how far it was read, and only
+    /// the last one counts.
+    fn lines(&mut self, lines: &[u8]) {
+        let backwards = || lines.split_inclusive(|byte| *byte == b'\n').rev();
+        self.micros = backwards().find_map(timestamp_of).or(self.micros);
+        let may_say = |line: &&[u8]| memchr::memmem::find(line, b",\"output\":[").is_some();
+        let output = |line: &[u8]| Record::decode(line).and_then(|record| record.output);
+        self.output = backwards().filter(may_say).find_map(output).unwrap_or(self.output);
     }
 }
 
@@ -104,8 +106,8 @@ impl MarkMaker {
     pub(super) fn lines(&mut self, lines: &[u8]) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.count.line(line);
-            self.said.line(line);
         }
+        self.said.lines(lines);
     }
 
     /// A member ends here, the index has these entries, and the lines so far these problems, if they can be counted.
@@ -151,6 +153,22 @@ mod tests {
             .map(|one| (one.part, one.mark.gzip_bytes, one.entries.len()))
             .collect();
         assert_eq!(made, [(4, 41, 21)], "a member in which two parts end, and nothing beyond the last part");
+    }
+
+    #[test]
+    fn the_last_line_that_says_a_time_or_a_place_in_the_output_counts() {
+        let line = |second: u64, rest: &str| {
+            format!(
+                "{{\"timestamp\":\"2026-01-01T00:00:0{second}.000000Z\",\"seq\":{second},\"level\":\"INFO\",\"message\":\"m\"{rest}}}\n"
+            )
+        };
+        let first = line(1, ",\"output\":[10,0]") + &line(2, ",\"output\":[20,5]") + &line(3, "");
+        let second = line(4, "") + "{\"damaged\":1,\"output\":[\n";
+        let mut said = LastSaid::default();
+        said.lines(first.as_bytes());
+        assert_eq!((said.micros, said.output), (timestamp_of(line(3, "").as_bytes()), [20, 5]));
+        said.lines(second.as_bytes());
+        assert_eq!((said.micros, said.output), (timestamp_of(line(4, "").as_bytes()), [20, 5]));
     }
 
     #[test]
