@@ -43,14 +43,9 @@ impl ElsewhereLog {
         let log = run.id.into();
         // In this order: what goes from the pieces meanwhile is in the index by then.
         let pieces = piece::stretches(pool, log).await?;
-        let index = match part::noted(pool, log).await? {
-            // When the run is over, its worker answers no questions about its log.
-            Some((upload, parts)) if !run.status.is_final() => {
-                let entries: Vec<u8> = parts.into_iter().flat_map(|part| part.entries).collect();
-                Index::up_to(&upload.mark, &entries)?
-            }
-            _ => Index::default(),
-        };
+        // When the run is over, its worker answers no questions about its log.
+        let index =
+            if run.status.is_final() { Index::default() } else { index_of_what_is_up(pool, log).await? };
         let worker = run.worker.clone().unwrap_or_else(|| "its worker".to_owned());
         let found = Self { pool: pool.clone(), log, worker, index: Arc::new(index), pieces };
         let is_there = found.end() > 0 && found.in_pieces(found.index.raw_bytes()..found.end());
@@ -115,15 +110,26 @@ impl ElsewhereLog {
             if begin > at || at >= end {
                 break;
             }
-            let unpack = carry::spawn_blocking(move || gzip::decode_member(&piece.bytes, raw_bytes));
-            let mut lines = unpack.await.context("unpacking panicked")??;
-            lines.truncate(usize::try_from(end - begin).unwrap_or(usize::MAX));
-            lines.drain(..(at - begin) as usize);
+            let lines = unpacked(piece.bytes, raw_bytes, begin, at..end).await?;
             at += lines.len() as u64;
             read.push(lines);
         }
-        ensure!(!read.is_empty(), "the log went on to its archive while it was read: read it again");
+        if read.is_empty() {
+            read.push(self.moved(at..end).await?);
+        }
         Ok(read)
+    }
+
+    /// Some of these bytes, from their beginning, which went from the pieces to the archive since the log was found.
+    async fn moved(&self, wanted: Range<u64>) -> Result<Vec<u8>> {
+        let index = index_of_what_is_up(&self.pool, self.log).await?;
+        let number =
+            index.members().partition_point(|member| member.raw_offset + member.raw_len <= wanted.start);
+        let Some(member) = index.members().get(number) else {
+            bail!("the log went on to its archive while it was read: read it again");
+        };
+        let bytes = self.ask(index.byte_range(number..number + 1)).await?;
+        unpacked(bytes, member.raw_len, member.raw_offset, wanted).await
     }
 
     /// These bytes of its archive, from the run's worker.
@@ -151,4 +157,20 @@ impl ElsewhereLog {
             }
         }
     }
+}
+
+/// The index of the members of a log's archive that are up.
+async fn index_of_what_is_up(pool: &PgPool, log: LogId) -> Result<Index> {
+    let Some((upload, parts)) = part::noted(pool, log).await? else { return Ok(Index::default()) };
+    let entries: Vec<u8> = parts.into_iter().flat_map(|part| part.entries).collect();
+    Index::up_to(&upload.mark, &entries)
+}
+
+/// Of a gzip member of so many raw bytes, which begins at this byte of the log, those that are wanted.
+async fn unpacked(member: Vec<u8>, raw_len: u64, begin: u64, wanted: Range<u64>) -> Result<Vec<u8>> {
+    let unpack = carry::spawn_blocking(move || gzip::decode_member(&member, raw_len));
+    let mut lines = unpack.await.context("unpacking panicked")??;
+    lines.truncate(usize::try_from(wanted.end - begin).unwrap_or(usize::MAX));
+    lines.drain(..(wanted.start - begin) as usize);
+    Ok(lines)
 }
