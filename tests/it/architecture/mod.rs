@@ -64,7 +64,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clap_mangen", &["cli"]),
     ("strsim", &["desk"]),
     ("memmap2", &["spool"]),
-    ("libc", &["spool", "collector"]),
+    ("libc", &["spool", "collector", "cli"]),
     ("itoa", &["record"]),
     ("calamine", &["parser"]),
     ("quick_xml", &["parser"]),
