@@ -20,13 +20,14 @@ pub(super) struct Bound {
     /// Packed bytes that stay, and of these the share of the log's beginning: what is dropped lies in between.
     pub(super) all: u64,
     pub(super) beginning: u64,
-    /// What stays for readers alone, where the rest is up in an archive that anybody can complete.
+    /// What stays for readers alone, where the rest is up in an archive that anybody can complete: little, since the
+    /// database drops it in the transaction that somebody waits for at the end. A quarter of it is of the beginning.
     pub(super) read: u64,
 }
 
 /// Of a log that is to outlive its machine.
 const KEPT: Bound =
-    Bound { first: 256 << 20, behind: 256 << 20, all: 64 << 20, beginning: 16 << 20, read: 24 << 20 };
+    Bound { first: 256 << 20, behind: 256 << 20, all: 64 << 20, beginning: 16 << 20, read: 8 << 20 };
 
 /// Of a log that others only read.
 const READ: Bound = Bound { first: 1 << 20, behind: 256 << 20, all: 8 << 20, beginning: 0, read: 8 << 20 };
@@ -48,9 +49,10 @@ impl Bound {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sent {
     growth: Option<Growth>,
-    /// The pieces that may be dropped, oldest first.
-    later: VecDeque<LaterPiece>,
-    /// Packed bytes of those that stay.
+    /// The pieces of the beginning that may be dropped when they are up, oldest first, and those behind it.
+    early: VecDeque<DroppablePiece>,
+    later: VecDeque<DroppablePiece>,
+    /// Packed bytes of the beginning, and of all that stays.
     beginning: u64,
     bytes: u64,
     /// Bytes of the log that can be had without their pieces.
@@ -59,7 +61,7 @@ pub(super) struct Sent {
 
 /// A piece that may be dropped.
 #[derive(Debug, Clone, Copy)]
-struct LaterPiece {
+struct DroppablePiece {
     place: PiecePlace,
     /// Where the next one begins, in bytes of the log; behind its cut nothing is up.
     end: u64,
@@ -106,16 +108,11 @@ impl Sent {
             let place = PiecePlace { log, behind: stretch.behind, at: stretch.at };
             let piece = LogPiece { place, raw_bytes, bytes: gzip::encode_member(&stretch.lines) };
             let end = if place.behind { u64::MAX } else { place.at + raw_bytes };
-            self.add(LaterPiece { place, end, bytes: piece.bytes.len() as u64 }, bound.beginning);
+            self.add(DroppablePiece { place, end, bytes: piece.bytes.len() as u64 }, bound);
             pieces.push(piece);
             read += raw_bytes;
         }
-        // Even one piece that is larger than all is kept.
-        while self.later.len() > 1
-            && let Some(LaterPiece { place, bytes, .. }) = self.later.pop_front_if(|oldest| {
-                self.bytes > bound.all || (self.bytes > bound.read && oldest.end <= self.up)
-            })
-        {
+        while let Some(DroppablePiece { place, bytes, .. }) = self.next_to_drop(bound) {
             self.bytes -= bytes;
             match pieces.iter().position(|piece| piece.place == place) {
                 Some(new) => drop(pieces.remove(new)),
@@ -128,15 +125,27 @@ impl Sent {
         Ok(Shipment { log, pieces, dropped, sent: self })
     }
 
-    fn add(&mut self, piece: LaterPiece, beginning: u64) {
+    fn add(&mut self, piece: DroppablePiece, bound: Bound) {
         self.bytes += piece.bytes;
-        if self.beginning + piece.bytes <= beginning {
+        if self.beginning + piece.bytes <= bound.beginning {
             self.beginning += piece.bytes;
+            if self.beginning > bound.read / 4 {
+                self.early.push_back(piece);
+            }
         } else {
             // From here on nothing is of the beginning.
             self.beginning = u64::MAX / 2;
             self.later.push_back(piece);
         }
+    }
+
+    fn next_to_drop(&mut self, bound: Bound) -> Option<DroppablePiece> {
+        let (too_much, more_than_read, up) = (self.bytes > bound.all, self.bytes > bound.read, self.up);
+        let is_up = |piece: &mut DroppablePiece| more_than_read && piece.end <= up;
+        // Even one piece that is larger than all is kept.
+        self.early.pop_front_if(is_up).or_else(|| {
+            (self.later.len() > 1).then(|| self.later.pop_front_if(|piece| too_much || is_up(piece)))?
+        })
     }
 }
 
@@ -193,5 +202,20 @@ mod tests {
             lines.starts_with(&[0, 1]) && lines.ends_with(&[18, 19]) && !lines.contains(&10),
             "{lines:?}"
         );
+    }
+    #[test]
+    fn of_a_log_that_is_up_little_of_its_beginning_and_its_end_stay() {
+        let log = LogId::new();
+        let (_home, spool) = spool_with(log, 20);
+        let bound = Bound { read: 4 << 20, ..KEPT };
+        let (mut sent, mut there) = (Sent::default(), Vec::new());
+        for up in [0, 0, 0, 16 << 20] {
+            let shipment = sent.up_to(up).read(&spool, log, bound).expect("what is new");
+            sent = shipment.sent;
+            there.extend(shipment.pieces.iter().map(|piece| piece.place.at >> 20));
+            assert!(up > 0 || shipment.dropped.is_empty(), "nothing of it is up");
+            there.retain(|at| !shipment.dropped.iter().any(|place| place.at >> 20 == *at));
+        }
+        assert!(there[0] == 0 && !there.contains(&10) && there.ends_with(&[16, 17, 18, 19]), "{there:?}");
     }
 }
