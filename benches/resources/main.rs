@@ -4,6 +4,7 @@
 //! make bench BENCH="resources -- log 10GB"              writes and archives one log of this size
 //! make bench BENCH="resources -- log 1GB 20MB"          the same, about so much of it in a second
 //! make bench BENCH="resources -- log all 60MB counting" logs of 10 MB, 100 MB and 1 GB; also all,10GB
+//! make bench BENCH="resources -- events 8"              so many rounds of events, with an archive that grows and without
 //! make bench BENCH="resources -- queue 10000"           so many runs wait, then are done, each with a file of 100 KB
 //! make bench BENCH="resources -- sample 10000"          the same with the sample of the README, which has 5 KB
 //! ```
@@ -16,6 +17,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod counting;
+mod events;
 mod log;
 mod place;
 mod runs;
@@ -65,9 +67,10 @@ async fn main() -> Result<()> {
             };
             log::logs(&sizes(many)?, pace, store).await
         }
+        ["events", rounds] => events::events(rounds.parse()?).await,
         ["queue", many] => runs::runs(many.parse()?, invented()?).await,
         ["sample", many] => runs::runs(many.parse()?, shipped()?).await,
-        _ => bail!("log SIZES, queue RUNS or sample RUNS?"),
+        _ => bail!("log SIZES, events ROUNDS, queue RUNS or sample RUNS?"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::pin::Pin;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, RANGE};
@@ -9,11 +11,34 @@ use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hyper::body::{Body as _, Incoming};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 
 pub(super) const CHECKSUM: &str = "x-amz-checksum-sha256";
 const CHECKSUM_TYPE: &str = "x-amz-checksum-type";
+
+/// The body of a request.
+pub(super) struct Sent {
+    pub(super) bytes: Bytes,
+    sha256: [u8; 32],
+}
+
+impl Sent {
+    /// Reads a body, and hashes it as it arrives; `None` if it is longer than `longest` bytes or breaks off.
+    pub(super) async fn read(mut body: Incoming, longest: usize) -> Option<Self> {
+        let (mut bytes, mut hash) = (Vec::new(), Sha256::new());
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            let Ok(data) = frame.ok()?.into_data() else { continue };
+            hash.update(&data);
+            bytes.extend_from_slice(&data);
+            if bytes.len() > longest {
+                return None;
+            }
+        }
+        Some(Self { bytes: Bytes::from(bytes), sha256: hash.finalize().into() })
+    }
+}
 
 /// A request, read and checked.
 pub(super) struct Asked {
@@ -30,10 +55,9 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Refuses a body that is not what its checksum says, as S3 does.
-    pub(super) fn of(head: &Parts, body: Option<Bytes>) -> Result<Self, Refusal> {
-        let body = body.ok_or(Refusal(StatusCode::BAD_REQUEST, "IncompleteBody"))?;
+    pub(super) fn of(head: &Parts, body: Option<Sent>) -> Result<Self, Refusal> {
+        let Sent { bytes: body, sha256 } = body.ok_or(Refusal(StatusCode::BAD_REQUEST, "IncompleteBody"))?;
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let sha256: [u8; 32] = Sha256::digest(&body).into();
         if header(CHECKSUM).is_some_and(|said| said != BASE64.encode(sha256)) {
             return Err(Refusal(StatusCode::BAD_REQUEST, "BadDigest"));
         }

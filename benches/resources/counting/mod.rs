@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{Request, Response};
 use chrono::{DateTime, Utc};
 use hyper::body::Incoming;
@@ -104,9 +104,9 @@ async fn serve(stream: TcpStream, books: Arc<Mutex<Books>>) {
 async fn answer(request: Request<Incoming>, books: &Mutex<Books>) -> Result<Response<Body>, Infallible> {
     let began = Utc::now();
     let (head, body) = request.into_parts();
-    let body = to_bytes(Body::new(body), LONGEST).await;
-    let bytes = body.as_ref().map_or(0, |body| body.len() as u64);
-    let asked = answer::Asked::of(&head, body.ok());
+    let body = answer::Sent::read(body, LONGEST).await;
+    let bytes = body.as_ref().map_or(0, |body| body.bytes.len() as u64);
+    let asked = answer::Asked::of(&head, body);
     let mut books = lock(books);
     let answer = asked.and_then(|asked| books.shelf.answer(&asked)).unwrap_or_else(answer::Refusal::answer);
     books.requests.push(Served { began, ended: Utc::now(), bytes });

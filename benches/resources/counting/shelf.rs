@@ -166,13 +166,13 @@ impl Shelf {
         let named: Vec<&str> = text.split("<Part>").skip(1).collect();
         let parts = &self.upload(asked, id)?.parts;
         let (mut size, mut digests, mut before) = (0, Vec::new(), 0);
-        for (at, named) in named.iter().enumerate() {
+        for (at, words) in named.iter().enumerate() {
             let number: u16 =
-                element(named, "PartNumber").and_then(|text| text.parse().ok()).ok_or(NO_PART)?;
+                element(words, "PartNumber").and_then(|text| text.parse().ok()).ok_or(NO_PART)?;
             let part = parts.get(&number).filter(|_| number > before).ok_or(NO_PART)?;
             let checksum = BASE64.encode(part.sha256);
-            let is_it = element(named, "ChecksumSHA256").is_none_or(|said| said == checksum)
-                && element(named, "ETag").is_none_or(|said| said.contains(&etag(&checksum)));
+            let is_it = element(words, "ChecksumSHA256").is_none_or(|said| said == checksum)
+                && element(words, "ETag").is_none_or(|said| said.contains(&etag(&checksum)));
             if !is_it {
                 return Err(NO_PART);
             }
