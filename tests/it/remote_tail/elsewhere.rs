@@ -102,7 +102,7 @@ async fn another_machine_reads_any_line_of_a_running_log() {
     assert!(read(&source, &growing, selection).await.unwrap().0 == lines[first..first + 3].concat());
     let (whole, cost) = read(&source, &growing, Selection::default()).await.unwrap();
     assert!(whole == raw, "{} of {} bytes", whole.len(), raw.len());
-    assert!(cost.gets > 0 && cost.bytes < raw.len() as u64 / 2, "{cost:?}");
+    assert!(cost.gets > 0 && cost.bytes < raw.len() as u64, "{cost:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
