@@ -8,9 +8,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::Utc;
 use parselog::archive::{Archived, Archiver, KeptTail};
 use parselog::carry;
-use parselog::ids::LogKey;
-use parselog::queue::{self, Claimant, ClaimedRun, Takes};
-use parselog::record::{Head, LogEnding, RunSubject, SCHEMA_VERSION, Subject};
+use parselog::queue::{self, Claimant, Takes};
+use parselog::record::LogEnding;
 use parselog::scope::LogScope;
 use parselog::spool::{Spool, Syncer};
 use parselog::system::System;
@@ -56,7 +55,7 @@ async fn one(place: &Place, system: &System, archiver: &Archiver, grows: bool) -
     let day = Duration::from_secs(86_400);
     let claimant = Claimant { worker: "bench".to_owned(), lease: day, timeout: day, takes: Takes::any() };
     let claimed = queue::claim(&place.pool, &claimant).await?.context("no run waits")?;
-    let head = head(&claimed);
+    let head = claimed.run.head(claimed.lease_token, &claimant.worker, Utc::now());
     let syncer = Arc::new(Syncer::start());
     let (scope, error) = {
         let (spool, syncer, head) = (system.spool.clone(), Arc::clone(&syncer), head.clone());
@@ -111,29 +110,6 @@ fn log_events(span: &Span) -> Duration {
         }
         began.elapsed()
     })
-}
-
-fn head(claimed: &ClaimedRun) -> Head {
-    let (run, started) = (&claimed.run, Utc::now());
-    let subject = RunSubject {
-        run: run.id,
-        lease_token: claimed.lease_token,
-        attempt: run.attempt,
-        data_file: run.data_file_id,
-        batch: run.batch_id,
-        reparse: run.reparse_id,
-        key: run.key.clone(),
-        object_version: run.version_id.clone(),
-    };
-    Head {
-        version: SCHEMA_VERSION,
-        log: run.id.into(),
-        bucket: run.bucket.clone(),
-        log_key: LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id).as_str().to_owned(),
-        worker: "bench".to_owned(),
-        started,
-        subject: Subject::Run(subject),
-    }
 }
 
 /// Paces of several rounds.

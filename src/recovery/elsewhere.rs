@@ -15,11 +15,11 @@ use super::Recovery;
 use crate::archive::{Archived, BegunUpload, KeptTail};
 use crate::carry;
 use crate::gzip;
-use crate::ids::{LogId, LogKey, composed_key, fuller_key};
+use crate::ids::{LogId, composed_key, fuller_key};
 use crate::objects::{ObjectError, ObjectUri};
 use crate::parse::LocalCopy;
 use crate::reader::LogSource;
-use crate::record::{Head, RunSubject, SCHEMA_VERSION, Subject};
+use crate::record::Head;
 use crate::spool::{ComposedLog, Composer, Stretch};
 use crate::store::piece::{LogPiece, after};
 use crate::store::takeover::{LeftLog, left, take};
@@ -227,23 +227,5 @@ fn lost_behind(last: u64) -> String {
 /// The head as the worker of the run wrote it, for a log that lacks it.
 fn head_of(run: &Run, gone: LeftLog) -> Head {
     let started = run.started_at.unwrap_or(run.queued_at);
-    let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
-    Head {
-        version: SCHEMA_VERSION,
-        log: run.id.into(),
-        bucket: run.bucket.clone(),
-        log_key: log_key.as_str().to_owned(),
-        worker: run.worker.clone().unwrap_or_default(),
-        started,
-        subject: Subject::Run(RunSubject {
-            run: run.id,
-            lease_token: gone.lease_token,
-            attempt: run.attempt,
-            data_file: run.data_file_id,
-            batch: run.batch_id,
-            reparse: run.reparse_id,
-            key: run.key.clone(),
-            object_version: run.version_id.clone(),
-        }),
-    }
+    run.head(gone.lease_token, run.worker.as_deref().unwrap_or_default(), started)
 }

@@ -7,11 +7,13 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor};
+use uuid::Uuid;
 
 use super::failure::DbContext as _;
 use super::{BatchKind, LogState, RunStatus};
-use crate::ids::{BatchId, DataFileId, RunId};
+use crate::ids::{BatchId, DataFileId, LogKey, RunId};
 use crate::parser::{CaseTotals, Category, SummaryStatus};
+use crate::record::{Head, RunSubject, SCHEMA_VERSION, Subject};
 
 /// Counts of problems by category.
 pub type Errors = BTreeMap<Category, u64>;
@@ -104,6 +106,34 @@ impl Run {
     /// The verdict of a run that succeeded, else its status.
     pub fn verdict(&self) -> String {
         self.summary_status.map_or_else(|| self.status.to_string(), |summary| summary.to_string())
+    }
+
+    /// The head of the run's log, as the worker that holds this lease writes it.
+    pub fn head(&self, lease_token: Uuid, worker: &str, started: DateTime<Utc>) -> Head {
+        let log_key = LogKey::new(&self.key, self.data_file_id, started, self.reparse_id, self.id);
+        Head {
+            version: SCHEMA_VERSION,
+            log: self.id.into(),
+            bucket: self.bucket.clone(),
+            log_key: log_key.as_str().to_owned(),
+            worker: worker.to_owned(),
+            started,
+            subject: Subject::Run(self.subject(lease_token)),
+        }
+    }
+
+    /// What the run's log says whose it is, under this lease.
+    pub fn subject(&self, lease_token: Uuid) -> RunSubject {
+        RunSubject {
+            run: self.id,
+            lease_token,
+            attempt: self.attempt,
+            data_file: self.data_file_id,
+            batch: self.batch_id,
+            reparse: self.reparse_id,
+            key: self.key.clone(),
+            object_version: self.version_id.clone(),
+        }
     }
 }
 

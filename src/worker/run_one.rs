@@ -8,11 +8,10 @@ use super::row::ClaimedRow;
 use super::{ParsesIn, RunsInFlight, Worker};
 use crate::archive::Archived;
 use crate::faults;
-use crate::ids::{LogKey, RunId};
+use crate::ids::RunId;
 use crate::parse::{Flight, ParseJob, Parsed};
 use crate::parser::RecordSink;
 use crate::queue::{ClaimedRun, Ending};
-use crate::record::{Head, RunSubject, SCHEMA_VERSION, Subject};
 
 /// The result of a run.
 #[derive(Debug, Clone)]
@@ -96,28 +95,9 @@ impl Worker {
     fn job(&self, claimed: &ClaimedRun, wants_records: bool) -> ParseJob {
         let run = &claimed.run;
         let started = run.started_at.unwrap_or_else(Utc::now);
-        let log_key = LogKey::new(&run.key, run.data_file_id, started, run.reparse_id, run.id);
-        let subject = RunSubject {
-            run: run.id,
-            lease_token: claimed.lease_token,
-            attempt: run.attempt,
-            data_file: run.data_file_id,
-            batch: run.batch_id,
-            reparse: run.reparse_id,
-            key: run.key.clone(),
-            object_version: run.version_id.clone(),
-        };
         ParseJob {
-            head: Head {
-                version: SCHEMA_VERSION,
-                log: run.id.into(),
-                bucket: run.bucket.clone(),
-                log_key: log_key.as_str().to_owned(),
-                worker: self.claimant.worker.clone(),
-                started,
-                subject: Subject::Run(subject.clone()),
-            },
-            run: subject,
+            head: run.head(claimed.lease_token, &self.claimant.worker, started),
+            run: run.subject(claimed.lease_token),
             name: run.name.clone(),
             program: run.program.clone(),
             section: run.section.clone(),
